@@ -1,0 +1,89 @@
+// swift-tools-version: 6.2
+
+import PackageDescription
+
+/// The settings of every Swift target, in one place.
+let swiftSettings: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .strictMemorySafety(),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+]
+
+let system: Target.Dependency = .product(name: "SystemPackage", package: "swift-system")
+let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
+
+func module(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .target(name: name, dependencies: dependencies, swiftSettings: swiftSettings)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .testTarget(name: name, dependencies: dependencies + ["TestSupport"], swiftSettings: swiftSettings)
+}
+
+let package = Package(
+    name: "aerostat",
+    products: [
+        .executable(name: "aerostat", targets: ["aerostat"]),
+        .library(
+            name: "Aerostat",
+            targets: ["Host", "GuestMemory", "IOUring", "Migration", "Virtio", "Balloon", "MigrationIO", "ModelGuest", "Control"]
+        ),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+    ],
+    targets: [
+        // C: header-only shims and the system's liburing.
+        .target(name: "CLinux"),
+        .systemLibrary(name: "CLiburing", pkgConfig: "liburing", providers: [.apt(["liburing-dev"])]),
+
+        // An arrow of imports only ever points up this list (DESIGN, section 1).
+        module("Host", ["CLinux", system]),
+        module("GuestMemory", ["Host", "CLinux", system]),
+        module("IOUring", ["Host", "CLiburing", system]),
+        module("Migration", ["GuestMemory"]),
+        module("Virtio", ["GuestMemory"]),
+        module("Balloon", ["Virtio", "GuestMemory", "Migration", "Host"]),
+        module("MigrationIO", ["Migration", "GuestMemory", "IOUring", "Host", system, logging]),
+        module("ModelGuest", ["Virtio", "Balloon", "Migration", "GuestMemory", "Host"]),
+        module(
+            "Control",
+            [
+                "Migration", "Balloon", logging,
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+            ]
+        ),
+        .executableTarget(
+            name: "aerostat",
+            dependencies: [
+                "Host", "GuestMemory", "Migration", "MigrationIO", "Virtio", "Balloon", "ModelGuest", "Control", logging,
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            swiftSettings: swiftSettings
+        ),
+
+        // Tests mirror the modules.
+        .target(
+            name: "TestSupport",
+            dependencies: ["GuestMemory", "Migration", "MigrationIO", "Virtio", "Balloon", "Host", system],
+            path: "Tests/TestSupport",
+            swiftSettings: swiftSettings
+        ),
+        tests("HostTests", ["Host", system]),
+        tests("GuestMemoryTests", ["GuestMemory", "Host"]),
+        tests("IOUringTests", ["IOUring", "Host", system]),
+        tests("MigrationTests", ["Migration", "GuestMemory"]),
+        tests("VirtioTests", ["Virtio", "GuestMemory"]),
+        tests("BalloonTests", ["Balloon", "Virtio", "GuestMemory", "Migration", "Host"]),
+        tests("MigrationIOTests", ["MigrationIO", "Migration", "GuestMemory", "Host"]),
+        tests("ModelGuestTests", ["ModelGuest", "Virtio", "Balloon", "Migration", "GuestMemory", "Host"]),
+        tests("ControlTests", ["Control", "Migration"]),
+        tests("EndToEndTests", ["Control", "Migration", "Host", system]),
+    ]
+)

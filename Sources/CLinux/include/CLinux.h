@@ -1,0 +1,129 @@
+#pragma once
+
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <linux/userfaultfd.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+// ---- PAGEMAP_SCAN (Linux 6.7, include/uapi/linux/fs.h); Debian 12's headers do not have it.
+
+struct aerostat_page_region {
+    uint64_t start;
+    uint64_t end;
+    uint64_t categories;
+};
+
+struct aerostat_pm_scan_arg {
+    uint64_t size;
+    uint64_t flags;
+    uint64_t start;
+    uint64_t end;
+    uint64_t walk_end;
+    uint64_t vec;
+    uint64_t vec_len;
+    uint64_t max_pages;
+    uint64_t category_inverted;
+    uint64_t category_mask;
+    uint64_t category_anyof_mask;
+    uint64_t return_mask;
+};
+
+static const uint64_t aerostat_page_is_written = 1 << 1;
+static const uint64_t aerostat_page_is_present = 1 << 3;
+static const uint64_t aerostat_page_is_swapped = 1 << 4;
+static const uint64_t aerostat_page_is_pfnzero = 1 << 5;
+static const uint64_t aerostat_pm_scan_wp_matching = 1 << 0;
+static const uint64_t aerostat_pm_scan_check_wpasync = 1 << 1;
+
+/// Returns the number of regions filled, or -1 with errno.
+static inline int64_t aerostat_pagemap_scan(int pagemap, struct aerostat_pm_scan_arg *arg) {
+    return ioctl(pagemap, _IOWR('f', 16, struct aerostat_pm_scan_arg), arg);
+}
+
+// ---- userfaultfd in write-protect async mode (Linux 6.7).
+
+static inline int aerostat_userfaultfd(int flags) { return (int)syscall(SYS_userfaultfd, flags); }
+
+static const int aerostat_uffd_user_mode_only = 1;
+static const uint64_t aerostat_uffd_feature_wp_hugetlbfs_shmem = 1 << 12;
+static const uint64_t aerostat_uffd_feature_wp_async = 1 << 15;
+
+static inline int aerostat_uffd_api(int fd, uint64_t features) {
+    struct uffdio_api api = {.api = UFFD_API, .features = features, .ioctls = 0};
+    return ioctl(fd, UFFDIO_API, &api);
+}
+
+static inline int aerostat_uffd_register_wp(int fd, uint64_t start, uint64_t length) {
+    struct uffdio_register reg = {
+        .range = {.start = start, .len = length}, .mode = UFFDIO_REGISTER_MODE_WP, .ioctls = 0};
+    return ioctl(fd, UFFDIO_REGISTER, &reg);
+}
+
+static inline int aerostat_uffd_unregister(int fd, uint64_t start, uint64_t length) {
+    struct uffdio_range range = {.start = start, .len = length};
+    return ioctl(fd, UFFDIO_UNREGISTER, &range);
+}
+
+// ---- madvise advice that older headers lack.
+
+static const int aerostat_madv_populate_write = 23;  // Linux 5.14
+
+// ---- Macros and variadic functions that Swift does not import.
+
+static void *const aerostat_map_failed = MAP_FAILED;
+static inline int aerostat_open(const char *path, int flags, mode_t mode) { return open(path, flags, mode); }
+static inline int aerostat_accept(int fd) { return accept4(fd, 0, 0, SOCK_CLOEXEC); }
+static inline int aerostat_fcntl(int fd, int command, int argument) { return fcntl(fd, command, argument); }
+
+// ---- CRC-32C (Castagnoli) by the SSE 4.2 instruction where the processor has it.
+
+#if defined(__x86_64__)
+static inline int aerostat_has_crc32c(void) { return __builtin_cpu_supports("sse4.2") ? 1 : 0; }
+
+__attribute__((target("sse4.2"))) static inline uint32_t aerostat_crc32c(
+    uint32_t crc, const unsigned char *bytes, uint64_t count) {
+    uint64_t state = crc;
+    while (count >= 8) {
+        uint64_t word;
+        memcpy(&word, bytes, 8);
+        state = __builtin_ia32_crc32di(state, word);
+        bytes += 8;
+        count -= 8;
+    }
+    uint32_t narrow = (uint32_t)state;
+    while (count > 0) {
+        narrow = __builtin_ia32_crc32qi(narrow, *bytes);
+        bytes += 1;
+        count -= 1;
+    }
+    return narrow;
+}
+#else
+static inline int aerostat_has_crc32c(void) { return 0; }
+static inline uint32_t aerostat_crc32c(uint32_t crc, const unsigned char *bytes, uint64_t count) {
+    (void)bytes;
+    (void)count;
+    return crc;
+}
+#endif

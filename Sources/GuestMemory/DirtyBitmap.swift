@@ -1,0 +1,167 @@
+public import Host
+public import Synchronization
+
+/// A set of pages as atomic 64-bit words: bit p % 64 of word p / 64 is page p.
+///
+/// The words are anonymous memory that the kernel provides when it is first touched, so an empty bitmap of a large guest costs
+/// nothing, and a full one 1 bit a page (32 MiB for 1 TiB). Single operations are atomic; what needs more (the ledger) has a lock.
+// @unchecked: the pointer never changes and every access through it is atomic.
+@safe
+public final class DirtyBitmap: @unchecked Sendable {
+    public let pageCount: Int
+    private let storage: Mapping
+    @usableFromInline let words: UnsafeMutablePointer<Atomic<UInt64>>
+    /// Words that hold pages.
+    public let wordCount: Int
+
+    /// An empty set.
+    /// - Parameter pageCount: pages of the guest, more than zero.
+    public init(pageCount: Int) throws(SystemError) {
+        precondition(pageCount > 0, "a bitmap covers at least one page")
+        self.pageCount = pageCount
+        wordCount = (pageCount + 63) / 64
+        storage = try Mapping(anonymousByteCount: (wordCount * 8 + GuestPage.size - 1) & ~(GuestPage.size - 1))
+        unsafe words = storage.base.bindMemory(to: Atomic<UInt64>.self, capacity: wordCount)
+    }
+
+    /// Adds a page. The release makes writes before it visible to whoever takes the bit out.
+    @inlinable
+    public func insert(_ page: PageIndex) {
+        precondition(page.rawValue >= 0 && page.rawValue < pageCount, "page outside the bitmap")
+        unsafe words[page.rawValue >> 6].bitwiseOr(1 << UInt64(page.rawValue & 63), ordering: .releasing)
+    }
+
+    /// Adds the pages of a run.
+    /// - Returns: how many were not in the set before.
+    @inlinable @discardableResult
+    public func insert(_ run: PageRun) -> Int {
+        var added = 0
+        forEachWord(of: run) { index, mask in
+            let old = unsafe words[index].bitwiseOr(mask, ordering: .releasing).oldValue
+            added += (mask & ~old).nonzeroBitCount
+        }
+        return added
+    }
+
+    /// Takes the pages of a run out.
+    /// - Returns: how many were in the set.
+    @inlinable @discardableResult
+    public func remove(_ run: PageRun) -> Int {
+        var removed = 0
+        forEachWord(of: run) { index, mask in
+            let old = unsafe words[index].bitwiseAnd(~mask, ordering: .acquiringAndReleasing).oldValue
+            removed += (mask & old).nonzeroBitCount
+        }
+        return removed
+    }
+
+    @inlinable
+    public func contains(_ page: PageIndex) -> Bool {
+        precondition(page.rawValue >= 0 && page.rawValue < pageCount, "page outside the bitmap")
+        return unsafe words[page.rawValue >> 6].load(ordering: .acquiring) & (1 << UInt64(page.rawValue & 63)) != 0
+    }
+
+    /// How many pages of a run are in the set.
+    @inlinable
+    public func count(in run: PageRun) -> Int {
+        var count = 0
+        forEachWord(of: run) { index, mask in
+            count += unsafe (words[index].load(ordering: .acquiring) & mask).nonzeroBitCount
+        }
+        return count
+    }
+
+    /// How many pages are in the set. Reads every word.
+    public func count() -> Int { count(in: PageRun(first: PageIndex(0), count: pageCount)) }
+
+    @inlinable public func load(word index: Int) -> UInt64 {
+        precondition(index >= 0 && index < wordCount, "word outside the bitmap")
+        return unsafe words[index].load(ordering: .acquiring)
+    }
+
+    /// Empties one word and returns what it held.
+    @inlinable public func take(word index: Int) -> UInt64 {
+        precondition(index >= 0 && index < wordCount, "word outside the bitmap")
+        // A plain load first: most words are empty, and an exchange would take the cache line for writing (and populate it).
+        if unsafe words[index].load(ordering: .relaxed) == 0 { return 0 }
+        return unsafe words[index].exchange(0, ordering: .acquiringAndReleasing)
+    }
+
+    /// Adds `bits` to a word.
+    /// - Returns: what the word held before.
+    @inlinable @discardableResult
+    public func insert(bits: UInt64, word index: Int) -> UInt64 {
+        precondition(index >= 0 && index < wordCount, "word outside the bitmap")
+        precondition(index < wordCount - 1 || bits & ~lastWordMask == 0, "bits outside the bitmap")
+        return unsafe words[index].bitwiseOr(bits, ordering: .acquiringAndReleasing).oldValue
+    }
+
+    /// Takes `bits` out of a word.
+    /// - Returns: what the word held before.
+    @inlinable @discardableResult
+    public func remove(bits: UInt64, word index: Int) -> UInt64 {
+        precondition(index >= 0 && index < wordCount, "word outside the bitmap")
+        return unsafe words[index].bitwiseAnd(~bits, ordering: .acquiringAndReleasing).oldValue
+    }
+
+    /// Empties the set.
+    public func removeAll() {
+        for index in 0..<wordCount { _ = take(word: index) }
+    }
+
+    /// The first run at or after a page, in at most `maximumWords` words; each of its pages is in the set now.
+    /// - Returns: the run, and where to go on looking; `nil` run where there was none in the words looked at.
+    @inlinable
+    public func nextRun(from start: PageIndex, maximumPages: Int = .max, maximumWords: Int = .max) -> (run: PageRun?, next: PageIndex) {
+        var index = start.rawValue >> 6
+        guard index < wordCount else { return (nil, PageIndex(pageCount)) }
+        let lastWord = maximumWords >= wordCount - index ? wordCount : index + maximumWords
+        var bits = unsafe words[index].load(ordering: .acquiring) & (~0 << UInt64(start.rawValue & 63))
+        while bits == 0 {
+            index += 1
+            guard index < lastWord else { return (nil, PageIndex(min(index << 6, pageCount))) }
+            bits = unsafe words[index].load(ordering: .acquiring)
+        }
+        let first = index << 6 + bits.trailingZeroBitCount
+        // Extend over consecutive pages, from word to word.
+        var length = (~(bits >> UInt64(first & 63))).trailingZeroBitCount
+        length = min(length, 64 - first & 63)
+        while length < maximumPages, (first + length) & 63 == 0 {
+            index += 1
+            guard index < lastWord else { break }
+            let more = (~(unsafe words[index].load(ordering: .acquiring))).trailingZeroBitCount
+            length += more
+            if more < 64 { break }
+        }
+        length = min(length, maximumPages)
+        return (PageRun(first: PageIndex(first), count: length), PageIndex(first + length))
+    }
+
+    /// Calls `body` with each run, ascending.
+    @inlinable
+    public func forEachRun<Failure: Error>(_ body: (PageRun) throws(Failure) -> Void) throws(Failure) {
+        var position = PageIndex(0)
+        while position.rawValue < pageCount {
+            let (run, next) = nextRun(from: position)
+            if let run { try body(run) }
+            position = next
+        }
+    }
+
+    /// The bits of the last word that are pages.
+    @inlinable var lastWordMask: UInt64 { pageCount & 63 == 0 ? ~0 : (1 << UInt64(pageCount & 63)) - 1 }
+
+    @inlinable
+    func forEachWord(of run: PageRun, _ body: (_ index: Int, _ mask: UInt64) -> Void) {
+        precondition(run.end.rawValue <= pageCount, "run outside the bitmap")
+        var page = run.first.rawValue
+        let end = run.end.rawValue
+        while page < end {
+            let bit = page & 63
+            let length = min(64 - bit, end - page)
+            let mask: UInt64 = length == 64 ? ~0 : ((1 << UInt64(length)) - 1) << UInt64(bit)
+            body(page >> 6, mask)
+            page += length
+        }
+    }
+}

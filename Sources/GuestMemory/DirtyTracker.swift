@@ -1,0 +1,55 @@
+public import Host
+
+/// Sees which pages are written, whoever writes them.
+///
+/// Used by one migration at a time, from its driver's thread.
+public protocol DirtyTracker: AnyObject, Sendable {
+    /// What `--tracker` calls it.
+    var name: String { get }
+
+    /// From the return on, every write to guest RAM will be harvested. Whatever was written before may be forgotten.
+    func arm() throws(SystemError)
+
+    /// Adds the pages written since they were last armed, and arms them again, page by page atomically.
+    ///
+    /// Read a page's bytes only after the harvest that re-armed it has returned.
+    func harvest(into dirty: DirtyBitmap) throws(SystemError)
+
+    /// Stops tracking and gives its costs back.
+    func disarm()
+}
+
+/// Which tracker, as named by `--tracker`.
+public enum TrackerKind: String, CaseIterable, Sendable {
+    case pagemapScan = "pagemap-scan"
+    case software
+}
+
+/// The log of the write door alone: for kernels without `PAGEMAP_SCAN` and for deterministic tests.
+///
+/// Sees only writers that use the door, which the model guest's threads do; a KVM guest's vCPUs do not.
+public final class SoftwareTracker: DirtyTracker {
+    private let memory: GuestRAM
+
+    public init(_ memory: GuestRAM) { self.memory = memory }
+
+    public var name: String { TrackerKind.software.rawValue }
+
+    public func arm() {
+        memory.writeLog.removeAll()
+        memory.isLoggingWrites = true
+    }
+
+    public func harvest(into dirty: DirtyBitmap) {
+        precondition(memory.isLoggingWrites, "harvest before arm")
+        for index in 0..<memory.writeLog.wordCount {
+            let bits = memory.writeLog.take(word: index)
+            if bits != 0 { dirty.insert(bits: bits, word: index) }
+        }
+    }
+
+    public func disarm() {
+        memory.isLoggingWrites = false
+        memory.writeLog.removeAll()
+    }
+}

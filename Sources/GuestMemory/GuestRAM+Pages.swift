@@ -1,0 +1,90 @@
+import CLinux
+import Glibc
+package import Host
+
+// What the engine does to whole pages: look for zeros, populate, discard, digest.
+extension GuestRAM {
+    /// Whether every byte of a page is zero now. Reads the page, so it populates one that never existed: ask presence first.
+    package func isZero(_ page: PageIndex) -> Bool {
+        typealias Vector = SIMD64<UInt8>
+        let base = unsafe UnsafeRawPointer(hostAddress(of: PageRun(first: page, count: 1)))
+        // Used pages differ from zero early: look at one vector before entering the wide loop.
+        if unsafe base.load(as: Vector.self) != .zero { return false }
+        let stride = MemoryLayout<Vector>.size
+        var offset = 0
+        while offset < GuestPage.size {
+            let a = unsafe (base + offset).load(as: Vector.self) | (base + offset + stride).load(as: Vector.self)
+            let b = unsafe (base + offset + 2 * stride).load(as: Vector.self) | (base + offset + 3 * stride).load(as: Vector.self)
+            if a | b != .zero { return false }
+            offset += 4 * stride
+        }
+        return true
+    }
+
+    /// Populates pages ahead of bytes that are about to arrive, so that the kernel does not fault on each one.
+    package func populate(_ run: PageRun) throws(SystemError) {
+        try retryingInterrupts("populate guest memory", place: "\(run)") {
+            unsafe madvise(hostAddress(of: run), run.byteCount, aerostat_madv_populate_write)
+        }
+    }
+
+    /// Asks for huge pages in a run of whole 2 MiB blocks. Advice: kernels without them refuse, and nothing is lost.
+    package func adviseHugePages(_ run: PageRun) {
+        _ = unsafe madvise(hostAddress(of: run), run.byteCount, MADV_HUGEPAGE)
+    }
+
+    /// Gives pages back to the host; they read as zero afterwards.
+    ///
+    /// The content changes without a write that any tracker sees: whoever calls it tells the ledger.
+    package func discard(_ run: PageRun) throws(SystemError) {
+        try retryingInterrupts("discard guest memory", place: "\(run)") {
+            unsafe madvise(hostAddress(of: run), run.byteCount, MADV_DONTNEED)
+        }
+    }
+
+    /// Fills pages with zeros.
+    package func clear(_ run: PageRun) {
+        unsafe withWritablePages(run) { unsafe _ = memset($0.baseAddress!, 0, $0.count) }
+    }
+
+    /// A 64-bit digest of a page's bytes; equal pages have equal digests, different ones with probability 2^-64 only.
+    ///
+    /// Not cryptographic: it finds lost and torn pages, not an adversary.
+    package func digest(_ page: PageIndex) -> UInt64 {
+        unsafe PageDigest.digest(UnsafeRawPointer(hostAddress(of: PageRun(first: page, count: 1))))
+    }
+}
+
+/// A multiply-and-fold hash over one page, in four independent lanes so that the multiplier stays busy.
+package enum PageDigest {
+    /// Odd constants with no structure (fractional digits of the square roots of 2, 3, 5 and 7).
+    private static let keys: (UInt64, UInt64, UInt64, UInt64) = (
+        0x6A09_E667_F3BC_C909, 0xBB67_AE85_84CA_A73B, 0x3C6E_F372_FE94_F82B, 0xA54F_F53A_5F1D_36F1
+    )
+
+    /// The digest of a page of zeros.
+    package static let zeroPage: UInt64 = {
+        let page = [UInt64](repeating: 0, count: GuestPage.size / 8)
+        return unsafe page.withUnsafeBytes { unsafe digest($0.baseAddress!) }
+    }()
+
+    /// - Parameter page: 4096 readable bytes, 8-byte aligned.
+    package static func digest(_ page: UnsafeRawPointer) -> UInt64 {
+        var (a, b, c, d) = keys
+        var offset = 0
+        while offset < GuestPage.size {
+            a = unsafe fold(a ^ (page + offset).load(as: UInt64.self), keys.1 ^ (page + offset + 8).load(as: UInt64.self)) &+ keys.0
+            b = unsafe fold(b ^ (page + offset + 16).load(as: UInt64.self), keys.2 ^ (page + offset + 24).load(as: UInt64.self)) &+ keys.1
+            c = unsafe fold(c ^ (page + offset + 32).load(as: UInt64.self), keys.3 ^ (page + offset + 40).load(as: UInt64.self)) &+ keys.2
+            d = unsafe fold(d ^ (page + offset + 48).load(as: UInt64.self), keys.0 ^ (page + offset + 56).load(as: UInt64.self)) &+ keys.3
+            offset += 64
+        }
+        return fold(fold(a ^ keys.2, b ^ keys.3) ^ keys.0, fold(c ^ keys.0, d ^ keys.1) ^ keys.2)
+    }
+
+    @inline(__always)
+    private static func fold(_ left: UInt64, _ right: UInt64) -> UInt64 {
+        let product = left.multipliedFullWidth(by: right)
+        return product.high ^ product.low
+    }
+}

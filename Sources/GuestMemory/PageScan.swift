@@ -1,0 +1,168 @@
+import CLinux
+import Glibc
+public import Host
+import SystemPackage
+
+/// `/proc/self/pagemap`: which pages of guest RAM exist, and which were written (`PAGEMAP_SCAN`, Linux 6.7).
+struct PageScan: ~Copyable {
+    /// What to look for. Holes never match: the kernel skips them at page-table cost.
+    enum Pass {
+        /// Populated pages whose content is not known to be zero.
+        case present
+        /// Every populated page; write-protects them.
+        case protectPopulated
+        /// Pages written since they were protected; protects them again.
+        case harvestWritten
+    }
+
+    private let pagemap: OwnedDescriptor
+
+    init() throws(SystemError) {
+        pagemap = try OwnedDescriptor.open("/proc/self/pagemap", flags: O_RDONLY)
+    }
+
+    /// Regions fetched by one call: 24 KiB of results.
+    private static let regionsPerCall = 1024
+
+    /// Calls `found` with each run of matching pages.
+    func scan(_ memory: GuestRAM, _ pass: Pass, found: (PageRun) -> Void) throws(SystemError) {
+        let base = unsafe UInt64(UInt(bitPattern: memory.hostBase))
+        var argument = aerostat_pm_scan_arg()
+        argument.size = UInt64(MemoryLayout<aerostat_pm_scan_arg>.size)
+        argument.start = base
+        argument.end = base + memory.regions.byteCount
+        argument.category_anyof_mask = aerostat_page_is_present | aerostat_page_is_swapped
+        switch pass {
+        case .present:
+            argument.category_mask = aerostat_page_is_pfnzero
+            argument.category_inverted = aerostat_page_is_pfnzero
+        case .protectPopulated:
+            argument.flags = aerostat_pm_scan_wp_matching | aerostat_pm_scan_check_wpasync
+        case .harvestWritten:
+            argument.flags = aerostat_pm_scan_wp_matching | aerostat_pm_scan_check_wpasync
+            argument.category_mask = aerostat_page_is_written
+        }
+        argument.return_mask = 0
+        argument.vec_len = UInt64(Self.regionsPerCall)
+        let regions = UnsafeMutablePointer<aerostat_page_region>.allocate(capacity: Self.regionsPerCall)
+        defer { unsafe regions.deallocate() }
+        argument.vec = UInt64(UInt(bitPattern: regions))
+        while argument.start < argument.end {
+            let count = try retryingInterrupts("scan the page table", place: "\(pass)") {
+                unsafe aerostat_pagemap_scan(pagemap.number, &argument)
+            }
+            for index in 0..<Int(count) {
+                let region = unsafe regions[index]
+                found(
+                    PageRun(
+                        first: PageIndex(Int((region.start - base) >> UInt64(GuestPage.shift))),
+                        count: Int((region.end - region.start) >> UInt64(GuestPage.shift))
+                    )
+                )
+            }
+            precondition(argument.walk_end > argument.start, "PAGEMAP_SCAN made no progress")
+            argument.start = argument.walk_end
+        }
+    }
+}
+
+extension GuestRAM {
+    /// Adds the pages that exist: populated or swapped out, and not the kernel's shared zero page. Reads none of them.
+    ///
+    /// Where the kernel lacks `PAGEMAP_SCAN`, the classic pagemap is read (8 bytes for each page of the guest).
+    package func insertPresentPages(into present: DirtyBitmap) throws(SystemError) {
+        let scan = try PageScan()
+        do throws(SystemError) {
+            try scan.scan(self, .present) { present.insert($0) }
+        } catch where error.code == .inappropriateIOCTLForDevice || error.code == .invalidArgument {
+            try insertPresentPagesFromPagemap(into: present)
+        }
+    }
+
+    /// Bits 63 (present) and 62 (swapped) of the 64-bit entries of `/proc/self/pagemap`
+    /// (Documentation/admin-guide/mm/pagemap.rst). The shared zero page counts as present here.
+    private func insertPresentPagesFromPagemap(into present: DirtyBitmap) throws(SystemError) {
+        let pagemap = try OwnedDescriptor.open("/proc/self/pagemap", flags: O_RDONLY)
+        let existing: UInt64 = 0b11 << 62
+        var entries = [UInt64](repeating: 0, count: 64 << 10)
+        let firstEntry = unsafe Int(bitPattern: hostBase) >> GuestPage.shift
+        var page = 0
+        while page < pageCount {
+            let wanted = min(entries.count, pageCount - page)
+            let bytes = try retryingInterrupts("read the page table", place: "/proc/self/pagemap") {
+                unsafe entries.withUnsafeMutableBytes { unsafe pread(pagemap.number, $0.baseAddress!, wanted * 8, (firstEntry + page) * 8) }
+            }
+            guard bytes >= 8 else { throw SystemError("read the page table", place: "/proc/self/pagemap", code: .ioError) }
+            for index in 0..<bytes / 8 where entries[index] & existing != 0 { present.insert(PageIndex(page + index)) }
+            page += bytes / 8
+        }
+    }
+}
+
+/// userfaultfd write-protection in async mode, harvested by `PAGEMAP_SCAN`: sees every writer that goes through this process's
+/// page tables, costs a page-table walk of what is populated, and never stops the guest.
+public final class PagemapScanTracker: DirtyTracker {
+    private let memory: GuestRAM
+    private let scan: PageScan
+    private let registration = Monitor<Int32?>(nil)
+
+    /// Fails on kernels before 6.7 and where userfaultfd or pagemap is forbidden.
+    public init(_ memory: GuestRAM) throws(SystemError) {
+        self.memory = memory
+        scan = try PageScan()
+        // Arm and disarm once, so that "not possible here" is known now and not in the middle of a migration.
+        try arm()
+        disarm()
+    }
+
+    deinit { disarm() }
+
+    public var name: String { TrackerKind.pagemapScan.rawValue }
+
+    public func arm() throws(SystemError) {
+        disarm()
+        let flags = O_CLOEXEC | O_NONBLOCK
+        // Without privilege only faults from user mode may be handled; async write-protect never leaves the kernel either way.
+        var number = aerostat_userfaultfd(flags)
+        if number < 0 { number = aerostat_userfaultfd(flags | aerostat_uffd_user_mode_only) }
+        guard number >= 0 else { throw SystemError.current("create a userfaultfd") }
+        let fault = OwnedDescriptor(adopting: number)
+        try retryingInterrupts("ask userfaultfd for asynchronous write-protection") {
+            aerostat_uffd_api(fault.number, aerostat_uffd_feature_wp_async | aerostat_uffd_feature_wp_hugetlbfs_shmem)
+        }
+        let start = unsafe UInt64(UInt(bitPattern: memory.hostBase))
+        try retryingInterrupts("register guest memory with userfaultfd") {
+            aerostat_uffd_register_wp(fault.number, start, memory.regions.byteCount)
+        }
+        // Only what is populated: protecting holes would build page tables for all of RAM.
+        try scan.scan(memory, .protectPopulated) { _ in }
+        let kept = fault.release()
+        registration.withLock { $0 = kept }
+    }
+
+    public func harvest(into dirty: DirtyBitmap) throws(SystemError) {
+        precondition(registration.withLock { $0 != nil }, "harvest before arm")
+        try scan.scan(memory, .harvestWritten) { dirty.insert($0) }
+    }
+
+    public func disarm() {
+        let number = registration.withLock { state -> Int32? in
+            defer { state = nil }
+            return state
+        }
+        guard let number else { return }
+        // Closing the descriptor unregisters the range and lifts the protection.
+        _ = OwnedDescriptor(adopting: number)
+    }
+}
+
+/// Chooses a tracker by what the kernel can do.
+/// - Parameter kind: forces one; `nil` takes the best that works.
+public func makeTracker(_ kind: TrackerKind?, for memory: GuestRAM) throws(SystemError) -> any DirtyTracker {
+    switch kind {
+    case .software: return SoftwareTracker(memory)
+    case .pagemapScan: return try PagemapScanTracker(memory)
+    case nil:
+        do throws(SystemError) { return try PagemapScanTracker(memory) } catch { return SoftwareTracker(memory) }
+    }
+}

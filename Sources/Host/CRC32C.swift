@@ -1,0 +1,31 @@
+import CLinux
+
+/// CRC-32C (Castagnoli, RFC 3720 appendix B.4), by the processor's instruction where it has one.
+public struct CRC32C: Hashable, Sendable {
+    private var state: UInt32 = ~0
+
+    public init() {}
+
+    /// The checksum of what was added so far.
+    public var value: UInt32 { ~state }
+
+    public mutating func add(_ bytes: RawSpan) {
+        unsafe bytes.withUnsafeBytes { buffer in
+            guard let base = buffer.baseAddress else { return }
+            if aerostat_has_crc32c() != 0 {
+                unsafe state = aerostat_crc32c(state, base.assumingMemoryBound(to: UInt8.self), UInt64(buffer.count))
+            } else {
+                for unsafe byte in unsafe buffer {
+                    state = Self.table[Int(UInt8(truncatingIfNeeded: state) ^ byte)] ^ (state >> 8)
+                }
+            }
+        }
+    }
+
+    /// The reflected polynomial 0x1EDC6F41.
+    private static let polynomial: UInt32 = 0x82F6_3B78
+
+    private static let table: [UInt32] = (0..<256).map { index in
+        (0..<8).reduce(UInt32(index)) { crc, _ in crc & 1 == 1 ? (crc >> 1) ^ polynomial : crc >> 1 }
+    }
+}

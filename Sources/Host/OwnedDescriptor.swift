@@ -1,0 +1,37 @@
+import CLinux
+import Glibc
+
+/// A file descriptor with exactly one owner, closed when the owner ends.
+public struct OwnedDescriptor: ~Copyable, Sendable {
+    /// The descriptor's number, valid as long as this value lives.
+    public let number: Int32
+
+    /// Takes over a descriptor that nobody else will close.
+    public init(adopting number: Int32) {
+        precondition(number >= 0, "a descriptor is not negative")
+        self.number = number
+    }
+
+    deinit { _ = Glibc.close(number) }
+
+    /// Hands the descriptor over; the caller closes it.
+    public consuming func release() -> Int32 {
+        let number = number
+        discard self
+        return number
+    }
+
+    /// A second descriptor for the same open file.
+    public func duplicate() throws(SystemError) -> OwnedDescriptor {
+        OwnedDescriptor(
+            adopting: try retryingInterrupts("duplicate a descriptor") { aerostat_fcntl(number, F_DUPFD_CLOEXEC, 0) }
+        )
+    }
+
+    /// Opens a file with `open(2)` flags; close-on-exec is always set.
+    public static func open(_ path: String, flags: Int32, mode: UInt32 = 0o644) throws(SystemError) -> OwnedDescriptor {
+        OwnedDescriptor(
+            adopting: try retryingInterrupts("open the file", place: path) { unsafe aerostat_open(path, flags | O_CLOEXEC, mode) }
+        )
+    }
+}

@@ -1,0 +1,47 @@
+/// What a person may set for a migration. Checked by `validate()`, wherever the values came from.
+public struct MigrationParameters: Hashable, Sendable {
+    /// What happens when `timeout` passes before the guest was switched over.
+    public enum TimeoutAction: String, CaseIterable, Hashable, Sendable, Codable {
+        /// The guest stays and the migration ends as cancelled.
+        case cancel
+        /// The guest is paused, so that the rest converges.
+        case pause
+    }
+
+    /// How long the guest may be paused at switch-over. QEMU's default.
+    public var downtimeLimit: Duration = .milliseconds(300)
+    /// Bytes a second put on the link while the guest runs; `nil` is unlimited. The paused rest is sent at full speed.
+    public var bandwidthLimit: Int?
+    /// For the whole migration up to switch-over; `nil` waits as long as it takes.
+    public var timeout: Duration?
+    public var onTimeout: TimeoutAction = .cancel
+    /// Whether the guest is asked for free-page hints.
+    public var usesHints = true
+    /// The longest that the first round is held back for hints.
+    public var hintGrace: Duration = .seconds(1)
+    /// Both sides digest every page that is not free, while paused, and compare before commit.
+    public var verifies = false
+
+    public init() {}
+
+    /// The longest downtime that may be asked for (QEMU's limit).
+    public static let maximumDowntimeLimit: Duration = .seconds(2000)
+    public static let maximumHintGrace: Duration = .seconds(60)
+
+    public struct OutOfRange: Error, Hashable, Sendable, CustomStringConvertible {
+        public let description: String
+    }
+
+    public func validate() throws(OutOfRange) {
+        guard (.zero...Self.maximumDowntimeLimit).contains(downtimeLimit) else {
+            throw OutOfRange(description: "downtime-limit must be from 0 to 2000000 ms")
+        }
+        guard (.zero...Self.maximumHintGrace).contains(hintGrace) else {
+            throw OutOfRange(description: "hint-grace must be from 0 to 60000 ms")
+        }
+        if let bandwidthLimit, bandwidthLimit < 4096 {
+            throw OutOfRange(description: "max-bandwidth must be at least 4096 bytes/s, or 0 for no limit")
+        }
+        if let timeout, timeout <= .zero { throw OutOfRange(description: "timeout must be more than 0 ms") }
+    }
+}

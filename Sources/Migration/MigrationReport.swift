@@ -1,0 +1,195 @@
+/// The state and the figures of a migration, as `query-migrate`, `migrate --json` and `--record` show them (DESIGN, section 7).
+///
+/// Field names are QMP's where QMP has a word; times are milliseconds where the name says nothing else, sizes bytes.
+public struct MigrationReport: Hashable, Sendable, Codable {
+    /// QMP's `MigrationStatus`.
+    public enum Status: String, Hashable, Sendable, Codable {
+        case none, setup, active, device, completed, failed, cancelling, cancelled
+        /// The link was lost between commit and running: whether the destination runs the guest is not known here.
+        case unknown = "outcome-unknown"
+        /// The timeout struck under `--on-timeout pause`: the guest is paused so that the migration can converge.
+        case pausedByTimeout = "active-paused"
+
+        public var isOver: Bool {
+            switch self {
+            case .none, .completed, .failed, .cancelled, .unknown: true
+            case .setup, .active, .device, .cancelling, .pausedByTimeout: false
+            }
+        }
+    }
+
+    public var status: Status = .none
+    /// Why it failed, in words; absent unless it did.
+    public var errorDescription: String?
+    public var totalTime = 0
+    public var setupTime = 0
+    /// How long no process ran the guest, rounded up (QMP has whole milliseconds); absent before it is known.
+    public var downtime: Int?
+    public var expectedDowntime: Int?
+    /// The same downtime in microseconds.
+    public var downtimeMicroseconds: Int?
+    public var ram = RAM()
+    public var freePageHints = FreePageHints()
+    /// Pages that the guest never populated: never read, never sent.
+    public var absentPages = 0
+    public var guest: GuestMemoryUse?
+    public var rounds: [Round] = []
+    public var verify: Verify?
+    /// Which tracker was used.
+    public var tracker: String?
+    /// Longest time for which the sender or the hint thread held the ledger's lock, in microseconds.
+    public var longestLockHoldMicroseconds: Double = 0
+
+    public init() {}
+
+    enum CodingKeys: String, CodingKey {
+        case status
+        case errorDescription = "error-desc"
+        case totalTime = "total-time"
+        case setupTime = "setup-time"
+        case downtime
+        case expectedDowntime = "expected-downtime"
+        case downtimeMicroseconds = "downtime-us"
+        case ram
+        case freePageHints = "free-page-hints"
+        case absentPages = "absent-pages"
+        case guest, rounds, verify, tracker
+        case longestLockHoldMicroseconds = "longest-lock-hold-us"
+    }
+
+    public struct RAM: Hashable, Sendable, Codable {
+        /// Every byte put on the link, headers included.
+        public var transferred = 0
+        /// Bytes of pages that are still pending.
+        public var remaining = 0
+        public var total = 0
+        /// Zero pages that travelled as runs.
+        public var duplicate = 0
+        /// Pages whose bytes travelled (each time counted).
+        public var normal = 0
+        public var normalBytes = 0
+        /// Pages a second written by the guest in the last round.
+        public var dirtyPagesRate = 0
+        /// Harvests made.
+        public var dirtySyncCount = 0
+        public var pageSize = 4096
+        /// Megabits a second in the last round.
+        public var mbps: Double = 0
+        public var pagesPerSecond = 0
+        /// Bytes sent while the guest ran, and while it was paused.
+        public var precopyBytes = 0
+        public var downtimeBytes = 0
+
+        public init() {}
+
+        enum CodingKeys: String, CodingKey {
+            case transferred, remaining, total, duplicate, normal
+            case normalBytes = "normal-bytes"
+            case dirtyPagesRate = "dirty-pages-rate"
+            case dirtySyncCount = "dirty-sync-count"
+            case pageSize = "page-size"
+            case mbps
+            case pagesPerSecond = "pages-per-second"
+            case precopyBytes = "precopy-bytes"
+            case downtimeBytes = "downtime-bytes"
+        }
+    }
+
+    public struct FreePageHints: Hashable, Sendable, Codable {
+        public var commands = 0
+        /// Whole pages in RAM that valid hints covered.
+        public var reportedPages = 0
+        /// Pending pages that hints removed and that never travelled.
+        public var skippedPages = 0
+        public var avoidedBytes = 0
+        /// Hinted, then written again and sent.
+        public var redirtiedPages = 0
+        public var staleBlocks = 0
+        public var invalidBlocks = 0
+        /// How long the first round was held back for hints.
+        public var headStart: Double = 0
+
+        public init() {}
+
+        enum CodingKeys: String, CodingKey {
+            case commands
+            case reportedPages = "reported-pages"
+            case skippedPages = "skipped-pages"
+            case avoidedBytes = "avoided-bytes"
+            case redirtiedPages = "redirtied-pages"
+            case staleBlocks = "stale-blocks"
+            case invalidBlocks = "invalid-blocks"
+            case headStart = "head-start-ms"
+        }
+    }
+
+    /// One round of precopy; the last is the one in which the guest was paused.
+    public struct Round: Hashable, Sendable, Codable {
+        /// 1 is the first.
+        public var number: Int
+        /// Since the migration began.
+        public var start: Double
+        public var duration: Double = 0
+        public var paused = false
+        /// Pending when the round began.
+        public var pendingPages = 0
+        public var normalPages = 0
+        public var zeroPages = 0
+        /// Free pages announced to the destination.
+        public var freePages = 0
+        /// Pending pages that hints removed in this round.
+        public var skippedPages = 0
+        public var bytes = 0
+        /// Pages found written at the round's end.
+        public var dirtiedPages = 0
+        public var harvest: Double = 0
+
+        public init(number: Int, start: Double) {
+            self.number = number
+            self.start = start
+        }
+
+        enum CodingKeys: String, CodingKey {
+            case number = "round"
+            case start = "start-ms"
+            case duration = "duration-ms"
+            case paused
+            case pendingPages = "pending-pages"
+            case normalPages = "normal-pages"
+            case zeroPages = "zero-pages"
+            case freePages = "free-pages"
+            case skippedPages = "skipped-pages"
+            case bytes
+            case dirtiedPages = "dirtied-pages"
+            case harvest = "harvest-ms"
+        }
+    }
+
+    public struct Verify: Hashable, Sendable, Codable {
+        public enum Status: String, Hashable, Sendable, Codable { case passed, failed }
+
+        public var status: Status
+        public var pagesCompared: Int
+        /// Pages left out because they are free.
+        public var pagesFree: Int
+        public var differences: Int
+        /// The first page that differs.
+        public var firstDifference: Int?
+
+        public init(status: Status, pagesCompared: Int, pagesFree: Int, differences: Int, firstDifference: Int? = nil) {
+            self.status = status
+            self.pagesCompared = pagesCompared
+            self.pagesFree = pagesFree
+            self.differences = differences
+            self.firstDifference = firstDifference
+        }
+
+        enum CodingKeys: String, CodingKey {
+            case status
+            case pagesCompared = "pages-compared"
+            case pagesFree = "pages-free"
+            case differences
+            case firstDifference = "first-difference"
+        }
+    }
+}

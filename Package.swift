@@ -46,7 +46,7 @@ let package = Package(
         module("Host", ["CLinux", system]),
         module("GuestMemory", ["Host", "CLinux", system]),
         module("IOUring", ["Host", "CLiburing", system]),
-        module("Migration", ["GuestMemory"]),
+        module("Migration", ["GuestMemory", "Host"]),
         module("Virtio", ["GuestMemory"]),
         module("Balloon", ["Virtio", "GuestMemory", "Migration", "Host"]),
         module("MigrationIO", ["Migration", "GuestMemory", "IOUring", "Host", system, logging]),

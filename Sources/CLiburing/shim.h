@@ -3,6 +3,11 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
+
+// swift-system's own C module includes the kernel's <linux/io_uring.h>, whose submission entry differs in the type of one field from
+// the copy that liburing ships; Clang refuses two definitions of one name in one compilation. The layout is the same, so this
+// module's entry gets a name of its own.
+#define io_uring_sqe aerostat_io_uring_sqe
 #include <liburing.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -18,3 +23,6 @@
 
 static const unsigned int aerostat_setup_single_issuer = IORING_SETUP_SINGLE_ISSUER;
 static const unsigned int aerostat_setup_defer_taskrun = IORING_SETUP_DEFER_TASKRUN;
+static const unsigned int aerostat_msg_waitall = MSG_WAITALL;
+static const unsigned int aerostat_msg_nosignal = MSG_NOSIGNAL;
+static const unsigned int aerostat_msg_dontwait = MSG_DONTWAIT;

@@ -248,3 +248,15 @@ private func withResolved(
     }
     throw .system(failure ?? SystemError("resolve", place: "\(address)", code: .noSuchFileOrDirectory))
 }
+
+/// Whether a descriptor is an open, connected stream socket.
+public func isConnectedStreamSocket(_ number: Int32) -> Bool {
+    var type: Int32 = 0
+    var size = socklen_t(4)
+    guard unsafe getsockopt(number, SOL_SOCKET, SO_TYPE, &type, &size) == 0, type == Int32(SOCK_STREAM.rawValue) else { return false }
+    var storage = sockaddr_storage()
+    var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
+    return unsafe withUnsafeMutablePointer(to: &storage) { pointer in
+        unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { unsafe getpeername(number, $0, &length) } == 0
+    }
+}

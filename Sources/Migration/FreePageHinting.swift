@@ -51,6 +51,9 @@ public protocol FreePageHinting: AnyObject, Sendable {
 
 /// Where the device's hint thread delivers. Implemented by the page ledger; the simulator and tests have their own.
 public protocol HintSink: AnyObject, Sendable {
+    /// A command is about to be published. Blocks under this id count from now on.
+    func hintsOpened(_ id: CommandID)
+
     /// The guest has begun to answer the command.
     func hintsStarted(_ id: CommandID)
 

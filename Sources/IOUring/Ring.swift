@@ -1,0 +1,159 @@
+package import CLiburing
+import Glibc
+public import SystemPackage
+
+/// What an operation came to.
+public struct Completion: Hashable, Sendable {
+    /// The number that the operation was submitted with.
+    public let token: UInt64
+    /// Bytes moved, or the operation's own result; a negated errno where it failed.
+    public let result: Int32
+
+    public var failure: Errno? { result < 0 ? Errno(rawValue: -result) : nil }
+}
+
+/// An io_uring, used by the one thread that made it.
+///
+/// Operations are prepared, then submitted together; completions come in any order. The memory that an operation names must stay
+/// until its completion was seen: closing the ring cancels what is under way and waits for it.
+@safe
+public struct Ring: ~Copyable {
+    private let ring: UnsafeMutablePointer<io_uring>
+    /// Whether the kernel runs completions only when this thread asks for them (Linux 6.1).
+    public let isDeferred: Bool
+    /// Operations submitted and not completed.
+    private(set) public var inFlight = 0
+    /// System calls made by `submit` and `wait`.
+    private(set) public var systemCalls = 0
+
+    /// Makes a ring with the best set-up that the kernel has.
+    /// - Parameters:
+    ///   - entries: how many operations can be prepared before a submit; a power of two up to 4096.
+    ///   - plain: take the plain set-up even where a better one works.
+    public init(entries: UInt32, plain: Bool = false) throws(RingError) {
+        (unsafe ring, isDeferred) = unsafe try Self.setUp(entries: entries, plain: plain)
+    }
+
+    deinit {
+        unsafe io_uring_queue_exit(ring)
+        unsafe ring.deallocate()
+    }
+
+    private static func setUp(entries: UInt32, plain: Bool) throws(RingError) -> (UnsafeMutablePointer<io_uring>, isDeferred: Bool) {
+        let ring = UnsafeMutablePointer<io_uring>.allocate(capacity: 1)
+        unsafe ring.initialize(to: io_uring())
+        let best = aerostat_setup_single_issuer | aerostat_setup_defer_taskrun
+        var code = plain ? -EINVAL : unsafe io_uring_queue_init(entries, ring, best)
+        let isDeferred = code == 0
+        // Kernels before 6.1 do not know the flags.
+        if code == -EINVAL { code = unsafe io_uring_queue_init(entries, ring, 0) }
+        guard code == 0 else {
+            unsafe ring.deallocate()
+            let error = Errno(rawValue: -code)
+            throw [.notPermitted, .permissionDenied, .noFunction].contains(error)
+                ? .forbidden(error) : .system(operation: "set up a ring", error)
+        }
+        do throws(RingError) { try unsafe Self.probe(ring) } catch {
+            unsafe io_uring_queue_exit(ring)
+            unsafe ring.deallocate()
+            throw error
+        }
+        return unsafe (ring, isDeferred)
+    }
+
+    /// The operations that the transports use, asked of the kernel itself.
+    private static func probe(_ ring: UnsafeMutablePointer<io_uring>) throws(RingError) {
+        guard let probe = unsafe io_uring_get_probe_ring(ring) else { throw .missingOperation("probing") }
+        defer { unsafe io_uring_free_probe(probe) }
+        let needed: [(io_uring_op, String)] = [
+            (IORING_OP_SENDMSG, "SENDMSG"), (IORING_OP_RECVMSG, "RECVMSG"), (IORING_OP_RECV, "RECV"),
+            (IORING_OP_POLL_ADD, "POLL_ADD"), (IORING_OP_ASYNC_CANCEL, "ASYNC_CANCEL"),
+        ]
+        for (operation, name) in needed where unsafe io_uring_opcode_supported(probe, Int32(operation.rawValue)) == 0 {
+            throw .missingOperation(name)
+        }
+        guard unsafe ring.pointee.features & UInt32(IORING_FEAT_EXT_ARG) != 0 else { throw .missingOperation("timed waits") }
+    }
+
+    // MARK: Preparing
+
+    /// Prepares sending a message; the kernel keeps sending until all of it went, or the link fails.
+    package mutating func prepareSend(_ descriptor: Int32, message: UnsafePointer<msghdr>, token: UInt64) throws(RingError) {
+        let entry = unsafe try nextEntry(token)
+        unsafe io_uring_prep_sendmsg(entry, descriptor, message, aerostat_msg_nosignal | aerostat_msg_waitall)
+    }
+
+    /// Prepares receiving a message into all of its pieces.
+    package mutating func prepareReceive(_ descriptor: Int32, message: UnsafeMutablePointer<msghdr>, token: UInt64) throws(RingError) {
+        let entry = unsafe try nextEntry(token)
+        unsafe io_uring_prep_recvmsg(entry, descriptor, message, aerostat_msg_waitall)
+    }
+
+    /// Prepares receiving `count` bytes.
+    public mutating func prepareReceive(
+        _ descriptor: Int32,
+        into buffer: UnsafeMutableRawPointer,
+        count: Int,
+        token: UInt64
+    ) throws(RingError) {
+        let entry = unsafe try nextEntry(token)
+        unsafe io_uring_prep_recv(entry, descriptor, buffer, count, Int32(aerostat_msg_waitall))
+    }
+
+    /// Prepares waiting until a descriptor can be read.
+    public mutating func preparePoll(_ descriptor: Int32, token: UInt64) throws(RingError) {
+        let entry = unsafe try nextEntry(token)
+        unsafe io_uring_prep_poll_add(entry, descriptor, UInt32(POLLIN))
+    }
+
+    private mutating func nextEntry(_ token: UInt64) throws(RingError) -> UnsafeMutablePointer<aerostat_io_uring_sqe> {
+        var entry = unsafe io_uring_get_sqe(ring)
+        if unsafe entry == nil {
+            try submit()
+            unsafe entry = io_uring_get_sqe(ring)
+        }
+        guard let entry = unsafe entry else { throw .system(operation: "queue an operation", .resourceBusy) }
+        // The prep functions leave user_data alone.
+        unsafe entry.pointee.user_data = token
+        inFlight += 1
+        return unsafe entry
+    }
+
+    // MARK: Submitting and completing
+
+    /// Hands what was prepared to the kernel.
+    public mutating func submit() throws(RingError) {
+        systemCalls += 1
+        while true {
+            let code = unsafe io_uring_submit(ring)
+            if code >= 0 { return }
+            if code != -EINTR { throw .system(operation: "submit", Errno(rawValue: -code)) }
+        }
+    }
+
+    /// Submits, then sleeps until at least one completion is there, or the time is over.
+    /// - Parameter timeout: the longest sleep; zero only looks.
+    public mutating func submitAndWait(timeout: Duration) throws(RingError) {
+        var specification = __kernel_timespec()
+        let (seconds, attoseconds) = max(timeout, .zero).components
+        specification.tv_sec = seconds
+        specification.tv_nsec = attoseconds / 1_000_000_000
+        var entry: UnsafeMutablePointer<io_uring_cqe>?
+        systemCalls += 1
+        let code = unsafe io_uring_submit_and_wait_timeout(ring, &entry, 1, &specification, nil)
+        // Time over and a signal are no errors: the caller looks at its clock and its completions.
+        if code < 0, code != -ETIME, code != -EINTR, code != -EAGAIN {
+            throw .system(operation: "wait for completions", Errno(rawValue: -code))
+        }
+    }
+
+    /// The next completion that is there already.
+    public mutating func nextCompletion() -> Completion? {
+        var entry: UnsafeMutablePointer<io_uring_cqe>?
+        guard unsafe io_uring_peek_cqe(ring, &entry) == 0, let entry = unsafe entry else { return nil }
+        let completion = unsafe Completion(token: entry.pointee.user_data, result: entry.pointee.res)
+        unsafe io_uring_cqe_seen(ring, entry)
+        inFlight -= 1
+        return completion
+    }
+}

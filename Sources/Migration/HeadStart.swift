@@ -1,0 +1,55 @@
+/// Decides how long the first round is held back for hints.
+///
+/// While the guest reports pending pages faster than the link could send them, not sending is the faster way to be done with them.
+/// So the sender waits, in windows, until the guest has reported all it has, or hints come slower than the link for some windows in a
+/// row, or the guest has not begun to answer in time, or the grace is over.
+public struct HeadStart: Hashable, Sendable {
+    public enum Verdict: Hashable, Sendable {
+        /// Ask again at this time, or when the guest finishes.
+        case wait(until: ContinuousClock.Instant)
+        case go
+    }
+
+    /// How often the rate of hints is looked at.
+    public static let window: Duration = .milliseconds(10)
+    /// Windows in a row below the link's rate that end the head start. A vCPU that is descheduled for a moment is no slow guest.
+    public static let slowWindows = 3
+    /// How long a guest may take to begin. A driver that is there answers within a scheduler tick or two.
+    public static let answerTime: Duration = .milliseconds(200)
+    /// The link's rate before anything was sent, in bytes a second: 10 Gbit/s.
+    public static let assumedLinkRate = 1_250_000_000.0
+
+    public let start: ContinuousClock.Instant
+    private let end: ContinuousClock.Instant
+    private let pagesPerWindow: Double
+    private var windowEnd: ContinuousClock.Instant
+    private var pagesAtWindowStart = 0
+    private var slow = 0
+
+    /// - Parameters:
+    ///   - grace: the longest that may be waited.
+    ///   - bandwidthLimit: bytes a second, where one was asked for.
+    public init(grace: Duration, bandwidthLimit: Int?, now: ContinuousClock.Instant) {
+        start = now
+        end = now + grace
+        let rate = min(Self.assumedLinkRate, bandwidthLimit.map(Double.init) ?? .infinity)
+        pagesPerWindow = rate / 4096 * 0.010
+        windowEnd = now + Self.window
+    }
+
+    public mutating func observe(_ progress: HintProgress, now: ContinuousClock.Instant) -> Verdict {
+        if progress.isStopped || now >= end { return .go }
+        guard progress.isStarted else {
+            let latest = min(end, start + Self.answerTime)
+            windowEnd = now + Self.window
+            return now >= latest ? .go : .wait(until: latest)
+        }
+        if now >= windowEnd {
+            slow = Double(progress.skippedPages - pagesAtWindowStart) < pagesPerWindow ? slow + 1 : 0
+            if slow >= Self.slowWindows { return .go }
+            pagesAtWindowStart = progress.skippedPages
+            windowEnd = now + Self.window
+        }
+        return .wait(until: min(windowEnd, end))
+    }
+}

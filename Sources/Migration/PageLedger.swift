@@ -1,0 +1,296 @@
+public import GuestMemory
+public import Host
+import Synchronization
+
+/// The source's account of every page: what must still travel, what is free, and what the destination was told.
+///
+/// ```
+///            harvest                     takeBatch
+///  written ----------->  pending  ----------------------->  on its way
+///                          |  ^                                 
+///            hint (id open) |  | written again                  
+///                          v  |
+///                         free  ----- takeFreeRuns ----->  announced
+/// ```
+///
+/// The hint thread and the sender share it under one lock, which each holds for a bounded time only: the sender for one batch or a
+/// slice of bitmap words, the hint thread for one block.
+public final class PageLedger: HintSink {
+    public let regions: RegionTable
+    /// Pages whose content the destination does not have.
+    private let pending: DirtyBitmap
+    /// Pages that were hinted and have not been written since.
+    private let free: DirtyBitmap
+    /// Free pages that the destination knows to be free.
+    private let announced: DirtyBitmap
+    /// Pages that a hint took out of `pending` and that have not become pending again.
+    private let skipped: DirtyBitmap
+    private let state = Mutex(State())
+
+    private struct State {
+        /// The command whose hints count now (DESIGN, rule 3).
+        var open: CommandID?
+        var progress = HintProgress()
+        var counts = Counts()
+        var wake: (@Sendable () -> Void)?
+        var longestHold: Duration = .zero
+    }
+
+    /// Sums over the whole migration, in pages.
+    public struct Counts: Hashable, Sendable {
+        public var pending = 0
+        /// Whole pages in RAM that valid hints covered, each hint counted.
+        public var reported = 0
+        /// Pages that hints spared so far and that were not written again.
+        public var skipped = 0
+        /// Free pages that were written again.
+        public var redirtied = 0
+        public var staleBlocks = 0
+        public var invalidBlocks = 0
+    }
+
+    /// Words looked at under one hold of the lock: 2^18 pages each 4096 words, some microseconds.
+    private static let wordsPerHold = 4096
+
+    public init(_ regions: RegionTable) throws(SystemError) {
+        self.regions = regions
+        pending = try DirtyBitmap(pageCount: regions.pageCount)
+        free = try DirtyBitmap(pageCount: regions.pageCount)
+        announced = try DirtyBitmap(pageCount: regions.pageCount)
+        skipped = try DirtyBitmap(pageCount: regions.pageCount)
+    }
+
+    /// Called, under the lock, when the guest finishes answering a command. It must only wake somebody.
+    public func setWake(_ wake: (@Sendable () -> Void)?) { state.withLock { $0.wake = wake } }
+
+    public var counts: Counts { state.withLock { $0.counts } }
+    public var progress: HintProgress { state.withLock { $0.progress } }
+    /// The longest time for which one call held the lock.
+    public var longestHold: Duration { state.withLock { $0.longestHold } }
+    public var pendingPages: Int { state.withLock { $0.counts.pending } }
+
+    public func isFree(_ page: PageIndex) -> Bool { free.contains(page) }
+    public func freePageCount() -> Int { free.count() }
+
+    /// Takes the lock and measures how long it is held.
+    private func withTimedLock<Result>(_ body: (inout State) -> sending Result) -> sending Result {
+        state.withLock { state in
+            let start = MonotonicClock.now()
+            defer { state.longestHold = max(state.longestHold, start.duration(to: MonotonicClock.now())) }
+            return body(&state)
+        }
+    }
+
+    // MARK: The sender
+
+    /// Adds pages whose content the destination lacks, and takes them out of the free ones; empties `dirty`.
+    ///
+    /// Hinting must be closed (DESIGN, rule 2): a hint that came late would clear a page whose write is in `dirty`.
+    /// - Returns: how many pages were in `dirty`.
+    @discardableResult
+    public func merge(_ dirty: DirtyBitmap) -> Int {
+        precondition(dirty.pageCount == regions.pageCount, "a bitmap of another guest")
+        var total = 0
+        for start in stride(from: 0, to: dirty.wordCount, by: Self.wordsPerHold) {
+            let words = start..<min(start + Self.wordsPerHold, dirty.wordCount)
+            total += withTimedLock { state in
+                precondition(state.open == nil, "a harvest is merged while hints are open")
+                var found = 0
+                for word in words {
+                    let bits = dirty.take(word: word)
+                    guard bits != 0 else { continue }
+                    found += bits.nonzeroBitCount
+                    state.counts.pending += (bits & ~pending.insert(bits: bits, word: word)).nonzeroBitCount
+                    state.counts.redirtied += (bits & free.remove(bits: bits, word: word)).nonzeroBitCount
+                    state.counts.skipped -= (bits & skipped.remove(bits: bits, word: word)).nonzeroBitCount
+                    announced.remove(bits: bits, word: word)
+                }
+                return found
+            }
+        }
+        return total
+    }
+
+    /// Takes the next pending pages out, in ascending order, to be read and sent after this call (DESIGN, rule 4).
+    /// - Parameters:
+    ///   - cursor: where to look; moved on. At the end of the guest it stands at `pageCount`.
+    ///   - runs: filled with at most `maximumRuns` runs of at most `maximumPages` pages together. A run that must be cut is
+    ///     cut at a 2 MiB boundary where it has one, so that whole blocks arrive whole and can be populated as huge pages.
+    /// - Returns: whether there is more to look at behind the cursor.
+    public func takeBatch(
+        from cursor: inout PageIndex,
+        maximumPages: Int,
+        maximumRuns: Int,
+        into runs: inout [PageRun]
+    ) -> Bool {
+        precondition(maximumPages > 0 && maximumRuns > 0, "an empty batch")
+        runs.removeAll(keepingCapacity: true)
+        let start = cursor
+        let (taken, next) = withTimedLock { state in
+            var taken: [PageRun] = []
+            var position = start
+            var left = maximumPages
+            var words = Self.wordsPerHold
+            while left > 0, taken.count < maximumRuns, words > 0, position.rawValue < regions.pageCount {
+                let (run, next) = pending.nextRun(from: position, maximumPages: left, maximumWords: words)
+                words -= (next.rawValue >> 6) - (position.rawValue >> 6) + 1
+                position = next
+                guard var run else { continue }
+                if run.count == left, let aligned = run.endingAtHugePage {
+                    run = aligned
+                    position = run.end
+                    left = run.count
+                }
+                let removed = pending.remove(run)
+                precondition(removed == run.count, "the ledger's lock was not held")
+                state.counts.pending -= removed
+                left -= run.count
+                taken.append(run)
+            }
+            return (taken, position)
+        }
+        runs.append(contentsOf: taken)
+        cursor = next
+        return next.rawValue < regions.pageCount
+    }
+
+    /// Takes free pages that the destination was not told of yet.
+    ///
+    /// A page of them that the guest has written meanwhile is in the tracker's log: its data follows after the next harvest.
+    /// - Returns: whether there is more to look at behind the cursor.
+    public func takeFreeRuns(from cursor: inout PageIndex, maximumRuns: Int, into runs: inout [PageRun]) -> Bool {
+        runs.removeAll(keepingCapacity: true)
+        let start = cursor
+        let (taken, next) = withTimedLock { _ in
+            var taken: [PageRun] = []
+            var word = start.rawValue >> 6
+            let end = min(word + Self.wordsPerHold, free.wordCount)
+            while word < end, taken.count + 64 <= maximumRuns {
+                let bits = free.load(word: word) & ~announced.load(word: word)
+                if bits != 0 {
+                    announced.insert(bits: bits, word: word)
+                    Self.append(bits, word: word, to: &taken)
+                }
+                word += 1
+            }
+            return (taken, PageIndex(min(word << 6, regions.pageCount)))
+        }
+        runs.append(contentsOf: taken)
+        cursor = next
+        return next.rawValue < regions.pageCount
+    }
+
+    /// Appends the runs of one word, joined with the last run where they touch.
+    private static func append(_ bits: UInt64, word: Int, to runs: inout [PageRun]) {
+        var bits = bits
+        while bits != 0 {
+            let first = bits.trailingZeroBitCount
+            let length = (~(bits >> UInt64(first))).trailingZeroBitCount
+            let run = PageRun(first: PageIndex(word << 6 + first), count: min(length, 64 - first))
+            if let last = runs.last, last.end == run.first {
+                runs[runs.count - 1] = PageRun(first: last.first, count: last.count + run.count)
+            } else {
+                runs.append(run)
+            }
+            bits = first + length >= 64 ? 0 : bits & (~0 << UInt64(first + length))
+        }
+    }
+
+    // MARK: Hints
+
+    /// From now on, blocks under this id count. The tracker is armed (DESIGN, rule 1).
+    public func hintsOpened(_ id: CommandID) {
+        state.withLock { state in
+            precondition(state.open == nil, "a command is open already")
+            state.open = id
+            state.progress = HintProgress()
+        }
+    }
+
+    /// From the return on, no hint clears a page.
+    public func closeHints() { state.withLock { $0.open = nil } }
+
+    public func hintsStarted(_ id: CommandID) {
+        state.withLock { state in
+            guard state.open == id else { return }
+            state.progress.isStarted = true
+            state.wake?()
+        }
+    }
+
+    public func hintsStopped(_ id: CommandID) {
+        state.withLock { state in
+            guard state.open == id else { return }
+            state.progress.isStopped = true
+            state.wake?()
+        }
+    }
+
+    public func hint(_ id: CommandID, address: GuestAddress, byteCount: UInt64) -> HintOutcome {
+        let block = regions.wholePages(at: address, byteCount: byteCount)
+        return withTimedLock { state in
+            // The check and the clearing are one: between them no harvest may fit.
+            guard state.open == id else {
+                state.counts.staleBlocks += 1
+                return .stale
+            }
+            guard !block.runs.isEmpty else {
+                state.counts.invalidBlocks += 1
+                return .invalid
+            }
+            var pages = 0
+            var spared = 0
+            for run in block.runs {
+                spared += takeFree(run)
+                pages += run.count
+            }
+            state.counts.pending -= spared
+            state.counts.skipped += spared
+            state.counts.reported += pages
+            state.progress.skippedPages += spared
+            state.progress.reportedPages += pages
+            return .taken(pages: pages, skipped: spared)
+        }
+    }
+
+    /// Marks a run free and not pending.
+    /// - Returns: how many of its pages were pending.
+    private func takeFree(_ run: PageRun) -> Int {
+        free.insert(run)
+        var spared = 0
+        var position = run.first
+        while position < run.end {
+            let (found, next) = pending.nextRun(
+                from: position,
+                maximumPages: run.end.rawValue - position.rawValue,
+                maximumWords: (run.end.rawValue - 1) >> 6 - position.rawValue >> 6 + 1
+            )
+            position = next
+            guard let found, found.first < run.end else { break }
+            let inside = PageRun(first: found.first, count: min(found.count, run.end.rawValue - found.first.rawValue))
+            skipped.insert(inside)
+            spared += pending.remove(inside)
+        }
+        return spared
+    }
+}
+
+extension PageRun {
+    /// The part up to the run's last 2 MiB boundary; `nil` where it has none inside.
+    fileprivate var endingAtHugePage: PageRun? {
+        let pagesPerBlock = (2 << 20) / GuestPage.size
+        let boundary = end.rawValue / pagesPerBlock * pagesPerBlock
+        return boundary > first.rawValue ? PageRun(first: first, count: boundary - first.rawValue) : nil
+    }
+}
+
+/// How far the guest is with its answer to the open command.
+public struct HintProgress: Hashable, Sendable {
+    public var isStarted = false
+    public var isStopped = false
+    /// Pending pages that this command's hints removed.
+    public var skippedPages = 0
+    public var reportedPages = 0
+
+    public init() {}
+}

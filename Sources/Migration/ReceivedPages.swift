@@ -1,0 +1,93 @@
+public import GuestMemory
+public import Host
+
+/// The destination's account of its pages: which hold data, which are free, which were compared.
+public struct ReceivedPages: Sendable {
+    /// Pages that hold bytes from the source. All others were never touched, and read as zero.
+    private let received: DirtyBitmap
+    private let free: DirtyBitmap
+    private let compared: DirtyBitmap
+    private(set) public var ready = Ready()
+
+    public init(pageCount: Int) throws(SystemError) {
+        received = try DirtyBitmap(pageCount: pageCount)
+        free = try DirtyBitmap(pageCount: pageCount)
+        compared = try DirtyBitmap(pageCount: pageCount)
+    }
+
+    /// Data is about to be stored.
+    /// - Returns: whether all of the run holds data already, so that it is populated.
+    public func noteData(_ run: PageRun) -> Bool {
+        free.remove(run)
+        return received.insert(run) == 0
+    }
+
+    /// The pages are zero now.
+    /// - Returns: the runs that hold older data and must be cleared; the rest was never touched.
+    public func noteZero(_ run: PageRun) -> [PageRun] {
+        free.remove(run)
+        return runsHoldingData(run)
+    }
+
+    /// The pages are free now.
+    /// - Returns: the runs that hold older data; they are given back to the host, and read as zero (DESIGN, rule 9).
+    public func noteFree(_ run: PageRun) -> [PageRun] {
+        free.insert(run)
+        let runs = runsHoldingData(run)
+        for run in runs { received.remove(run) }
+        return runs
+    }
+
+    private func runsHoldingData(_ run: PageRun) -> [PageRun] {
+        var runs: [PageRun] = []
+        var position = run.first
+        while position < run.end {
+            let (found, next) = received.nextRun(
+                from: position,
+                maximumPages: run.end.rawValue - position.rawValue,
+                maximumWords: (run.end.rawValue - 1) >> 6 - position.rawValue >> 6 + 1
+            )
+            position = next
+            guard let found, found.first < run.end else { break }
+            runs.append(PageRun(first: found.first, count: min(found.count, run.end.rawValue - found.first.rawValue)))
+        }
+        return runs
+    }
+
+    /// Compares one run of the source's digests.
+    /// - Parameter digest: the digest of a page here. Asked only for pages that hold data; all others are zero.
+    public mutating func compare(_ theirs: DigestRun, digest: (PageIndex) -> UInt64) {
+        for (offset, expected) in theirs.digests.enumerated() {
+            let page = theirs.first + offset
+            compared.insert(page)
+            if free.contains(page) {
+                // The source calls it used: that the two disagree is a difference in itself.
+                note(differing: page)
+                continue
+            }
+            ready.pagesCompared += 1
+            let found = received.contains(page) ? digest(page) : PageDigest.zeroPage
+            if found != expected { note(differing: page) }
+        }
+    }
+
+    /// Finds data in pages that do not exist at the source (it sent no digest for them) and are not free.
+    public mutating func finishComparison(isZero: (PageIndex) -> Bool) {
+        ready.pagesFree = free.count()
+        var extra: [PageIndex] = []
+        for word in 0..<received.wordCount {
+            var bits = received.load(word: word) & ~compared.load(word: word) & ~free.load(word: word)
+            while bits != 0 {
+                let page = PageIndex(word << 6 + bits.trailingZeroBitCount)
+                if !isZero(page) { extra.append(page) }
+                bits &= bits - 1
+            }
+        }
+        for page in extra { note(differing: page) }
+    }
+
+    private mutating func note(differing page: PageIndex) {
+        ready.differences += 1
+        if ready.firstDifference.map({ page.rawValue < $0 }) ?? true { ready.firstDifference = page.rawValue }
+    }
+}

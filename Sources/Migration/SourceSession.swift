@@ -1,0 +1,385 @@
+import GuestMemory
+
+/// The source's side of a migration as a state machine: an event goes in, the effects to perform come out, in order.
+///
+/// It touches no thread, descriptor or guest. `SourceMigration` performs the effects and feeds back what happened.
+///
+/// ```
+///  greeting -> settingUp -> headStart -> sending -> syncing --+--> pausing -> lastSync -> finishing -> awaitingReady
+///                                           ^                 |                                            |
+///                                           +-- next round ---+                          over <- awaitingRunning
+/// ```
+///
+/// Every failure before `commit` leads to `over` with the guest resumed here; every one after it leaves the guest paused, because
+/// the destination may run it (DESIGN, rule 10).
+public struct SourceSession: Sendable {
+    public enum Event: Hashable, Sendable {
+        /// The link is there. `runs`: whether the guest runs now.
+        case start(runs: Bool)
+        case peerHello(Hello)
+        /// The tracker is armed and the pages that exist are pending.
+        case setUp(absentPages: Int)
+        case hintProgress(HintProgress)
+        /// All that was pending has been handed to the link.
+        case roundSent(RoundTraffic)
+        /// What was written is pending again.
+        case harvested(dirtied: Int, pending: Int, took: Duration)
+        /// The guest stands still. `runs`: whether it ran until now; a person may have paused it meanwhile.
+        case paused(runs: Bool)
+        case restSent(RoundTraffic)
+        case peerReady(Ready)
+        case commitSent
+        case peerRunning
+
+        case cancelRequested
+        case timeoutReached
+        case failed(Failure)
+    }
+
+    /// What the driver does next. Effects without an event of their own end with the next effect.
+    public enum Effect: Hashable, Sendable {
+        case sendHello(Hello)
+        /// Arm the tracker, then make the pages that exist pending: `.setUp`.
+        case setUp
+        /// Publish a fresh command id, with the ledger open for it.
+        case openHints
+        /// Close device and ledger; on return no hint is being applied.
+        case closeHints
+        /// Tell the guest to take its blocks back.
+        case finishHints
+        case beginRound(Int)
+        /// Feed `.hintProgress` at this time, or earlier when the guest is done answering.
+        case waitForHints(until: ContinuousClock.Instant)
+        /// Send what is pending, then tell the destination which pages are free: `.roundSent`.
+        case sendRound(Int)
+        case harvest
+        case pauseGuest
+        /// Pending pages, device state, digests where asked, switchover; then wait for ready: `.restSent`, `.peerReady`.
+        case sendRest(round: Int, verifies: Bool, runs: Bool)
+        case sendCommit
+        case awaitRunning
+        case resumeGuest
+        case sendAbort(String)
+        case disarm
+        case finish(Outcome)
+    }
+
+    public struct RoundTraffic: Hashable, Sendable {
+        public var bytes = 0
+        public var normalPages = 0
+        public var zeroPages = 0
+        public var freePages = 0
+        /// Pages that hints took out of the round.
+        public var skippedPages = 0
+        public var duration: Duration = .zero
+
+        public init() {}
+    }
+
+    public enum Failure: Error, Hashable, Sendable, CustomStringConvertible {
+        /// The link broke, in these words.
+        case link(String)
+        /// The destination refused or gave up, in its words.
+        case peer(String)
+        case guest(String)
+        /// The two memories differ.
+        case verification(differences: Int, firstPage: Int?)
+
+        public var description: String {
+            switch self {
+            case .link(let text): text
+            case .peer(let text): "the destination gave up: \(text)"
+            case .guest(let text): text
+            case .verification(let differences, let page):
+                "verification found \(differences) differing pages" + (page.map { ", the first is page \($0)" } ?? "")
+            }
+        }
+    }
+
+    public enum Outcome: Hashable, Sendable {
+        /// The destination runs the guest (or holds it paused, as it was here).
+        case completed
+        /// The guest is here, as it was.
+        case cancelled(String)
+        case failed(Failure)
+        /// Commit was sent and `running` did not come: the guest stays paused here.
+        case unknown(String)
+    }
+
+    enum State: Hashable, Sendable {
+        case idle, greeting, settingUp
+        case headStart(HeadStart)
+        case sending, syncing, pausing, lastSync, finishing, committing, awaitingRunning, over
+    }
+
+    public let parameters: MigrationParameters
+    private let hello: Hello
+    private let hintsAvailable: Bool
+    private(set) var state = State.idle
+    /// The round under way; 1 is the first.
+    private(set) public var round = 0
+    private var runsAtStart = true
+    private var isPausedByUs = false
+    private var isArmed = false
+    private(set) public var planner: RoundPlanner
+    /// What the report says so far. Counters that live in the ledger and the link are added by the driver.
+    private(set) public var report = MigrationReport()
+    private let startTime: ContinuousClock.Instant
+    private var roundStart: ContinuousClock.Instant
+    private var pauseTime: ContinuousClock.Instant?
+
+    /// - Parameters:
+    ///   - hello: what the source says of itself and the guest.
+    ///   - hintsAvailable: whether the guest's driver offers hints.
+    public init(_ parameters: MigrationParameters, hello: Hello, hintsAvailable: Bool, now: ContinuousClock.Instant) {
+        self.parameters = parameters
+        self.hello = hello
+        self.hintsAvailable = hintsAvailable
+        planner = RoundPlanner(downtimeLimit: parameters.downtimeLimit)
+        startTime = now
+        roundStart = now
+        report.status = .setup
+        report.ram.total = Int(hello.regions.byteCount)
+    }
+
+    /// Whether a cancellation can still be obeyed.
+    public var canCancel: Bool {
+        switch state {
+        case .committing, .awaitingRunning, .over: false
+        default: true
+        }
+    }
+
+    public mutating func handle(_ event: Event, now: ContinuousClock.Instant) -> [Effect] {
+        defer { report.totalTime = Int(startTime.duration(to: now).milliseconds.rounded(.up)) }
+        switch (state, event) {
+        case (.over, _): return []
+
+        case (.idle, .start(let runs)):
+            runsAtStart = runs
+            state = .greeting
+            return [.sendHello(hello)]
+
+        case (.greeting, .peerHello(let peer)):
+            if let refusal = peer.refusal(shape: hello.regions) { return fail(.peer(refusal), now: now) }
+            guard peer.session == hello.session else { return fail(.peer("it answered for another migration"), now: now) }
+            state = .settingUp
+            isArmed = true
+            return [.setUp]
+
+        case (.settingUp, .setUp(let absent)):
+            report.absentPages = absent
+            report.setupTime = Int(startTime.duration(to: now).milliseconds.rounded(.up))
+            report.status = .active
+            return beginRound(now: now)
+
+        case (.headStart(var headStart), .hintProgress(let progress)):
+            switch headStart.observe(progress, now: now) {
+            case .wait(let until):
+                state = .headStart(headStart)
+                return [.waitForHints(until: until)]
+            case .go:
+                report.freePageHints.headStart = headStart.start.duration(to: now).milliseconds
+                state = .sending
+                return [.sendRound(round)]
+            }
+
+        case (.sending, .roundSent(let traffic)):
+            record(traffic, now: now)
+            planner.recordRound(bytes: traffic.bytes, duration: traffic.duration)
+            state = .syncing
+            return [.closeHints, .harvest]
+
+        case (.syncing, .harvested(let dirtied, let pending, let took)):
+            recordHarvest(dirtied: dirtied, took: took, now: now)
+            report.expectedDowntime = Int(planner.expectedDowntime(pendingPages: pending).milliseconds.rounded(.up))
+            if !runsAtStart || planner.decide(pendingPages: pending) == .switchOver {
+                return switchOver(now: now)
+            }
+            return beginRound(now: now)
+
+        case (.pausing, .paused(let runs)):
+            runsAtStart = runs
+            state = .lastSync
+            // Hints are closed; a paused guest cannot answer any more, and hears done when it runs again.
+            return [.closeHints, .harvest, .finishHints]
+
+        case (.lastSync, .harvested(let dirtied, let pending, let took)):
+            if !report.rounds.isEmpty { recordHarvest(dirtied: dirtied, took: took, now: now) }
+            startRound(pendingPages: pending, now: now)
+            report.rounds[report.rounds.count - 1].paused = true
+            report.status = .device
+            state = .finishing
+            return [.beginRound(round), .sendRest(round: round, verifies: parameters.verifies, runs: runsAtStart)]
+
+        case (.finishing, .restSent(let traffic)):
+            record(traffic, now: now)
+            return []
+
+        case (.finishing, .peerReady(let ready)):
+            if parameters.verifies {
+                report.verify = .init(
+                    status: ready.differences == 0 ? .passed : .failed,
+                    pagesCompared: ready.pagesCompared,
+                    pagesFree: ready.pagesFree,
+                    differences: ready.differences,
+                    firstDifference: ready.firstDifference
+                )
+                if ready.differences > 0 {
+                    return fail(.verification(differences: ready.differences, firstPage: ready.firstDifference), now: now)
+                }
+            }
+            state = .committing
+            return [.sendCommit]
+
+        case (.committing, .commitSent):
+            state = .awaitingRunning
+            return [.awaitRunning]
+
+        case (.awaitingRunning, .peerRunning):
+            recordDowntime(now: now)
+            report.status = .completed
+            state = .over
+            return [.disarm, .finish(.completed)]
+
+        case (.awaitingRunning, .failed(let failure)):
+            let reason = "commit was sent, and then: \(failure)"
+            report.status = .unknown
+            report.errorDescription = reason
+            state = .over
+            return [.disarm, .finish(.unknown(reason))]
+
+        case (_, .failed(let failure)): return fail(failure, now: now)
+        case (.committing, .cancelRequested), (.awaitingRunning, .cancelRequested): return []
+        case (_, .cancelRequested): return cancel("cancelled", now: now)
+        case (_, .timeoutReached): return timeoutApplies ? timeOut(now: now) : []
+        default: preconditionFailure("event \(event) in state \(state)")
+        }
+    }
+
+    /// Whether the timeout means anything in this state. Pausing helps only while pages are being sent.
+    public var timeoutApplies: Bool {
+        switch state {
+        case .headStart, .sending: true
+        case .committing, .awaitingRunning, .over: false
+        default: parameters.onTimeout == .cancel
+        }
+    }
+
+    // MARK: Rounds
+
+    private mutating func beginRound(now: ContinuousClock.Instant) -> [Effect] {
+        round += 1
+        startRound(pendingPages: nil, now: now)
+        let asks = parameters.usesHints && hintsAvailable && runsAtStart && !isPausedByUs
+        var effects: [Effect] = [.beginRound(round)]
+        if asks { effects.append(.openHints) }
+        if asks && round == 1 {
+            let headStart = HeadStart(grace: parameters.hintGrace, bandwidthLimit: parameters.bandwidthLimit, now: now)
+            state = .headStart(headStart)
+            effects.append(.waitForHints(until: now + HeadStart.window))
+        } else {
+            state = .sending
+            effects.append(.sendRound(round))
+        }
+        return effects
+    }
+
+    private mutating func startRound(pendingPages: Int?, now: ContinuousClock.Instant) {
+        roundStart = now
+        let number = report.rounds.count + 1
+        round = number
+        var entry = MigrationReport.Round(number: number, start: startTime.duration(to: now).milliseconds)
+        entry.pendingPages = pendingPages ?? 0
+        report.rounds.append(entry)
+    }
+
+    /// The driver knows how much is pending when a round begins.
+    public mutating func setPendingAtRoundStart(_ pages: Int) {
+        report.rounds[report.rounds.count - 1].pendingPages = pages
+    }
+
+    private mutating func switchOver(now: ContinuousClock.Instant) -> [Effect] {
+        pauseTime = pauseTime ?? now
+        isPausedByUs = true
+        state = .pausing
+        return [.pauseGuest]
+    }
+
+    // MARK: The ends
+
+    private mutating func timeOut(now: ContinuousClock.Instant) -> [Effect] {
+        switch parameters.onTimeout {
+        case .cancel:
+            return cancel("the timeout of \(parameters.timeout.map { "\($0)" } ?? "") passed before the guest could be switched over", now: now)
+        case .pause:
+            // What is left of the round stays pending; nothing is lost by leaving it.
+            report.status = .pausedByTimeout
+            return switchOver(now: now)
+        }
+    }
+
+    private mutating func cancel(_ reason: String, now: ContinuousClock.Instant) -> [Effect] {
+        report.status = .cancelled
+        report.errorDescription = reason
+        return backOut(reason, .cancelled(reason), now: now)
+    }
+
+    private mutating func fail(_ failure: Failure, now: ContinuousClock.Instant) -> [Effect] {
+        report.status = .failed
+        report.errorDescription = "\(failure)"
+        return backOut("\(failure)", .failed(failure), now: now)
+    }
+
+    /// Hints are done, the guest runs as it did, the destination hears why (DESIGN, section 2, step 7).
+    private mutating func backOut(_ reason: String, _ outcome: Outcome, now: ContinuousClock.Instant) -> [Effect] {
+        recordDowntime(now: now)
+        state = .over
+        var effects: [Effect] = []
+        if isArmed { effects += [.closeHints, .finishHints] }
+        if isPausedByUs && runsAtStart { effects.append(.resumeGuest) }
+        if isArmed { effects.append(.disarm) }
+        return effects + [.sendAbort(reason), .finish(outcome)]
+    }
+
+    // MARK: The report
+
+    private mutating func record(_ traffic: RoundTraffic, now: ContinuousClock.Instant) {
+        let index = report.rounds.count - 1
+        report.rounds[index].bytes += traffic.bytes
+        report.rounds[index].normalPages += traffic.normalPages
+        report.rounds[index].zeroPages += traffic.zeroPages
+        report.rounds[index].freePages += traffic.freePages
+        report.rounds[index].skippedPages += traffic.skippedPages
+        report.rounds[index].duration = roundStart.duration(to: now).milliseconds
+        let seconds = traffic.duration.milliseconds / 1000
+        if seconds > 0 {
+            report.ram.mbps = Double(traffic.bytes) * 8 / seconds / 1e6
+            report.ram.pagesPerSecond = Int(Double(traffic.normalPages + traffic.zeroPages) / seconds)
+        }
+    }
+
+    private mutating func recordHarvest(dirtied: Int, took: Duration, now: ContinuousClock.Instant) {
+        planner.recordHarvest(took)
+        let index = report.rounds.count - 1
+        report.rounds[index].dirtiedPages = dirtied
+        report.rounds[index].harvest = took.milliseconds
+        report.ram.dirtySyncCount += 1
+        let seconds = roundStart.duration(to: now).milliseconds / 1000
+        if seconds > 0 { report.ram.dirtyPagesRate = Int(Double(dirtied) / seconds) }
+    }
+
+    private mutating func recordDowntime(now: ContinuousClock.Instant) {
+        guard let pauseTime, runsAtStart else { return }
+        let downtime = pauseTime.duration(to: now)
+        report.downtime = Int(downtime.milliseconds.rounded(.up))
+        report.downtimeMicroseconds = Int((downtime.milliseconds * 1000).rounded())
+    }
+}
+
+extension Duration {
+    /// As a floating-point number, for the report.
+    public var milliseconds: Double {
+        Double(components.seconds) * 1000 + Double(components.attoseconds) * 1e-15
+    }
+}

@@ -1,0 +1,230 @@
+public import GuestMemory
+
+/// Pages of one kind, as a runs frame describes them: 16 bytes, first page u64, count u32, kind u8, three zero bytes.
+public struct RunDescriptor: Hashable, Sendable {
+    public enum Kind: UInt8, Hashable, Sendable {
+        /// The pages' bytes follow in the payload.
+        case data = 0
+        /// All bytes of the pages are zero.
+        case zero = 1
+        /// Nobody uses the pages: they read as zero until they are written.
+        case free = 2
+    }
+
+    public static let byteCount = 16
+    /// The most runs in one frame. A frame goes out as one message of at most 1024 pieces, header included.
+    public static let maximumCount = 1000
+
+    public var kind: Kind
+    public var run: PageRun
+
+    public init(_ kind: Kind, _ run: PageRun) {
+        self.kind = kind
+        self.run = run
+    }
+}
+
+/// The digests of consecutive pages.
+public struct DigestRun: Hashable, Sendable {
+    /// The most digests in one frame: 32 KiB of body.
+    public static let maximumCount = 4096
+
+    public var first: PageIndex
+    public var digests: [UInt64]
+
+    public init(first: PageIndex, digests: [UInt64]) {
+        self.first = first
+        self.digests = digests
+    }
+}
+
+/// The destination's word that it holds everything.
+public struct Ready: Hashable, Sendable {
+    public var pagesCompared = 0
+    public var pagesFree = 0
+    public var differences = 0
+    public var firstDifference: Int?
+
+    public init() {}
+}
+
+/// A decoded frame. The pages of `runs` follow it on the link.
+public enum Frame: Hashable, Sendable {
+    case hello(Hello)
+    case roundBegin(UInt32)
+    case runs([RunDescriptor], round: UInt32)
+    case roundEnd(UInt32)
+    case deviceState(DeviceSection)
+    case digests(DigestRun)
+    /// - runs: whether the guest shall run when committed, or stay paused as it was.
+    case switchover(sections: Int, runs: Bool)
+    case ready(Ready)
+    case commit
+    case running
+    case abort(String)
+    case progress(round: UInt32)
+
+    /// The longest reason that an abort carries, in bytes of UTF-8.
+    public static let maximumReasonBytes = 1024
+
+    /// Encodes a frame; for runs, the pages follow it.
+    public func encode(sequence: UInt32) -> [UInt8] {
+        var body = ByteWriter()
+        switch self {
+        case .hello(let hello):
+            return FrameHeader.encode(.hello, sequence: sequence, body: hello.encode())
+        case .roundBegin(let round):
+            return FrameHeader.encode(.roundBegin, round: round, sequence: sequence)
+        case .roundEnd(let round):
+            return FrameHeader.encode(.roundEnd, round: round, sequence: sequence)
+        case .runs(let runs, let round):
+            body = ByteWriter(reserving: runs.count * RunDescriptor.byteCount)
+            var payload = 0
+            for descriptor in runs {
+                body.append(UInt64(descriptor.run.first.rawValue))
+                body.append(UInt32(descriptor.run.count))
+                body.append(UInt32(descriptor.kind.rawValue))
+                if descriptor.kind == .data { payload += descriptor.run.byteCount }
+            }
+            return FrameHeader.encode(
+                .runs,
+                round: round,
+                count: runs.count,
+                sequence: sequence,
+                body: body.bytes,
+                payloadBytes: payload
+            )
+        case .deviceState(let section):
+            body.appendCounted(section.name)
+            body.append(section.version)
+            body.appendCounted(section.bytes)
+            return FrameHeader.encode(.deviceState, count: 1, sequence: sequence, body: body.bytes)
+        case .digests(let digests):
+            body = ByteWriter(reserving: 8 + digests.digests.count * 8)
+            body.append(UInt64(digests.first.rawValue))
+            for digest in digests.digests { body.append(digest) }
+            return FrameHeader.encode(.digests, count: digests.digests.count, sequence: sequence, body: body.bytes)
+        case .switchover(let sections, let runs):
+            body.append(UInt32(runs ? 1 : 0))
+            return FrameHeader.encode(.switchover, count: sections, sequence: sequence, body: body.bytes)
+        case .ready(let ready):
+            body.append(UInt64(ready.pagesCompared))
+            body.append(UInt64(ready.pagesFree))
+            body.append(UInt64(ready.differences))
+            body.append(UInt64(bitPattern: Int64(ready.firstDifference ?? -1)))
+            return FrameHeader.encode(.ready, sequence: sequence, body: body.bytes)
+        case .commit: return FrameHeader.encode(.commit, sequence: sequence)
+        case .running: return FrameHeader.encode(.running, sequence: sequence)
+        case .abort(let reason):
+            body.appendCounted(Array(reason.utf8.prefix(Self.maximumReasonBytes)))
+            return FrameHeader.encode(.abort, sequence: sequence, body: body.bytes)
+        case .progress(let round):
+            return FrameHeader.encode(.progress, round: round, sequence: sequence)
+        }
+    }
+
+    /// Decodes a body whose checksum was right.
+    /// - Parameter pageCount: pages of the guest; runs and digests outside are refused. 0 before the hello.
+    public init(_ header: FrameHeader, body: [UInt8], pageCount: Int) throws(StreamError) {
+        var reader = ByteReader(body)
+        switch header.kind {
+        case .hello:
+            self = .hello(try Hello(decoding: body))
+            return
+        case .roundBegin: self = .roundBegin(header.round)
+        case .roundEnd: self = .roundEnd(header.round)
+        case .progress: self = .progress(round: header.round)
+        case .commit: self = .commit
+        case .running: self = .running
+        case .runs:
+            self = .runs(try Self.decodeRuns(&reader, header, pageCount: pageCount), round: header.round)
+        case .deviceState:
+            let name = try reader.readCountedText("device section name", maximum: DeviceSection.maximumNameBytes)
+            let version = try reader.read(UInt32.self)
+            let bytes = try reader.readCounted("device section", maximum: DeviceSection.maximumBytes)
+            // Repairing foreign text may have made it longer.
+            guard name.utf8.count <= DeviceSection.maximumNameBytes else { throw .malformed("device section name") }
+            self = .deviceState(DeviceSection(name: name, version: version, bytes: bytes))
+        case .digests:
+            guard header.count <= DigestRun.maximumCount else {
+                throw .limit("number of digests", value: UInt64(header.count), maximum: UInt64(DigestRun.maximumCount))
+            }
+            let first = try reader.read(UInt64.self)
+            _ = try Self.checkedRun(first: first, count: header.count, pageCount: pageCount)
+            var digests: [UInt64] = []
+            digests.reserveCapacity(Int(header.count))
+            for _ in 0..<header.count { digests.append(try reader.read()) }
+            self = .digests(DigestRun(first: PageIndex(Int(first)), digests: digests))
+        case .switchover:
+            guard header.count <= DeviceSection.maximumCount else {
+                throw .limit("number of device sections", value: UInt64(header.count), maximum: UInt64(DeviceSection.maximumCount))
+            }
+            let flags = try reader.read(UInt32.self)
+            guard flags <= 1 else { throw .malformed("switchover flags \(flags)") }
+            self = .switchover(sections: Int(header.count), runs: flags == 1)
+        case .ready:
+            var ready = Ready()
+            ready.pagesCompared = Int(clamping: try reader.read(UInt64.self))
+            ready.pagesFree = Int(clamping: try reader.read(UInt64.self))
+            ready.differences = Int(clamping: try reader.read(UInt64.self))
+            let first = Int64(bitPattern: try reader.read(UInt64.self))
+            ready.firstDifference = first < 0 ? nil : Int(first)
+            self = .ready(ready)
+        case .abort:
+            self = .abort(try reader.readCountedText("reason", maximum: Self.maximumReasonBytes))
+        }
+        try reader.finish()
+    }
+
+    public var kind: FrameKind {
+        switch self {
+        case .hello: .hello
+        case .roundBegin: .roundBegin
+        case .runs: .runs
+        case .roundEnd: .roundEnd
+        case .deviceState: .deviceState
+        case .digests: .digests
+        case .switchover: .switchover
+        case .ready: .ready
+        case .commit: .commit
+        case .running: .running
+        case .abort: .abort
+        case .progress: .progress
+        }
+    }
+
+    private static func decodeRuns(
+        _ reader: inout ByteReader,
+        _ header: FrameHeader,
+        pageCount: Int
+    ) throws(StreamError) -> [RunDescriptor] {
+        guard header.count <= RunDescriptor.maximumCount else {
+            throw .limit("number of runs", value: UInt64(header.count), maximum: UInt64(RunDescriptor.maximumCount))
+        }
+        var runs: [RunDescriptor] = []
+        runs.reserveCapacity(Int(header.count))
+        var payload = 0
+        for _ in 0..<header.count {
+            let first = try reader.read(UInt64.self)
+            let count = try reader.read(UInt32.self)
+            let rawKind = try reader.read(UInt32.self)
+            guard let kind = UInt8(exactly: rawKind).flatMap(RunDescriptor.Kind.init(rawValue:)) else {
+                throw .malformed("kind of run \(rawKind)")
+            }
+            let run = try checkedRun(first: first, count: count, pageCount: pageCount)
+            runs.append(RunDescriptor(kind, run))
+            if kind == .data { payload += run.byteCount }
+        }
+        guard UInt64(payload) == header.payloadBytes else {
+            throw .malformed("runs of \(payload) bytes with a payload of \(header.payloadBytes)")
+        }
+        return runs
+    }
+
+    private static func checkedRun(first: UInt64, count: UInt32, pageCount: Int) throws(StreamError) -> PageRun {
+        guard count > 0, first < UInt64(pageCount), UInt64(count) <= UInt64(pageCount) - first else {
+            throw .outsideMemory(firstPage: first, count: UInt64(count), pages: pageCount)
+        }
+        return PageRun(first: PageIndex(Int(first)), count: Int(count))
+    }
+}

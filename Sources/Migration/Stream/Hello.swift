@@ -1,0 +1,106 @@
+public import GuestMemory
+
+/// The first frame of each side: who speaks, what it can, and the shape of the guest.
+public struct Hello: Hashable, Sendable {
+    /// Oldest and newest stream version that the speaker understands.
+    public var versions: ClosedRange<UInt16>
+    /// Chosen by the source, repeated by the destination: 128 random bits.
+    public var session: SessionID
+    public var pageSize: UInt32
+    public var capabilities: Capabilities
+    public var regions: RegionTable
+
+    public static let ourVersions: ClosedRange<UInt16> = 1...1
+
+    public init(session: SessionID, regions: RegionTable, capabilities: Capabilities) {
+        versions = Self.ourVersions
+        self.session = session
+        pageSize = UInt32(GuestPage.size)
+        self.capabilities = capabilities
+        self.regions = regions
+    }
+
+    /// What this migration uses; unknown bits are refused.
+    public struct Capabilities: OptionSet, Hashable, Sendable {
+        public let rawValue: UInt64
+        public init(rawValue: UInt64) { self.rawValue = rawValue }
+
+        /// Digests of all pages are sent and compared before commit.
+        public static let verify = Capabilities(rawValue: 1 << 0)
+        public static let known: Capabilities = [.verify]
+    }
+
+    public func encode() -> [UInt8] {
+        var writer = ByteWriter()
+        writer.append(versions.lowerBound)
+        writer.append(versions.upperBound)
+        writer.append(pageSize)
+        writer.append(session.high)
+        writer.append(session.low)
+        writer.append(capabilities.rawValue)
+        writer.append(UInt32(regions.regions.count))
+        for region in regions.regions {
+            writer.append(region.base.rawValue)
+            writer.append(region.byteCount)
+        }
+        return writer.bytes
+    }
+
+    public init(decoding body: [UInt8]) throws(StreamError) {
+        var reader = ByteReader(body)
+        let oldest = try reader.read(UInt16.self)
+        let newest = try reader.read(UInt16.self)
+        guard oldest <= newest else { throw .malformed("version range \(oldest) to \(newest)") }
+        versions = oldest...newest
+        pageSize = try reader.read()
+        session = SessionID(high: try reader.read(), low: try reader.read())
+        capabilities = Capabilities(rawValue: try reader.read())
+        let count = try reader.read(UInt32.self)
+        guard count <= RegionTable.maximumRegions else {
+            throw .limit("number of memory regions", value: UInt64(count), maximum: UInt64(RegionTable.maximumRegions))
+        }
+        var regions: [MemoryRegion] = []
+        for _ in 0..<count {
+            regions.append(MemoryRegion(base: GuestAddress(try reader.read()), byteCount: try reader.read()))
+        }
+        do { self.regions = try RegionTable(regions) } catch { throw .malformed("\(error)") }
+        try reader.finish()
+    }
+
+    /// Why this side cannot migrate with the other; `nil` where it can.
+    /// - Parameter shape: the guest's memory here; `nil` where this side takes the other's.
+    public func refusal(shape: RegionTable?) -> String? {
+        guard versions.overlaps(Self.ourVersions) else {
+            return "the other side speaks stream versions \(versions.lowerBound) to \(versions.upperBound), "
+                + "this one \(Self.ourVersions.lowerBound) to \(Self.ourVersions.upperBound)"
+        }
+        guard pageSize == GuestPage.size else { return "the other side has pages of \(pageSize) bytes, this one of \(GuestPage.size)" }
+        guard capabilities.isSubset(of: .known) else {
+            return "the other side wants capabilities that this one does not have "
+                + "(0x\(String(capabilities.subtracting(.known).rawValue, radix: 16)))"
+        }
+        if let shape, shape != regions {
+            return shape.byteCount == regions.byteCount
+                ? "the guest's memory lies at other addresses: \(regions.summary) there, \(shape.summary) here"
+                : "the guest has \(regions.byteCount) bytes of memory there and \(shape.byteCount) here"
+        }
+        return nil
+    }
+}
+
+/// Tells one migration from another.
+public struct SessionID: Hashable, Sendable {
+    public var high: UInt64
+    public var low: UInt64
+
+    public init(high: UInt64, low: UInt64) {
+        self.high = high
+        self.low = low
+    }
+
+    public static func random() -> SessionID { SessionID(high: .random(in: .min ... .max), low: .random(in: .min ... .max)) }
+}
+
+extension RegionTable {
+    var summary: String { regions.map { "\($0.base)+\($0.byteCount)" }.joined(separator: ", ") }
+}

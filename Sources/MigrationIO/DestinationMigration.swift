@@ -1,0 +1,244 @@
+public import GuestMemory
+public import Host
+public import Migration
+
+/// Drives a `DestinationSession` over one link, on the calling thread.
+public final class DestinationMigration {
+    /// How an incoming migration ended.
+    public enum Outcome: Hashable, Sendable {
+        /// The guest is here. `runs` is false where it was paused at the source.
+        case running(runs: Bool)
+        /// What came was not a migration: nothing was touched, another may come.
+        case notAMigration(String)
+        /// A migration began and did not succeed; the guest is not here.
+        case failed(String)
+        /// Commit came, and then the guest could not be started: it runs nowhere, and the source holds its memory.
+        case committedButDead(String)
+    }
+
+    /// Makes the empty guest in the shape that the source announced.
+    public typealias GuestFactory = (RegionTable) throws(GuestError) -> any Guest
+
+    private let link: any Transport
+    private let makeGuest: GuestFactory
+    private var session: DestinationSession
+    private var guest: (any Guest)?
+    private var pages: ReceivedPages?
+    private var hugePages = HugePageAdvice()
+    private var runsAfterCommit = true
+    private let doorbell: Doorbell
+
+    /// Ends the migration with a reason for the peer and the log.
+    private enum Failure: Error {
+        /// The peer is told.
+        case ours(String)
+        /// The link is gone.
+        case link(TransportError)
+        /// The peer told us.
+        case peer(String)
+    }
+
+    /// - Parameters:
+    ///   - shape: the memory that the guest must have; `nil` takes the source's.
+    ///   - doorbell: ends the migration from outside (the process is asked to quit).
+    public init(_ link: any Transport, shape: RegionTable?, doorbell: Doorbell, makeGuest: @escaping GuestFactory) {
+        self.link = link
+        self.doorbell = doorbell
+        self.makeGuest = makeGuest
+        session = DestinationSession(shape: shape)
+    }
+
+    /// Receives the guest.
+    public func run() -> Outcome {
+        do throws(Failure) {
+            while true {
+                let frame = try nextFrame(within: session.isGreeted ? MigrationLimits.silence : MigrationLimits.greeting)
+                let effects: [DestinationSession.Effect]
+                do throws(StreamError) { effects = try session.handle(frame) } catch { throw .ours("\(error)") }
+                for effect in effects {
+                    if let outcome = try perform(effect) { return outcome }
+                }
+            }
+        } catch {
+            return conclude(error)
+        }
+    }
+
+    private func conclude(_ failure: Failure) -> Outcome {
+        let reason: String
+        switch failure {
+        case .ours(let text):
+            reason = text
+            bidFarewell(text)
+        case .link(.stream(let error)):
+            reason = "\(error)"
+            bidFarewell(reason)
+        case .link(let error): reason = "\(error)"
+        case .peer(let text): reason = "the source gave up: \(text)"
+        }
+        return session.isGreeted ? .failed(reason) : .notAMigration(reason)
+    }
+
+    // MARK: The link
+
+    private func nextFrame(within limit: Duration) throws(Failure) -> Frame {
+        var frame: Frame?
+        try waitForLink(within: limit) { () throws(TransportError) in
+            frame = try link.takeFrame()
+            return frame != nil
+        }
+        return frame!
+    }
+
+    /// Sleeps until `isDone`; a peer that makes no progress for `limit`, and the owner of this process, end it early.
+    private func waitForLink(
+        within limit: Duration = MigrationLimits.stall,
+        until isDone: () throws(TransportError) -> Bool
+    ) throws(Failure) {
+        var deadline = MonotonicClock.now() + limit
+        var moved = link.bytesReceived + link.bytesSent
+        while true {
+            do throws(TransportError) {
+                if try isDone() { return }
+                try link.wait(until: deadline)
+            } catch {
+                throw .link(error)
+            }
+            if doorbell.answer() { throw .ours("the destination process was asked to quit") }
+            if link.bytesReceived + link.bytesSent != moved {
+                moved = link.bytesReceived + link.bytesSent
+                deadline = MonotonicClock.now() + limit
+            } else if MonotonicClock.now() >= deadline {
+                throw .link(.stalled(seconds: Int(limit.inSeconds)))
+            }
+        }
+    }
+
+    private func send(_ frame: Frame) throws(Failure) {
+        try waitForLink { link.canSend }
+        do throws(TransportError) { try link.send(frame, from: nil) } catch { throw .link(error) }
+        try waitForLink { link.hasSentAll }
+    }
+
+    /// Sends the reason and waits until the peer has hung up: closing with unread bytes would reset the link and lose the reason.
+    private func bidFarewell(_ reason: String) {
+        let deadline = MonotonicClock.now() + MigrationLimits.farewell
+        do throws(TransportError) {
+            guard link.canSend else { return }
+            try link.send(.abort(reason), from: nil)
+            while !link.hasSentAll, MonotonicClock.now() < deadline { try link.wait(until: deadline) }
+            link.discardIncoming(until: deadline)
+        } catch {
+            return
+        }
+    }
+
+    // MARK: Effects
+
+    private func perform(_ effect: DestinationSession.Effect) throws(Failure) -> Outcome? {
+        switch effect {
+        case .accept(let hello):
+            do throws(GuestError) { guest = try makeGuest(hello.regions) } catch { throw .ours("\(error)") }
+            do throws(SystemError) { pages = try ReceivedPages(pageCount: hello.regions.pageCount) } catch { throw .ours("\(error)") }
+            link.pageCount = hello.regions.pageCount
+            try send(.hello(hello))
+
+        case .refuse(let reason):
+            bidFarewell(reason)
+            return .failed("refused the source: \(reason)")
+
+        case .apply(let runs): try apply(runs)
+
+        case .acknowledge(let round): try send(.progress(round: round))
+
+        case .compare(let digests):
+            let memory = currentGuest.memory
+            pages!.compare(digests) { memory.digest($0) }
+
+        case .prepare(let sections, let verifies, let runs):
+            let memory = currentGuest.memory
+            if verifies { pages!.finishComparison { memory.isZero($0) } }
+            if pages!.ready.differences == 0 {
+                do throws(GuestError) { try currentGuest.loadDeviceState(sections) } catch { throw .ours("the device state does not load: \(error)") }
+            }
+            runsAfterCommit = runs
+            try send(.ready(pages!.ready))
+
+        case .run: return startGuest()
+        case .end(let reason): throw .peer(reason)
+        }
+        return nil
+    }
+
+    /// After commit the guest is this process's, whatever becomes of the link.
+    private func startGuest() -> Outcome {
+        if runsAfterCommit {
+            do throws(GuestError) { try currentGuest.resume() } catch {
+                bidFarewell("the guest could not be started: \(error)")
+                return .committedButDead("\(error)")
+            }
+        }
+        // The source learns it from the frame; where the link broke it cannot, and says so.
+        try? send(.running)
+        return .running(runs: runsAfterCommit)
+    }
+
+    private var currentGuest: any Guest {
+        guard let guest else { preconditionFailure("an effect on a guest before the hello was accepted") }
+        return guest
+    }
+
+    /// Applies one runs frame in its order; its data comes behind it.
+    private func apply(_ descriptors: [RunDescriptor]) throws(Failure) {
+        let memory = currentGuest.memory
+        var data: [PageRun] = []
+        do throws(SystemError) {
+            for descriptor in descriptors {
+                let run = descriptor.run
+                switch descriptor.kind {
+                case .data:
+                    let isPopulated = pages!.noteData(run)
+                    if !isPopulated { try hugePages.populate(run, of: memory) }
+                    data.append(run)
+                case .zero:
+                    for run in pages!.noteZero(run) { memory.clear(run) }
+                case .free:
+                    for run in pages!.noteFree(run) { try memory.discard(run) }
+                }
+            }
+        } catch {
+            throw .ours("\(error)")
+        }
+        guard !data.isEmpty else { return }
+        do throws(TransportError) { try link.receivePages(data, into: memory) } catch { throw .link(error) }
+        try waitForLink { link.hasReceivedPages }
+    }
+}
+
+/// Populates ahead of arriving bytes: 2 MiB blocks that arrive whole as huge pages, longer runs by one call, single pages not at all
+/// (the fault on arrival costs the same as the call).
+struct HugePageAdvice {
+    /// Each stretch of advised memory is a mapping of its own for the kernel, which allows 65530.
+    private static let maximumStretches = 8192
+    private static let pagesPerBlock = (2 << 20) / GuestPage.size
+    /// Below this, populating by a call costs as much as faulting.
+    private static let worthwhilePages = 8
+
+    private var stretches = 0
+    private var advisedUpTo = PageIndex(0)
+
+    mutating func populate(_ run: PageRun, of memory: GuestRAM) throws(SystemError) {
+        let firstBlock = (run.first.rawValue + Self.pagesPerBlock - 1) / Self.pagesPerBlock * Self.pagesPerBlock
+        let endBlock = run.end.rawValue / Self.pagesPerBlock * Self.pagesPerBlock
+        if firstBlock < endBlock {
+            let blocks = PageRun(first: PageIndex(firstBlock), count: endBlock - firstBlock)
+            // Continuing where the last advice ended makes no new stretch.
+            if blocks.first != advisedUpTo { stretches += 1 }
+            if stretches <= Self.maximumStretches {
+                memory.adviseHugePages(blocks)
+                advisedUpTo = blocks.end
+            }
+        }
+        if run.count >= Self.worthwhilePages { try memory.populate(run) }
+    }
+}

@@ -1,0 +1,66 @@
+public import GuestMemory
+public import Host
+public import Logging
+import Migration
+import SystemPackage
+
+/// Waits for a migration at a place, and receives it.
+public struct IncomingListener: ~Copyable, Sendable {
+    private let source: Source
+    /// Where it listens, with the real port.
+    public let uri: MigrationURI
+
+    private enum Source: ~Copyable, Sendable {
+        case listening(ListeningSocket)
+        case connected(Int32)
+    }
+
+    /// Binds at once, so that the caller can announce the port.
+    public init(_ uri: MigrationURI) throws(SocketError) {
+        switch uri {
+        case .socket(let address):
+            let socket = try ListeningSocket(address)
+            self.uri = .socket(socket.address)
+            source = .listening(socket)
+        case .descriptor(let number):
+            guard isConnectedStreamSocket(number) else {
+                throw .system(SystemError("receive a migration from descriptor \(number)", code: .notSocket))
+            }
+            self.uri = uri
+            source = .connected(number)
+        }
+    }
+
+    /// Receives one migration. A connection that brings something else is logged and closed, and the next one is awaited.
+    /// - Parameters:
+    ///   - doorbell: ends the waiting; the result is then `nil`.
+    public borrowing func receive(
+        shape: RegionTable?,
+        doorbell: Doorbell,
+        logger: Logger,
+        makeGuest: @escaping DestinationMigration.GuestFactory
+    ) throws(SocketError) -> DestinationMigration.Outcome? {
+        switch source {
+        case .connected(let number):
+            return receive(OwnedDescriptor(adopting: number), shape: shape, doorbell: doorbell, makeGuest: makeGuest)
+        case .listening(let socket):
+            while let connection = try socket.accept(unlessRung: doorbell) {
+                let outcome = receive(connection, shape: shape, doorbell: doorbell, makeGuest: makeGuest)
+                guard case .notAMigration(let reason) = outcome else { return outcome }
+                logger.warning("ignored a connection that brought no migration: \(reason); still waiting at \(uri)")
+            }
+            return nil
+        }
+    }
+
+    private borrowing func receive(
+        _ connection: consuming OwnedDescriptor,
+        shape: RegionTable?,
+        doorbell: Doorbell,
+        makeGuest: @escaping DestinationMigration.GuestFactory
+    ) -> DestinationMigration.Outcome {
+        let link: SocketTransport
+        do throws(TransportError) { link = try SocketTransport(connection, doorbell: doorbell) } catch { return .failed("\(error)") }
+        return DestinationMigration(link, shape: shape, doorbell: doorbell, makeGuest: makeGuest).run()
+    }
+}

@@ -1,0 +1,48 @@
+public import Host
+
+/// Where a migration goes to or comes from.
+public enum MigrationURI: Hashable, Sendable, CustomStringConvertible {
+    case socket(SocketAddress)
+    /// A connected stream socket that this process inherited.
+    case descriptor(Int32)
+
+    /// A text that names no place.
+    public struct ParseError: Error, Hashable, Sendable, CustomStringConvertible {
+        public let description: String
+    }
+
+    /// Reads `tcp:HOST:PORT`, `unix:PATH` or `fd:N`; an IPv6 address stands in brackets.
+    public init(_ text: String) throws(ParseError) {
+        func failure(_ why: String) -> ParseError {
+            ParseError(description: "'\(text)' is no migration URI: \(why); use tcp:HOST:PORT, unix:PATH or fd:N")
+        }
+        guard let colon = text.firstIndex(of: ":") else { throw failure("no scheme") }
+        let rest = text[text.index(after: colon)...]
+        guard !text.utf8.contains(0) else { throw failure("it holds a zero byte") }
+        switch text[..<colon] {
+        case "tcp":
+            guard let last = rest.lastIndex(of: ":") else { throw failure("no port") }
+            let digits = rest[rest.index(after: last)...]
+            guard let port = UInt16(digits), digits.allSatisfy(\.isNumber) else { throw failure("'\(digits)' is no port") }
+            var host = rest[..<last]
+            if host.hasPrefix("["), host.hasSuffix("]") { host = host.dropFirst().dropLast() }
+            self = .socket(.tcp(host: String(host), port: port))
+        case "unix":
+            guard !rest.isEmpty else { throw failure("no path") }
+            guard rest.utf8.count <= 107 else { throw failure("the path is longer than 107 bytes") }
+            self = .socket(.unix(path: String(rest)))
+        case "fd":
+            guard let number = Int32(rest), number >= 0 else { throw failure("'\(rest)' is no descriptor") }
+            self = .descriptor(number)
+        default:
+            throw failure("unknown scheme")
+        }
+    }
+
+    public var description: String {
+        switch self {
+        case .socket(let address): "\(address)"
+        case .descriptor(let number): "fd:\(number)"
+        }
+    }
+}

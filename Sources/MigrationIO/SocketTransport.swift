@@ -1,0 +1,145 @@
+import CLiburing
+import GuestMemory
+import Host
+import IOUring
+import Migration
+import SystemPackage
+
+/// A connected stream socket driven by io_uring: frames and pages go out and come in as scatter/gather messages straight from and to
+/// guest memory.
+///
+/// Guest memory is never registered with the ring: that would pin old pages and populate all RAM (DESIGN, rule 6).
+///
+/// One message is under way in each direction; the next one out is already built while the kernel copies the one before it.
+final class SocketTransport: Transport {
+    var ring: Ring
+    let socket: OwnedDescriptor
+    let doorbell: Doorbell
+    var outgoing: [OutgoingMessage]
+    /// Which of `outgoing` is being sent, and how many are filled.
+    var firstOutgoing = 0
+    var filledOutgoing = 0
+    var outgoingSequence: UInt32 = 0
+    let incoming: IncomingMessage
+    var pageCount = 0
+    var bytesSent = 0
+    var bytesReceived = 0
+    private var isDoorbellPolled = false
+
+    /// What completed operations are recognised by.
+    enum Token: UInt64 {
+        case send, receive, doorbell
+    }
+
+    /// Takes over a connected stream socket. Made and used on one thread.
+    /// - Parameters:
+    ///   - doorbell: wakes `wait(until:)`; it is answered by whoever asked to be woken.
+    init(_ socket: consuming OwnedDescriptor, doorbell: Doorbell, plainRing: Bool = false) throws(TransportError) {
+        do throws(RingError) { ring = try Ring(entries: 16, plain: plainRing) } catch {
+            throw .system(operation: "use io_uring", reason: "\(error)")
+        }
+        self.socket = socket
+        self.doorbell = doorbell
+        outgoing = [OutgoingMessage(), OutgoingMessage()]
+        incoming = IncomingMessage()
+    }
+
+    deinit {
+        // Operations under way name this object's memory and guest memory. Shutting the socket down completes them; the ring's own end
+        // would wait for them too, but the memory of the messages must outlive them.
+        _ = shutdown(socket.number, Int32(SHUT_RDWR))
+        var attempts = 0
+        while ring.inFlight > (isDoorbellPolled ? 1 : 0), attempts < 100 {
+            attempts += 1
+            try? ring.submitAndWait(timeout: .milliseconds(20))
+            while let completion = ring.nextCompletion() {
+                if completion.token == Token.doorbell.rawValue { isDoorbellPolled = false }
+            }
+        }
+        precondition(attempts < 100, "a send or receive did not end with its socket")
+    }
+
+    func wait(until deadline: ContinuousClock.Instant?) throws(TransportError) {
+        try startReceivingFrameIfIdle()
+        if !isDoorbellPolled {
+            try mapping("watch for requests") { (ring: inout Ring) throws(RingError) in
+                try ring.preparePoll(doorbell.descriptor, token: Token.doorbell.rawValue)
+            }
+            isDoorbellPolled = true
+        }
+        let timeout = deadline.map { max(MonotonicClock.now().duration(to: $0), .zero) } ?? .seconds(3600)
+        try mapping("wait") { (ring: inout Ring) throws(RingError) in try ring.submitAndWait(timeout: timeout) }
+        while let completion = ring.nextCompletion() {
+            switch Token(rawValue: completion.token) {
+            case .send: try sendCompleted(completion)
+            case .receive: try receiveCompleted(completion)
+            case .doorbell: isDoorbellPolled = false
+            case nil: preconditionFailure("a completion that nobody asked for")
+            }
+        }
+    }
+
+    func discardIncoming(until deadline: ContinuousClock.Instant) {
+        _ = shutdown(socket.number, Int32(SHUT_WR))
+        var rest = [UInt8](repeating: 0, count: 64 << 10)
+        while true {
+            let left = MonotonicClock.now().duration(to: deadline)
+            var entry = pollfd(fd: socket.number, events: Int16(POLLIN), revents: 0)
+            guard left > .zero, unsafe poll(&entry, 1, Int32(clamping: left.wholeMilliseconds + 1)) > 0 else { return }
+            guard unsafe recv(socket.number, &rest, rest.count, Int32(aerostat_msg_dontwait)) > 0 else { return }
+        }
+    }
+
+    func mapping(_ operation: String, _ body: (inout Ring) throws(RingError) -> Void) throws(TransportError) {
+        do throws(RingError) { try body(&ring) } catch { throw .system(operation: operation, reason: "\(error)") }
+    }
+}
+
+/// Scatter/gather memory for one message: stays where it is while the kernel uses it.
+@safe
+struct ScatterGather: ~Copyable {
+    /// The kernel's limit for one message (UIO_MAXIOV).
+    static let maximumPieces = 1024
+
+    let message: UnsafeMutablePointer<msghdr>
+    private let pieces: UnsafeMutablePointer<iovec>
+    private var first = 0
+    private var count = 0
+
+    init() {
+        unsafe message = .allocate(capacity: 1)
+        unsafe message.initialize(to: msghdr())
+        unsafe pieces = .allocate(capacity: Self.maximumPieces)
+    }
+
+    deinit {
+        unsafe message.deallocate()
+        unsafe pieces.deallocate()
+    }
+
+    mutating func removeAll() { (first, count) = (0, 0) }
+
+    mutating func append(_ base: UnsafeMutableRawPointer, _ byteCount: Int) {
+        precondition(count < Self.maximumPieces, "too many pieces in one message")
+        unsafe pieces[count] = iovec(iov_base: base, iov_len: byteCount)
+        count += 1
+    }
+
+    /// Drops bytes that have been moved; the message then names the rest.
+    /// - Returns: bytes left.
+    mutating func advance(_ moved: Int) -> Int {
+        var moved = moved
+        while first < count, unsafe pieces[first].iov_len <= moved {
+            unsafe moved -= pieces[first].iov_len
+            first += 1
+        }
+        if first < count {
+            unsafe pieces[first].iov_base += moved
+            unsafe pieces[first].iov_len -= moved
+        }
+        precondition(first < count || moved == 0, "more bytes moved than the message had")
+        unsafe message.pointee.msg_iov = pieces + first
+        unsafe message.pointee.msg_iovlen = count - first
+        return (first..<count).reduce(0) { unsafe $0 + pieces[$1].iov_len }
+    }
+}

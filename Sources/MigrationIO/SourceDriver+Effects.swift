@@ -1,0 +1,125 @@
+import GuestMemory
+import Host
+import Migration
+
+extension SourceDriver {
+    /// Performs one effect.
+    /// - Returns: the event that it led to, where it leads to one of its own.
+    func perform(_ effect: SourceSession.Effect) throws(Interruption) -> SourceSession.Event? {
+        switch effect {
+        case .sendHello(let hello):
+            try send(.hello(hello))
+            return .peerHello(
+                try receive("hello", within: MigrationLimits.greeting) { if case .hello(let hello) = $0 { hello } else { nil } }
+            )
+
+        case .setUp: return .setUp(absentPages: try setUp())
+
+        case .openHints:
+            // The device opens the ledger for the id before it publishes the id: a guest may answer at once.
+            guard let hinting = guest.hinting else { preconditionFailure("hints are asked of a guest without a balloon") }
+            _ = hinting.begin(reportingTo: ledger)
+            return nil
+
+        case .closeHints:
+            guest.hinting?.stop()
+            ledger.closeHints()
+            return nil
+
+        case .finishHints:
+            guest.hinting?.done()
+            return nil
+
+        case .waitForHints(let until):
+            try wait(until: until) { () throws(Interruption) in ledger.progress.isStopped }
+            return .hintProgress(ledger.progress)
+
+        case .beginRound(let round):
+            session.setPendingAtRoundStart(ledger.pendingPages)
+            migration.observer.roundBegan(round)
+            try send(.roundBegin(UInt32(round)))
+            return nil
+
+        case .sendRound(let round):
+            let traffic = try sendPending(round: round, isPaced: true)
+            try send(.roundEnd(UInt32(round)))
+            return .roundSent(traffic)
+
+        case .harvest: return try harvest()
+
+        case .pauseGuest:
+            let runs = !migration.observer.isPausedByPerson()
+            do throws(GuestError) { try guest.pause() } catch { throw Interruption(guest: error) }
+            return .paused(runs: runs)
+
+        case .sendRest(let round, let verifies, let runs):
+            return .peerReady(try sendRest(round: round, verifies: verifies, runs: runs))
+
+        case .sendCommit: return try sendCommit()
+
+        case .awaitRunning:
+            try receive("running", within: MigrationLimits.running) { if case .running = $0 { () } else { nil } }
+            return .peerRunning
+
+        case .resumeGuest:
+            // Backing out must succeed: a model or a KVM guest that was paused a moment ago resumes.
+            do throws(GuestError) { try guest.resume() } catch { throw Interruption(guest: error) }
+            return nil
+
+        case .sendAbort(let reason):
+            if !isLinkDead { sendAbort(reason) }
+            return nil
+
+        case .disarm:
+            guest.tracker.disarm()
+            return nil
+
+        case .finish: preconditionFailure("the loop ends here")
+        }
+    }
+
+    /// Arms the tracker, then takes account of the pages that exist: one that is populated after the scan was written after arming.
+    private func setUp() throws(Interruption) -> Int {
+        do throws(SystemError) {
+            try guest.tracker.arm()
+            try memory.insertPresentPages(into: scratch)
+        } catch {
+            throw Interruption(guest: error)
+        }
+        return memory.pageCount - ledger.merge(scratch)
+    }
+
+    private func harvest() throws(Interruption) -> SourceSession.Event {
+        let start = MonotonicClock.now()
+        do throws(SystemError) { try guest.tracker.harvest(into: scratch) } catch { throw Interruption(guest: error) }
+        let dirtied = ledger.merge(scratch)
+        return .harvested(dirtied: dirtied, pending: ledger.pendingPages, took: start.duration(to: MonotonicClock.now()))
+    }
+
+    /// A commit that was not sent at all leaves the guest here; one that may have arrived does not.
+    private func sendCommit() throws(Interruption) -> SourceSession.Event {
+        let before = link.bytesSent
+        do throws(Interruption) {
+            try send(.commit)
+            try wait { () throws(Interruption) in link.hasSentAll }
+        } catch {
+            if case .failed(.link) = error.event, link.bytesSent == before { throw error }
+            // The session goes to "commit sent" first; the failure then means that the outcome is unknown.
+            pendingFailure = error
+        }
+        return .commitSent
+    }
+
+    /// Tells the destination why, where the link still takes a frame. Nothing depends on it: a closed link says the same.
+    private func sendAbort(_ reason: String) {
+        let deadline = MonotonicClock.now() + MigrationLimits.farewell
+        do throws(TransportError) {
+            while !link.canSend, MonotonicClock.now() < deadline { try link.wait(until: deadline) }
+            guard link.canSend else { return }
+            try link.send(.abort(reason), from: nil)
+            while !link.hasSentAll, MonotonicClock.now() < deadline { try link.wait(until: deadline) }
+        } catch {
+            return
+        }
+    }
+}

@@ -1,0 +1,155 @@
+import GuestMemory
+import Host
+import Migration
+
+// The way of a page out: taken from the ledger, looked at, described, handed to the link.
+extension SourceDriver {
+    /// Pages in one frame: 8 MiB, four huge pages. Less under a bandwidth limit, so that it is kept within 20 ms.
+    private var pagesPerFrame: Int {
+        guard let limit = session.parameters.bandwidthLimit else { return 2048 }
+        return max(1, min(2048, limit / 50 / GuestPage.size))
+    }
+
+    /// Hands a frame to the link as soon as it takes one.
+    func send(_ frame: Frame) throws(Interruption) {
+        try wait { () throws(Interruption) in link.canSend }
+        do throws(TransportError) { try link.send(frame, from: memory) } catch { throw Interruption(link: error) }
+    }
+
+    /// Sends all that is pending, then tells the destination what is free, and waits until all of it has left.
+    func sendPending(round: Int, isPaced: Bool) throws(Interruption) -> SourceSession.RoundTraffic {
+        var sent = SourceSession.RoundTraffic()
+        let start = MonotonicClock.now()
+        let bytesBefore = link.bytesSent
+        let skippedBefore = ledger.counts.skipped
+        let limit = isPaced ? session.parameters.bandwidthLimit : nil
+        let pages = isPaced ? pagesPerFrame : 2048
+        var cursor = PageIndex(0)
+        var runs: [PageRun] = []
+        var more = true
+        while more {
+            more = ledger.takeBatch(from: &cursor, maximumPages: pages, maximumRuns: RunDescriptor.maximumCount, into: &runs)
+            if !runs.isEmpty {
+                try sendBatch(describe(runs), round: round, limit: limit, &sent)
+            }
+            try checkRequests()
+        }
+        cursor = PageIndex(0)
+        more = true
+        while more {
+            more = ledger.takeFreeRuns(from: &cursor, maximumRuns: RunDescriptor.maximumCount, into: &runs)
+            if !runs.isEmpty {
+                try sendBatch(runs.map { RunDescriptor(.free, $0) }, round: round, limit: limit, &sent)
+            }
+        }
+        try wait { () throws(Interruption) in link.hasSentAll }
+        sent.duration = start.duration(to: MonotonicClock.now())
+        sent.bytes = link.bytesSent - bytesBefore
+        sent.skippedPages = max(0, ledger.counts.skipped - skippedBefore)
+        return sent
+    }
+
+    /// Splits runs into data and zero runs by looking at each page. The pages are out of the pending set already: one that is
+    /// written while it is looked at, or later while the kernel reads it, is found by the next harvest.
+    private func describe(_ runs: [PageRun]) -> [RunDescriptor] {
+        var descriptors: [RunDescriptor] = []
+        descriptors.reserveCapacity(runs.count + 8)
+        for run in runs {
+            var start = run.first
+            var kind = kindOf(start)
+            for index in run.indices.dropFirst() {
+                let page = PageIndex(index)
+                let next = kindOf(page)
+                guard next != kind else { continue }
+                descriptors.append(RunDescriptor(kind, PageRun(first: start, count: index - start.rawValue)))
+                (start, kind) = (page, next)
+            }
+            descriptors.append(RunDescriptor(kind, PageRun(first: start, count: run.end.rawValue - start.rawValue)))
+        }
+        return descriptors
+    }
+
+    private func kindOf(_ page: PageIndex) -> RunDescriptor.Kind { memory.isZero(page) ? .zero : .data }
+
+    private func sendBatch(
+        _ descriptors: [RunDescriptor],
+        round: Int,
+        limit: Int?,
+        _ sent: inout SourceSession.RoundTraffic
+    ) throws(Interruption) {
+        var rest = descriptors[...]
+        while !rest.isEmpty {
+            let frame = Array(rest.prefix(RunDescriptor.maximumCount))
+            rest = rest.dropFirst(frame.count)
+            if limit != nil {
+                let due = nextSend
+                try wait(until: due) { () throws(Interruption) in false }
+            }
+            try send(.runs(frame, round: UInt32(round)))
+            var bytes = FrameHeader.byteCount
+            for descriptor in frame {
+                bytes += RunDescriptor.byteCount
+                switch descriptor.kind {
+                case .data:
+                    sent.normalPages += descriptor.run.count
+                    traffic.normalPages += descriptor.run.count
+                    bytes += descriptor.run.byteCount
+                case .zero:
+                    sent.zeroPages += descriptor.run.count
+                    traffic.zeroPages += descriptor.run.count
+                case .free:
+                    sent.freePages += descriptor.run.count
+                    traffic.freePages += descriptor.run.count
+                }
+            }
+            if let limit {
+                nextSend = max(nextSend, MonotonicClock.now()) + .seconds(fromRate: Double(bytes) / Double(limit))
+            }
+        }
+    }
+
+    /// What is left while the guest stands still: pages, device state, digests where asked; then the destination's ready.
+    func sendRest(round: Int, verifies: Bool, runs: Bool) throws(Interruption) -> Ready {
+        let before = link.bytesSent
+        let sent = try sendPending(round: round, isPaced: false)
+        _ = session.handle(.restSent(sent), now: MonotonicClock.now())
+        let sections: [DeviceSection]
+        do throws(GuestError) { sections = try guest.saveDeviceState() } catch { throw Interruption(guest: error) }
+        precondition(sections.count <= DeviceSection.maximumCount, "too many device sections")
+        for section in sections { try send(.deviceState(section)) }
+        if verifies { try sendDigests() }
+        try send(.switchover(sections: sections.count, runs: runs))
+        let limit = MigrationLimits.ready + .seconds(verifies ? 1 + memory.pageCount >> 18 : 0)
+        let ready = try receive("ready", within: limit) { if case .ready(let ready) = $0 { ready } else { nil } }
+        traffic.downtimeBytes = link.bytesSent - before
+        return ready
+    }
+
+    /// Digests of every page that exists here and is not free. Pages that do not exist are zero at the destination, which it checks.
+    private func sendDigests() throws(Interruption) {
+        scratch.removeAll()
+        do throws(SystemError) { try memory.insertPresentPages(into: scratch) } catch { throw Interruption(guest: error) }
+        var position = PageIndex(0)
+        while position.rawValue < memory.pageCount {
+            let (run, next) = scratch.nextRun(from: position, maximumPages: DigestRun.maximumCount)
+            position = next
+            guard let run else { continue }
+            var first = run.first
+            while first < run.end {
+                if ledger.isFree(first) {
+                    first = first + 1
+                    continue
+                }
+                var digests: [UInt64] = []
+                var page = first
+                while page < run.end, !ledger.isFree(page) {
+                    digests.append(memory.digest(page))
+                    page = page + 1
+                }
+                try send(.digests(DigestRun(first: first, digests: digests)))
+                first = page
+            }
+        }
+        scratch.removeAll()
+    }
+}

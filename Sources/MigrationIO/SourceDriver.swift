@@ -1,0 +1,232 @@
+import GuestMemory
+import Host
+import Migration
+
+/// Performs a source session's effects. Lives on the migration's thread.
+final class SourceDriver {
+    let migration: SourceMigration
+    let guest: any Guest
+    let memory: GuestRAM
+    let link: any Transport
+    let ledger: PageLedger
+    /// Filled by presence scans and harvests, emptied into the ledger.
+    let scratch: DirtyBitmap
+    var session: SourceSession
+    /// Frames that came from the destination and that nobody has asked for yet.
+    var arrived: [Frame] = []
+    /// When the bandwidth limit allows the next byte.
+    var nextSend: MonotonicClock.Instant
+    var traffic = Traffic()
+    /// The link is broken, or nobody is at its other end: no farewell.
+    private(set) var isLinkDead = false
+    /// Happened while an effect had to be finished first.
+    var pendingFailure: Interruption?
+    private let timeout: MonotonicClock.Instant?
+    private var lastProgress: (bytes: Int, at: MonotonicClock.Instant)
+    private var effects: [SourceSession.Effect] = []
+
+    /// Pages handed to the link, over the whole migration.
+    struct Traffic {
+        var normalPages = 0
+        var zeroPages = 0
+        var freePages = 0
+        var downtimeBytes = 0
+    }
+
+    /// Ends an effect before its time: the session decides what is done instead.
+    struct Interruption: Error {
+        let event: SourceSession.Event
+
+        init(_ event: SourceSession.Event) { self.event = event }
+        init(link error: TransportError) { event = .failed(.link("\(error)")) }
+        init(guest error: some Error) { event = .failed(.guest("\(error)")) }
+    }
+
+    init(_ migration: SourceMigration, link: any Transport) throws(TransportError) {
+        self.migration = migration
+        guest = migration.guest
+        memory = guest.memory
+        self.link = link
+        do throws(SystemError) {
+            ledger = try PageLedger(memory.regions)
+            scratch = try DirtyBitmap(pageCount: memory.pageCount)
+        } catch {
+            throw .system(operation: "prepare the migration", reason: "\(error)")
+        }
+        link.pageCount = memory.pageCount
+        let now = MonotonicClock.now()
+        let parameters = migration.parameters
+        let hello = Hello(session: .random(), regions: memory.regions, capabilities: parameters.verifies ? .verify : [])
+        session = SourceSession(parameters, hello: hello, hintsAvailable: guest.hinting?.isAvailable ?? false, now: now)
+        nextSend = now
+        timeout = parameters.timeout.map { now + $0 }
+        lastProgress = (0, now)
+        let doorbell = migration.doorbell
+        ledger.setWake { doorbell.ring() }
+    }
+
+    /// Runs the migration to its end.
+    func run() -> SourceSession.Outcome {
+        guest.hinting?.resetStatistics()
+        let use = guest.memoryUse()
+        effects = handle(.start(runs: !migration.observer.isPausedByPerson()))
+        while true {
+            precondition(!effects.isEmpty, "the session stands still")
+            let effect = effects.removeFirst()
+            if case .finish(let outcome) = effect {
+                publish(use)
+                return outcome
+            }
+            do throws(Interruption) {
+                if let event = try perform(effect) { effects += handle(event) }
+                if let failure = pendingFailure {
+                    pendingFailure = nil
+                    throw failure
+                }
+            } catch {
+                let reason = explained(error)
+                switch reason.event {
+                case .failed(.link), .failed(.peer): isLinkDead = true
+                default: break
+                }
+                effects = handle(reason.event)
+            }
+            publish(use)
+        }
+    }
+
+    private func handle(_ event: SourceSession.Event) -> [SourceSession.Effect] {
+        let before = session.report.status
+        let effects = session.handle(event, now: MonotonicClock.now())
+        let after = session.report.status
+        // The end is announced when its effects are done.
+        if before != after, !after.isOver {
+            migration.publish { $0.status = after }
+            migration.observer.statusChanged(after)
+        }
+        return effects
+    }
+
+    /// A link that breaks because the destination gave up: its reason may have come just before.
+    private func explained(_ interruption: Interruption) -> Interruption {
+        guard case .failed(.link) = interruption.event else { return interruption }
+        let deadline = MonotonicClock.now() + .milliseconds(500)
+        while MonotonicClock.now() < deadline {
+            do throws(TransportError) {
+                if let frame = try link.takeFrame() { arrived.append(frame) }
+                if case .abort(let reason)? = arrived.last { return Interruption(.failed(.peer(reason))) }
+                try link.wait(until: deadline)
+            } catch {
+                // Both directions may fail, each once; what had arrived before is still delivered.
+                if let frame = try? link.takeFrame(), case .abort(let reason) = frame {
+                    return Interruption(.failed(.peer(reason)))
+                }
+                if case .closed = error { break }
+                if case .cut = error { break }
+            }
+        }
+        return interruption
+    }
+
+    // MARK: Waiting
+
+    /// Sleeps until `condition` holds; cancellation, timeout, a broken or stuck link and the destination's abort end it early.
+    /// - Parameter deadline: returns false then.
+    @discardableResult
+    func wait(until deadline: MonotonicClock.Instant? = nil, for condition: () throws(Interruption) -> Bool) throws(Interruption) -> Bool {
+        while true {
+            try collectFrames()
+            if try condition() { return true }
+            try checkRequests()
+            let now = MonotonicClock.now()
+            if let deadline, now >= deadline { return false }
+            try checkProgress(now)
+            let wakeTimes = [deadline, session.timeoutApplies ? timeout : nil, now + .milliseconds(100)]
+            publishProgress()
+            do throws(TransportError) { try link.wait(until: wakeTimes.compactMap(\.self).min()) } catch {
+                throw Interruption(link: error)
+            }
+        }
+    }
+
+    private func collectFrames() throws(Interruption) {
+        while true {
+            let frame: Frame?
+            do throws(TransportError) { frame = try link.takeFrame() } catch { throw Interruption(link: error) }
+            switch frame {
+            case nil: return
+            case .abort(let reason): throw Interruption(.failed(.peer(reason)))
+            case .progress: continue
+            case let frame?:
+                // The destination says hello, ready and running, each once.
+                guard arrived.count < 3 else { throw Interruption(.failed(.link("the destination sent frames that have no place"))) }
+                arrived.append(frame)
+            }
+        }
+    }
+
+    /// Obeys a person and the clock. Called wherever the driver waits, and between batches.
+    func checkRequests() throws(Interruption) {
+        migration.doorbell.answer()
+        if session.canCancel, migration.isCancelRequested { throw Interruption(.cancelRequested) }
+        if session.timeoutApplies, let timeout, MonotonicClock.now() >= timeout { throw Interruption(.timeoutReached) }
+    }
+
+    private func checkProgress(_ now: MonotonicClock.Instant) throws(Interruption) {
+        if link.hasSentAll || link.bytesSent != lastProgress.bytes { lastProgress = (link.bytesSent, now) }
+        if lastProgress.at.duration(to: now) > MigrationLimits.stall {
+            throw Interruption(link: .stalled(seconds: Int(MigrationLimits.stall.inSeconds)))
+        }
+    }
+
+    /// The destination's next word, which must be of one kind.
+    func receive<Content>(
+        _ what: String,
+        within limit: Duration,
+        _ match: (Frame) -> Content?
+    ) throws(Interruption) -> Content {
+        let came = try wait(until: MonotonicClock.now() + limit) { () throws(Interruption) in !arrived.isEmpty }
+        guard came else { throw Interruption(.failed(.link("the destination did not say \(what) within \(Int(limit.inSeconds)) s"))) }
+        let frame = arrived.removeFirst()
+        guard let content = match(frame) else {
+            throw Interruption(.failed(.link("the destination sent a \(frame.kind) frame where \(what) was due")))
+        }
+        return content
+    }
+
+    // MARK: The report
+
+    /// Live counters into the published report, on the way.
+    func publishProgress() {
+        let counts = ledger.counts
+        migration.publish { report in
+            report.ram.transferred = link.bytesSent
+            report.ram.remaining = counts.pending * GuestPage.size
+            report.ram.normal = traffic.normalPages
+            report.ram.normalBytes = traffic.normalPages * GuestPage.size
+            report.ram.duplicate = traffic.zeroPages
+            report.freePageHints.reportedPages = counts.reported
+            report.freePageHints.skippedPages = counts.skipped
+            report.freePageHints.avoidedBytes = counts.skipped * GuestPage.size
+        }
+    }
+
+    /// The whole report.
+    private func publish(_ use: GuestMemoryUse?) {
+        let counts = ledger.counts
+        var report = session.report
+        report.guest = use
+        report.tracker = guest.tracker.name
+        report.longestLockHoldMicroseconds = ledger.longestHold.inSeconds * 1e6
+        report.ram.downtimeBytes = traffic.downtimeBytes
+        report.ram.precopyBytes = link.bytesSent - traffic.downtimeBytes
+        let statistics = guest.hinting?.statistics ?? HintStatistics()
+        report.freePageHints.commands = statistics.commands
+        // What the device turned away never reached the ledger, and the other way round.
+        report.freePageHints.staleBlocks = statistics.staleBlocks
+        report.freePageHints.invalidBlocks = statistics.invalidBlocks
+        report.freePageHints.redirtiedPages = counts.redirtied
+        migration.publish { [report] published in published = report }
+        publishProgress()
+    }
+}

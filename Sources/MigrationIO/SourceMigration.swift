@@ -1,0 +1,116 @@
+import GuestMemory
+public import Host
+
+public import Migration
+
+/// Drives a `SourceSession` on a thread of its own: connects, performs the session's effects on guest and link, and keeps the report.
+public final class SourceMigration: Sendable {
+    /// What the owner of the guest wants to hear, called on the migration's thread.
+    public struct Observer: Sendable {
+        public var statusChanged: @Sendable (MigrationReport.Status) -> Void
+        public var roundBegan: @Sendable (Int) -> Void
+        /// Whether a person has paused the guest; the destination then keeps it paused.
+        public var isPausedByPerson: @Sendable () -> Bool
+
+        public init(
+            statusChanged: @escaping @Sendable (MigrationReport.Status) -> Void,
+            roundBegan: @escaping @Sendable (Int) -> Void,
+            isPausedByPerson: @escaping @Sendable () -> Bool
+        ) {
+            self.statusChanged = statusChanged
+            self.roundBegan = roundBegan
+            self.isPausedByPerson = isPausedByPerson
+        }
+    }
+
+    let guest: any Guest
+    let parameters: MigrationParameters
+    let observer: Observer
+    let doorbell: Doorbell
+    private let shared = Monitor(Shared())
+
+    struct Shared {
+        var report = MigrationReport()
+        var outcome: SourceSession.Outcome?
+        var isCancelRequested = false
+    }
+
+    /// - Parameters:
+    ///   - guest: stays the caller's; after `completed` and `unknown` it is paused.
+    public init(guest: any Guest, parameters: MigrationParameters, observer: Observer) throws(SystemError) {
+        self.guest = guest
+        self.parameters = parameters
+        self.observer = observer
+        doorbell = try Doorbell()
+        shared.withLock { $0.report.status = .setup }
+    }
+
+    /// Starts the migration.
+    /// - Parameter connect: makes the link; called on the migration's thread, which alone uses it.
+    public func start(_ connect: @escaping @Sendable (Doorbell) throws(TransportError) -> any Transport) throws(SystemError) {
+        _ = try HostThread(name: "migration") { [self] in
+            let outcome: SourceSession.Outcome
+            do throws(TransportError) {
+                let driver = try SourceDriver(self, link: try connect(doorbell))
+                outcome = driver.run()
+            } catch {
+                outcome = .failed(.link("\(error)"))
+                publish { report in
+                    report.status = .failed
+                    report.errorDescription = "\(error)"
+                }
+            }
+            // The owner hears of the end before anybody who waits for the outcome.
+            observer.statusChanged(report.status)
+            shared.update { $0.outcome = outcome }
+        }
+    }
+
+    /// Asks the migration to end with the guest here. It may be too late: the outcome says.
+    public func cancel() {
+        shared.withLock { $0.isCancelRequested = true }
+        doorbell.ring()
+    }
+
+    public var report: MigrationReport { shared.withLock { $0.report } }
+    public var outcome: SourceSession.Outcome? { shared.withLock { $0.outcome } }
+
+    /// Sleeps until it is over.
+    public func wait() -> SourceSession.Outcome {
+        shared.wait { $0.outcome }!
+    }
+
+    var isCancelRequested: Bool { shared.withLock { $0.isCancelRequested } }
+
+    func publish(_ change: (inout MigrationReport) -> Void) {
+        shared.withLock { change(&$0.report) }
+    }
+}
+
+extension SourceMigration {
+    /// Starts the migration to a place.
+    public func start(to uri: MigrationURI) throws(SystemError) {
+        try start { (doorbell) throws(TransportError) in
+            switch uri {
+            case .socket(let address):
+                let socket: OwnedDescriptor
+                do throws(SocketError) {
+                    socket = try connectSocket(to: address, timeout: MigrationLimits.greeting)
+                } catch {
+                    throw .system(operation: "reach the destination", reason: "\(error)")
+                }
+                return try SocketTransport(socket, doorbell: doorbell)
+            case .descriptor(let number):
+                return try SocketTransport(try adoptSocket(number), doorbell: doorbell)
+            }
+        }
+    }
+}
+
+/// Takes over a socket that this process inherited, after looking that it is one.
+func adoptSocket(_ number: Int32) throws(TransportError) -> OwnedDescriptor {
+    guard isConnectedStreamSocket(number) else {
+        throw .system(operation: "use descriptor \(number)", reason: "it is not a connected stream socket")
+    }
+    return OwnedDescriptor(adopting: number)
+}

@@ -151,7 +151,7 @@ public struct SourceSession: Sendable {
     }
 
     public mutating func handle(_ event: Event, now: ContinuousClock.Instant) -> [Effect] {
-        defer { report.totalTime = Int(startTime.duration(to: now).milliseconds.rounded(.up)) }
+        defer { report.totalTime = Int(startTime.duration(to: now).inMilliseconds.rounded(.up)) }
         switch (state, event) {
         case (.over, _): return []
 
@@ -169,7 +169,7 @@ public struct SourceSession: Sendable {
 
         case (.settingUp, .setUp(let absent)):
             report.absentPages = absent
-            report.setupTime = Int(startTime.duration(to: now).milliseconds.rounded(.up))
+            report.setupTime = Int(startTime.duration(to: now).inMilliseconds.rounded(.up))
             report.status = .active
             return beginRound(now: now)
 
@@ -179,7 +179,7 @@ public struct SourceSession: Sendable {
                 state = .headStart(headStart)
                 return [.waitForHints(until: until)]
             case .go:
-                report.freePageHints.headStart = headStart.start.duration(to: now).milliseconds
+                report.freePageHints.headStart = headStart.start.duration(to: now).inMilliseconds
                 state = .sending
                 return [.sendRound(round)]
             }
@@ -192,7 +192,7 @@ public struct SourceSession: Sendable {
 
         case (.syncing, .harvested(let dirtied, let pending, let took)):
             recordHarvest(dirtied: dirtied, took: took, now: now)
-            report.expectedDowntime = Int(planner.expectedDowntime(pendingPages: pending).milliseconds.rounded(.up))
+            report.expectedDowntime = Int(planner.expectedDowntime(pendingPages: pending).inMilliseconds.rounded(.up))
             if !runsAtStart || planner.decide(pendingPages: pending) == .switchOver {
                 return switchOver(now: now)
             }
@@ -289,7 +289,7 @@ public struct SourceSession: Sendable {
         roundStart = now
         let number = report.rounds.count + 1
         round = number
-        var entry = MigrationReport.Round(number: number, start: startTime.duration(to: now).milliseconds)
+        var entry = MigrationReport.Round(number: number, start: startTime.duration(to: now).inMilliseconds)
         entry.pendingPages = pendingPages ?? 0
         report.rounds.append(entry)
     }
@@ -351,8 +351,8 @@ public struct SourceSession: Sendable {
         report.rounds[index].zeroPages += traffic.zeroPages
         report.rounds[index].freePages += traffic.freePages
         report.rounds[index].skippedPages += traffic.skippedPages
-        report.rounds[index].duration = roundStart.duration(to: now).milliseconds
-        let seconds = traffic.duration.milliseconds / 1000
+        report.rounds[index].duration = roundStart.duration(to: now).inMilliseconds
+        let seconds = traffic.duration.inMilliseconds / 1000
         if seconds > 0 {
             report.ram.mbps = Double(traffic.bytes) * 8 / seconds / 1e6
             report.ram.pagesPerSecond = Int(Double(traffic.normalPages + traffic.zeroPages) / seconds)
@@ -363,23 +363,23 @@ public struct SourceSession: Sendable {
         planner.recordHarvest(took)
         let index = report.rounds.count - 1
         report.rounds[index].dirtiedPages = dirtied
-        report.rounds[index].harvest = took.milliseconds
+        report.rounds[index].harvest = took.inMilliseconds
         report.ram.dirtySyncCount += 1
-        let seconds = roundStart.duration(to: now).milliseconds / 1000
+        let seconds = roundStart.duration(to: now).inMilliseconds / 1000
         if seconds > 0 { report.ram.dirtyPagesRate = Int(Double(dirtied) / seconds) }
     }
 
     private mutating func recordDowntime(now: ContinuousClock.Instant) {
         guard let pauseTime, runsAtStart else { return }
         let downtime = pauseTime.duration(to: now)
-        report.downtime = Int(downtime.milliseconds.rounded(.up))
-        report.downtimeMicroseconds = Int((downtime.milliseconds * 1000).rounded())
+        report.downtime = Int(downtime.inMilliseconds.rounded(.up))
+        report.downtimeMicroseconds = Int((downtime.inMilliseconds * 1000).rounded())
     }
 }
 
 extension Duration {
     /// As a floating-point number, for the report.
-    public var milliseconds: Double {
+    public var inMilliseconds: Double {
         Double(components.seconds) * 1000 + Double(components.attoseconds) * 1e-15
     }
 }

@@ -48,7 +48,7 @@ extension SourceDriver {
         case .harvest: return try harvest()
 
         case .pauseGuest:
-            let runs = !migration.observer.isPausedByPerson()
+            let runs = migration.observer.takeOver()
             do throws(GuestError) { try guest.pause() } catch { throw Interruption(guest: error) }
             return .paused(runs: runs)
 

@@ -69,7 +69,7 @@ final class SourceDriver {
     func run() -> SourceSession.Outcome {
         guest.hinting?.resetStatistics()
         let use = guest.memoryUse()
-        effects = handle(.start(runs: !migration.observer.isPausedByPerson()))
+        effects = handle(.start(runs: migration.observer.isGuestRunning()))
         while true {
             precondition(!effects.isEmpty, "the session stands still")
             let effect = effects.removeFirst()

@@ -9,17 +9,22 @@ public final class SourceMigration: Sendable {
     public struct Observer: Sendable {
         public var statusChanged: @Sendable (MigrationReport.Status) -> Void
         public var roundBegan: @Sendable (Int) -> Void
-        /// Whether a person has paused the guest; the destination then keeps it paused.
-        public var isPausedByPerson: @Sendable () -> Bool
+        /// Whether the guest runs, or a person has paused it.
+        public var isGuestRunning: @Sendable () -> Bool
+        /// The engine is about to pause the guest: from now on its owner neither pauses nor resumes it, until the status says how the
+        /// migration ended. Returns whether the guest runs at this moment; the destination goes on accordingly.
+        public var takeOver: @Sendable () -> Bool
 
         public init(
             statusChanged: @escaping @Sendable (MigrationReport.Status) -> Void,
             roundBegan: @escaping @Sendable (Int) -> Void,
-            isPausedByPerson: @escaping @Sendable () -> Bool
+            isGuestRunning: @escaping @Sendable () -> Bool,
+            takeOver: @escaping @Sendable () -> Bool
         ) {
             self.statusChanged = statusChanged
             self.roundBegan = roundBegan
-            self.isPausedByPerson = isPausedByPerson
+            self.isGuestRunning = isGuestRunning
+            self.takeOver = takeOver
         }
     }
 

@@ -1,0 +1,30 @@
+import CLinux
+import Glibc
+
+/// A file written at chosen offsets; what is not written is a hole.
+public struct DumpFile: ~Copyable {
+    private let descriptor: OwnedDescriptor
+    private let path: String
+
+    /// Creates the file, or empties it.
+    public init(_ path: String) throws(SystemError) {
+        descriptor = try OwnedDescriptor.open(path, flags: O_WRONLY | O_CREAT | O_TRUNC, mode: 0o600)
+        self.path = path
+    }
+
+    /// Writes all of `bytes`.
+    public func write(_ bytes: [UInt8], at offset: UInt64) throws(SystemError) {
+        var done = 0
+        while done < bytes.count {
+            let written = try retryingInterrupts("write to the file", place: path) {
+                unsafe bytes.withUnsafeBytes { unsafe pwrite(descriptor.number, $0.baseAddress! + done, bytes.count - done, Int(offset) + done) }
+            }
+            done += written
+        }
+    }
+
+    /// Gives the file its full length.
+    public func finish(byteCount: UInt64) throws(SystemError) {
+        try retryingInterrupts("extend the file", place: path) { ftruncate(descriptor.number, Int(byteCount)) }
+    }
+}

@@ -1,0 +1,63 @@
+import Control
+import GuestMemory
+import Host
+import ModelGuest
+
+extension GuestProcess {
+    /// Writes guest-physical memory to a file, as the guest sees it now. Pages that were never populated become holes: reading them
+    /// would populate them.
+    func saveMemory(address: UInt64, size: UInt64?, path: String) throws(QMPError) {
+        let guest = try presentGuest()
+        let memory = guest.memory
+        let regions = memory.regions
+        let end = regions.regions.last!.end
+        guard address < end else { throw QMPError("address 0x\(String(address, radix: 16)) is behind the guest's memory") }
+        let size = size ?? (end - address)
+        guard size > 0, size <= end - address else {
+            throw QMPError("\(size) bytes from 0x\(String(address, radix: 16)) reach over the end of guest memory at 0x\(String(end, radix: 16))")
+        }
+        do {
+            let present = try DirtyBitmap(pageCount: memory.pageCount)
+            try memory.insertPresentPages(into: present)
+            let file = try DumpFile(path)
+            for region in regions.regions {
+                let start = max(region.base.rawValue, address)
+                let stop = min(region.end, address + size)
+                guard start < stop else { continue }
+                try dump(memory, present, from: start, to: stop, offsetBy: address, into: file)
+            }
+            try file.finish(byteCount: size)
+        } catch {
+            throw QMPError("the memory was not saved: \(error)")
+        }
+    }
+
+    private func dump(
+        _ memory: GuestRAM,
+        _ present: DirtyBitmap,
+        from start: UInt64,
+        to stop: UInt64,
+        offsetBy base: UInt64,
+        into file: borrowing DumpFile
+    ) throws {
+        let pieceBytes: UInt64 = 1 << 20
+        var position = start
+        while position < stop {
+            let address = GuestAddress(position)
+            guard let page = memory.regions.page(containing: address) else { preconditionFailure("inside a region") }
+            let inPage = position % UInt64(GuestPage.size)
+            let (run, next) = present.nextRun(from: page, maximumPages: Int(pieceBytes) / GuestPage.size)
+            guard run?.first == page else {
+                // A hole up to the next page that exists.
+                let skipped = UInt64((run?.first.rawValue ?? next.rawValue) - page.rawValue) * UInt64(GuestPage.size) - inPage
+                position += min(skipped, stop - position)
+                continue
+            }
+            let length = min(UInt64(run!.byteCount) - inPage, stop - position)
+            // A run may reach into the next region; the read must not.
+            let inRegion = min(length, memory.regions.regions.first { $0.end > position }!.end - position)
+            try file.write(try memory.read(at: address, byteCount: Int(inRegion)), at: position - base)
+            position += inRegion
+        }
+    }
+}

@@ -1,0 +1,130 @@
+import Control
+import GuestMemory
+import Host
+import Logging
+import Migration
+import MigrationIO
+import ModelGuest
+
+// Outgoing migrations.
+extension GuestProcess {
+    /// Begins a migration; it goes on by itself.
+    func migrate(to text: String) throws(QMPError) {
+        let uri: MigrationURI
+        do throws(MigrationURI.ParseError) { uri = try MigrationURI(text) } catch { throw QMPError("\(error)") }
+        let migration = try state.withLock { (state) throws(QMPError) -> SourceMigration in
+            guard let guest = state.guest else { throw QMPError("there is no guest here yet: an incoming migration is awaited") }
+            if let running = state.migration, running.outcome == nil { throw QMPError("There's a migration process in progress") }
+            switch state.run {
+            case .running, .paused, .preLaunch: break
+            case .postMigrate: throw QMPError("the guest has gone to another process already")
+            case .finishMigrate, .inMigrate, .shutdown: throw QMPError("the guest is \(state.run.rawValue)")
+            }
+            guard !state.isOwnershipUnknown else {
+                throw QMPError("the destination of the last migration may be running this guest; resume it with force first")
+            }
+            do throws(SystemError) {
+                let migration = try SourceMigration(guest: guest, parameters: state.parameters, observer: observer(uri))
+                state.migration = migration
+                return migration
+            } catch {
+                throw QMPError("\(error)")
+            }
+        }
+        logger.info("migrating to \(uri)")
+        announce(.migration(.setup))
+        do throws(SystemError) { try migration.start(to: uri) } catch { throw QMPError("\(error)") }
+    }
+
+    func cancelMigration() { state.withLock { $0.migration }?.cancel() }
+
+    var report: MigrationReport { state.withLock { $0.migration }?.report ?? MigrationReport() }
+
+    private func observer(_ uri: MigrationURI) -> SourceMigration.Observer {
+        SourceMigration.Observer(
+            statusChanged: { [self] status in statusChanged(status, uri) },
+            roundBegan: { [self] round in announce(.migrationPass(round)) },
+            isGuestRunning: { [self] in state.withLock { $0.run == .running } },
+            takeOver: { [self] in
+                let wasRunning = state.withLock { state in
+                    defer { state.run = .finishMigrate }
+                    return state.run == .running
+                }
+                if wasRunning { announce(.stop) }
+                return wasRunning
+            }
+        )
+    }
+
+    private func statusChanged(_ status: MigrationReport.Status, _ uri: MigrationURI) {
+        guard status.isOver else { return announce(.migration(status)) }
+        let reason = report.errorDescription ?? ""
+        let resumed = state.withLock { state -> Bool in
+            switch status {
+            case .completed:
+                state.run = .postMigrate
+                return false
+            case .unknown:
+                state.run = .paused
+                state.isOwnershipUnknown = true
+                return false
+            default:
+                // Before the engine took over nothing changed; afterwards it has put the guest back as it was.
+                guard state.run == .finishMigrate else { return false }
+                let isRunning = state.guest?.isRunning ?? false
+                state.run = isRunning ? .running : .paused
+                return isRunning
+            }
+        }
+        if resumed { announce(.resume) }
+        announce(.migration(status))
+        switch status {
+        case .completed: logger.info("the guest has gone to \(uri); it does not run here any more")
+        case .unknown: logger.error("the guest is paused here and may run at \(uri): \(reason)")
+        default: logger.warning("the migration to \(uri) ended as \(status.rawValue): \(reason); the guest is still here")
+        }
+    }
+}
+
+// An incoming migration.
+extension GuestProcess {
+    /// Receives one guest, on the calling thread, and starts it.
+    /// - Parameters:
+    ///   - shape: the memory that it must have; `nil` takes what comes.
+    ///   - paused: keep it paused, whatever it did at the source.
+    func receive(_ listener: borrowing IncomingListener, shape: RegionTable?, tracker: TrackerKind?, paused: Bool) {
+        let outcome: DestinationMigration.Outcome?
+        do throws(SocketError) {
+            outcome = try listener.receive(shape: shape, doorbell: incomingDoorbell, logger: logger) { [self] (regions) throws(GuestError) in
+                try makeShell(regions, tracker: tracker)
+            }
+        } catch {
+            logger.error("no migration can be received: \(error)")
+            return end(.failed)
+        }
+        switch outcome {
+        case nil: return
+        case .running(let runs):
+            announceArrival(runs: runs && !paused)
+        case .failed(let reason), .notAMigration(let reason):
+            logger.error("the incoming migration failed: \(reason); the guest is not here")
+            end(.failed)
+        case .committedButDead(let reason):
+            logger.critical("the guest arrived and could not be started: \(reason); it runs nowhere, its source still holds its memory")
+            end(.failed)
+        }
+    }
+
+    private func makeShell(_ regions: RegionTable, tracker: TrackerKind?) throws(GuestError) -> ModelGuest {
+        let guest: ModelGuest
+        do throws(SystemError) { guest = try ModelGuest(shell: regions, tracker: tracker) } catch { throw GuestError("\(error)") }
+        state.withLock { $0.guest = guest }
+        return guest
+    }
+
+    private func announceArrival(runs: Bool) {
+        state.withLock { $0.run = runs ? .running : .paused }
+        if runs { announce(.resume) }
+        logger.info(runs ? "the guest has arrived and runs" : "the guest has arrived; it is paused")
+    }
+}

@@ -1,0 +1,121 @@
+import Control
+import GuestMemory
+import Host
+import Logging
+import Migration
+import MigrationIO
+import ModelGuest
+import Synchronization
+
+/// One process with one guest, or with the place for one: what the control socket commands and what migrations move.
+final class GuestProcess: Sendable {
+    let logger: Logger
+    let state: Mutex<State>
+    /// Where events go once somebody can listen.
+    private let server = Mutex<ControlServer?>(nil)
+    /// Rung when the process shall end.
+    let quit = Monitor<Ending?>(nil)
+    /// Ends an incoming migration that is being waited for.
+    let incomingDoorbell: Doorbell
+
+    struct State {
+        var guest: ModelGuest?
+        var run: RunState
+        var parameters = MigrationParameters()
+        /// The migration under way, or the last one.
+        var migration: SourceMigration?
+        /// Commit was sent and its answer never came: the destination may run the guest.
+        var isOwnershipUnknown = false
+    }
+
+    /// Why the process ends.
+    enum Ending: Sendable {
+        case asked(reason: String)
+        case failed
+    }
+
+    init(guest: ModelGuest?, run: RunState, logger: Logger) throws(SystemError) {
+        self.logger = logger
+        state = Mutex(State(guest: guest, run: run))
+        incomingDoorbell = try Doorbell()
+    }
+
+    func attach(_ server: ControlServer) { self.server.withLock { $0 = server } }
+
+    func announce(_ event: Event) { server.withLock { $0 }?.broadcast(event) }
+
+    /// Asks the process to end; the first reason counts.
+    func end(_ ending: Ending) {
+        let isFirst = quit.update { state in
+            defer { state = state ?? ending }
+            return state == nil
+        }
+        guard isFirst else { return }
+        incomingDoorbell.ring()
+        if case .asked(let reason) = ending { announce(.shutdown(guest: false, reason: reason)) }
+    }
+
+    // MARK: Running and pausing
+
+    /// Starts a guest that was made here, or that has arrived.
+    func start(paused: Bool) throws(GuestError) {
+        let event = try state.withLock { (state) throws(GuestError) -> Event? in
+            guard let guest = state.guest else { throw GuestError("there is no guest to start") }
+            guard !paused else {
+                state.run = .preLaunch
+                return nil
+            }
+            try guest.resume()
+            state.run = .running
+            return .resume
+        }
+        if let event { announce(event) }
+    }
+
+    func stop() throws(QMPError) {
+        let event = try state.withLock { (state) throws(QMPError) -> Event? in
+            switch state.run {
+            case .running: break
+            case .paused, .preLaunch, .postMigrate: return nil
+            case .finishMigrate: throw QMPError("the guest is paused already: a migration is switching it over")
+            case .inMigrate, .shutdown: throw QMPError("there is no guest here yet: an incoming migration is awaited")
+            }
+            do throws(GuestError) { try state.guest?.pause() } catch { throw QMPError("\(error)") }
+            state.run = .paused
+            return .stop
+        }
+        if let event { announce(event) }
+    }
+
+    /// - Parameter force: runs the guest although the destination may run it too; a person has made sure that it does not.
+    func resume(force: Bool) throws(QMPError) {
+        let event = try state.withLock { (state) throws(QMPError) -> Event? in
+            switch state.run {
+            case .running: return nil
+            case .paused, .preLaunch: break
+            case .finishMigrate: throw QMPError("a migration is switching the guest over; it decides where the guest runs")
+            case .postMigrate: throw QMPError("the guest has gone: the destination said that it runs there")
+            case .inMigrate, .shutdown: throw QMPError("there is no guest here yet: an incoming migration is awaited")
+            }
+            if state.isOwnershipUnknown && !force {
+                throw QMPError(
+                    "the destination may be running this guest: the link was lost after commit. Make sure that it does not run there, "
+                        + "then resume with force"
+                )
+            }
+            do throws(GuestError) { try state.guest?.resume() } catch { throw QMPError("\(error)") }
+            state.isOwnershipUnknown = false
+            state.run = .running
+            return .resume
+        }
+        if let event { announce(event) }
+    }
+
+    /// The guest, for commands that need one.
+    func presentGuest() throws(QMPError) -> ModelGuest {
+        guard let guest = state.withLock({ $0.guest }) else {
+            throw QMPError("there is no guest here yet: an incoming migration is awaited")
+        }
+        return guest
+    }
+}

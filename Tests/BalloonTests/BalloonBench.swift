@@ -68,7 +68,7 @@ struct BalloonBench {
 /// Lets a held hint thread go on after a while, from another thread.
 func releaseLater(_ sink: RecordingSink) throws -> HostThread {
     try HostThread(name: "releaser") {
-        Doorbell.silent().wait(timeout: .milliseconds(20))
+        Doorbell.silent().wait(timeout: .milliseconds(100))
         sink.release()
     }
 }

@@ -10,7 +10,7 @@ extension SourceDriver {
         case .sendHello(let hello):
             try send(.hello(hello))
             return .peerHello(
-                try receive("hello", within: MigrationLimits.greeting) { if case .hello(let hello) = $0 { hello } else { nil } }
+                try receive("hello", within: migration.limits.greeting) { if case .hello(let hello) = $0 { hello } else { nil } }
             )
 
         case .setUp: return .setUp(absentPages: try setUp())
@@ -58,7 +58,7 @@ extension SourceDriver {
         case .sendCommit: return try sendCommit()
 
         case .awaitRunning:
-            try receive("running", within: MigrationLimits.running) { if case .running = $0 { () } else { nil } }
+            try receive("running", within: migration.limits.running) { if case .running = $0 { () } else { nil } }
             return .peerRunning
 
         case .resumeGuest:
@@ -112,7 +112,7 @@ extension SourceDriver {
 
     /// Tells the destination why, where the link still takes a frame. Nothing depends on it: a closed link says the same.
     private func sendAbort(_ reason: String) {
-        let deadline = MonotonicClock.now() + MigrationLimits.farewell
+        let deadline = MonotonicClock.now() + migration.limits.farewell
         do throws(TransportError) {
             while !link.canSend, MonotonicClock.now() < deadline { try link.wait(until: deadline) }
             guard link.canSend else { return }

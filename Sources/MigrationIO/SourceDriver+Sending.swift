@@ -119,7 +119,7 @@ extension SourceDriver {
         for section in sections { try send(.deviceState(section)) }
         if verifies { try sendDigests() }
         try send(.switchover(sections: sections.count, runs: runs))
-        let limit = MigrationLimits.ready + .seconds(verifies ? 1 + memory.pageCount >> 18 : 0)
+        let limit = migration.limits.ready + .seconds(verifies ? 1 + memory.pageCount >> 18 : 0)
         let ready = try receive("ready", within: limit) { if case .ready(let ready) = $0 { ready } else { nil } }
         traffic.downtimeBytes = link.bytesSent - before
         return ready

@@ -174,8 +174,8 @@ final class SourceDriver {
 
     private func checkProgress(_ now: MonotonicClock.Instant) throws(Interruption) {
         if link.hasSentAll || link.bytesSent != lastProgress.bytes { lastProgress = (link.bytesSent, now) }
-        if lastProgress.at.duration(to: now) > MigrationLimits.stall {
-            throw Interruption(link: .stalled(seconds: Int(MigrationLimits.stall.inSeconds)))
+        if lastProgress.at.duration(to: now) > migration.limits.stall {
+            throw Interruption(link: .stalled(seconds: Int(migration.limits.stall.inSeconds)))
         }
     }
 

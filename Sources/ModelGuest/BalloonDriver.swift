@@ -1,3 +1,4 @@
+import Balloon
 import GuestMemory
 import Migration
 import Virtio
@@ -11,16 +12,14 @@ struct BalloonDriver: Sendable {
     let kernel: Kernel
     let transport: VirtioMMIOTransport
 
-    /// VIRTIO_BALLOON_F_FREE_PAGE_HINT
-    static let freePageHint = VirtioFeatures(rawValue: 1 << 3)
-    /// The device type of a balloon (virtio specification, chapter 5).
-    private static let balloonDevice: UInt32 = 5
+    var behaviour: DriverBehaviour { kernel.parameters.driver }
+
     /// Queues are numbered over the negotiated features: inflate 0, deflate 1, and, without statistics, hints 2.
     static let hintQueue: UInt32 = 2
     /// Where configuration space holds the command id.
-    private static let commandIDOffset = VirtioMMIO.configurationOffset + 8
+    private static let commandIDOffset = VirtioMMIO.configurationOffset + UInt64(BalloonConfiguration.commandIDOffset)
     /// Blocks reported or freed between two safe points.
-    private static let blocksPerStep = 64
+    static let blocksPerStep = 64
     static let topBlockBytes = UInt32(KernelLayout.topBlockPages << GuestPage.shift)
 
     /// What comes back from the ring with a buffer.
@@ -37,19 +36,19 @@ struct BalloonDriver: Sendable {
         defer { kernel.driverRecord = record }
         record.phase = .gone
         guard transport.read(.magicValue) == VirtioMMIO.magic, transport.read(.version) == VirtioMMIO.version,
-            transport.read(.deviceID) == Self.balloonDevice
+            transport.read(.deviceID) == BalloonDevice.deviceID
         else { return }
         typealias Status = VirtioMMIO.Status
         transport.write(.status, 0)
         transport.write(.status, Status.acknowledge)
         transport.write(.status, Status.acknowledge | Status.driver)
-        let features = offeredFeatures().intersection([.version1, .eventIndex, Self.freePageHint])
+        let features = offeredFeatures().intersection([.version1, .eventIndex, .freePageHint])
         for half in 0..<UInt32(2) {
             transport.write(.driverFeaturesSelect, half)
             transport.write(.driverFeatures, UInt32(truncatingIfNeeded: features.rawValue >> (32 * UInt64(half))))
         }
         transport.write(.status, Status.acknowledge | Status.driver | Status.featuresOK)
-        guard transport.read(.status) & Status.featuresOK != 0, features.contains(Self.freePageHint),
+        guard transport.read(.status) & Status.featuresOK != 0, features.contains(.freePageHint),
             let size = ringSize(), setUpQueue(size, features)
         else {
             transport.write(.status, Status.failed)
@@ -117,12 +116,13 @@ struct BalloonDriver: Sendable {
         guard let size = UInt16(exactly: record.ringSize), size >= 2, size <= KernelLayout.ringSize, size & (size - 1) == 0 else {
             throw KernelPanic("the balloon driver's ring has \(record.ringSize) entries")
         }
+        let queue: SplitVirtqueueDriver
         do throws(VirtqueueError) {
-            let ring = try ring(size: size, features: VirtioFeatures(rawValue: record.features))
-            return try advance(&record, ring)
+            queue = try ring(size: size, features: VirtioFeatures(rawValue: record.features))
         } catch {
             throw KernelPanic("the balloon driver's ring: \(error)")
         }
+        return try advance(&record, queue)
     }
 
     /// Acknowledges before it looks, so that whatever comes later interrupts again.

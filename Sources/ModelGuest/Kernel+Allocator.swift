@@ -8,7 +8,10 @@ extension Kernel {
     /// The block's pages keep their generations and carry no stamp until they are written.
     /// - Returns: its first frame; `nil` where there is no such block.
     func allocate(order: Int) throws(KernelPanic) -> Int? {
-        guard let found = try takeFree(order) ?? claimVirgin() ?? shrink() else { return nil }
+        var source = try takeFree(order)
+        if source == nil { source = claimVirgin() }
+        if source == nil { source = try shrink() }
+        guard let found = source else { return nil }
         var current = found.order
         while current > order {
             current -= 1
@@ -78,7 +81,7 @@ extension Kernel {
         return nil
     }
 
-    private func claimVirgin() throws(KernelPanic) -> (frame: Int, order: Int)? {
+    private func claimVirgin() -> (frame: Int, order: Int)? {
         guard let block = takeVirginBlock() else { return nil }
         return (describe(block: block), KernelLayout.topOrder)
     }

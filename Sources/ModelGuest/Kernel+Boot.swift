@@ -12,14 +12,16 @@ extension Kernel {
         } catch {
             preconditionFailure("a configuration that was validated does not boot: \(error)")
         }
+        let own = "the kernel's own tables are wrong at boot"
+        var plan: BootPlan
         do throws(KernelPanic) {
             try initialiseTables()
-            var plan = try allocateAtBoot(configuration)
-            try fill(plan)
-            try plan.freeAll(in: self)
+            plan = try allocateAtBoot(configuration)
         } catch {
-            preconditionFailure("the kernel's own tables are wrong at boot: \(error)")
+            preconditionFailure("\(own): \(error)")
         }
+        try fill(plan)
+        do throws(KernelPanic) { try plan.freeAll(in: self) } catch { preconditionFailure("\(own): \(error)") }
     }
 }
 
@@ -118,8 +120,8 @@ extension Kernel {
     /// Writes the content of all blocks, one thread for each vCPU.
     private func fill(_ plan: BootPlan) throws(SystemError) {
         if let first = plan.filled.first?.frame, let last = plan.filled.last {
-            // As a real guest's RAM: most of it mapped in huge pages. Only whole 2 MiB that boot fills without holes in between.
-            memory.adviseHugePages(first..<last.frame + 1 << last.order)
+            // As a real guest's RAM: most of it mapped in huge pages.
+            memory.ram.adviseHugePages(PageRun(first: PageIndex(first), count: last.frame + 1 << last.order - first))
         }
         let filled = plan.filled
         var threads: [HostThread] = []

@@ -36,7 +36,8 @@ extension Kernel {
         let bytes = UInt64(max(pages, 1)) << UInt64(GuestPage.shift)
         let (product, overflow) = bytes.multipliedReportingOverflow(by: 1_000_000_000)
         precondition(!overflow, "a step is far below 2^64 / 10^9 bytes")
-        record.nextTick = max(record.nextTick, now < Self.maximumLagNanoseconds ? 0 : now - Self.maximumLagNanoseconds) &+ product / parameters.rate
+        record.nextTick =
+            max(record.nextTick, now < Self.maximumLagNanoseconds ? 0 : now - Self.maximumLagNanoseconds) &+ product / parameters.rate
     }
 
     /// Rewrites the next resident pages, each under its next generation.

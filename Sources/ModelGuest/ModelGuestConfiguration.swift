@@ -87,7 +87,9 @@ public struct ModelGuestConfiguration: Hashable, Sendable {
         case .idle, .hog: break
         case .steady(let rate, let workingSet):
             try Self.validate(rate: rate, "write-rate")
-            guard workingSet >= GuestPage.size else { throw Invalid(description: "the working set must be at least one page of 4096 bytes") }
+            guard workingSet >= GuestPage.size else {
+                throw Invalid(description: "the working set must be at least one page of 4096 bytes")
+            }
         case .churn(let rate): try Self.validate(rate: rate, "the churn rate")
         }
     }

@@ -1,0 +1,61 @@
+public import Migration
+public import Virtio
+
+// What travels of the device, in two sections: the transport's registers, and the device's own fields (little-endian):
+//
+//     target pages u32, actual pages u32, last command id u32, poison u32
+extension BalloonDevice {
+    public static let sectionName = "virtio-balloon"
+    public static let transportSectionName = "virtio-balloon-mmio"
+    static let stateVersion: UInt32 = 1
+
+    /// All that another process needs beside guest RAM. Only while the vCPUs are paused and the device is parked.
+    public func saveState(with transport: VirtioMMIOTransport) -> [DeviceSection] {
+        let own = core.withState { state in
+            precondition(state.isParked, "saving a device that is not parked")
+            var writer = StateWriter()
+            writer.put(state.targetPages)
+            writer.put(state.actualPages)
+            writer.put(state.sequencer.lastID.rawValue)
+            writer.put(state.poison)
+            return writer.bytes
+        }
+        return [
+            DeviceSection(
+                name: Self.transportSectionName,
+                version: VirtioMMIOTransport.stateVersion,
+                bytes: transport.saveState()
+            ),
+            DeviceSection(name: Self.sectionName, version: Self.stateVersion, bytes: own),
+        ]
+    }
+
+    /// Takes over what another process saved; RAM is in place and the device is parked. Sections of other devices are ignored.
+    ///
+    /// Whatever the command was at the source, it is done here, and the driver is told, so that it takes its blocks back when it
+    /// runs. After an error nothing has changed.
+    /// - Parameter sections: foreign input.
+    public func restoreState(_ sections: [DeviceSection], with transport: VirtioMMIOTransport) throws(DeviceStateError) {
+        guard let own = sections.first(where: { $0.name == Self.sectionName }) else { throw .missing(section: Self.sectionName) }
+        guard let registers = sections.first(where: { $0.name == Self.transportSectionName }) else {
+            throw .missing(section: Self.transportSectionName)
+        }
+        guard own.version == Self.stateVersion else { throw .version(own.version) }
+        var reader = StateReader(own.bytes)
+        let targetPages: UInt32 = try reader.take("target pages")
+        let actualPages: UInt32 = try reader.take("actual pages")
+        let lastID = CommandID(rawValue: try reader.take("last command id"))
+        let poison: UInt32 = try reader.take("poison")
+        try reader.finish()
+        core.withState { precondition($0.isParked, "restoring a device that is not parked") }
+        try transport.restoreState(registers.bytes, version: registers.version)
+        core.withState { state in
+            state.targetPages = targetPages
+            state.actualPages = actualPages
+            state.poison = poison
+            state.sequencer = FreePageHintSequencer(lastID: lastID)
+            state.sequencer.done()
+        }
+        signals.configurationChanged()
+    }
+}

@@ -1,0 +1,79 @@
+public import Virtio
+
+extension VirtioFeatures {
+    /// VIRTIO_BALLOON_F_FREE_PAGE_HINT
+    public static let freePageHint = VirtioFeatures(rawValue: 1 << 3)
+    /// VIRTIO_BALLOON_F_PAGE_POISON
+    public static let pagePoison = VirtioFeatures(rawValue: 1 << 4)
+}
+
+/// Fields of the balloon's configuration space (specification 5.5.4): 32 bits each, little-endian.
+public enum BalloonConfiguration {
+    /// How many 4 KiB pages the host wants the balloon to hold.
+    public static let targetPagesOffset = 0
+    /// How many the balloon holds; written by the driver.
+    public static let actualPagesOffset = 4
+    /// The current hint command, STOP or DONE. Where hints are offered.
+    public static let commandIDOffset = 8
+    /// What free pages of the guest contain; written by the driver before DRIVER_OK. Where poison is offered.
+    public static let poisonOffset = 12
+
+    /// Bytes, by the features that the device offers (not by those negotiated: a driver that declines sees the same space).
+    public static func byteCount(offered: VirtioFeatures) -> Int {
+        if offered.contains(.pagePoison) { return 16 }
+        return offered.contains(.freePageHint) ? 12 : 8
+    }
+}
+
+/// What one of the balloon's queues is for.
+public enum BalloonQueue: Int, CaseIterable, Sendable {
+    case inflate = 0
+    case deflate = 1
+    case freePageHint = 3
+
+    /// The feature without which the queue does not exist.
+    var feature: VirtioFeatures {
+        switch self {
+        case .inflate, .deflate: []
+        case .freePageHint: .freePageHint
+        }
+    }
+
+    var maximumSize: UInt16 {
+        switch self {
+        case .inflate, .deflate: 128
+        case .freePageHint: 1024
+        }
+    }
+
+    /// Which queue each index is; `nil` for a gap.
+    ///
+    /// The specification gives each queue a fixed number and leaves a gap where a feature is absent. Drivers (Linux) number the queues
+    /// that exist for the negotiated features densely, and so does this device unless told otherwise.
+    static func order(_ negotiated: VirtioFeatures, specificationNumbers: Bool) -> [BalloonQueue?] {
+        let existing = allCases.filter { negotiated.isSuperset(of: $0.feature) }
+        guard specificationNumbers else { return existing }
+        return (0...existing.last!.rawValue).map { number in existing.first { $0.rawValue == number } }
+    }
+}
+
+/// What a balloon device offers its driver.
+public struct BalloonOptions: Hashable, Sendable {
+    public var offersHints: Bool
+    public var offersPoison: Bool
+    /// Number the queues as the specification does, with gaps, instead of as Linux does.
+    public var usesSpecificationQueueNumbers: Bool
+
+    public init(offersHints: Bool = true, offersPoison: Bool = true, usesSpecificationQueueNumbers: Bool = false) {
+        self.offersHints = offersHints
+        self.offersPoison = offersPoison
+        self.usesSpecificationQueueNumbers = usesSpecificationQueueNumbers
+    }
+
+    var features: VirtioFeatures {
+        var features: VirtioFeatures = [.version1, .eventIndex, .indirectDescriptors]
+        if offersHints { features.insert(.freePageHint) }
+        if offersPoison { features.insert(.pagePoison) }
+        return features
+    }
+}

@@ -1,0 +1,215 @@
+import GuestMemory
+import Migration
+public import Virtio
+
+/// The balloon device's state and what it does to its queues. Whoever calls a function here holds `BalloonCore`'s lock.
+struct BalloonState: Sendable {
+    let memory: GuestRAM
+    let signals: VirtioSignals
+    let options: BalloonOptions
+
+    var targetPages: UInt32 = 0
+    var actualPages: UInt32 = 0
+    var poison: UInt32 = 0
+
+    /// Between DRIVER_OK and the next reset.
+    var isActive = false
+    var negotiated = VirtioFeatures()
+    var queues: [SplitVirtqueue?] = []
+    var roles: [BalloonQueue?] = []
+    /// Where the hint thread looks first: it goes round, so that no queue starves another.
+    var nextQueue = 0
+    /// A chain of the hint queue that was popped and is not yet given back.
+    var chainInWork: ChainInWork?
+    var fault: BalloonFault?
+
+    var isParked = false
+    var isShutDown = false
+
+    var sequencer = FreePageHintSequencer()
+    var sink: (any HintSink)?
+    var statistics = HintStatistics()
+
+    struct ChainInWork: Sendable {
+        let queue: Int
+        let chain: DescriptorChain
+        /// The first block that was not looked at.
+        var next: Int
+    }
+
+    init(memory: GuestRAM, signals: VirtioSignals, options: BalloonOptions) {
+        self.memory = memory
+        self.signals = signals
+        self.options = options
+    }
+
+    /// Whether the guest's driver can be asked for hints.
+    var canHint: Bool {
+        guard isActive, fault == nil, negotiated.contains(.freePageHint) else { return false }
+        return zip(roles, queues).contains { $0 == .freePageHint && $1 != nil }
+    }
+
+    // MARK: The hint thread's work
+
+    enum Step: Hashable {
+        /// There may be more to do.
+        case again
+        /// Nothing to do until the bell rings.
+        case sleep
+        case exit
+    }
+
+    /// The most blocks, and the most bytes of them, that are applied in one hold of the lock: clearing 1 GiB of pages takes tens of
+    /// microseconds, and one block has at most 4 GiB.
+    static let blocksPerStep = 16
+    static let bytesPerStep: UInt64 = 1 << 30
+
+    mutating func step() -> Step {
+        if isShutDown { return .exit }
+        guard isActive, !isParked, fault == nil else { return .sleep }
+        if chainInWork != nil {
+            applyBlocks()
+            return .again
+        }
+        var index = nextQueue
+        do throws(VirtqueueError) {
+            for offset in queues.indices {
+                index = (nextQueue + offset) % queues.count
+                guard let chain = try queues[index]?.pop() else { continue }
+                queues[index]?.suppressKicks()
+                nextQueue = (index + 1) % queues.count
+                handle(chain, queue: index)
+                return .again
+            }
+        } catch {
+            fail(BalloonFault(queue: index, error: error))
+            return .sleep
+        }
+        var arrived = false
+        for index in queues.indices where queues[index]?.enableKicks() == true { arrived = true }
+        return arrived ? .again : .sleep
+    }
+
+    private mutating func handle(_ chain: DescriptorChain, queue: Int) {
+        switch roles[queue] {
+        case .freePageHint:
+            if chain.readableCount > 0 { perform(sequencer.command(commandWord(chain))) }
+            chainInWork = ChainInWork(queue: queue, chain: chain, next: chain.readableCount)
+            applyBlocks()
+        case .inflate, .deflate, nil:
+            giveBack(chain, queue: queue)
+        }
+    }
+
+    /// The four bytes of a command; `nil` where there are more, or fewer, or they are not in RAM.
+    private func commandWord(_ chain: DescriptorChain) -> UInt32? {
+        guard chain.readable.reduce(UInt64(0), { $0 + UInt64($1.length) }) == 4 else { return nil }
+        var word: UInt32 = 0
+        var shift: UInt32 = 0
+        for segment in chain.readable {
+            guard let bytes = try? memory.read(at: segment.address, byteCount: Int(segment.length)) else { return nil }
+            for byte in bytes {
+                word |= UInt32(byte) << shift
+                shift += 8
+            }
+        }
+        return word
+    }
+
+    private mutating func perform(_ action: FreePageHintSequencer.Action) {
+        switch action {
+        case .nothing: break
+        case .announceStart(let id): sink?.hintsStarted(id)
+        case .announceStop(let id): closeCommand(id)
+        case .countInvalid: statistics.invalidBlocks += 1
+        }
+    }
+
+    /// Applies the next blocks of the chain in work, within the bounds of one step, and gives the chain back behind the last.
+    private mutating func applyBlocks() {
+        guard var work = chainInWork else { return }
+        var blocks = 0
+        var bytes: UInt64 = 0
+        while work.next < work.chain.segments.count, blocks < Self.blocksPerStep, bytes < Self.bytesPerStep {
+            let segment = work.chain.segments[work.next]
+            apply(segment)
+            work.next += 1
+            blocks += 1
+            bytes += UInt64(segment.length)
+        }
+        if work.next < work.chain.segments.count {
+            chainInWork = work
+        } else {
+            chainInWork = nil
+            giveBack(work.chain, queue: work.queue)
+        }
+    }
+
+    private mutating func apply(_ block: VirtqueueSegment) {
+        // State and id are looked at for each block, under the lock that the engine's `stop` takes.
+        guard case .apply(let id) = sequencer.block(), let sink else {
+            statistics.staleBlocks += 1
+            return
+        }
+        switch sink.hint(id, address: block.address, byteCount: UInt64(block.length)) {
+        case .taken: break
+        case .stale: statistics.staleBlocks += 1
+        case .invalid: statistics.invalidBlocks += 1
+        }
+    }
+
+    private mutating func giveBack(_ chain: DescriptorChain, queue: Int) {
+        queues[queue]?.push(head: chain.head, length: 0)
+        if queues[queue]?.needsInterrupt() == true { signals.usedBuffers() }
+    }
+
+    // MARK: The command
+
+    /// The command is over, whoever ended it: says so once.
+    mutating func closeCommand(_ id: CommandID) {
+        sink?.hintsStopped(id)
+        sink = nil
+    }
+
+    private mutating func fail(_ fault: BalloonFault) {
+        self.fault = fault
+        statistics.invalidBlocks += 1
+        if let id = sequencer.openID {
+            sequencer.stop()
+            closeCommand(id)
+        }
+        signals.deviceNeedsReset()
+    }
+
+    mutating func reset() {
+        if let id = sequencer.openID { closeCommand(id) }
+        sequencer.reset()
+        isActive = false
+        negotiated = []
+        queues = []
+        roles = []
+        nextQueue = 0
+        chainInWork = nil
+        fault = nil
+        // The pages that the host wants and the driver last reported stay, as in QEMU.
+        poison = 0
+    }
+
+    /// Where the queues stand. A chain in work counts as not popped: whoever takes over handles it from its start, which is harmless
+    /// as blocks are only ever applied under an open command.
+    var queuePositions: [VirtqueuePosition?] {
+        queues.enumerated().map { index, queue in
+            guard var position = queue?.position else { return nil }
+            if chainInWork?.queue == index { position.nextAvailable &-= 1 }
+            return position
+        }
+    }
+}
+
+/// A queue that the guest broke; the device waits for its reset.
+public struct BalloonFault: Error, Hashable, Sendable, CustomStringConvertible {
+    public let queue: Int
+    public let error: VirtqueueError
+
+    public var description: String { "virtio-balloon queue \(queue) is broken: \(error)" }
+}

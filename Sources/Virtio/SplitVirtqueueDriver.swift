@@ -1,0 +1,185 @@
+public import GuestMemory
+import Synchronization
+
+/// The driver's side of a split virtqueue, as a guest kernel has it.
+///
+/// All its private state lies in guest RAM too, so that moving RAM moves the driver: an object made over the same addresses in another
+/// process goes on where the first one stopped. One thread at a time.
+///
+///     state + 0   u16  head of the list of free descriptors (linked by `next`)
+///           + 2   u16  how many are free
+///           + 4   u16  available index published
+///           + 6   u16  next used entry to read
+///           + 8   u16  available index when the driver last asked whether to kick
+///           + 10  u16  1 where interrupts are wanted
+///           + 16  u64 x N  token of the chain that starts at each descriptor
+///           + 16 + 8 N     u8 x N, 1 where a chain that starts there is with the device
+public struct SplitVirtqueueDriver: Sendable {
+    private let ring: RingMemory
+    private let state: GuestAddress
+    private let features: VirtioFeatures
+
+    public var layout: VirtqueueLayout { ring.layout }
+
+    /// Bytes of guest RAM that the private state occupies.
+    public static func stateByteCount(size: UInt16) -> Int { 16 + 9 * Int(size) }
+
+    /// Looks at a ring and its state, which `format` has written once, perhaps in another process.
+    /// - Parameter stateAddress: `stateByteCount` bytes in one region of RAM.
+    public init(
+        _ memory: GuestRAM,
+        _ layout: VirtqueueLayout,
+        stateAddress: GuestAddress,
+        features: VirtioFeatures
+    ) throws(VirtqueueError) {
+        ring = try RingMemory(memory, layout, maximumSize: VirtqueueLayout.maximumSize)
+        let count = Self.stateByteCount(size: layout.size)
+        precondition(memory.regions.offset(of: stateAddress, byteCount: count) != nil, "driver state outside RAM")
+        state = stateAddress
+        self.features = features
+    }
+
+    /// Makes the ring and its state empty. Before the device is told where the ring is.
+    public func format() {
+        for index in 0..<layout.size {
+            ring.storeDescriptor(VirtqueueDescriptor(address: GuestAddress(0), length: 0, flags: 0, next: index &+ 1), index)
+            ring.store(UInt8(0), outstandingAddress(index))
+            ring.store(UInt16(0), ring.availableEntry(index))
+            ring.store(UInt64(0), ring.usedEntry(index))
+        }
+        for address in [
+            ring.availableFlags, ring.availableIndex, ring.usedEvent, ring.usedFlags, ring.usedIndex, ring.availableEvent,
+        ] {
+            ring.store(UInt16(0), address)
+        }
+        for field in Field.allCases { self[field] = 0 }
+        self[.freeCount] = layout.size
+        self[.interruptsWanted] = 1
+    }
+
+    // MARK: Chains
+
+    /// How many more segments fit.
+    public var freeDescriptors: Int { Int(self[.freeCount]) }
+
+    /// Makes a chain available to the device.
+    /// - Parameters:
+    ///   - segments: at least one, readable ones first.
+    ///   - token: comes back from `popUsed`.
+    /// - Returns: false where the ring has not enough free descriptors; nothing happened then.
+    public func add(_ segments: [VirtqueueSegment], token: UInt64) -> Bool {
+        precondition(!segments.isEmpty, "a chain has at least one segment")
+        guard segments.count <= freeDescriptors else { return false }
+        let head = self[.freeHead]
+        var index = head
+        for (position, segment) in segments.enumerated() {
+            let next = ring.loadDescriptor(ring.descriptor(index)).next
+            var flags = segment.isWritable ? VirtqueueDescriptor.write : 0
+            if position + 1 < segments.count { flags |= VirtqueueDescriptor.next }
+            let descriptor = VirtqueueDescriptor(address: segment.address, length: segment.length, flags: flags, next: next)
+            ring.storeDescriptor(descriptor, index)
+            index = next
+        }
+        self[.freeHead] = index
+        self[.freeCount] -= UInt16(segments.count)
+        ring.store(token, tokenAddress(head))
+        ring.store(UInt8(1), outstandingAddress(head))
+        let available = self[.availableIndex]
+        ring.store(head, ring.availableEntry(available))
+        self[.availableIndex] = available &+ 1
+        // Release: descriptors and entry are visible before the index that covers them.
+        ring.storeRelease(available &+ 1, ring.availableIndex)
+        return true
+    }
+
+    /// The next chain that the device gave back, with how much it wrote; `nil` where there is none.
+    ///
+    /// Throws where the device returns what it does not have, or a chain that the guest's own memory no longer describes.
+    public func popUsed() throws(VirtqueueError) -> (token: UInt64, length: UInt32)? {
+        let next = self[.nextUsed]
+        if ring.loadAcquire(ring.usedIndex) == next { return nil }
+        let entry = ring.usedEntry(next)
+        let id = ring.load(UInt32.self, entry)
+        let length = ring.load(UInt32.self, GuestAddress(entry.rawValue + 4))
+        guard id < UInt32(layout.size), ring.load(UInt8.self, outstandingAddress(UInt16(id))) == 1 else { throw .notOutstanding(id: id) }
+        let head = UInt16(id)
+        try free(chain: head)
+        self[.nextUsed] = next &+ 1
+        if features.contains(.eventIndex), self[.interruptsWanted] == 1 { ring.store(next &+ 1, ring.usedEvent) }
+        return (ring.load(UInt64.self, tokenAddress(head)), length)
+    }
+
+    /// Puts a chain's descriptors in front of the free list.
+    private func free(chain head: UInt16) throws(VirtqueueError) {
+        var last = head
+        var count: UInt16 = 1
+        while true {
+            let descriptor = ring.loadDescriptor(ring.descriptor(last))
+            guard descriptor.flags & VirtqueueDescriptor.next != 0 else { break }
+            guard descriptor.next < layout.size else {
+                throw .nextOutOfRange(next: descriptor.next, limit: UInt32(layout.size), head: head)
+            }
+            guard count < layout.size else { throw .loop(head: head) }
+            last = descriptor.next
+            count += 1
+        }
+        var descriptor = ring.loadDescriptor(ring.descriptor(last))
+        descriptor.next = self[.freeHead]
+        ring.storeDescriptor(descriptor, last)
+        ring.store(UInt8(0), outstandingAddress(head))
+        self[.freeHead] = head
+        self[.freeCount] += count
+    }
+
+    // MARK: Notifications
+
+    /// Whether the device wants a kick for what was added since this was last asked.
+    public func kickNeeded() -> Bool {
+        // The available index must be visible before the device's wish is read; see `SplitVirtqueue.enableKicks`.
+        atomicMemoryFence(ordering: .sequentiallyConsistent)
+        let new = self[.availableIndex]
+        let old = self[.kickedIndex]
+        self[.kickedIndex] = new
+        guard features.contains(.eventIndex) else {
+            return new != old && ring.load(UInt16.self, ring.usedFlags) & RingFlag.noNotify == 0
+        }
+        return indexPassed(event: ring.load(UInt16.self, ring.availableEvent), new: new, old: old)
+    }
+
+    /// Asks for interrupts, or asks the device not to send them.
+    /// - Returns: whether used chains are waiting now: after enabling, the caller looks at them, as no interrupt will come for them.
+    public func setInterrupts(enabled: Bool) -> Bool {
+        self[.interruptsWanted] = enabled ? 1 : 0
+        let next = self[.nextUsed]
+        if features.contains(.eventIndex) {
+            // "Off" is the event as far away as it goes: one interrupt in 65536 entries.
+            ring.store(enabled ? next : next &- 1, ring.usedEvent)
+        } else {
+            ring.store(enabled ? 0 : RingFlag.noInterrupt, ring.availableFlags)
+        }
+        atomicMemoryFence(ordering: .sequentiallyConsistent)
+        return ring.loadAcquire(ring.usedIndex) != next
+    }
+
+    // MARK: State in guest RAM
+
+    private enum Field: UInt64, CaseIterable {
+        case freeHead = 0
+        case freeCount = 2
+        case availableIndex = 4
+        case nextUsed = 6
+        case kickedIndex = 8
+        case interruptsWanted = 10
+    }
+
+    private subscript(field: Field) -> UInt16 {
+        get { ring.load(UInt16.self, GuestAddress(state.rawValue + field.rawValue)) }
+        nonmutating set { ring.store(newValue, GuestAddress(state.rawValue + field.rawValue)) }
+    }
+
+    private func tokenAddress(_ index: UInt16) -> GuestAddress { GuestAddress(state.rawValue + 16 + 8 * UInt64(index)) }
+
+    private func outstandingAddress(_ index: UInt16) -> GuestAddress {
+        GuestAddress(state.rawValue + 16 + 8 * UInt64(layout.size) + UInt64(index))
+    }
+}

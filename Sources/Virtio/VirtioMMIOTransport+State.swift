@@ -1,0 +1,113 @@
+import GuestMemory
+import Synchronization
+
+// What travels of a transport: registers, interrupts, and where each queue stands. The rings themselves are guest RAM.
+extension VirtioMMIOTransport {
+    /// The version that `saveState` writes and `restoreState` reads.
+    public static let stateVersion: UInt32 = 1
+
+    /// All that another process needs, beside guest RAM and the device's own fields. Only while the vCPUs and the device are parked.
+    public func saveState() -> [UInt8] {
+        registers.withLock { registers in
+            let signals = device.signals.snapshot
+            let positions = device.queuePositions
+            var writer = StateWriter()
+            writer.put(device.deviceID)
+            writer.put(registers.deviceFeaturesSelect)
+            writer.put(registers.driverFeaturesSelect)
+            writer.put(registers.driverFeatures.rawValue)
+            writer.put(registers.queueSelect)
+            writer.put(registers.status)
+            writer.put(signals.pending)
+            writer.put(signals.generation)
+            writer.put(signals.needsReset)
+            writer.put(UInt16(registers.queues.count))
+            for (index, queue) in registers.queues.enumerated() {
+                writer.put(queue.size)
+                writer.put(queue.isReady)
+                writer.put(queue.descriptorTable)
+                writer.put(queue.driverArea)
+                writer.put(queue.deviceArea)
+                writer.put(index < positions.count ? positions[index] : nil)
+            }
+            return writer.bytes
+        }
+    }
+
+    /// Takes over what another process saved: resets the device, and activates it where the driver had. RAM is in place already and the
+    /// device is parked. After an error nothing has changed.
+    /// - Parameter bytes: foreign input.
+    public func restoreState(_ bytes: [UInt8], version: UInt32) throws(DeviceStateError) {
+        let (restored, signals, positions) = try decode(bytes, version: version)
+        let isLive = restored.status & VirtioMMIO.Status.driverOK != 0
+        var queues: [SplitVirtqueue?] = []
+        // A broken device is not started again: it waits for its reset.
+        if isLive, !signals.needsReset {
+            do throws(QueueFault) {
+                queues = try makeQueues(restored, positions: positions)
+            } catch {
+                throw .queue(index: error.queue, error.error)
+            }
+        }
+        registers.withLock { registers in
+            device.reset()
+            registers = restored
+            device.signals.restore(signals)
+            if isLive, !signals.needsReset { device.activate(restored.driverFeatures, queues: queues) }
+        }
+    }
+
+    private func decode(
+        _ bytes: [UInt8],
+        version: UInt32
+    ) throws(DeviceStateError) -> (Registers, VirtioSignals.State, [VirtqueuePosition?]) {
+        guard version == Self.stateVersion else { throw .version(version) }
+        var reader = StateReader(bytes)
+        let deviceID: UInt32 = try reader.take("device id")
+        guard deviceID == device.deviceID else { throw .value(field: "device id", UInt64(deviceID)) }
+        var restored = Registers(queues: [])
+        restored.deviceFeaturesSelect = try reader.take("device feature selector")
+        restored.driverFeaturesSelect = try reader.take("driver feature selector")
+        restored.driverFeatures = VirtioFeatures(rawValue: try reader.take("driver features"))
+        restored.queueSelect = try reader.take("queue selector")
+        restored.status = try reader.take("status")
+        try check(restored)
+        var signals = VirtioSignals.State()
+        signals.pending = try reader.take("interrupt status")
+        guard signals.pending <= VirtioMMIO.Interrupt.usedBuffer | VirtioMMIO.Interrupt.configurationChange else {
+            throw .value(field: "interrupt status", UInt64(signals.pending))
+        }
+        signals.generation = try reader.take("configuration generation")
+        signals.needsReset = try reader.takeFlag("needs-reset flag")
+        signals.isLive = restored.status & VirtioMMIO.Status.driverOK != 0
+        let count: UInt16 = try reader.take("queue count")
+        let expected = device.queueSizes(negotiated: device.offeredFeatures).count
+        guard Int(count) == expected else { throw .value(field: "queue count", UInt64(count)) }
+        var positions: [VirtqueuePosition?] = []
+        for _ in 0..<expected {
+            var queue = QueueRegisters()
+            queue.size = try reader.take("queue size")
+            queue.isReady = try reader.takeFlag("queue ready")
+            queue.descriptorTable = try reader.take("descriptor table")
+            queue.driverArea = try reader.take("driver area")
+            queue.deviceArea = try reader.take("device area")
+            restored.queues.append(queue)
+            positions.append(try reader.takePosition())
+        }
+        try reader.finish()
+        return (restored, signals, positions)
+    }
+
+    /// A status that no sequence of writes leads to is refused.
+    private func check(_ restored: Registers) throws(DeviceStateError) {
+        typealias Status = VirtioMMIO.Status
+        let status = restored.status
+        let known = Status.acknowledge | Status.driver | Status.featuresOK | Status.driverOK | Status.failed
+        let steps = [Status.acknowledge | Status.driver, Status.featuresOK, Status.driverOK]
+        let isOrdered = (status & steps[2] == 0 || status & steps[1] != 0) && (status & steps[1] == 0 || status & steps[0] == steps[0])
+        guard status & ~known == 0, isOrdered else { throw .value(field: "status", UInt64(status)) }
+        if status & Status.featuresOK != 0, !isAcceptable(restored.driverFeatures) {
+            throw .value(field: "driver features", restored.driverFeatures.rawValue)
+        }
+    }
+}

@@ -61,6 +61,8 @@ public final class ModelGuest: Guest {
 
     // MARK: Running and standing still
 
+    public var isRunning: Bool { machine.withLock { !$0.isPaused } }
+
     public func pause() throws(GuestError) {
         machine.withLock { machine in
             guard !machine.isPaused else { return }

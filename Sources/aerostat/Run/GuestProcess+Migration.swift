@@ -5,6 +5,7 @@ import Logging
 import Migration
 import MigrationIO
 import ModelGuest
+import Synchronization
 
 // Outgoing migrations.
 extension GuestProcess {

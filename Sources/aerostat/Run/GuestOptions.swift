@@ -1,0 +1,74 @@
+public import ArgumentParser
+import Control
+public import GuestMemory
+import Migration
+public import ModelGuest
+
+/// What the guest is made of: shared by `run` and `demo`.
+struct GuestOptions: ParsableArguments {
+    @Option(help: "The guest's RAM, 16MiB to 16TiB in whole pages.")
+    var memory: ByteSize?
+
+    @Option(help: "Share of RAM that is allocated and filled at start.")
+    var used: Percentage = Percentage(10)
+
+    @Option(help: "Share of RAM that is filled at start and then freed.")
+    var freed: Percentage = Percentage(50)
+
+    @Option(help: "Share of the freed memory that is left in blocks too small to be hinted.")
+    var fragmentation: Percentage = Percentage(0)
+
+    @Option(help: "What the guest does: idle, steady, churn or hog.")
+    var workload: WorkloadName = .idle
+
+    @Option(help: "Bytes a second that steady and churn write.")
+    var writeRate: ByteSize = ByteSize(bytes: 100 << 20)
+
+    @Option(help: "Memory that steady rewrites round and round.")
+    var workingSet: ByteSize = ByteSize(bytes: UInt64(Workload.defaultWorkingSet))
+
+    @Option(help: "Virtual CPUs, each a thread; 1 to 64.")
+    var vcpus: Int = 1
+
+    @Option(help: "Everything that looks random in the guest follows from this number.")
+    var seed: UInt64 = 1
+
+    @Option(help: ArgumentHelp("How dirty pages are tracked: pagemap-scan or software; the best that works where absent."))
+    var tracker: TrackerKind?
+
+    enum WorkloadName: String, ExpressibleByArgument, CaseIterable {
+        case idle, steady, churn, hog
+    }
+
+    /// The guest's memory as asked for; `nil` where nothing was.
+    func regions() throws -> RegionTable? {
+        guard let memory else { return nil }
+        do throws(RegionTableError) { return try RegionTable(contiguousBytes: memory.bytes) } catch {
+            throw ValidationError("--memory: \(error)")
+        }
+    }
+
+    /// - Parameter defaultMemory: taken where `--memory` is absent.
+    func configuration(defaultMemory: UInt64, driver: DriverBehaviour = .correct) throws -> ModelGuestConfiguration {
+        var configuration = ModelGuestConfiguration(memory: try regions() ?? RegionTable(contiguousBytes: defaultMemory))
+        configuration.vcpus = vcpus
+        configuration.seed = seed
+        configuration.usedShare = used.fraction
+        configuration.freedShare = freed.fraction
+        configuration.fragmentationShare = fragmentation.fraction
+        configuration.driver = driver
+        let rate = Int(clamping: writeRate.bytes)
+        configuration.workload =
+            switch workload {
+            case .idle: .idle
+            case .steady: .steady(writeRate: rate, workingSet: Int(clamping: workingSet.bytes))
+            case .churn: .churn(rate: rate)
+            case .hog: .hog
+            }
+        do throws(ModelGuestConfiguration.Invalid) { try configuration.validate() } catch { throw ValidationError("\(error)") }
+        return configuration
+    }
+}
+
+extension TrackerKind: ExpressibleByArgument {}
+extension DriverBehaviour: ExpressibleByArgument {}

@@ -36,12 +36,9 @@ public final class ControlServer: Sendable {
     public static func listen(path: String, handler: any CommandHandler, logger: Logger) async throws(ControlError) -> ControlServer {
         guard path.utf8.count <= ControlError.maximumPathBytes else { throw .pathTooLong(path) }
         do {
-            // The socket must not be open to others for a moment either, so no chmod afterwards.
-            let mask = umask(0o177)
-            defer { _ = umask(mask) }
             try await refuseLive(path)
-            let server = ControlServer(path: path, handler: handler, logger: logger, listener: try await bind(path, logger))
-            return server
+            let listener = try await OwnerOnly.creatingFiles { try await bind(path, logger) }
+            return ControlServer(path: path, handler: handler, logger: logger, listener: listener)
         } catch let error as ControlError {
             throw error
         } catch {
@@ -136,6 +133,27 @@ public final class ControlServer: Sendable {
         }
         await session.serve(connection)
         sessions.withLock { _ = $0.removeValue(forKey: id) }
+    }
+}
+
+/// Files that are made meanwhile are their owner's only. A `chmod` afterwards would leave the socket open to others for a moment.
+///
+/// The mask is the process's: the first to come sets it, the last to go gives it back.
+private enum OwnerOnly {
+    private static let mask = Mutex<(users: Int, original: mode_t)>((0, 0))
+
+    static func creatingFiles<Result: Sendable>(_ body: () async throws -> Result) async rethrows -> Result {
+        mask.withLock { mask in
+            if mask.users == 0 { mask.original = umask(0o177) }
+            mask.users += 1
+        }
+        defer {
+            mask.withLock { mask in
+                mask.users -= 1
+                if mask.users == 0 { _ = umask(mask.original) }
+            }
+        }
+        return try await body()
     }
 }
 

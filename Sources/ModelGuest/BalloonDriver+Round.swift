@@ -91,7 +91,7 @@ extension BalloonDriver {
     /// Holds and queues the next blocks; one descriptor stays free for the command that ends the round.
     private func report(_ record: inout DriverRecord, _ ring: SplitVirtqueueDriver) throws(KernelPanic) -> Reported {
         guard behaviour == .correct || behaviour == .wrongID else {
-            reportLies(record, ring)
+            reportLies(&record, ring)
             return .nothingLeft
         }
         defer { kick(ring) }

@@ -2,8 +2,10 @@ import GuestMemory
 import Host
 import Migration
 import ModelGuest
-import Synchronization
 import Testing
+
+/// One test at a time: each has a guest with several threads of its own, and some of them measure time.
+@Suite(.serialized) enum ModelGuestTests {}
 
 func configuration(_ mebibytes: UInt64, _ change: (inout ModelGuestConfiguration) -> Void = { _ in }) throws -> ModelGuestConfiguration {
     var configuration = ModelGuestConfiguration(memory: try RegionTable(contiguousBytes: mebibytes << 20))
@@ -42,13 +44,13 @@ final class Ledger: HintSink {
     let pending: DirtyBitmap
     private let memory: GuestRAM
     private let state = Monitor(State())
-    private let pace = Mutex<@Sendable () -> Void>({})
 
     struct State {
         var open: CommandID?
         var isStopped = false
         var blocks: [GuestAddress] = []
         var skipped = 0
+        var beforeHint: @Sendable () -> Void = {}
     }
 
     init(_ memory: GuestRAM) throws {
@@ -58,8 +60,8 @@ final class Ledger: HintSink {
 
     /// Called by the device's thread before each hint is taken.
     var beforeHint: @Sendable () -> Void {
-        get { pace.withLock { $0 } }
-        set { pace.withLock { $0 = newValue } }
+        get { state.withLock { $0.beforeHint } }
+        set { state.withLock { $0.beforeHint = newValue } }
     }
 
     var blocks: [GuestAddress] { state.withLock { $0.blocks } }

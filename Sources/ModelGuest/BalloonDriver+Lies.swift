@@ -7,7 +7,7 @@ extension BalloonDriver {
     private static let lies = 64
 
     /// In place of true blocks. Nothing is held for them.
-    func reportLies(_ record: DriverRecord, _ ring: SplitVirtqueueDriver) {
+    func reportLies(_ record: inout DriverRecord, _ ring: SplitVirtqueueDriver) {
         let regions = kernel.memory.ram.regions
         let end = regions.regions.last!.end
         switch behaviour {
@@ -20,10 +20,13 @@ extension BalloonDriver {
             // Pieces of the boot header's page and its neighbour: neither is covered whole.
             let base = regions.regions[0].base.rawValue
             add((1...UInt64(Self.lies)).map { base + $0 }, length: UInt32(GuestPage.size), ring)
-        case .descriptorLoop: chain(head: 0, next: 0, ring)
+        case .descriptorLoop:
+            offerChain(head: ring.layout.size - 1, next: ring.layout.size - 1, ring)
+            record.phase = .gone
         case .badIndices:
-            chain(head: ring.layout.size, next: .max, ring)
+            offerChain(head: ring.layout.size, next: .max, ring)
             store(at: ring.layout.driverArea, 2, available(ring) &+ 2 &* ring.layout.size)
+            record.phase = .gone
         }
         transport.write(.queueNotify, Self.hintQueue)
     }
@@ -34,11 +37,12 @@ extension BalloonDriver {
         }
     }
 
-    /// Offers a chain by hand, past the driver's bookkeeping.
-    private func chain(head: UInt16, next: UInt16, _ ring: SplitVirtqueueDriver) {
+    /// Offers a chain by hand, past the driver's bookkeeping, which is of no use from then on: the driver leaves the ring alone.
+    private func offerChain(head: UInt16, next: UInt16, _ ring: SplitVirtqueueDriver) {
         let index = available(ring)
         let flags = UInt64(VirtqueueDescriptor.write | VirtqueueDescriptor.next)
-        store(at: ring.layout.descriptorTable, 8, UInt64(GuestPage.size) | flags << 32 | UInt64(next) << 48)
+        let descriptor = UInt64(VirtqueueDescriptor.byteCount) * UInt64(min(head, ring.layout.size - 1))
+        store(at: ring.layout.descriptorTable, descriptor + 8, UInt64(GuestPage.size) | flags << 32 | UInt64(next) << 48)
         store(at: ring.layout.driverArea, 4 + 2 * UInt64(index % ring.layout.size), head)
         store(at: ring.layout.driverArea, 2, index &+ 1)
     }

@@ -37,7 +37,7 @@ extension BalloonDriver {
             if record.seenID == record.activeID {
                 switch try report(&record, ring) {
                 case .more: return .again
-                case .ringFull: return sleepUnlessUsed(ring)
+                case .ringFull: return sleepUnlessUsed(ring, chains: max(1, ring.layout.size / 4 * 3))
                 case .nothingLeft: break
                 }
             }
@@ -77,9 +77,9 @@ extension BalloonDriver {
         return true
     }
 
-    /// Sleeps until the device returns something, unless it has by now.
-    private func sleepUnlessUsed(_ ring: SplitVirtqueueDriver) -> Next {
-        ring.setInterrupts(enabled: true) ? .again : .sleepUntilInterrupt
+    /// Sleeps until the device has returned so many chains, unless it has by now.
+    private func sleepUnlessUsed(_ ring: SplitVirtqueueDriver, chains: UInt16 = 1) -> Next {
+        ring.enableInterrupt(after: chains) ? .again : .sleepUntilInterrupt
     }
 
     private func kick(_ ring: SplitVirtqueueDriver) {
@@ -91,7 +91,7 @@ extension BalloonDriver {
     /// Holds and queues the next blocks; one descriptor stays free for the command that ends the round.
     private func report(_ record: inout DriverRecord, _ ring: SplitVirtqueueDriver) throws(KernelPanic) -> Reported {
         guard behaviour == .correct || behaviour == .wrongID else {
-            reportLies(record, ring)
+            reportLies(&record, ring)
             return .nothingLeft
         }
         defer { kick(ring) }

@@ -90,22 +90,22 @@ struct KernelParameters: Sendable {
 }
 
 /// The allocator's counters, in RAM. What is derived from them is said to the outside.
-struct AllocatorState: BitwiseCopyable, Hashable {
+package struct AllocatorState: BitwiseCopyable, Hashable {
     /// Pages in allocated blocks.
-    var allocatedPages: UInt64 = 0
+    package var allocatedPages: UInt64 = 0
     /// Blocks of the top order whose frame records are in use: those of the memory that was ever touched.
     var describedBlocks: UInt64 = 0
     /// Whole blocks that nobody ever touched and the balloon driver does not hold.
-    var virginBlocks: UInt64 = 0
+    package var virginBlocks: UInt64 = 0
     /// No virgin block lies before this one.
     var virginCursor: UInt64 = 0
     /// Entries of the held stack, and how many of them are virgin.
-    var heldBlocks: UInt64 = 0
+    package var heldBlocks: UInt64 = 0
     var heldVirginBlocks: UInt64 = 0
     /// The most entries that the held stack ever had: so much of it is populated.
     var heldHighWater: UInt64 = 0
     /// Held blocks that the shrinker took back.
-    var shrunkBlocks: UInt64 = 0
-    /// Those of them that it took in the middle of a round.
-    var shrunkInRound: UInt64 = 0
+    package var shrunkBlocks: UInt64 = 0
+    /// Those of them that it took while the command was open, whether the device had read their hints or not.
+    package var shrunkInRound: UInt64 = 0
 }

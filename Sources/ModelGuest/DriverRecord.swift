@@ -1,9 +1,10 @@
 import GuestMemory
+import Migration
 import Virtio
 
 /// All that the balloon driver remembers, in the boot header's page; the ring's own state lies beside the ring.
-struct DriverRecord: BitwiseCopyable {
-    enum Phase: UInt32 {
+package struct DriverRecord: BitwiseCopyable {
+    package enum Phase: UInt32 {
         /// The device was not looked for yet.
         case reset
         case live
@@ -32,10 +33,10 @@ struct DriverRecord: BitwiseCopyable {
     var mustReadID: UInt32 = 0
     private var padding: UInt32 = 0
     var features: UInt64 = 0
-    var rounds: UInt64 = 0
-    var reportedBlocks: UInt64 = 0
+    package var rounds: UInt64 = 0
+    package var reportedBlocks: UInt64 = 0
 
-    var phase: Phase {
+    package var phase: Phase {
         get { Phase(rawValue: phaseWord) ?? .gone }
         set { phaseWord = newValue.rawValue }
     }
@@ -47,12 +48,16 @@ struct DriverRecord: BitwiseCopyable {
 }
 
 extension Kernel {
-    var driverRecord: DriverRecord {
+    package var driverRecord: DriverRecord {
         get { memory.load(at: KernelLayout.driverOffset) }
         set { memory.store(newValue, at: KernelLayout.driverOffset) }
     }
 
-    var isInHintRound: Bool { driverRecord.round == .reporting }
+    /// Whether a command to which the driver has answered is still open: its blocks are being reported, or the device may be reading them.
+    package var isInHintRound: Bool {
+        let record = driverRecord
+        return record.activeID == record.seenID && record.seenID >= CommandID.minimum.rawValue
+    }
 
     /// Where the device sees a byte of RAM.
     func physicalAddress(_ offset: Int) -> GuestAddress {

@@ -2,8 +2,8 @@
 ///
 /// Only a block's first frame, its head, says what the block is; the records behind it are `inside`, and carry each its page's stamp.
 /// Zeros are a valid record: inside, never stamped.
-struct FrameRecord: BitwiseCopyable, Hashable, Sendable {
-    enum State: UInt8, Sendable {
+package struct FrameRecord: BitwiseCopyable, Hashable, Sendable {
+    package enum State: UInt8, Sendable {
         /// Not the head of a block.
         case inside = 0
         case free = 1
@@ -15,23 +15,23 @@ struct FrameRecord: BitwiseCopyable, Hashable, Sendable {
     }
 
     /// Bits 0-7 state, 8-15 order, 16 stamped.
-    private(set) var word: UInt32 = 0
+    package private(set) var word: UInt32 = 0
     /// Counts the page's rewrites; kept when the block is freed.
-    var generation: UInt32 = 0
+    package var generation: UInt32 = 0
     /// Links of the list that the head is on; 0 ends it (frame 0 is the boot header, so no list can hold it).
-    var next: UInt32 = 0
-    var previous: UInt32 = 0
+    package var next: UInt32 = 0
+    package var previous: UInt32 = 0
 
     private static let stampedBit: UInt32 = 1 << 16
 
     /// `nil` where the bits make no sense.
-    var head: (state: State, order: Int)? {
+    package var head: (state: State, order: Int)? {
         let order = Int(word >> 8 & 0xFF)
         guard order <= KernelLayout.topOrder, let state = State(rawValue: UInt8(truncatingIfNeeded: word)) else { return nil }
         return (state, order)
     }
 
-    var isStamped: Bool {
+    package var isStamped: Bool {
         get { word & Self.stampedBit != 0 }
         set { word = newValue ? word | Self.stampedBit : word & ~Self.stampedBit }
     }
@@ -47,12 +47,12 @@ struct FrameRecord: BitwiseCopyable, Hashable, Sendable {
 }
 
 /// A doubly linked list of blocks in guest RAM, through their heads' records.
-struct FrameList: BitwiseCopyable, Hashable, Sendable {
+package struct FrameList: BitwiseCopyable, Hashable, Sendable {
     /// Frames; 0 where the list is empty.
-    var first: UInt64 = 0
-    var last: UInt64 = 0
-    var blocks: UInt64 = 0
-    var pages: UInt64 = 0
+    package var first: UInt64 = 0
+    package var last: UInt64 = 0
+    package var blocks: UInt64 = 0
+    package var pages: UInt64 = 0
 }
 
 extension KernelMemory {

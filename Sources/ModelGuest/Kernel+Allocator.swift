@@ -7,7 +7,7 @@ extension Kernel {
     ///
     /// The block's pages keep their generations and carry no stamp until they are written.
     /// - Returns: its first frame; `nil` where there is no such block.
-    func allocate(order: Int) throws(KernelPanic) -> Int? {
+    package func allocate(order: Int) throws(KernelPanic) -> Int? {
         var source = try takeFree(order)
         if source == nil { source = claimVirgin() }
         if source == nil { source = try shrink() }
@@ -25,7 +25,7 @@ extension Kernel {
     }
 
     /// Gives an allocated block back. It must be on no list.
-    func free(_ frame: Int) throws(KernelPanic) {
+    package func free(_ frame: Int) throws(KernelPanic) {
         let order = try memory.order(of: frame, .allocated)
         forgetStamps(frame..<frame + 1 << order)
         allocator.allocatedPages &-= 1 << UInt64(order)

@@ -1,11 +1,11 @@
 import GuestMemory
-import Host
+package import Host
 
 extension Kernel {
     /// Boots a kernel in fresh, all-zero RAM: tables first, then memory in use, then memory that was in use once.
     ///
     /// Used and freed blocks are drawn in random order, so that both lie mixed in the lower part of RAM, and the rest stays untouched.
-    convenience init(booting configuration: ModelGuestConfiguration, in memory: KernelMemory) throws(SystemError) {
+    package convenience init(booting configuration: ModelGuestConfiguration, in memory: KernelMemory) throws(SystemError) {
         memory.store(BootHeader(configuration), at: 0)
         do throws(KernelPanic) {
             try self.init(running: memory)
@@ -119,14 +119,19 @@ extension Kernel {
 
     /// Writes the content of all blocks, one thread for each vCPU.
     private func fill(_ plan: BootPlan) throws(SystemError) {
-        if let first = plan.filled.first?.frame, let last = plan.filled.last {
-            // As a real guest's RAM: most of it mapped in huge pages.
-            memory.ram.adviseHugePages(PageRun(first: PageIndex(first), count: last.frame + 1 << last.order - first))
+        // As in a real guest, most of this memory is mapped in huge pages. Untouched blocks are taken in ascending order, so from the
+        // first whole block to the last one there is nothing between them that stays untouched.
+        let whole = plan.filled.filter { $0.order == KernelLayout.topOrder }.map(\.frame)
+        if let first = whole.min(), let last = whole.max() {
+            memory.ram.adviseHugePages(PageRun(first: PageIndex(first), count: last + KernelLayout.topBlockPages - first))
         }
         let filled = plan.filled
         var threads: [HostThread] = []
         for vcpu in 0..<parameters.vcpus {
             let share = stride(from: vcpu, to: filled.count, by: parameters.vcpus).map { filled[$0] }
+            var record = loadVCPU(vcpu)
+            record.stampedPages = share.reduce(0) { $0 + 1 << UInt64($1.order) }
+            storeVCPU(record, vcpu)
             threads.append(
                 try HostThread(name: "boot \(vcpu)") { [memory, parameters] in
                     for (frame, order) in share { memory.stamp(frame..<frame + 1 << order, seed: parameters.seed) }

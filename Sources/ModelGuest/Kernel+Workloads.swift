@@ -45,19 +45,20 @@ extension Kernel {
         var written = 0
         while written < Self.stepPages {
             if record.cursorBlock == 0 || record.passPages >= parameters.workingSet {
-                (record.cursorBlock, record.cursorPage, record.passPages) = (record.resident.first, 0, 0)
+                (record.cursorBlock, record.cursorPage, record.passPages) = (UInt32(truncatingIfNeeded: record.resident.first), 0, 0)
             }
-            guard let block = try memory.frame(record.cursorBlock) else { break }
+            guard let block = try memory.frame(UInt64(record.cursorBlock)) else { break }
             let size = 1 << (try memory.order(of: block, .allocated))
-            let start = Int(min(record.cursorPage, UInt64(size - 1)))
+            let start = min(Int(record.cursorPage), size - 1)
             let limit = min(UInt64(Self.stepPages - written), parameters.workingSet - record.passPages)
             let count = min(size - start, Int(limit))
             memory.stamp(block + start..<block + start + count, seed: parameters.seed)
+            record.stampedPages &+= UInt64(count)
             written += count
             record.passPages &+= UInt64(count)
-            record.cursorPage = UInt64(start + count)
+            record.cursorPage = UInt32(start + count)
             if start + count == size {
-                record.cursorBlock = UInt64(memory.record(of: block).next)
+                record.cursorBlock = memory.record(of: block).next
                 record.cursorPage = 0
             }
         }
@@ -72,6 +73,7 @@ extension Kernel {
         let start = min(Int(record.fillingPage), 1 << order - 1)
         let end = min(start + Self.stepPages, 1 << order)
         memory.stamp(block + start..<block + end, seed: parameters.seed)
+        record.stampedPages &+= UInt64(end - start)
         record.fillingPage = UInt32(end)
         if end == 1 << order {
             try memory.append(block, order: order, to: &record.churn)

@@ -6,8 +6,8 @@ import Synchronization
 ///
 /// The lock is the kernel's one lock. It is a host mutex, because a host thread that waits for it must sleep; no thread holds it at a
 /// safe point, so a paused guest's lock is free and there is nothing in it to move.
-final class Kernel: Sendable {
-    let memory: KernelMemory
+package final class Kernel: Sendable {
+    package let memory: KernelMemory
     let parameters: KernelParameters
     private let lock = Mutex<Void>(())
     private let panic = Mutex<KernelPanic?>(nil)
@@ -20,7 +20,7 @@ final class Kernel: Sendable {
         parameters = try KernelParameters(memory.load(at: 0), pageCount: memory.layout.pageCount)
     }
 
-    func locked<Result>(_ body: () throws(KernelPanic) -> Result) throws(KernelPanic) -> Result {
+    package func locked<Result>(_ body: () throws(KernelPanic) -> Result) throws(KernelPanic) -> Result {
         try lock.withLock { (_) throws(KernelPanic) in try body() }
     }
 
@@ -35,12 +35,12 @@ final class Kernel: Sendable {
 
     // MARK: Counters
 
-    var allocator: AllocatorState {
+    package var allocator: AllocatorState {
         get { memory.load(at: KernelLayout.allocatorOffset) }
         set { memory.store(newValue, at: KernelLayout.allocatorOffset) }
     }
 
-    func freeList(_ order: Int) -> FrameList { memory.load(at: layout.freeListOffset(of: order)) }
+    package func freeList(_ order: Int) -> FrameList { memory.load(at: layout.freeListOffset(of: order)) }
 
     func setFreeList(_ list: FrameList, _ order: Int) { memory.store(list, at: layout.freeListOffset(of: order)) }
 

@@ -7,7 +7,7 @@ import Synchronization
 ///
 /// Each fact is said twice in RAM (a free block by its record and by its list, a page by its stamp and by its content, each
 /// sum by a counter), so one lost page contradicts another one.
-struct KernelCheck {
+package struct KernelCheck {
     private let kernel: Kernel
     private var result = GuestCheckResult()
     private var violations: [String] = []
@@ -17,6 +17,8 @@ struct KernelCheck {
     private var describedBlocks: UInt64 = 0
     private var virginBlocks: UInt64 = 0
     private var heldRecords: UInt64 = 0
+    /// Modulo 2^32, as generations are.
+    private var generations: UInt32 = 0
     /// What the held stack says.
     private var heldVirgin: Set<Int> = []
     private var heldDescribed: Set<Int> = []
@@ -24,7 +26,7 @@ struct KernelCheck {
     private var memory: KernelMemory { kernel.memory }
     private var layout: KernelLayout { kernel.layout }
 
-    static func run(_ kernel: Kernel) -> GuestCheckResult {
+    package static func run(_ kernel: Kernel) -> GuestCheckResult {
         var check = KernelCheck(kernel: kernel)
         if let panic = kernel.panicked { check.complain("the kernel halted: \(panic)") }
         do throws(KernelPanic) { _ = try KernelParameters(check.memory.load(at: 0), pageCount: check.layout.pageCount) } catch {
@@ -111,6 +113,7 @@ struct KernelCheck {
         if frame < layout.firstFrame { complain("frame \(frame) holds a table, but is recorded as \(state)") }
         for page in frame..<frame + size {
             let record = memory.record(of: page)
+            generations &+= record.generation
             if page > frame, !record.isHead(.inside, order: 0) { complain("frame \(page) is a head inside the block at \(frame)") }
             guard record.isStamped else { continue }
             if state == .allocated { compare(page, record) } else { complain("frame \(page) is free, but carries a stamp") }
@@ -206,6 +209,10 @@ struct KernelCheck {
         ]
         for (name, counter, found) in pairs where counter != found {
             complain("the kernel counts \(counter) \(name), there are \(found)")
+        }
+        let stamped = (0..<kernel.parameters.vcpus).reduce(UInt64(0)) { $0 &+ kernel.loadVCPU($1).stampedPages }
+        if UInt32(truncatingIfNeeded: stamped) != generations {
+            complain("\(stamped) pages were stamped, but the generations in the frame records do not add up to it")
         }
         if state.heldHighWater < state.heldBlocks { complain("the held stack is higher than it ever was") }
     }

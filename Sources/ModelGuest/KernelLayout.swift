@@ -16,10 +16,10 @@ import Virtio
 ///
 /// Anonymous memory begins as zeros, and the formats are made so that zeros mean "nothing here yet": the tables of a
 /// 1 TiB guest take 4 GiB of addresses, but only the records of blocks that were once touched are ever populated.
-struct KernelLayout: Sendable {
+package struct KernelLayout: Sendable {
     /// Orders 0...10, as Linux: the largest block is 4 MiB.
-    static let topOrder = 10
-    static let topBlockPages = 1 << topOrder
+    package static let topOrder = 10
+    package static let topBlockPages = 1 << topOrder
     static let recordBytes = 16
     static let recordPagesPerBlock = topBlockPages * recordBytes / GuestPage.size
 
@@ -38,14 +38,14 @@ struct KernelLayout: Sendable {
     /// Header, vCPU records and ring.
     static let fixedPages = 12
 
-    let pageCount: Int
+    package let pageCount: Int
     /// Whole 4 MiB blocks.
     let blockCount: Int
     let bitmapOffset: Int
     let stackOffset: Int
     let mapOffset: Int
     /// The first frame that is not a table.
-    let firstFrame: Int
+    package let firstFrame: Int
     /// Blocks that lie in two regions.
     private let splitBlocks: Set<Int>
 
@@ -80,8 +80,8 @@ struct KernelLayout: Sendable {
 
     func isUsable(frame: Int) -> Bool { frame >= firstFrame && isUsable(block: frame >> Self.topOrder) }
 
-    func recordOffset(of frame: Int) -> Int { mapOffset + frame * Self.recordBytes }
+    package func recordOffset(of frame: Int) -> Int { mapOffset + frame * Self.recordBytes }
     func heldOffset(of position: Int) -> Int { stackOffset + position * 4 }
-    func freeListOffset(of order: Int) -> Int { Self.freeListsOffset + order * MemoryLayout<FrameList>.stride }
+    package func freeListOffset(of order: Int) -> Int { Self.freeListsOffset + order * MemoryLayout<FrameList>.stride }
     func vcpuOffset(of vcpu: Int) -> Int { Self.vcpuOffset + vcpu * Self.vcpuStride }
 }

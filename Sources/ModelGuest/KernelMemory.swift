@@ -1,8 +1,8 @@
-import GuestMemory
+package import GuestMemory
 
 /// The model kernel found its own tables broken: its memory was lost or damaged. It halts, as a real kernel would; the process goes on.
-struct KernelPanic: Error, Hashable, Sendable, CustomStringConvertible {
-    let description: String
+package struct KernelPanic: Error, Hashable, Sendable, CustomStringConvertible {
+    package let description: String
 
     init(_ description: String) { self.description = description }
 }
@@ -12,11 +12,11 @@ struct KernelPanic: Error, Hashable, Sendable, CustomStringConvertible {
 /// Offsets count through the regions laid end to end. The unsafe code of this module is in this file and in `PageContent`; every
 /// access is bounded by the RAM, and every write is marked as the write door demands.
 @safe
-struct KernelMemory: Sendable {
-    let ram: GuestRAM
-    let layout: KernelLayout
+package struct KernelMemory: Sendable {
+    package let ram: GuestRAM
+    package let layout: KernelLayout
 
-    init(_ ram: GuestRAM) {
+    package init(_ ram: GuestRAM) {
         self.ram = ram
         layout = KernelLayout(ram.regions)
     }
@@ -24,12 +24,12 @@ struct KernelMemory: Sendable {
     // MARK: Plain values
 
     /// Loads a value that was stored by `store`; it lies in one page and is aligned.
-    func load<Value: BitwiseCopyable>(_ type: Value.Type = Value.self, at offset: Int) -> Value {
+    package func load<Value: BitwiseCopyable>(_ type: Value.Type = Value.self, at offset: Int) -> Value {
         let (page, inside) = place(offset, MemoryLayout<Value>.self)
         return unsafe ram.hostAddress(of: page).load(fromByteOffset: inside, as: Value.self)
     }
 
-    func store<Value: BitwiseCopyable>(_ value: Value, at offset: Int) {
+    package func store<Value: BitwiseCopyable>(_ value: Value, at offset: Int) {
         let (page, inside) = place(offset, MemoryLayout<Value>.self)
         unsafe ram.hostAddress(of: page).storeBytes(of: value, toByteOffset: inside, as: Value.self)
         ram.markWritten(page)
@@ -43,9 +43,9 @@ struct KernelMemory: Sendable {
 
     // MARK: Frame records
 
-    func record(of frame: Int) -> FrameRecord { load(at: layout.recordOffset(of: frame)) }
+    package func record(of frame: Int) -> FrameRecord { load(at: layout.recordOffset(of: frame)) }
 
-    func setRecord(_ record: FrameRecord, of frame: Int) { store(record, at: layout.recordOffset(of: frame)) }
+    package func setRecord(_ record: FrameRecord, of frame: Int) { store(record, at: layout.recordOffset(of: frame)) }
 
     /// Changes the records of consecutive frames in place.
     func updateRecords(_ frames: Range<Int>, _ body: (_ frame: Int, inout FrameRecord) -> Void) {

@@ -52,6 +52,12 @@ public final class ModelGuest: Guest {
 
     public var hinting: (any FreePageHinting)? { device }
 
+    /// For how long the guest has run, as it sees it.
+    package var clockNanoseconds: UInt64 { control.clock.nanoseconds }
+
+    /// The kernel that runs here, for tests that look into it.
+    package var kernel: Kernel? { machine.withLock { $0.kernel } }
+
     /// Why the guest's kernel halted; `nil` while it is well.
     public var panic: String? { machine.withLock { $0.kernel?.panicked?.description } }
 

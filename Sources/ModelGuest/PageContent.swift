@@ -61,10 +61,12 @@ struct PageContent {
 }
 
 /// The model kernel's random numbers: splitmix64, whose whole state is one word in guest RAM.
-struct SplitMix: RandomNumberGenerator {
-    var state: UInt64
+package struct SplitMix: RandomNumberGenerator {
+    package var state: UInt64
 
-    mutating func next() -> UInt64 {
+    package init(state: UInt64) { self.state = state }
+
+    package mutating func next() -> UInt64 {
         state &+= 0x9E37_79B9_7F4A_7C15
         return PageContent.mix(state)
     }

@@ -8,7 +8,7 @@ struct Migrate: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Moves the guest to another process while it runs.",
         discussion: """
-            The destination waits with 'aerostat run --incoming URI'. URI is tcp:HOST:PORT, unix:PATH, file:PATH or fd:N. The interrupt key \
+            The destination waits with 'aerostat run --incoming URI'. URI is tcp:HOST:PORT, unix:PATH or fd:N. The interrupt key \
             cancels; the guest then stays where it is.
 
             Exits with 0 when the guest runs at the destination; 1 when it failed or was cancelled, and the guest is still here; 2 when \
@@ -21,7 +21,7 @@ struct Migrate: AsyncParsableCommand {
 
     @OptionGroup var options: ControlOptions
 
-    @Argument(help: "Where to: tcp:HOST:PORT, unix:PATH, file:PATH or fd:N.")
+    @Argument(help: "Where to: tcp:HOST:PORT, unix:PATH or fd:N.")
     var uri: String
 
     @Option(help: ArgumentHelp("How long the guest may stand still at switch-over.", valueName: "time"), transform: Values.duration)

@@ -6,26 +6,26 @@ public import ModelGuest
 
 /// What the guest is made of: shared by `run` and `demo`.
 struct GuestOptions: ParsableArguments {
-    @Option(help: "The guest's RAM, 16MiB to 16TiB in whole pages.")
-    var memory: ByteSize?
+    @Option(help: ArgumentHelp("The guest's RAM, 16MiB to 16TiB in whole pages.", valueName: "size"), transform: Values.size)
+    var memory: Int?
 
-    @Option(help: "Share of RAM that is allocated and filled at start.")
-    var used: Percentage = Percentage(10)
+    @Option(help: ArgumentHelp("Share of RAM that is allocated and filled at start.", valueName: "share"), transform: Values.percentage)
+    var used: Double = 0.10
 
-    @Option(help: "Share of RAM that is filled at start and then freed.")
-    var freed: Percentage = Percentage(50)
+    @Option(help: ArgumentHelp("Share of RAM that is filled at start and then freed.", valueName: "share"), transform: Values.percentage)
+    var freed: Double = 0.50
 
-    @Option(help: "Share of the freed memory that is left in blocks too small to be hinted.")
-    var fragmentation: Percentage = Percentage(0)
+    @Option(help: ArgumentHelp("Share of the freed memory that is left in blocks too small to be hinted.", valueName: "share"), transform: Values.percentage)
+    var fragmentation: Double = 0
 
     @Option(help: "What the guest does: idle, steady, churn or hog.")
     var workload: WorkloadName = .idle
 
-    @Option(help: "Bytes a second that steady and churn write.")
-    var writeRate: ByteSize = ByteSize(bytes: 100 << 20)
+    @Option(help: ArgumentHelp("Bytes a second that steady and churn write.", valueName: "size"), transform: Values.size)
+    var writeRate: Int = 100 << 20
 
-    @Option(help: "Memory that steady rewrites round and round.")
-    var workingSet: ByteSize = ByteSize(bytes: UInt64(Workload.defaultWorkingSet))
+    @Option(help: ArgumentHelp("Memory that steady rewrites round and round.", valueName: "size"), transform: Values.size)
+    var workingSet: Int = Workload.defaultWorkingSet
 
     @Option(help: "Virtual CPUs, each a thread; 1 to 64.")
     var vcpus: Int = 1
@@ -43,7 +43,7 @@ struct GuestOptions: ParsableArguments {
     /// The guest's memory as asked for; `nil` where nothing was.
     func regions() throws -> RegionTable? {
         guard let memory else { return nil }
-        do throws(RegionTableError) { return try RegionTable(contiguousBytes: memory.bytes) } catch {
+        do throws(RegionTableError) { return try RegionTable(contiguousBytes: UInt64(memory)) } catch {
             throw ValidationError("--memory: \(error)")
         }
     }
@@ -53,16 +53,15 @@ struct GuestOptions: ParsableArguments {
         var configuration = ModelGuestConfiguration(memory: try regions() ?? RegionTable(contiguousBytes: defaultMemory))
         configuration.vcpus = vcpus
         configuration.seed = seed
-        configuration.usedShare = used.fraction
-        configuration.freedShare = freed.fraction
-        configuration.fragmentationShare = fragmentation.fraction
+        configuration.usedShare = used
+        configuration.freedShare = freed
+        configuration.fragmentationShare = fragmentation
         configuration.driver = driver
-        let rate = Int(clamping: writeRate.bytes)
         configuration.workload =
             switch workload {
             case .idle: .idle
-            case .steady: .steady(writeRate: rate, workingSet: Int(clamping: workingSet.bytes))
-            case .churn: .churn(rate: rate)
+            case .steady: .steady(writeRate: writeRate, workingSet: workingSet)
+            case .churn: .churn(rate: writeRate)
             case .hog: .hog
             }
         do throws(ModelGuestConfiguration.Invalid) { try configuration.validate() } catch { throw ValidationError("\(error)") }

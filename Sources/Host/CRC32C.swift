@@ -15,7 +15,7 @@ public struct CRC32C: Hashable, Sendable {
             if aerostat_has_crc32c() != 0 {
                 unsafe state = aerostat_crc32c(state, base.assumingMemoryBound(to: UInt8.self), UInt64(buffer.count))
             } else {
-                for unsafe byte in unsafe buffer {
+                for unsafebyte in unsafe buffer {
                     state = Self.table[Int(UInt8(truncatingIfNeeded: state) ^ byte)] ^ (state >> 8)
                 }
             }

@@ -34,7 +34,9 @@ struct DemoCommand: AsyncParsableCommand {
     func run() async throws {
         let memory = options.memory.map(UInt64.init) ?? Self.defaultMemory
         say("a guest of \(Bytes(Int(memory))), \(percent(options.used)) in use, \(percent(options.freed)) written and freed again\n")
-        let directory = FileManager.default.temporaryDirectory.appendingPathComponent("aerostat-demo-\(ProcessInfo.processInfo.processIdentifier)")
+        let directory = FileManager.default.temporaryDirectory.appendingPathComponent(
+            "aerostat-demo-\(ProcessInfo.processInfo.processIdentifier)"
+        )
         try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
         defer { try? FileManager.default.removeItem(at: directory) }
 
@@ -42,8 +44,11 @@ struct DemoCommand: AsyncParsableCommand {
         let with = try await migrate(usesHints: true, in: directory)
         let verified = without.isVerified && with.isVerified
         say(DemoTable(without: without.report, with: with.report).text)
-        say(verified ? (verify ? "verified: every page that is not free is equal, and the guest finds no fault\n" : "the guest finds no fault\n")
-            : "VERIFICATION FAILED\n")
+        say(
+            verified
+                ? (verify ? "verified: every page that is not free is equal, and the guest finds no fault\n" : "the guest finds no fault\n")
+                : "VERIFICATION FAILED\n"
+        )
         if json {
             let document: JSONValue = [
                 "without-hints": try without.report.json, "with-hints": try with.report.json, "verified": .bool(verified),
@@ -97,7 +102,8 @@ struct DemoCommand: AsyncParsableCommand {
     /// The guest as `run` takes it.
     private var guestArguments: [String] {
         var arguments = [
-            "--memory", "\(options.memory ?? Int(Self.defaultMemory))", "--used", "\(options.used * 100)%", "--freed", "\(options.freed * 100)%",
+            "--memory", "\(options.memory ?? Int(Self.defaultMemory))", "--used", "\(options.used * 100)%", "--freed",
+            "\(options.freed * 100)%",
             "--fragmentation", "\(options.fragmentation * 100)%", "--workload", options.workload.rawValue,
             "--write-rate", "\(options.writeRate)", "--working-set", "\(options.workingSet)", "--vcpus", "\(options.vcpus)",
             "--seed", "\(options.seed)",

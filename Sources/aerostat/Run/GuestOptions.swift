@@ -15,7 +15,10 @@ struct GuestOptions: ParsableArguments {
     @Option(help: ArgumentHelp("Share of RAM that is filled at start and then freed.", valueName: "share"), transform: Values.percentage)
     var freed: Double = 0.50
 
-    @Option(help: ArgumentHelp("Share of the freed memory that is left in blocks too small to be hinted.", valueName: "share"), transform: Values.percentage)
+    @Option(
+        help: ArgumentHelp("Share of the freed memory that is left in blocks too small to be hinted.", valueName: "share"),
+        transform: Values.percentage
+    )
     var fragmentation: Double = 0
 
     @Option(help: "What the guest does: idle, steady, churn or hog.")

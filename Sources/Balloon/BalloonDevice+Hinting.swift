@@ -19,6 +19,8 @@ extension BalloonDevice: FreePageHinting {
             }
             let id = state.sequencer.begin()
             state.sink = sink
+            // Before the guest can see the id: it may answer at once.
+            sink.hintsOpened(id)
             state.signals.configurationChanged()
             return id
         }

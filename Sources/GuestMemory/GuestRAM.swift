@@ -131,7 +131,8 @@ public final class GuestRAM: @unchecked Sendable {
     }
 
     /// Loads a little-endian integer; the address need not be aligned.
-    public func load<Value: FixedWidthInteger>(_ type: Value.Type = Value.self, at address: GuestAddress) throws(GuestAccessError) -> Value {
+    public func load<Value: FixedWidthInteger>(_ type: Value.Type = Value.self, at address: GuestAddress) throws(GuestAccessError) -> Value
+    {
         let offset = try offset(address, MemoryLayout<Value>.size)
         return unsafe Value(littleEndian: (mapping.base + offset).loadUnaligned(as: Value.self))
     }

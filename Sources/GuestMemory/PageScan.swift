@@ -74,7 +74,7 @@ extension GuestRAM {
         let scan = try PageScan()
         do throws(SystemError) {
             try scan.scan(self, .present) { present.insert($0) }
-        } catch where error.code == .inappropriateIOCTLForDevice || error.code == .invalidArgument {
+        } catch  where error.code == .inappropriateIOCTLForDevice || error.code == .invalidArgument {
             try insertPresentPagesFromPagemap(into: present)
         }
     }

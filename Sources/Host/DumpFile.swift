@@ -17,7 +17,9 @@ public struct DumpFile: ~Copyable {
         var done = 0
         while done < bytes.count {
             let written = try retryingInterrupts("write to the file", place: path) {
-                unsafe bytes.withUnsafeBytes { unsafe pwrite(descriptor.number, $0.baseAddress! + done, bytes.count - done, Int(offset) + done) }
+                unsafe bytes.withUnsafeBytes {
+                    unsafe pwrite(descriptor.number, $0.baseAddress! + done, bytes.count - done, Int(offset) + done)
+                }
             }
             done += written
         }

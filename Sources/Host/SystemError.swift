@@ -1,6 +1,5 @@
-public import SystemPackage
-
 import Glibc
+public import SystemPackage
 
 /// A failed system call: which operation, on what, and the kernel's own word for why.
 public struct SystemError: Error, Hashable, Sendable, CustomStringConvertible {

@@ -7,8 +7,8 @@ import Synchronization
 /// ```
 ///            harvest                     takeBatch
 ///  written ----------->  pending  ----------------------->  on its way
-///                          |  ^                                 
-///            hint (id open) |  | written again                  
+///                          |  ^
+///            hint (id open) |  | written again
 ///                          v  |
 ///                         free  ----- takeFreeRuns ----->  announced
 /// ```

@@ -36,6 +36,7 @@ public struct RoundPlanner: Hashable, Sendable {
     }
 
     public func decide(pendingPages: Int) -> Verdict {
-        pendingPages <= Self.smallestRestPages || expectedDowntime(pendingPages: pendingPages) <= downtimeLimit ? .switchOver : .anotherRound
+        pendingPages <= Self.smallestRestPages || expectedDowntime(pendingPages: pendingPages) <= downtimeLimit
+            ? .switchOver : .anotherRound
     }
 }

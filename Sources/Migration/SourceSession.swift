@@ -311,7 +311,10 @@ public struct SourceSession: Sendable {
     private mutating func timeOut(now: ContinuousClock.Instant) -> [Effect] {
         switch parameters.onTimeout {
         case .cancel:
-            return cancel("the timeout of \(parameters.timeout.map { "\($0)" } ?? "") passed before the guest could be switched over", now: now)
+            return cancel(
+                "the timeout of \(parameters.timeout.map { "\($0)" } ?? "") passed before the guest could be switched over",
+                now: now
+            )
         case .pause:
             // What is left of the round stays pending; nothing is lost by leaving it.
             report.status = .pausedByTimeout

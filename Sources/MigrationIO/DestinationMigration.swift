@@ -173,7 +173,9 @@ public final class DestinationMigration {
             let memory = currentGuest.memory
             if verifies { pages!.finishComparison { memory.isZero($0) } }
             if pages!.ready.differences == 0 {
-                do throws(GuestError) { try currentGuest.loadDeviceState(sections) } catch { throw .ours("the device state does not load: \(error)") }
+                do throws(GuestError) { try currentGuest.loadDeviceState(sections) } catch {
+                    throw .ours("the device state does not load: \(error)")
+                }
             }
             runsAfterCommit = runs
             try send(.ready(pages!.ready))

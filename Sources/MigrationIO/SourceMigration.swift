@@ -1,6 +1,5 @@
 import GuestMemory
 public import Host
-
 public import Migration
 
 /// Drives a `SourceSession` on a thread of its own: connects, performs the session's effects on guest and link, and keeps the report.

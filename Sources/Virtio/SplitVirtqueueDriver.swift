@@ -161,6 +161,19 @@ public struct SplitVirtqueueDriver: Sendable {
         return ring.loadAcquire(ring.usedIndex) != next
     }
 
+    /// Asks for an interrupt once so many chains are back (Linux: `virtqueue_enable_cb_delayed`): a sleeper that is woken for each one
+    /// gets only that one done.
+    /// - Parameter count: more than zero, at most as many as the device has.
+    /// - Returns: whether so many are waiting now, as no interrupt will come for them.
+    public func enableInterrupt(after count: UInt16) -> Bool {
+        guard features.contains(.eventIndex) else { return setInterrupts(enabled: true) }
+        self[.interruptsWanted] = 1
+        let next = self[.nextUsed]
+        ring.store(next &+ count &- 1, ring.usedEvent)
+        atomicMemoryFence(ordering: .sequentiallyConsistent)
+        return ring.loadAcquire(ring.usedIndex) &- next >= count
+    }
+
     // MARK: State in guest RAM
 
     private enum Field: UInt64, CaseIterable {

@@ -1,5 +1,6 @@
 import Balloon
 import GuestMemory
+import Host
 import Migration
 import TestSupport
 import Testing
@@ -164,5 +165,39 @@ import Virtio
         bench.device.stop()
         try bench.driver.start(BalloonBench.hintFeatures)
         #expect(try bench.open().rawValue > id.rawValue, "seed \(seed)")
+    }
+
+    @Test("Resets, hints, the engine and the registers all at once end in a device that works") func everybodyAtOnce() throws {
+        let bench = try BalloonBench.ready()
+        let (device, sink, transport) = (bench.device, bench.sink, bench.transport)
+        let isOver = Locked(false)
+        let engine = try HostThread(name: "engine") {
+            while !isOver.withLock({ $0 }) {
+                _ = device.begin(reportingTo: sink)
+                device.stop()
+                device.park()
+                _ = transport.saveState()
+                device.unpark()
+                device.done()
+            }
+        }
+        for round in UInt64(0)..<300 {
+            try bench.driver.start(BalloonBench.hintFeatures, ringSize: 16)
+            for index in UInt64(0)..<10 {
+                try bench.driver.command(bench.shownID, queue: BalloonBench.hints)
+                bench.transport.write(offset: 0x104, width: 4, value: round)
+                if index < 5 { try bench.send((0x40_0000 + index * 0x1000, 0x1000)) }
+            }
+        }
+        isOver.withLock { $0 = true }
+        engine.join()
+        try bench.driver.start(BalloonBench.hintFeatures)
+        #expect(bench.device.fault == nil)
+        let id = try bench.open()
+        // Every command that was opened was closed, once.
+        let events = bench.sink.events
+        let stopped = events.compactMap { if case .stopped(let id) = $0 { id } else { nil } }
+        #expect(Set(stopped).count == stopped.count)
+        #expect(stopped.count == Int(id.rawValue - CommandID.minimum.rawValue))
     }
 }

@@ -2,6 +2,7 @@ import Control
 import GuestMemory
 import Migration
 import ModelGuest
+import Synchronization
 
 extension GuestProcess: CommandHandler {
     func handle(_ command: Command) async throws(QMPError) -> JSONValue {

@@ -14,7 +14,9 @@ extension GuestProcess {
         guard address < end else { throw QMPError("address 0x\(String(address, radix: 16)) is behind the guest's memory") }
         let size = size ?? (end - address)
         guard size > 0, size <= end - address else {
-            throw QMPError("\(size) bytes from 0x\(String(address, radix: 16)) reach over the end of guest memory at 0x\(String(end, radix: 16))")
+            throw QMPError(
+                "\(size) bytes from 0x\(String(address, radix: 16)) reach over the end of guest memory at 0x\(String(end, radix: 16))"
+            )
         }
         do {
             let present = try DirtyBitmap(pageCount: memory.pageCount)

@@ -5,6 +5,7 @@ import Logging
 import Migration
 import MigrationIO
 import ModelGuest
+import Synchronization
 
 // Outgoing migrations.
 extension GuestProcess {
@@ -95,7 +96,8 @@ extension GuestProcess {
     func receive(_ listener: borrowing IncomingListener, shape: RegionTable?, tracker: TrackerKind?, paused: Bool) {
         let outcome: DestinationMigration.Outcome?
         do throws(SocketError) {
-            outcome = try listener.receive(shape: shape, doorbell: incomingDoorbell, logger: logger) { [self] (regions) throws(GuestError) in
+            outcome = try listener.receive(shape: shape, doorbell: incomingDoorbell, logger: logger) {
+                [self] (regions) throws(GuestError) in
                 try makeShell(regions, tracker: tracker)
             }
         } catch {

@@ -1,0 +1,94 @@
+import Glibc
+public import Migration
+import NIOCore
+import NIOPosix
+import Synchronization
+
+/// Speaks QMP to a control socket.
+public final class ControlClient: Sendable {
+    public let path: String
+    /// What the server tells unasked; ends with the connection.
+    public let events: AsyncStream<Event>
+
+    private let channel: any Channel
+    private let inbox: Inbox
+
+    /// Connects and negotiates.
+    /// - Parameter timeout: for each of the two, in seconds.
+    public static func connect(to path: String, timeout: Int = 5) async throws(ControlError) -> ControlClient {
+        guard path.utf8.count <= ControlError.maximumPathBytes else { throw .pathTooLong(path) }
+        let inbox = Inbox(path: path)
+        let channel: any Channel
+        do {
+            channel = try await ClientBootstrap(group: .singletonMultiThreadedEventLoopGroup)
+                .connectTimeout(.seconds(Int64(timeout)))
+                .channelInitializer { channel in
+                    channel.eventLoop.makeCompletedFuture {
+                        try channel.pipeline.syncOperations.addHandler(InboxHandler(inbox))
+                    }
+                }
+                .connect(unixDomainSocketPath: path).get()
+        } catch {
+            switch ControlError.errorNumber(error) {
+            case ENOENT, ECONNREFUSED: throw .noListener(path)
+            default: throw .cannotConnect(path, reason: ControlError.reason(error))
+            }
+        }
+        let client = ControlClient(path: path, channel: channel, inbox: inbox)
+        let deadline = channel.eventLoop.scheduleTask(in: .seconds(Int64(timeout))) {
+            inbox.end(.timedOut("the control socket \(path)", seconds: timeout))
+            channel.close(promise: nil)
+        }
+        defer { deadline.cancel() }
+        do throws(ControlError) {
+            try await inbox.greeting()
+            _ = try await client.execute("qmp_capabilities")
+            return client
+        } catch {
+            client.close()
+            throw error
+        }
+    }
+
+    private init(path: String, channel: any Channel, inbox: Inbox) {
+        self.path = path
+        self.channel = channel
+        self.inbox = inbox
+        events = inbox.events
+    }
+
+    deinit { close() }
+
+    /// Sends a command and waits for its answer, however long the command takes.
+    public func execute(_ command: String, _ arguments: [String: JSONValue] = [:]) async throws(ControlError) -> JSONValue {
+        var message: [String: JSONValue] = ["execute": .string(command)]
+        if !arguments.isEmpty { message["arguments"] = .object(arguments) }
+        switch await inbox.reply(to: message, on: channel) {
+        case .success(let answer): return answer
+        case .failure(.refused(_, let error)): throw .refused(command: command, error)
+        case .failure(let error): throw error
+        }
+    }
+
+    public func close() { channel.close(promise: nil) }
+
+    /// Whether the guest runs.
+    public func runState() async throws(ControlError) -> RunState {
+        guard let state = RunState(json: try await execute("query-status")) else {
+            throw .unexpectedAnswer(command: "query-status")
+        }
+        return state
+    }
+
+    /// The migration's state and figures.
+    public func migrationReport() async throws(ControlError) -> MigrationReport {
+        let answer = try await execute("query-migrate")
+        do { return try MigrationReport(json: answer) } catch { throw .unexpectedAnswer(command: "query-migrate") }
+    }
+
+    /// Has the guest check its own memory.
+    public func checkGuest() async throws(ControlError) -> GuestCheck {
+        let answer = try await execute("check-guest")
+        do { return try answer.decode(GuestCheck.self) } catch { throw .unexpectedAnswer(command: "check-guest") }
+    }
+}

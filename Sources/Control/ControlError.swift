@@ -1,0 +1,60 @@
+import Glibc
+import NIOCore
+import NIOPosix
+
+/// Why the control socket cannot be served or spoken to.
+public enum ControlError: Error, Hashable, Sendable, CustomStringConvertible {
+    /// A unix socket's path may have 107 bytes.
+    case pathTooLong(String)
+    /// Somebody listens on the path already.
+    case inUse(String)
+    case cannotListen(String, reason: String)
+    case cannotConnect(String, reason: String)
+    /// Nobody listens on the path.
+    case noListener(String)
+    /// Whoever listens there does not speak QMP.
+    case notQMP(String, reason: String)
+    case timedOut(String, seconds: Int)
+    /// The connection ended before the answer.
+    case connectionLost(String)
+    case refused(command: String, QMPError)
+    /// The answer is not what the command promises.
+    case unexpectedAnswer(command: String)
+
+    public var description: String {
+        switch self {
+        case .pathTooLong(let path): "the control socket's path is longer than \(Self.maximumPathBytes) bytes: \(path)"
+        case .inUse(let path): "another process listens on the control socket \(path); choose another path, or end that process"
+        case .cannotListen(let path, let reason): "could not listen on the control socket \(path): \(reason)"
+        case .cannotConnect(let path, let reason): "could not connect to the control socket \(path): \(reason)"
+        case .noListener(let path): "no guest listens on \(path)"
+        case .notQMP(let path, let reason): "\(path) does not speak QMP: \(reason)"
+        case .timedOut(let what, let seconds): "\(what): no answer within \(seconds) s"
+        case .connectionLost(let path): "the process behind \(path) closed the connection, or has ended"
+        case .refused(let command, let error): "\(command) was refused: \(error)"
+        case .unexpectedAnswer(let command): "\(command) was answered with something else than it promises"
+        }
+    }
+
+    static let maximumPathBytes = 107
+
+    /// The cause in a few words.
+    static func reason(_ error: any Error) -> String {
+        guard let code = errorNumber(error) else { return "\(error)" }
+        return switch code {
+        case ENOENT: "its folder does not exist"
+        case ENOTDIR: "a part of the path is not a folder"
+        case EACCES, EPERM: "permission denied"
+        case EROFS: "the file system is read-only"
+        case EADDRINUSE: "the path exists and is not a socket"
+        case ENOTSOCK, EPROTOTYPE: "not a stream socket"
+        default: "\(error)"
+        }
+    }
+
+    static func errorNumber(_ error: any Error) -> CInt? {
+        if let error = error as? IOError { return error.errnoCode }
+        if let failure = error as? NIOConnectionError { return failure.connectionErrors.lazy.compactMap { errorNumber($0.error) }.first }
+        return nil
+    }
+}

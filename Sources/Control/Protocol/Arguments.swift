@@ -1,0 +1,50 @@
+/// The arguments of one request, taken out one by one with QEMU's words for what is wrong. What nobody took is refused.
+struct Arguments {
+    private var members: [String: JSONValue]
+
+    init(_ members: [String: JSONValue]) { self.members = members }
+
+    /// Refuses what was not taken.
+    func finish() throws(QMPError) {
+        if let name = members.keys.min() { throw QMPError("Parameter '\(name)' is unexpected") }
+    }
+
+    mutating func take<Value>(_ name: String, as type: ArgumentType<Value>) throws(QMPError) -> Value {
+        guard let value = try takeOptional(name, as: type) else { throw QMPError("Parameter '\(name)' is missing") }
+        return value
+    }
+
+    mutating func takeOptional<Value>(_ name: String, as type: ArgumentType<Value>) throws(QMPError) -> Value? {
+        guard let json = members.removeValue(forKey: name) else { return nil }
+        guard let value = type.read(json) else {
+            throw QMPError("Invalid parameter type for '\(name)', expected: \(type.name)")
+        }
+        return value
+    }
+
+    /// A number that counts something; a negative one is refused.
+    mutating func takeOptionalCount(_ name: String) throws(QMPError) -> Int? {
+        guard let value = try takeOptional(name, as: .integer) else { return nil }
+        guard value >= 0 else { throw QMPError("Parameter '\(name)' expects a number that is not negative") }
+        return value
+    }
+}
+
+/// How a JSON value becomes an argument, and its name in QEMU's errors.
+struct ArgumentType<Value>: Sendable {
+    let name: String
+    let read: @Sendable (JSONValue) -> Value?
+}
+
+extension ArgumentType<String> {
+    static var string: Self { Self(name: "string") { $0.string } }
+}
+extension ArgumentType<Int> {
+    static var integer: Self { Self(name: "integer") { $0.integer } }
+}
+extension ArgumentType<Bool> {
+    static var boolean: Self { Self(name: "boolean") { $0.bool } }
+}
+extension ArgumentType<[JSONValue]> {
+    static var array: Self { Self(name: "array") { $0.array } }
+}

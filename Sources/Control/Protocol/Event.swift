@@ -1,0 +1,60 @@
+import FoundationEssentials
+public import Migration
+
+/// What the server tells every client unasked.
+public enum Event: Hashable, Sendable {
+    /// The guest was paused.
+    case stop
+    /// The guest runs.
+    case resume
+    case migration(MigrationReport.Status)
+    /// A round of precopy has begun; the first is 1.
+    case migrationPass(Int)
+    /// The process ends: `guest` says whether the guest itself asked for it.
+    case shutdown(guest: Bool, reason: String)
+
+    /// The QMP message.
+    /// - Parameter date: seconds since 1970.
+    func message(at date: Double) -> JSONValue {
+        let microseconds = Int((date * 1_000_000).rounded(.down))
+        var members: [String: JSONValue] = [
+            "timestamp": ["seconds": .integer(microseconds / 1_000_000), "microseconds": .integer(microseconds % 1_000_000)]
+        ]
+        switch self {
+        case .stop: members["event"] = "STOP"
+        case .resume: members["event"] = "RESUME"
+        case .migration(let status):
+            members["event"] = "MIGRATION"
+            members["data"] = ["status": .string(status.rawValue)]
+        case .migrationPass(let pass):
+            members["event"] = "MIGRATION_PASS"
+            members["data"] = ["pass": .integer(pass)]
+        case .shutdown(let guest, let reason):
+            members["event"] = "SHUTDOWN"
+            members["data"] = ["guest": .bool(guest), "reason": .string(reason)]
+        }
+        return .object(members)
+    }
+
+    /// Reads a message; `nil` where it is no event, or one that we have no word for.
+    init?(message: JSONValue) {
+        let data = message["data"]
+        switch message["event"]?.string {
+        case "STOP": self = .stop
+        case "RESUME": self = .resume
+        case "MIGRATION":
+            guard let status = (data?["status"]?.string).flatMap(MigrationReport.Status.init) else { return nil }
+            self = .migration(status)
+        case "MIGRATION_PASS":
+            guard let pass = data?["pass"]?.integer else { return nil }
+            self = .migrationPass(pass)
+        case "SHUTDOWN":
+            guard let guest = data?["guest"]?.bool, let reason = data?["reason"]?.string else { return nil }
+            self = .shutdown(guest: guest, reason: reason)
+        default: return nil
+        }
+    }
+
+    /// The wall clock, for the timestamp.
+    static func now() -> Double { Date().timeIntervalSince1970 }
+}

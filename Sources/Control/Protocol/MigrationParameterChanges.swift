@@ -1,0 +1,89 @@
+public import Migration
+
+/// What `migrate-set-parameters` sets; what is absent stays as it is. The values are checked when they are applied.
+public struct MigrationParameterChanges: Hashable, Sendable {
+    /// Milliseconds.
+    public var downtimeLimit: Int?
+    /// Bytes a second, 0 for no limit.
+    public var maxBandwidth: Int?
+    /// Milliseconds, 0 for none.
+    public var timeout: Int?
+    public var onTimeout: MigrationParameters.TimeoutAction?
+    public var freePageHints: Bool?
+    /// Milliseconds.
+    public var hintGrace: Int?
+    public var verify: Bool?
+
+    public init() {}
+
+    init(_ arguments: inout Arguments) throws(QMPError) {
+        downtimeLimit = try arguments.takeOptionalCount("downtime-limit")
+        maxBandwidth = try arguments.takeOptionalCount("max-bandwidth")
+        timeout = try arguments.takeOptionalCount("timeout")
+        if let name = try arguments.takeOptional("on-timeout", as: .string) {
+            guard let action = MigrationParameters.TimeoutAction(rawValue: name) else {
+                throw QMPError("Parameter 'on-timeout' does not accept value '\(name)'")
+            }
+            onTimeout = action
+        }
+        freePageHints = try arguments.takeOptional("free-page-hints", as: .boolean)
+        hintGrace = try arguments.takeOptionalCount("hint-grace")
+        verify = try arguments.takeOptional("verify", as: .boolean)
+    }
+
+    /// As the arguments of the command.
+    public var arguments: [String: JSONValue] {
+        let members: [String: JSONValue?] = [
+            "downtime-limit": downtimeLimit.map(JSONValue.integer),
+            "max-bandwidth": maxBandwidth.map(JSONValue.integer),
+            "timeout": timeout.map(JSONValue.integer),
+            "on-timeout": onTimeout.map { .string($0.rawValue) },
+            "free-page-hints": freePageHints.map(JSONValue.bool),
+            "hint-grace": hintGrace.map(JSONValue.integer),
+            "verify": verify.map(JSONValue.bool),
+        ]
+        return members.compactMapValues { $0 }
+    }
+
+    /// The parameters with the changes made.
+    /// - Throws: where a value is out of its range; nothing is changed then.
+    public func applied(to old: MigrationParameters) throws(QMPError) -> MigrationParameters {
+        var new = old
+        if let downtimeLimit { new.downtimeLimit = .milliseconds(downtimeLimit) }
+        if let maxBandwidth { new.bandwidthLimit = maxBandwidth == 0 ? nil : maxBandwidth }
+        if let timeout { new.timeout = timeout == 0 ? nil : .milliseconds(timeout) }
+        if let onTimeout { new.onTimeout = onTimeout }
+        if let freePageHints { new.usesHints = freePageHints }
+        if let hintGrace { new.hintGrace = .milliseconds(hintGrace) }
+        if let verify { new.verifies = verify }
+        do throws(MigrationParameters.OutOfRange) {
+            try new.validate()
+        } catch {
+            throw QMPError(error.description)
+        }
+        return new
+    }
+}
+
+extension MigrationParameters {
+    /// The answer to `query-migrate-parameters`: the same names and units as `migrate-set-parameters` takes.
+    public var json: JSONValue {
+        [
+            "downtime-limit": .integer(downtimeLimit.milliseconds),
+            "max-bandwidth": .integer(bandwidthLimit ?? 0),
+            "timeout": .integer(timeout?.milliseconds ?? 0),
+            "on-timeout": .string(onTimeout.rawValue),
+            "free-page-hints": .bool(usesHints),
+            "hint-grace": .integer(hintGrace.milliseconds),
+            "verify": .bool(verifies),
+        ]
+    }
+}
+
+extension Duration {
+    /// Whole milliseconds, rounded towards zero.
+    package var milliseconds: Int {
+        let (seconds, attoseconds) = components
+        return Int(seconds * 1000 + attoseconds / 1_000_000_000_000_000)
+    }
+}

@@ -1,0 +1,112 @@
+public import Migration
+
+/// Whether the guest runs, under QEMU's names.
+public enum RunState: String, CaseIterable, Hashable, Sendable {
+    case running
+    /// Stopped by a person.
+    case paused
+    /// Waits for a migration to come in.
+    case inMigrate = "inmigrate"
+    /// Stopped, because the guest has gone to another process.
+    case postMigrate = "postmigrate"
+    /// Started with `--paused`, never ran.
+    case preLaunch = "prelaunch"
+    /// Stopped for the switch-over of a migration.
+    case finishMigrate = "finish-migrate"
+    case shutdown
+
+    /// The answer to `query-status`.
+    public var json: JSONValue { ["status": .string(rawValue), "running": .bool(self == .running)] }
+
+    public init?(json: JSONValue) {
+        guard let state = (json["status"]?.string).flatMap(RunState.init) else { return nil }
+        self = state
+    }
+}
+
+/// The answer to `check-guest`: what the guest found in its own memory.
+public struct GuestCheck: Hashable, Sendable, Codable {
+    public struct WrongPage: Hashable, Sendable, Codable {
+        public var page: Int
+        public var expected: String
+        public var found: String
+
+        public init(page: Int, expected: String, found: String) {
+            self.page = page
+            self.expected = expected
+            self.found = found
+        }
+    }
+
+    public var pagesChecked: Int
+    public var pagesWrong: Int
+    public var firstWrong: WrongPage?
+    public var pagesUsed: Int
+    public var pagesFree: Int
+    public var pagesFreeTopOrder: Int
+    /// The allocator's invariants that do not hold, in words; empty where all do.
+    public var brokenInvariants: [String]
+
+    /// Nothing wrong was found.
+    public var isClean: Bool { pagesWrong == 0 && brokenInvariants.isEmpty }
+
+    public init(
+        pagesChecked: Int,
+        pagesWrong: Int,
+        firstWrong: WrongPage?,
+        pagesUsed: Int,
+        pagesFree: Int,
+        pagesFreeTopOrder: Int,
+        brokenInvariants: [String]
+    ) {
+        self.pagesChecked = pagesChecked
+        self.pagesWrong = pagesWrong
+        self.firstWrong = firstWrong
+        self.pagesUsed = pagesUsed
+        self.pagesFree = pagesFree
+        self.pagesFreeTopOrder = pagesFreeTopOrder
+        self.brokenInvariants = brokenInvariants
+    }
+
+    enum CodingKeys: String, CodingKey {
+        case pagesChecked = "pages-checked"
+        case pagesWrong = "pages-wrong"
+        case firstWrong = "first-wrong"
+        case pagesUsed = "pages-used"
+        case pagesFree = "pages-free"
+        case pagesFreeTopOrder = "pages-free-top-order"
+        case brokenInvariants = "broken-invariants"
+    }
+}
+
+extension MigrationReport {
+    /// The answer to `query-migrate`: empty before the first migration, as QEMU's.
+    public var json: JSONValue {
+        get throws(QMPError) {
+            if status == .none { return [:] }
+            do {
+                return try JSONValue(encoding: self)
+            } catch {
+                throw QMPError("the report cannot be written as JSON: \(error)")
+            }
+        }
+    }
+
+    /// Reads the answer to `query-migrate`.
+    public init(json: JSONValue) throws {
+        self = json["status"] == nil ? MigrationReport() : try json.decode(MigrationReport.self)
+    }
+}
+
+extension GuestCheck {
+    /// The answer to `check-guest`.
+    public var json: JSONValue {
+        get throws(QMPError) {
+            do {
+                return try JSONValue(encoding: self)
+            } catch {
+                throw QMPError("the check's result cannot be written as JSON: \(error)")
+            }
+        }
+    }
+}

@@ -1,0 +1,110 @@
+import Logging
+import NIOCore
+import Synchronization
+
+/// One client's connection: reads requests, has them carried out one after the other, and writes the replies.
+final class ControlSession: Sendable {
+    let channel: any Channel
+    private let handler: any CommandHandler
+    private let logger: Logger
+    /// Set by `qmp_capabilities`; events flow from then on.
+    private let isNegotiated = Atomic(false)
+
+    init(channel: any Channel, handler: any CommandHandler, logger: Logger) {
+        self.channel = channel
+        self.handler = handler
+        self.logger = logger
+    }
+
+    /// Serves until the client leaves, or the task is cancelled; the command that is under way is then ended and answered first.
+    func serve(_ connection: NIOAsyncChannel<ByteBuffer, ByteBuffer>) async {
+        do {
+            try await connection.executeThenClose { inbound, _ in
+                try await self.send(Greeting.message)
+                do {
+                    try await self.answer(inbound)
+                } catch is CancellationError {
+                }
+                // Closing throws away what is not written: everything sent before this leaves first.
+                try await self.channel.writeAndFlush(ByteBuffer())
+            }
+        } catch {
+            // A client may leave at any moment; that is no fault.
+            logger.debug("a control client's connection ended", metadata: ["error": "\(error)"])
+        }
+    }
+
+    /// Tells a client that it is one too many.
+    func refuse(_ connection: NIOAsyncChannel<ByteBuffer, ByteBuffer>, _ reason: String) async {
+        try? await connection.executeThenClose { _, _ in
+            try await self.send(Self.refusal(QMPError(reason), id: nil))
+        }
+    }
+
+    /// Sends an event, where the client has come so far. Never waits.
+    func notify(_ message: JSONValue) {
+        guard isNegotiated.load(ordering: .acquiring) else { return }
+        channel.writeAndFlush(Self.line(message), promise: nil)
+    }
+
+    private func answer(_ inbound: NIOAsyncChannelInboundStream<ByteBuffer>) async throws {
+        var stream = JSONStream(limits: .request)
+        for try await buffer in inbound {
+            for byte in buffer.readableBytesView {
+                switch stream.feed(byte) {
+                case nil: continue
+                case .document(let message):
+                    try await send(await reply(to: message))
+                case .garbage(let error):
+                    try await send(Self.refusal(QMPError("JSON parse error, \(error)"), id: nil))
+                    if case .tooLong = error { return }
+                }
+                if Task.isCancelled { return }
+            }
+        }
+    }
+
+    private func reply(to message: JSONValue) async -> JSONValue {
+        let id = Envelope.id(of: message)
+        do throws(QMPError) {
+            var reply: [String: JSONValue] = ["return": try await carryOut(try Envelope(message))]
+            reply["id"] = id
+            return .object(reply)
+        } catch {
+            return Self.refusal(error, id: id)
+        }
+    }
+
+    private func carryOut(_ envelope: Envelope) async throws(QMPError) -> JSONValue {
+        let negotiated = isNegotiated.load(ordering: .relaxed)
+        if !negotiated, envelope.name != "qmp_capabilities" {
+            throw QMPError(.commandNotFound, "Expecting capabilities negotiation with 'qmp_capabilities'")
+        }
+        switch try Request.decode(envelope.name, envelope.arguments) {
+        case .protocol(.negotiate(let enable)):
+            if negotiated {
+                throw QMPError(.commandNotFound, "Capabilities negotiation is already complete, command ignored")
+            }
+            if let capability = enable.first { throw QMPError("This monitor has no capability \(capability.text())") }
+            // Released before the reply is queued: no event is lost after it.
+            isNegotiated.store(true, ordering: .releasing)
+            return [:]
+        case .protocol(let command): return try Greeting.answer(command)
+        case .machine(let command): return try await handler.handle(command)
+        }
+    }
+
+    /// Returns when the kernel has taken it: a client that does not read waits for itself only.
+    private func send(_ message: JSONValue) async throws {
+        try await channel.writeAndFlush(Self.line(message))
+    }
+
+    private static func refusal(_ error: QMPError, id: JSONValue?) -> JSONValue {
+        var reply: [String: JSONValue] = ["error": error.json]
+        reply["id"] = id
+        return .object(reply)
+    }
+
+    /// QMP ends each message with CR LF.
+    private static func line(_ message: JSONValue) -> ByteBuffer { ByteBuffer(string: message.text() + "\r\n") }
+}

@@ -1,0 +1,39 @@
+/// What the server says about itself.
+enum Greeting {
+    /// QMP's form of a version; the numbers are ours, as the package's name says.
+    static let version: JSONValue = [
+        "qemu": ["major": 0, "minor": 1, "micro": 0],
+        "package": "Aerostat",
+    ]
+
+    /// The first message on a connection. We offer no out-of-band execution.
+    static let message: JSONValue = ["QMP": ["version": version, "capabilities": []]]
+
+    /// Answers what needs no machine.
+    static func answer(_ command: ProtocolCommand) throws(QMPError) -> JSONValue {
+        switch command {
+        case .negotiate: preconditionFailure("the session negotiates")
+        case .queryVersion: return version
+        case .queryCommands:
+            return .array(Request.decoders.keys.sorted().map { ["name": .string($0)] })
+        case .queryMigrationCapabilities:
+            return [["capability": "events", "state": true]]
+        case .setMigrationCapabilities(let list):
+            for item in list { try accept(item) }
+            return [:]
+        }
+    }
+
+    /// We have one of QEMU's migration capabilities, and it is always on.
+    private static func accept(_ item: JSONValue) throws(QMPError) {
+        guard let name = item["capability"]?.string, let state = item["state"]?.bool else {
+            throw QMPError("Parameter 'capabilities' expects objects with 'capability' and 'state'")
+        }
+        switch (name, state) {
+        case (_, false) where name != "events": return
+        case ("events", true): return
+        case ("events", false): throw QMPError("Migration capability 'events' is always on")
+        default: throw QMPError("Migration capability '\(name)' is not supported")
+        }
+    }
+}

@@ -1,0 +1,116 @@
+package import Migration
+
+/// A migration in words: while it goes on, and at its end.
+package struct MigrationText: Sendable {
+    let report: MigrationReport
+
+    package init(_ report: MigrationReport) { self.report = report }
+
+    /// Where it stands, in two lines.
+    package var progress: [String] {
+        let ram = report.ram
+        let round = max(report.rounds.count, 1)
+        let left = "\(Figures.size(ram.remaining)) left of \(Figures.size(ram.total))"
+        let dirty = "dirty \(Figures.size(ram.dirtyPagesRate.multipliedReportingOverflow(by: ram.pageSize).partialValue))/s"
+        var second = ["sent \(Figures.size(ram.transferred))"]
+        if report.freePageHints.skippedPages > 0 { second.append("hinted away \(Figures.size(report.freePageHints.avoidedBytes))") }
+        second.append(Figures.time(milliseconds: Double(report.totalTime)))
+        second.append(estimate)
+        return [
+            "\(stage), round \(round): \(left), \(Figures.rate(bytesPerSecond: bytesPerSecond)), \(dirty)",
+            "  " + second.joined(separator: ", "),
+        ]
+    }
+
+    private var bytesPerSecond: Double { report.ram.mbps * 1e6 / 8 }
+
+    private var stage: String {
+        switch report.status {
+        case .none, .setup: "setting up"
+        case .active: "moving"
+        case .device: "switching over"
+        case .pausedByTimeout: "guest paused by the timeout"
+        case .cancelling: "cancelling"
+        case .completed, .failed, .cancelled, .unknown: report.status.rawValue
+        }
+    }
+
+    /// How long until the rest fits the downtime limit, as far as the last round tells.
+    private var estimate: String {
+        let isPaused = report.status == .device || report.status == .pausedByTimeout
+        let dirty = isPaused ? 0 : Double(report.ram.dirtyPagesRate) * Double(report.ram.pageSize)
+        guard bytesPerSecond > 0 else { return "no estimate yet" }
+        guard bytesPerSecond > dirty else { return "the guest writes faster than the link sends" }
+        let seconds = Double(report.ram.remaining) / (bytesPerSecond - dirty)
+        return "about \(Figures.time(milliseconds: seconds * 1000)) to go"
+    }
+
+    /// How it ended, in one line, without where the guest is now.
+    package var outcome: String {
+        let time = Figures.time(milliseconds: Double(report.totalTime))
+        let cause = report.errorDescription.map { ": \($0)" } ?? ""
+        return switch report.status {
+        case .completed: "the migration completed in \(time)"
+        case .failed where report.verify?.status == .failed: "verification found a difference; the migration failed after \(time)\(cause)"
+        case .failed: "the migration failed after \(time)\(cause)"
+        case .cancelled: "the migration was cancelled after \(time)\(cause)"
+        case .unknown: "the outcome is unknown after \(time)\(cause)"
+        case .none: "there was no migration"
+        case .setup, .active, .device, .cancelling, .pausedByTimeout: "the migration is not over"
+        }
+    }
+
+    /// The figures, a line each.
+    package var table: [String] {
+        let ram = report.ram
+        var rows: [(String, String)] = []
+        if let microseconds = report.downtimeMicroseconds {
+            rows.append(("downtime", Figures.time(milliseconds: Double(microseconds) / 1000)))
+        } else if let milliseconds = report.downtime {
+            rows.append(("downtime", Figures.time(milliseconds: Double(milliseconds))))
+        }
+        let seconds = Double(report.totalTime) / 1000
+        let rate = seconds > 0 ? ", \(Figures.rate(bytesPerSecond: Double(ram.transferred) / seconds)) on average" : ""
+        rows.append(("sent", "\(Figures.size(ram.transferred)) in \(Figures.count(report.rounds.count)) rounds\(rate)"))
+        rows.append(("pages sent", pages(ram.normal)))
+        rows.append(("zero pages", pages(ram.duplicate)))
+        rows.append(("skipped by hints", pages(report.freePageHints.skippedPages)))
+        rows.append(("never populated", pages(report.absentPages)))
+        if let verify = report.verify { rows.append(("verified", Self.words(verify))) }
+        return rows.map { "  " + $0.0 + String(repeating: " ", count: 20 - $0.0.count) + $0.1 }
+    }
+
+    private func pages(_ count: Int) -> String {
+        "\(Figures.count(count)) (\(Figures.size(count.multipliedReportingOverflow(by: report.ram.pageSize).partialValue)))"
+    }
+
+    private static func words(_ verify: MigrationReport.Verify) -> String {
+        let compared = "\(Figures.count(verify.pagesCompared)) pages compared, \(Figures.count(verify.pagesFree)) free ones left out"
+        switch verify.status {
+        case .passed: return "\(compared): no difference"
+        case .failed:
+            let first = verify.firstDifference.map { ", the first is page \($0)" } ?? ""
+            return "\(compared): \(Figures.count(verify.differences)) DIFFER\(first)"
+        }
+    }
+
+    /// Where the guest is, as the source process says it.
+    package static func whereabouts(_ state: RunState, after status: MigrationReport.Status, control: String) -> String {
+        switch (state, status) {
+        case (_, .unknown):
+            """
+            the guest is paused here and may be running at the destination. Ask the destination (aerostat status): if the guest runs there, \
+            end this side with 'aerostat quit --control \(control)'; only if the destination is gone, run it here with \
+            'aerostat resume --force --control \(control)'
+            """
+        case (.running, _): "the guest is still running at the source"
+        case (.paused, _): "the guest is paused at the source; 'aerostat resume --control \(control)' runs it"
+        case (.preLaunch, _): "the guest has not been started; 'aerostat resume --control \(control)' runs it"
+        case (.inMigrate, _): "this process waits for a guest to come in"
+        case (.finishMigrate, _): "the guest is paused at the source, for the switch-over"
+        case (.postMigrate, .completed): "the guest now runs at the destination"
+        case (.postMigrate, _): "the guest has left this process for the destination"
+        case (.shutdown, _): "the guest has shut down"
+        }
+    }
+}

@@ -1,0 +1,64 @@
+/// What people type: sizes, rates, times and shares. Each function can be the `transform` of a command's option.
+package enum Values {
+    /// A size in bytes: a number with KiB, MiB, GiB or TiB, decimals allowed, or plain bytes.
+    package static func size(_ text: String) throws(ValueError) -> Int {
+        let units = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("TiB", 1 << 40), ("", 1)]
+        return try read(text, units: units, form: "a size is a number with KiB, MiB, GiB or TiB (4GiB), or plain bytes")
+    }
+
+    /// A rate in bytes a second, 0 for no limit; typed in bits a second with k, M or G (powers of 1000).
+    package static func rate(_ text: String) throws(ValueError) -> Int {
+        let units = [("k", 1000), ("m", 1_000_000), ("g", 1_000_000_000), ("", 1)]
+        let form = "a rate is a number of bits a second with k, M or G (8G), or 0 for no limit"
+        let bits = try read(text.lowercased(), units: units, form: form)
+        let isZero = !text.contains { ("1"..."9").contains($0) }
+        guard isZero || bits >= 8 else { throw ValueError(text, "less than a byte a second") }
+        return bits / 8
+    }
+
+    /// A time: a number with ms or s, decimals allowed.
+    package static func duration(_ text: String) throws(ValueError) -> Duration {
+        let units = [("ms", 1_000_000), ("s", 1_000_000_000)]
+        return .nanoseconds(try read(text, units: units, form: "a time is a number with ms or s (300ms, 1.5s)"))
+    }
+
+    /// A share from 0 to 1; typed as a percentage, decimals allowed.
+    package static func percentage(_ text: String) throws(ValueError) -> Double {
+        let millionths = try read(text, units: [("%", 1_000_000)], form: "a share is a percentage (10%)")
+        guard millionths <= 100_000_000 else { throw ValueError(text, "more than 100%") }
+        return Double(millionths) / 100_000_000
+    }
+
+    /// Reads `digits[.digits]unit` exactly; what is smaller than the unit's smallest part is cut off.
+    private static func read(_ text: String, units: [(name: String, factor: Int)], form: String) throws(ValueError) -> Int {
+        // The empty unit fits everything and stands last.
+        guard let unit = units.first(where: { text.hasSuffix($0.name) }) else { throw ValueError(text, form) }
+        let parts = text.dropLast(unit.name.count).split(separator: ".", maxSplits: 1, omittingEmptySubsequences: false)
+        guard parts.allSatisfy({ !$0.isEmpty && $0.utf8.allSatisfy { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) } }),
+            let whole = parts.first, parts.count == 1 || unit.factor > 1
+        else { throw ValueError(text, form) }
+        guard let count = Int(whole) else { throw ValueError(text, "too large") }
+        let (product, overflows) = count.multipliedReportingOverflow(by: unit.factor)
+        let decimals = (parts.count > 1 ? parts[1] : "0").prefix(maximumDecimals)
+        let scale = decimals.reduce(Int128(1)) { scale, _ in scale * 10 }
+        let fraction = Int(Int128(decimals)! * Int128(unit.factor) / scale)
+        let (sum, carries) = product.addingReportingOverflow(fraction)
+        if overflows || carries { throw ValueError(text, "too large") }
+        return sum
+    }
+
+    private static let maximumDecimals = 9
+}
+
+/// Text that is not the value asked for.
+package struct ValueError: Error, Hashable, Sendable, CustomStringConvertible {
+    package let text: String
+    package let reason: String
+
+    init(_ text: String, _ reason: String) {
+        self.text = text
+        self.reason = reason
+    }
+
+    package var description: String { "'\(text)': \(reason)" }
+}

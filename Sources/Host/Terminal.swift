@@ -1,0 +1,20 @@
+import CLinux
+import Glibc
+
+/// What a person sees, where one sits there.
+public enum Terminal {
+    /// Whether standard error is a terminal.
+    public static var isStandardErrorTerminal: Bool { isatty(STDERR_FILENO) == 1 }
+
+    /// The columns of standard error's terminal; 80 where it does not say.
+    public static var columns: Int {
+        var size = winsize()
+        guard unsafe ioctl(STDERR_FILENO, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 0 else { return 80 }
+        return Int(size.ws_col)
+    }
+
+    /// Takes away, or gives back, what the interrupt key does by itself.
+    public static func setInterruptIgnored(_ isIgnored: Bool) {
+        signal(SIGINT, isIgnored ? SIG_IGN : SIG_DFL)
+    }
+}

@@ -1,0 +1,125 @@
+import Balloon
+import GuestMemory
+import Migration
+import Virtio
+
+// A round: start(id), blocks, stop. The words of configuration space decide: a new id begins a round, STOP ends it and the blocks
+// stay held, DONE gives them back.
+extension BalloonDriver {
+    /// Moves on by one step, and puts the record back into RAM before anybody else is told.
+    func advance(_ record: inout DriverRecord, _ ring: SplitVirtqueueDriver) throws(KernelPanic) -> Next {
+        defer { kernel.driverRecord = record }
+        try reap(&record, ring)
+        switch record.round {
+        case .idle:
+            let seen = CommandID(rawValue: record.seenID)
+            if seen == .done, try giveBack() { return .again }
+            guard seen.rawValue >= CommandID.minimum.rawValue, record.seenID != record.activeID, behaviour != .silent else {
+                return .sleepUntilInterrupt
+            }
+            record.activeID = record.seenID
+            record.round = .starting
+            return .again
+        case .starting:
+            if record.seenID != record.activeID {
+                record.round = .idle
+                return .again
+            }
+            // The buffer holds one id: while the device has not read the last one, writing the next would put old blocks under a new id.
+            guard record.startIsOut == 0 else { return sleepUnlessUsed(ring) }
+            let id = behaviour == .wrongID ? record.activeID ^ 0x5A5A_0000 : record.activeID
+            guard send(command: id, from: KernelLayout.startCommandOffset, .start, ring) else { return sleepUnlessUsed(ring) }
+            record.startIsOut = 1
+            record.rounds &+= 1
+            record.round = .reporting
+            return .again
+        case .reporting:
+            if record.seenID == record.activeID {
+                switch try report(&record, ring) {
+                case .more: return .again
+                case .ringFull: return sleepUnlessUsed(ring, chains: max(1, ring.layout.size / 4 * 3))
+                case .nothingLeft: break
+                }
+            }
+            record.round = .stopping
+            return .again
+        case .stopping:
+            guard send(command: CommandID.stop.rawValue, from: KernelLayout.stopCommandOffset, .stop, ring) else {
+                return sleepUnlessUsed(ring)
+            }
+            record.round = .idle
+            return .again
+        }
+    }
+
+    /// Takes back what the device has returned. Bounded by what was queued.
+    private func reap(_ record: inout DriverRecord, _ ring: SplitVirtqueueDriver) throws(KernelPanic) {
+        for _ in 0..<Int(ring.layout.size) {
+            guard ring.freeDescriptors <= Int(ring.layout.size) else {
+                throw KernelPanic("the balloon driver's ring has more free descriptors than descriptors")
+            }
+            do throws(VirtqueueError) {
+                guard let used = try ring.popUsed() else { break }
+                if used.token == Token.start.rawValue { record.startIsOut = 0 }
+            } catch {
+                throw KernelPanic("the balloon driver's ring: \(error)")
+            }
+        }
+        _ = ring.setInterrupts(enabled: false)
+    }
+
+    private func send(command: UInt32, from offset: Int, _ token: Token, _ ring: SplitVirtqueueDriver) -> Bool {
+        guard ring.freeDescriptors > 0 else { return false }
+        kernel.memory.store(command, at: offset)
+        let segment = VirtqueueSegment(address: kernel.physicalAddress(offset), length: 4, isWritable: false)
+        guard ring.add([segment], token: token.rawValue) else { return false }
+        kick(ring)
+        return true
+    }
+
+    /// Sleeps until the device has returned so many chains, unless it has by now.
+    private func sleepUnlessUsed(_ ring: SplitVirtqueueDriver, chains: UInt16 = 1) -> Next {
+        ring.enableInterrupt(after: chains) ? .again : .sleepUntilInterrupt
+    }
+
+    private func kick(_ ring: SplitVirtqueueDriver) {
+        if ring.kickNeeded() { transport.write(.queueNotify, Self.hintQueue) }
+    }
+
+    private enum Reported { case more, ringFull, nothingLeft }
+
+    /// Holds and queues the next blocks; one descriptor stays free for the command that ends the round.
+    private func report(_ record: inout DriverRecord, _ ring: SplitVirtqueueDriver) throws(KernelPanic) -> Reported {
+        guard behaviour == .correct || behaviour == .wrongID else {
+            reportLies(&record, ring)
+            return .nothingLeft
+        }
+        defer { kick(ring) }
+        for _ in 0..<Self.blocksPerStep {
+            guard ring.freeDescriptors > 1 else { return .ringFull }
+            // Held and queued under one lock, so that the shrinker never uses a block before its hint is on the way.
+            let queued = try kernel.locked { () throws(KernelPanic) in
+                guard let block = try kernel.holdBlock() else { return false }
+                let address = kernel.physicalAddress(block << (KernelLayout.topOrder + GuestPage.shift))
+                let segment = VirtqueueSegment(address: address, length: Self.topBlockBytes, isWritable: true)
+                let added = ring.add([segment], token: Token.block.rawValue)
+                precondition(added, "there was a free descriptor, and nobody else adds")
+                return true
+            }
+            guard queued else { return .nothingLeft }
+            record.reportedBlocks &+= 1
+        }
+        return .more
+    }
+
+    /// Gives some of the held blocks back to the allocator.
+    /// - Returns: whether there may be more.
+    func giveBack() throws(KernelPanic) -> Bool {
+        try kernel.locked { () throws(KernelPanic) in
+            for _ in 0..<Self.blocksPerStep {
+                guard try kernel.returnHeldBlock() else { return false }
+            }
+            return true
+        }
+    }
+}

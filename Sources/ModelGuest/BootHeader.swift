@@ -1,0 +1,111 @@
+import GuestMemory
+
+/// The first words of guest RAM: what the kernel was booted with. Written once, by boot.
+///
+/// Integers only, in the host's order (little-endian everywhere Aerostat runs), so the Swift struct is the format.
+struct BootHeader: BitwiseCopyable {
+    static let magicWord: UInt64 = 0x4C45_444F_4D52_4541  // "AERMODEL"
+    static let currentVersion: UInt64 = 1
+
+    var magic = Self.magicWord
+    var version = Self.currentVersion
+    var pageCount: UInt64
+    var vcpus: UInt64
+    var seed: UInt64
+    /// An index into `WorkloadKind.allCases`, and its parameters.
+    var workload: UInt64
+    /// Bytes a second, for each vCPU.
+    var rate: UInt64 = 0
+    /// Pages, for each vCPU.
+    var workingSet: UInt64 = 0
+    /// The most pages that one vCPU's churn holds at a time: together half of what boot left, and at most 1 GiB. So churn meets the
+    /// balloon driver's blocks and never starves the guest.
+    var churnPages: UInt64 = 0
+    /// An index into `DriverBehaviour.allCases`.
+    var driver: UInt64
+
+    private static let maximumChurnPages: UInt64 = 1 << 18
+
+    enum WorkloadKind: UInt64 { case idle, steady, churn, hog }
+
+    init(_ configuration: ModelGuestConfiguration) {
+        pageCount = UInt64(configuration.memory.pageCount)
+        vcpus = UInt64(configuration.vcpus)
+        seed = configuration.seed
+        driver = UInt64(DriverBehaviour.allCases.firstIndex(of: configuration.driver)!)
+        switch configuration.workload {
+        case .idle: workload = WorkloadKind.idle.rawValue
+        case .hog:
+            workload = WorkloadKind.hog.rawValue
+            workingSet = .max
+        case .steady(let writeRate, let bytes):
+            workload = WorkloadKind.steady.rawValue
+            rate = UInt64(writeRate) / vcpus
+            workingSet = max(1, UInt64(bytes) >> UInt64(GuestPage.shift) / vcpus)
+        case .churn(let bytes):
+            workload = WorkloadKind.churn.rawValue
+            rate = UInt64(bytes) / vcpus
+            let unused = Double(configuration.memory.pageCount) * (1 - configuration.usedShare)
+            churnPages = min(UInt64(unused / 2), Self.maximumChurnPages) / vcpus
+        }
+    }
+}
+
+/// A boot header that was checked: it may have come from a peer or a file.
+struct KernelParameters: Sendable {
+    let vcpus: Int
+    let seed: UInt64
+    let workload: BootHeader.WorkloadKind
+    let rate: UInt64
+    let workingSet: UInt64
+    let churnPages: UInt64
+    let driver: DriverBehaviour
+
+    init(_ header: BootHeader, pageCount: Int) throws(KernelPanic) {
+        guard header.magic == BootHeader.magicWord else { throw KernelPanic("page 0 holds no boot header of the model kernel") }
+        guard header.version == BootHeader.currentVersion else {
+            throw KernelPanic("the model kernel in RAM has version \(header.version), where \(BootHeader.currentVersion) is known")
+        }
+        guard header.pageCount == UInt64(pageCount) else {
+            throw KernelPanic("the model kernel in RAM was booted with \(header.pageCount) pages, the guest has \(pageCount)")
+        }
+        guard (1...UInt64(ModelGuestConfiguration.maximumVCPUs)).contains(header.vcpus) else {
+            throw KernelPanic("the boot header says \(header.vcpus) vCPUs")
+        }
+        guard let workload = BootHeader.WorkloadKind(rawValue: header.workload), header.rate <= ModelGuestConfiguration.maximumRate else {
+            throw KernelPanic("the boot header names an unknown workload")
+        }
+        guard header.driver < UInt64(DriverBehaviour.allCases.count) else {
+            throw KernelPanic("the boot header names an unknown driver behaviour")
+        }
+        vcpus = Int(header.vcpus)
+        seed = header.seed
+        self.workload = workload
+        // At least a byte a second: it is a divisor.
+        rate = max(1, header.rate)
+        workingSet = header.workingSet
+        churnPages = header.churnPages
+        driver = DriverBehaviour.allCases[Int(header.driver)]
+    }
+}
+
+/// The allocator's counters, in RAM. What is derived from them is said to the outside.
+package struct AllocatorState: BitwiseCopyable, Hashable {
+    /// Pages in allocated blocks.
+    package var allocatedPages: UInt64 = 0
+    /// Blocks of the top order whose frame records are in use: those of the memory that was ever touched.
+    var describedBlocks: UInt64 = 0
+    /// Whole blocks that nobody ever touched and the balloon driver does not hold.
+    package var virginBlocks: UInt64 = 0
+    /// No virgin block lies before this one.
+    var virginCursor: UInt64 = 0
+    /// Entries of the held stack, and how many of them are virgin.
+    package var heldBlocks: UInt64 = 0
+    var heldVirginBlocks: UInt64 = 0
+    /// The most entries that the held stack ever had: so much of it is populated.
+    var heldHighWater: UInt64 = 0
+    /// Held blocks that the shrinker took back.
+    package var shrunkBlocks: UInt64 = 0
+    /// Those of them that it took while the command was open, whether the device had read their hints or not.
+    package var shrunkInRound: UInt64 = 0
+}

@@ -1,0 +1,71 @@
+import GuestMemory
+import Migration
+import Virtio
+
+/// All that the balloon driver remembers, in the boot header's page; the ring's own state lies beside the ring.
+package struct DriverRecord: BitwiseCopyable {
+    package enum Phase: UInt32 {
+        /// The device was not looked for yet.
+        case reset
+        case live
+        /// There is no device with hints, or it asked for a reset.
+        case gone
+    }
+
+    /// Where a round stands (Linux: `report_free_page_func`).
+    enum Round: UInt32 {
+        case idle
+        /// The start buffer is to be queued.
+        case starting
+        case reporting
+        /// The stop buffer is to be queued.
+        case stopping
+    }
+
+    private var phaseWord: UInt32 = Phase.reset.rawValue
+    private var roundWord: UInt32 = Round.idle.rawValue
+    var ringSize: UInt32 = 0
+    /// What configuration space said last, and the id of the round that runs or ran last.
+    var seenID: UInt32 = 0
+    var activeID: UInt32 = 0
+    /// 1 while the device has the start buffer; 1 while a configuration interrupt has not been answered.
+    var startIsOut: UInt32 = 0
+    var mustReadID: UInt32 = 0
+    private var padding: UInt32 = 0
+    var features: UInt64 = 0
+    package var rounds: UInt64 = 0
+    package var reportedBlocks: UInt64 = 0
+
+    package var phase: Phase {
+        get { Phase(rawValue: phaseWord) ?? .gone }
+        set { phaseWord = newValue.rawValue }
+    }
+
+    var round: Round {
+        get { Round(rawValue: roundWord) ?? .idle }
+        set { roundWord = newValue.rawValue }
+    }
+}
+
+extension Kernel {
+    package var driverRecord: DriverRecord {
+        get { memory.load(at: KernelLayout.driverOffset) }
+        set { memory.store(newValue, at: KernelLayout.driverOffset) }
+    }
+
+    /// Whether a command to which the driver has answered is still open: its blocks are being reported, or the device may be reading them.
+    package var isInHintRound: Bool {
+        let record = driverRecord
+        return record.activeID == record.seenID && record.seenID >= CommandID.minimum.rawValue
+    }
+
+    /// Where the device sees a byte of RAM.
+    func physicalAddress(_ offset: Int) -> GuestAddress {
+        let page = memory.ram.regions.address(of: PageIndex(offset >> GuestPage.shift))
+        return GuestAddress(page.rawValue + UInt64(offset & (GuestPage.size - 1)))
+    }
+
+    func ringLayout(size: UInt16) -> VirtqueueLayout {
+        VirtqueueLayout(size: size, contiguousAt: physicalAddress(KernelLayout.ringOffset))
+    }
+}

@@ -1,0 +1,118 @@
+/// One entry of mem_map, 16 bytes of guest RAM: what a frame is.
+///
+/// Only a block's first frame, its head, says what the block is; the records behind it are `inside`, and carry each its page's stamp.
+/// Zeros are a valid record: inside, never stamped.
+package struct FrameRecord: BitwiseCopyable, Hashable, Sendable {
+    package enum State: UInt8, Sendable {
+        /// Not the head of a block.
+        case inside = 0
+        case free = 1
+        case allocated = 2
+        /// Of the top order, and held by the balloon driver.
+        case held = 3
+        /// Holds the kernel's own tables (said only in the block in which the tables end).
+        case table = 4
+    }
+
+    /// Bits 0-7 state, 8-15 order, 16 stamped.
+    package private(set) var word: UInt32 = 0
+    /// Counts the page's rewrites; kept when the block is freed.
+    package var generation: UInt32 = 0
+    /// Links of the list that the head is on; 0 ends it (frame 0 is the boot header, so no list can hold it).
+    package var next: UInt32 = 0
+    package var previous: UInt32 = 0
+
+    private static let stampedBit: UInt32 = 1 << 16
+
+    /// `nil` where the bits make no sense.
+    package var head: (state: State, order: Int)? {
+        let order = Int(word >> 8 & 0xFF)
+        guard order <= KernelLayout.topOrder, let state = State(rawValue: UInt8(truncatingIfNeeded: word)) else { return nil }
+        return (state, order)
+    }
+
+    package var isStamped: Bool {
+        get { word & Self.stampedBit != 0 }
+        set { word = newValue ? word | Self.stampedBit : word & ~Self.stampedBit }
+    }
+
+    /// Makes the record a head (or no head); the stamp stays as it is.
+    mutating func setHead(_ state: State, order: Int) {
+        word = word & Self.stampedBit | UInt32(state.rawValue) | UInt32(order) << 8
+    }
+
+    func isHead(_ state: State, order: Int) -> Bool {
+        word & ~Self.stampedBit == UInt32(state.rawValue) | UInt32(order) << 8
+    }
+}
+
+/// A doubly linked list of blocks in guest RAM, through their heads' records.
+package struct FrameList: BitwiseCopyable, Hashable, Sendable {
+    /// Frames; 0 where the list is empty.
+    package var first: UInt64 = 0
+    package var last: UInt64 = 0
+    package var blocks: UInt64 = 0
+    package var pages: UInt64 = 0
+}
+
+extension KernelMemory {
+    /// A frame number that came out of RAM.
+    /// - Returns: `nil` for the end of a list.
+    func frame(_ link: UInt64) throws(KernelPanic) -> Int? {
+        if link == 0 { return nil }
+        guard link < UInt64(layout.pageCount), layout.isUsable(frame: Int(link)) else {
+            throw KernelPanic("a list leads to frame \(link), which is not allocatable memory")
+        }
+        return Int(link)
+    }
+
+    /// The order of a block whose head must be in this state.
+    func order(of frame: Int, _ state: FrameRecord.State) throws(KernelPanic) -> Int {
+        guard let head = record(of: frame).head, head.state == state, frame & (1 << head.order - 1) == 0 else {
+            throw KernelPanic("frame \(frame) should be the head of a block that is \(state)")
+        }
+        return head.order
+    }
+
+    func append(_ frame: Int, order: Int, to list: inout FrameList) throws(KernelPanic) {
+        var record = record(of: frame)
+        record.next = 0
+        record.previous = UInt32(truncatingIfNeeded: list.last)
+        setRecord(record, of: frame)
+        if let last = try self.frame(list.last) {
+            var neighbour = self.record(of: last)
+            neighbour.next = UInt32(frame)
+            setRecord(neighbour, of: last)
+        } else {
+            list.first = UInt64(frame)
+        }
+        list.last = UInt64(frame)
+        list.blocks &+= 1
+        list.pages &+= 1 << UInt64(order)
+    }
+
+    func remove(_ frame: Int, order: Int, from list: inout FrameList) throws(KernelPanic) {
+        var record = record(of: frame)
+        let previous = try self.frame(UInt64(record.previous))
+        let next = try self.frame(UInt64(record.next))
+        if let previous {
+            var neighbour = self.record(of: previous)
+            neighbour.next = record.next
+            setRecord(neighbour, of: previous)
+        } else {
+            list.first = UInt64(record.next)
+        }
+        if let next {
+            var neighbour = self.record(of: next)
+            neighbour.previous = record.previous
+            setRecord(neighbour, of: next)
+        } else {
+            list.last = UInt64(record.previous)
+        }
+        record.next = 0
+        record.previous = 0
+        setRecord(record, of: frame)
+        list.blocks &-= 1
+        list.pages &-= 1 << UInt64(order)
+    }
+}

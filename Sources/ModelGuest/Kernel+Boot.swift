@@ -1,0 +1,149 @@
+import GuestMemory
+package import Host
+
+extension Kernel {
+    /// Boots a kernel in fresh, all-zero RAM: tables first, then memory in use, then memory that was in use once.
+    ///
+    /// Used and freed blocks are drawn in random order, so that both lie mixed in the lower part of RAM, and the rest stays untouched.
+    package convenience init(booting configuration: ModelGuestConfiguration, in memory: KernelMemory) throws(SystemError) {
+        memory.store(BootHeader(configuration), at: 0)
+        do throws(KernelPanic) {
+            try self.init(running: memory)
+        } catch {
+            preconditionFailure("a configuration that was validated does not boot: \(error)")
+        }
+        let own = "the kernel's own tables are wrong at boot"
+        var plan: BootPlan
+        do throws(KernelPanic) {
+            try initialiseTables()
+            plan = try allocateAtBoot(configuration)
+        } catch {
+            preconditionFailure("\(own): \(error)")
+        }
+        try fill(plan)
+        do throws(KernelPanic) { try plan.freeAll(in: self) } catch { preconditionFailure("\(own): \(error)") }
+    }
+}
+
+/// What boot allocated: blocks that stay in use are on their vCPUs' lists already, these are not.
+private struct BootPlan {
+    /// Blocks that are filled and then freed.
+    var freed: [Int] = []
+    /// Every block to fill, with its order.
+    var filled: [(frame: Int, order: Int)] = []
+    /// Decides which blocks are left in pieces, and around which frame.
+    var random: SplitMix
+    let fragmentationShare: Double
+
+    mutating func freeAll(in kernel: Kernel) throws(KernelPanic) {
+        let whole = freed.count
+        var pieces = Int((Double(whole) * fragmentationShare).rounded())
+        for (done, frame) in freed.enumerated() {
+            let order = try kernel.memory.order(of: frame, .allocated)
+            // Draw without replacement: exactly `pieces` of them are kept in pieces, anywhere.
+            guard order == KernelLayout.topOrder, Int.random(in: 0..<whole - done, using: &random) < pieces else {
+                try kernel.free(frame)
+                continue
+            }
+            pieces -= 1
+            let kept = frame + Int.random(in: 0..<1 << order, using: &random)
+            try kernel.free(frame, keeping: kept)
+            try kernel.appendResident(kept, order: 0, vcpu: done % kernel.parameters.vcpus)
+        }
+    }
+}
+
+extension Kernel {
+    /// Frees what is behind the tables in their last block and counts the rest as virgin.
+    private func initialiseTables() throws(KernelPanic) {
+        allocator = AllocatorState(virginBlocks: UInt64(layout.virginBlocksAtBoot), virginCursor: UInt64(layout.firstBlock + 1))
+        for vcpu in 0..<parameters.vcpus {
+            storeVCPU(VCPURecord(random: PageContent.mix(parameters.seed &+ UInt64(vcpu))), vcpu)
+        }
+        guard layout.isUsable(block: layout.firstBlock) else { return }
+        setClaimed(layout.firstBlock, true)
+        let start = describe(block: layout.firstBlock)
+        memory.updateRecords(start..<layout.firstFrame) { _, record in record.setHead(.table, order: 0) }
+        var frame = layout.firstFrame
+        while frame < start + KernelLayout.topBlockPages {
+            // The largest block that is aligned here; none reaches over the end, which is aligned to the top order.
+            let order = min(frame.trailingZeroBitCount, KernelLayout.topOrder)
+            try insertFree(frame, order: order)
+            frame += 1 << order
+        }
+    }
+
+    private func allocateAtBoot(_ configuration: ModelGuestConfiguration) throws(KernelPanic) -> BootPlan {
+        let free = Double(freePages(allocator))
+        let used = min(Double(layout.pageCount) * configuration.usedShare, free)
+        let freed = min(Double(layout.pageCount) * configuration.freedShare, free - used)
+        var plan = BootPlan(
+            random: SplitMix(state: PageContent.mix(parameters.seed ^ 0xB007)),
+            fragmentationShare: configuration.fragmentationShare
+        )
+        var (usedPages, freedPages) = (Int(used), Int(freed))
+        while usedPages + freedPages > 0 {
+            let blocks = (used: usedPages >> KernelLayout.topOrder, freed: freedPages >> KernelLayout.topOrder)
+            let isUsed: Bool
+            let wanted: Int
+            if blocks.used + blocks.freed > 0 {
+                isUsed = Int.random(in: 0..<blocks.used + blocks.freed, using: &plan.random) < blocks.used
+                wanted = KernelLayout.topOrder
+            } else {
+                // What is left is less than a block of the top order on either side: smaller ones.
+                isUsed = usedPages > 0
+                let left = isUsed ? usedPages : freedPages
+                wanted = Int.bitWidth - 1 - left.leadingZeroBitCount
+            }
+            guard let (frame, order) = try allocateAtMost(wanted) else { break }
+            let vcpu = plan.filled.count % parameters.vcpus
+            plan.filled.append((frame, order))
+            if isUsed {
+                try appendResident(frame, order: order, vcpu: vcpu)
+                usedPages -= 1 << order
+            } else {
+                plan.freed.append(frame)
+                freedPages -= 1 << order
+            }
+        }
+        return plan
+    }
+
+    /// A block of the order, or the largest there is below it.
+    private func allocateAtMost(_ order: Int) throws(KernelPanic) -> (frame: Int, order: Int)? {
+        for candidate in (0...order).reversed() {
+            if let frame = try allocate(order: candidate) { return (frame, candidate) }
+        }
+        return nil
+    }
+
+    /// Writes the content of all blocks, one thread for each vCPU.
+    private func fill(_ plan: BootPlan) throws(SystemError) {
+        // As in a real guest, most of this memory is mapped in huge pages. Untouched blocks are taken in ascending order, so from the
+        // first whole block to the last one there is nothing between them that stays untouched.
+        let whole = plan.filled.filter { $0.order == KernelLayout.topOrder }.map(\.frame)
+        if let first = whole.min(), let last = whole.max() {
+            memory.ram.adviseHugePages(PageRun(first: PageIndex(first), count: last + KernelLayout.topBlockPages - first))
+        }
+        let filled = plan.filled
+        var threads: [HostThread] = []
+        for vcpu in 0..<parameters.vcpus {
+            let share = stride(from: vcpu, to: filled.count, by: parameters.vcpus).map { filled[$0] }
+            var record = loadVCPU(vcpu)
+            record.stampedPages = share.reduce(0) { $0 + 1 << UInt64($1.order) }
+            storeVCPU(record, vcpu)
+            threads.append(
+                try HostThread(name: "boot \(vcpu)") { [memory, parameters] in
+                    for (frame, order) in share { memory.stamp(frame..<frame + 1 << order, seed: parameters.seed) }
+                }
+            )
+        }
+        for thread in threads { thread.join() }
+    }
+
+    func appendResident(_ frame: Int, order: Int, vcpu: Int) throws(KernelPanic) {
+        var record = loadVCPU(vcpu)
+        try memory.append(frame, order: order, to: &record.resident)
+        storeVCPU(record, vcpu)
+    }
+}

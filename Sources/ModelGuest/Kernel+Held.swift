@@ -1,0 +1,91 @@
+import GuestMemory
+
+// The blocks that the balloon driver holds for hints: a stack of block numbers in RAM, newest on top (Linux's list is last in, first out as
+// well). A held block that was never touched stays without frame records; bit 31 of its entry says so.
+// Every function here is called under the kernel's lock.
+extension Kernel {
+    private static let virginBit: UInt32 = 1 << 31
+
+    /// One entry of the held stack.
+    struct HeldBlock: Hashable, Sendable {
+        let block: Int
+        let isVirgin: Bool
+
+        var entry: UInt32 { UInt32(block) | (isVirgin ? Kernel.virginBit : 0) }
+
+        init(block: Int, isVirgin: Bool) {
+            self.block = block
+            self.isVirgin = isVirgin
+        }
+
+        init(entry: UInt32) {
+            block = Int(entry & ~Kernel.virginBit)
+            isVirgin = entry & Kernel.virginBit != 0
+        }
+    }
+
+    /// Takes a free block of the top order out of the allocator and keeps it.
+    /// - Returns: the block; `nil` where none is left.
+    func holdBlock() throws(KernelPanic) -> Int? {
+        guard let (block, isVirgin) = try takeTopOrderBlock() else { return nil }
+        if !isVirgin { setHead(.held, ofBlock: block) }
+        var state = allocator
+        guard state.heldBlocks < UInt64(layout.blockCount) else { throw KernelPanic("more blocks are held than there are") }
+        memory.store(HeldBlock(block: block, isVirgin: isVirgin).entry, at: layout.heldOffset(of: Int(state.heldBlocks)))
+        state.heldBlocks &+= 1
+        if isVirgin { state.heldVirginBlocks &+= 1 }
+        state.heldHighWater = max(state.heldHighWater, state.heldBlocks)
+        allocator = state
+        return block
+    }
+
+    /// Gives the newest held block back to the allocator, as it was.
+    /// - Returns: whether there was one.
+    func returnHeldBlock() throws(KernelPanic) -> Bool {
+        guard let held = try popHeld() else { return false }
+        if held.isVirgin {
+            returnVirginBlock(held.block)
+        } else {
+            try insertFree(held.block << KernelLayout.topOrder, order: KernelLayout.topOrder)
+        }
+        return true
+    }
+
+    /// The shrinker: memory is short, so the newest held block is used at once, also in the middle of a round, whether
+    /// the device has read its hint or not. (That this loses no page is the engine's business: DESIGN, rule 1.)
+    func shrink() throws(KernelPanic) -> (frame: Int, order: Int)? {
+        guard let held = try popHeld() else { return nil }
+        allocator.shrunkBlocks &+= 1
+        if isInHintRound { allocator.shrunkInRound &+= 1 }
+        let frame = held.isVirgin ? describe(block: held.block) : held.block << KernelLayout.topOrder
+        return (frame, KernelLayout.topOrder)
+    }
+
+    private func popHeld() throws(KernelPanic) -> HeldBlock? {
+        var state = allocator
+        guard state.heldBlocks > 0 else { return nil }
+        guard state.heldBlocks <= UInt64(layout.blockCount) else { throw KernelPanic("more blocks are held than there are") }
+        state.heldBlocks &-= 1
+        let held = HeldBlock(entry: memory.load(at: layout.heldOffset(of: Int(state.heldBlocks))))
+        guard layout.isUsable(block: held.block), isClaimed(held.block) else {
+            throw KernelPanic("the held stack names block \(held.block), which cannot be held")
+        }
+        if held.isVirgin {
+            state.heldVirginBlocks &-= 1
+        } else {
+            guard memory.record(of: held.block << KernelLayout.topOrder).isHead(.held, order: KernelLayout.topOrder) else {
+                throw KernelPanic("block \(held.block) is on the held stack, but its record says something else")
+            }
+            setHead(.inside, ofBlock: held.block)
+        }
+        allocator = state
+        return held
+    }
+
+    private func setHead(_ state: FrameRecord.State, ofBlock block: Int) {
+        let frame = block << KernelLayout.topOrder
+        var record = memory.record(of: frame)
+        record.setHead(state, order: state == .inside ? 0 : KernelLayout.topOrder)
+        memory.setRecord(record, of: frame)
+    }
+}

@@ -1,0 +1,98 @@
+package import GuestMemory
+
+/// The model kernel found its own tables broken: its memory was lost or damaged. It halts, as a real kernel would; the process goes on.
+package struct KernelPanic: Error, Hashable, Sendable, CustomStringConvertible {
+    package let description: String
+
+    init(_ description: String) { self.description = description }
+}
+
+/// Guest RAM as the model kernel sees it: plain values at byte offsets, page contents, frame records.
+///
+/// Offsets count through the regions laid end to end. The unsafe code of this module is in this file and in `PageContent`; every
+/// access is bounded by the RAM, and every write is marked as the write door demands.
+@safe
+package struct KernelMemory: Sendable {
+    package let ram: GuestRAM
+    package let layout: KernelLayout
+
+    package init(_ ram: GuestRAM) {
+        self.ram = ram
+        layout = KernelLayout(ram.regions)
+    }
+
+    // MARK: Plain values
+
+    /// Loads a value that was stored by `store`; it lies in one page and is aligned.
+    package func load<Value: BitwiseCopyable>(_ type: Value.Type = Value.self, at offset: Int) -> Value {
+        let (page, inside) = place(offset, MemoryLayout<Value>.self)
+        return unsafe ram.hostAddress(of: page).load(fromByteOffset: inside, as: Value.self)
+    }
+
+    package func store<Value: BitwiseCopyable>(_ value: Value, at offset: Int) {
+        let (page, inside) = place(offset, MemoryLayout<Value>.self)
+        unsafe ram.hostAddress(of: page).storeBytes(of: value, toByteOffset: inside, as: Value.self)
+        ram.markWritten(page)
+    }
+
+    private func place<Value>(_ offset: Int, _ layout: MemoryLayout<Value>.Type) -> (PageRun, Int) {
+        let inside = offset & (GuestPage.size - 1)
+        precondition(offset % layout.alignment == 0 && inside + layout.size <= GuestPage.size, "a kernel value crosses a page")
+        return (PageRun(first: PageIndex(offset >> GuestPage.shift), count: 1), inside)
+    }
+
+    // MARK: Frame records
+
+    package func record(of frame: Int) -> FrameRecord { load(at: layout.recordOffset(of: frame)) }
+
+    package func setRecord(_ record: FrameRecord, of frame: Int) { store(record, at: layout.recordOffset(of: frame)) }
+
+    /// Changes the records of consecutive frames in place.
+    func updateRecords(_ frames: Range<Int>, _ body: (_ frame: Int, inout FrameRecord) -> Void) {
+        guard !frames.isEmpty else { return }
+        let start = layout.recordOffset(of: frames.lowerBound)
+        let run = pages(from: start, to: layout.recordOffset(of: frames.upperBound))
+        unsafe ram.withWritablePages(run) { buffer in
+            var offset = start - run.first.rawValue << GuestPage.shift
+            for frame in frames {
+                var record = unsafe buffer.load(fromByteOffset: offset, as: FrameRecord.self)
+                body(frame, &record)
+                unsafe buffer.storeBytes(of: record, toByteOffset: offset, as: FrameRecord.self)
+                offset += KernelLayout.recordBytes
+            }
+        }
+    }
+
+    /// Zeros the records of one block of the top order: whole pages.
+    func clearRecords(ofBlock block: Int) {
+        let offset = layout.recordOffset(of: block << KernelLayout.topOrder)
+        ram.clear(PageRun(first: PageIndex(offset >> GuestPage.shift), count: KernelLayout.recordPagesPerBlock))
+    }
+
+    private func pages(from start: Int, to end: Int) -> PageRun {
+        let first = start >> GuestPage.shift
+        return PageRun(first: PageIndex(first), count: (end - 1) >> GuestPage.shift - first + 1)
+    }
+
+    // MARK: Page contents
+
+    /// Writes each frame's content for a generation one higher than its record's, and marks its record as stamped.
+    func stamp(_ frames: Range<Int>, seed: UInt64) {
+        updateRecords(frames) { _, record in
+            record.generation &+= 1
+            record.isStamped = true
+        }
+        unsafe ram.withWritablePages(PageRun(first: PageIndex(frames.lowerBound), count: frames.count)) { buffer in
+            for frame in frames {
+                let page = unsafe buffer.baseAddress! + (frame - frames.lowerBound) << GuestPage.shift
+                unsafe PageContent(seed: seed, frame: frame, generation: record(of: frame).generation).fill(page)
+            }
+        }
+    }
+
+    /// Compares a frame's bytes with what its record says.
+    func verify(_ frame: Int, generation: UInt32, seed: UInt64) -> PageContent.Difference? {
+        let page = unsafe UnsafeRawPointer(ram.hostAddress(of: PageRun(first: PageIndex(frame), count: 1)))
+        return unsafe PageContent(seed: seed, frame: frame, generation: generation).firstDifference(page)
+    }
+}

@@ -1,0 +1,70 @@
+import Balloon
+import GuestMemory
+public import Migration
+import Synchronization
+import Virtio
+
+// The state that is not RAM: the balloon device's two sections, and the registers, little-endian:
+//
+//     page of the boot header u64 (always 0), vCPUs u32, the guest's clock in nanoseconds u64
+extension ModelGuest {
+    static let registersSection = "model-guest"
+    private static let registersVersion: UInt32 = 1
+
+    public func saveDeviceState() throws(GuestError) -> [DeviceSection] {
+        try machine.withLock { (machine) throws(GuestError) in
+            guard machine.isPaused else { throw GuestError("the guest must be paused for its state to be saved") }
+            guard let kernel = machine.kernel else { throw GuestError("the guest has no state yet") }
+            var writer = StateWriter()
+            writer.put(UInt64(0))
+            writer.put(UInt32(kernel.parameters.vcpus))
+            writer.put(control.clock.nanoseconds)
+            let registers = DeviceSection(name: Self.registersSection, version: Self.registersVersion, bytes: writer.bytes)
+            return [registers] + device.saveState(with: transport)
+        }
+    }
+
+    public func loadDeviceState(_ sections: [DeviceSection]) throws(GuestError) {
+        try machine.withLock { (machine) throws(GuestError) in
+            guard machine.isPaused, machine.threads.isEmpty, !machine.hasEnded else {
+                throw GuestError("only a guest that never ran here can take over another one's state")
+            }
+            let registers = try readRegisters(sections)
+            let kernel: Kernel
+            do throws(KernelPanic) {
+                kernel = try Kernel(running: KernelMemory(memory))
+            } catch {
+                throw GuestError("\(error)")
+            }
+            guard kernel.parameters.vcpus == Int(registers.vcpus) else {
+                throw GuestError("the registers are those of \(registers.vcpus) vCPUs, RAM holds \(kernel.parameters.vcpus)")
+            }
+            do throws(DeviceStateError) {
+                try device.restoreState(sections, with: transport)
+            } catch {
+                throw GuestError("\(error)")
+            }
+            control.clock.nanoseconds = registers.nanoseconds
+            machine.kernel = kernel
+        }
+    }
+
+    private func readRegisters(_ sections: [DeviceSection]) throws(GuestError) -> (vcpus: UInt32, nanoseconds: UInt64) {
+        guard let section = sections.first(where: { $0.name == Self.registersSection }) else {
+            throw GuestError("the device state has no section \(Self.registersSection)")
+        }
+        guard section.version == Self.registersVersion else {
+            throw GuestError("the registers have version \(section.version), where \(Self.registersVersion) is known")
+        }
+        do throws(DeviceStateError) {
+            var reader = StateReader(section.bytes)
+            let entry: UInt64 = try reader.take("boot header page")
+            guard entry == 0 else { throw .value(field: "boot header page", entry) }
+            let registers: (UInt32, UInt64) = (try reader.take("vCPU count"), try reader.take("guest clock"))
+            try reader.finish()
+            return registers
+        } catch {
+            throw GuestError("\(error)")
+        }
+    }
+}

@@ -1,0 +1,167 @@
+import Balloon
+public import GuestMemory
+public import Host
+public import Migration
+import Synchronization
+import Virtio
+
+/// A model guest: a small kernel, run by real threads over real guest RAM, that the engine moves as it would move a virtual machine.
+///
+/// It begins paused. All of its state lies in RAM, except three registers: the page of the boot header, the number of vCPUs and the
+/// guest's clock.
+public final class ModelGuest: Guest {
+    public let memory: GuestRAM
+    public let tracker: any DirtyTracker
+    let device: BalloonDevice
+    let transport: VirtioMMIOTransport
+    let interrupt: Doorbell
+    let control = RunControl()
+    let machine = Mutex(Machine())
+
+    /// Who wants the guest to stand, and what runs on it.
+    struct Machine {
+        /// `nil` in a shell that has not got its RAM and registers yet.
+        var kernel: Kernel?
+        var isPaused = true
+        var hasEnded = false
+        var threads: [HostThread] = []
+    }
+
+    /// Boots a guest. Fills its used and freed memory, on as many threads as it has vCPUs.
+    /// - Parameter tracker: forces a tracker; `nil` takes the best that works.
+    public convenience init(booting configuration: ModelGuestConfiguration, tracker: TrackerKind? = nil) throws {
+        try configuration.validate()
+        try self.init(shell: configuration.memory, tracker: tracker)
+        let kernel = try Kernel(booting: configuration, in: KernelMemory(memory))
+        try BalloonDriver(kernel: kernel, transport: transport).probe()
+        machine.withLock { $0.kernel = kernel }
+    }
+
+    /// An empty machine of a given shape, to be filled by an incoming migration: RAM first, then `loadDeviceState`, then `resume`.
+    public init(shell regions: RegionTable, tracker: TrackerKind? = nil) throws(SystemError) {
+        memory = try GuestRAM(regions)
+        self.tracker = try makeTracker(tracker, for: memory)
+        let interrupt = try Doorbell()
+        self.interrupt = interrupt
+        device = try BalloonDevice(memory) { level in if level { interrupt.ring() } }
+        transport = VirtioMMIOTransport(device, memory)
+        device.park()
+    }
+
+    deinit { shutdown() }
+
+    public var hinting: (any FreePageHinting)? { device }
+
+    /// For how long the guest has run, as it sees it.
+    package var clockNanoseconds: UInt64 { control.clock.nanoseconds }
+
+    /// The kernel that runs here, for tests that look into it.
+    package var kernel: Kernel? { machine.withLock { $0.kernel } }
+
+    /// Why the guest's kernel halted; `nil` while it is well.
+    public var panic: String? { machine.withLock { $0.kernel?.panicked?.description } }
+
+    public func memoryUse() -> GuestMemoryUse? {
+        machine.withLock { machine in try? machine.kernel?.memoryUse() }
+    }
+
+    // MARK: Running and standing still
+
+    public var isRunning: Bool { machine.withLock { !$0.isPaused } }
+
+    public func pause() throws(GuestError) {
+        machine.withLock { machine in
+            guard !machine.isPaused else { return }
+            standStill()
+            machine.isPaused = true
+        }
+    }
+
+    public func resume() throws(GuestError) {
+        try machine.withLock { (machine) throws(GuestError) in
+            guard machine.isPaused else { return }
+            guard let kernel = machine.kernel else { throw GuestError("the guest has no memory content to run yet") }
+            guard !machine.hasEnded else { throw GuestError("the guest was shut down") }
+            if machine.threads.isEmpty { machine.threads = try startThreads(kernel) }
+            run()
+            machine.isPaused = false
+        }
+    }
+
+    /// Parks the threads, then the device; on return nobody writes guest RAM. Called under the machine's lock.
+    func standStill() {
+        control.requestStill()
+        interrupt.ring()
+        control.waitUntilStill()
+        device.park()
+    }
+
+    func run() {
+        device.unpark()
+        control.run()
+        // What interrupted while the driver stood still, and what is in its record: it looks again.
+        interrupt.ring()
+    }
+
+    /// Ends and joins all threads of the guest. It cannot be resumed afterwards; its RAM stays.
+    public func shutdown() {
+        machine.withLock { machine in
+            guard !machine.hasEnded else { return }
+            if !machine.isPaused { standStill() }
+            machine.isPaused = true
+            machine.hasEnded = true
+            control.end()
+            for thread in machine.threads { thread.join() }
+            machine.threads = []
+        }
+    }
+
+    // MARK: Threads
+
+    private func startThreads(_ kernel: Kernel) throws(GuestError) -> [HostThread] {
+        do throws(SystemError) {
+            var threads: [HostThread] = []
+            for vcpu in 0..<kernel.parameters.vcpus {
+                control.addThread()
+                threads.append(try HostThread(name: "vcpu \(vcpu)") { [control] in runVCPU(vcpu, kernel, control) })
+            }
+            control.addThread()
+            let driver = BalloonDriver(kernel: kernel, transport: transport)
+            threads.append(
+                try HostThread(name: "kworker") { [control, interrupt] in runWorker(driver, control, interrupt) }
+            )
+            return threads
+        } catch {
+            throw GuestError("\(error)")
+        }
+    }
+}
+
+private func runVCPU(_ vcpu: Int, _ kernel: Kernel, _ control: RunControl) {
+    guard control.start() else { return }
+    repeat {
+        if kernel.panicked != nil {
+            control.sleep(until: nil)
+        } else {
+            do throws(KernelPanic) {
+                let due = try kernel.step(vcpu, now: control.clock.nanoseconds)
+                if due > control.clock.nanoseconds { control.sleep(until: control.clock.instant(of: due)) }
+            } catch {
+                kernel.halt(error)
+            }
+        }
+    } while control.safePoint()
+}
+
+/// The kernel's worker: it serves the balloon device's interrupts.
+private func runWorker(_ driver: BalloonDriver, _ control: RunControl, _ interrupt: Doorbell) {
+    guard control.start() else { return }
+    repeat {
+        var next = BalloonDriver.Next.sleepUntilInterrupt
+        if driver.kernel.panicked == nil {
+            do throws(KernelPanic) { next = try driver.step() } catch { driver.kernel.halt(error) }
+        }
+        // Whoever wants it to stand rings the bell too.
+        if next == .sleepUntilInterrupt { interrupt.wait() }
+    } while control.safePoint()
+}

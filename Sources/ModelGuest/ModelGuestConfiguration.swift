@@ -1,0 +1,102 @@
+public import GuestMemory
+
+/// What the model guest's vCPUs do once it runs. Rates are for the whole guest.
+public enum Workload: Hashable, Sendable {
+    /// A timer tick now and then.
+    case idle
+    /// Rewrites whole pages of a working set, round and round.
+    /// - Parameters:
+    ///   - writeRate: bytes a second.
+    ///   - workingSet: bytes; cut to what the guest has in use.
+    case steady(writeRate: Int, workingSet: Int = Workload.defaultWorkingSet)
+    /// Allocates blocks of random size, stamps and frees them, so that memory which the balloon driver holds comes under pressure.
+    /// - Parameter rate: bytes a second stamped.
+    case churn(rate: Int)
+    /// Rewrites everything in use as fast as each vCPU can.
+    case hog
+
+    /// 256 MiB.
+    public static let defaultWorkingSet = 256 << 20
+}
+
+/// How the guest's balloon driver answers. Everything but `correct` is a hostile guest, for demonstrations and tests of the device.
+public enum DriverBehaviour: String, CaseIterable, Hashable, Sendable {
+    /// As Linux's driver.
+    case correct
+    /// Negotiates, then never answers a hint command.
+    case silent
+    /// Answers each command under another id.
+    case wrongID = "wrong-id"
+    /// Reports blocks behind the end of RAM, and some that reach over it.
+    case outsideRAM = "outside-ram"
+    /// Reports blocks that neither begin nor end on a page.
+    case unaligned
+    /// Offers a descriptor chain that leads back into itself.
+    case descriptorLoop = "descriptor-loop"
+    /// Moves the available index further than the ring is long, and names descriptors that do not exist.
+    case badIndices = "bad-indices"
+}
+
+/// A model guest as somebody asks for it. `validate()` says what is wrong with it in words.
+public struct ModelGuestConfiguration: Hashable, Sendable {
+    public var memory: RegionTable
+    /// 1 to 64; each is a thread.
+    public var vcpus = 1
+    /// Everything that looks random in the guest follows from it.
+    public var seed: UInt64 = 1
+    /// The share of RAM that is allocated and filled at boot.
+    public var usedShare = 0.10
+    /// The share of RAM that is filled at boot and then freed.
+    public var freedShare = 0.50
+    /// The share of the freed memory that is left in blocks smaller than those which are hinted.
+    public var fragmentationShare = 0.0
+    public var workload = Workload.idle
+    public var driver = DriverBehaviour.correct
+
+    public init(memory: RegionTable) { self.memory = memory }
+
+    /// Less does not hold the guest's tables and a few blocks of the top order.
+    public static let minimumMemoryBytes: UInt64 = 16 << 20
+    /// The virtqueue and whatever a damaged index in it reaches (65536 descriptors of 16 bytes) lie in the first region.
+    public static let minimumFirstRegionBytes: UInt64 = 2 << 20
+    public static let maximumVCPUs = 64
+    /// 1 TiB/s: more than any machine writes.
+    public static let maximumRate = 1 << 40
+
+    public struct Invalid: Error, Hashable, Sendable, CustomStringConvertible {
+        public let description: String
+    }
+
+    public func validate() throws(Invalid) {
+        guard memory.byteCount >= Self.minimumMemoryBytes else {
+            throw Invalid(description: "the model guest needs at least 16 MiB of memory, not \(memory.byteCount) bytes")
+        }
+        guard memory.regions[0].byteCount >= Self.minimumFirstRegionBytes else {
+            throw Invalid(description: "the model guest's first memory region must have at least 2 MiB")
+        }
+        guard (1...Self.maximumVCPUs).contains(vcpus) else {
+            throw Invalid(description: "vcpus must be from 1 to \(Self.maximumVCPUs), not \(vcpus)")
+        }
+        for (name, share) in [("used", usedShare), ("freed", freedShare), ("fragmentation", fragmentationShare)] {
+            guard (0...1).contains(share) else { throw Invalid(description: "\(name) must be from 0 % to 100 %") }
+        }
+        guard usedShare + freedShare <= 1 else {
+            throw Invalid(description: "used and freed memory together are more than 100 % of the guest's RAM")
+        }
+        switch workload {
+        case .idle, .hog: break
+        case .steady(let rate, let workingSet):
+            try Self.validate(rate: rate, "write-rate")
+            guard workingSet >= GuestPage.size else {
+                throw Invalid(description: "the working set must be at least one page of 4096 bytes")
+            }
+        case .churn(let rate): try Self.validate(rate: rate, "the churn rate")
+        }
+    }
+
+    private static func validate(rate: Int, _ name: String) throws(Invalid) {
+        guard (GuestPage.size...maximumRate).contains(rate) else {
+            throw Invalid(description: "\(name) must be from 4096 bytes/s to 1 TiB/s")
+        }
+    }
+}

@@ -1,0 +1,13 @@
+import ArgumentParser
+
+@main struct Aerostat: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "aerostat",
+        abstract: "Moves a running virtual machine from one process to another.",
+        discussion: """
+            Exit codes: 0 done; 1 failed, and the guest still runs where it ran; 2 verification found a difference; 3 the outcome is \
+            unknown (the link was lost between commit and running); 64 usage.
+            """,
+        subcommands: [DemoCommand.self, RunCommand.self] + clientCommands
+    )
+}

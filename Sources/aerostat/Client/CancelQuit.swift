@@ -1,0 +1,44 @@
+import ArgumentParser
+import Control
+import Migration
+
+struct Cancel: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Cancels the guest's migration and waits for its end.",
+        discussion: "Example:\n  aerostat cancel --control /run/guest.sock"
+    )
+
+    @OptionGroup var options: ControlOptions
+
+    func run() async throws {
+        let client = try await options.connect()
+        let before = try await client.migrationReport()
+        guard !before.status.isOver else {
+            return options.print(try before.json, text: "nothing to cancel: \(MigrationText(before).outcome)")
+        }
+        _ = try await client.execute("migrate_cancel")
+        let report = try await followMigration(on: client) { _ in }
+        let state = try await client.runState()
+        let place = MigrationText.whereabouts(state, after: report.status, control: options.control)
+        options.print(try report.json, text: "\(MigrationText(report).outcome); \(place)")
+        // Switch-over may have been too far to be called back.
+        if report.status != .cancelled { throw ExitCode(report) == .success ? ExitCode.failed : ExitCode(report) }
+    }
+}
+
+struct Quit: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Ends the process that runs the guest, and the guest with it.",
+        discussion: "Example:\n  aerostat quit --control /run/guest.sock"
+    )
+
+    @OptionGroup var options: ControlOptions
+
+    func run() async throws {
+        let client = try await options.connect()
+        _ = try await client.execute("quit")
+        // The connection ends with the process.
+        for await _ in client.events {}
+        options.print([:], text: "the guest's process has ended")
+    }
+}

@@ -1,0 +1,34 @@
+import ArgumentParser
+import Control
+
+struct Check: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Has the guest check every page of its memory.",
+        discussion: """
+            The guest may run or be paused. Exits with 0 where nothing is wrong and with 2 where something is.
+
+            Example:
+              aerostat check --control /run/guest.sock
+            """
+    )
+
+    @OptionGroup var options: ControlOptions
+
+    func run() async throws {
+        let check = try await options.connect().checkGuest()
+        options.print(try check.json, text: lines(check).joined(separator: "\n"))
+        if !check.isClean { throw ExitCode.differs }
+    }
+
+    private func lines(_ check: GuestCheck) -> [String] {
+        var lines = [
+            "\(check.isClean ? "clean" : "DAMAGED"): \(Figures.count(check.pagesChecked)) pages checked, \(Figures.count(check.pagesWrong)) wrong",
+            "  used \(Figures.count(check.pagesUsed)), free \(Figures.count(check.pagesFree)) pages, "
+                + "\(Figures.count(check.pagesFreeTopOrder)) of them in the largest blocks",
+        ]
+        if let wrong = check.firstWrong {
+            lines.append("  the first wrong page is \(wrong.page): expected \(wrong.expected), found \(wrong.found)")
+        }
+        return lines + check.brokenInvariants.map { "  broken invariant: \($0)" }
+    }
+}

@@ -1,0 +1,31 @@
+import ArgumentParser
+import Control
+import FoundationEssentials
+
+struct DumpMemory: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Writes the guest's whole memory to a file.",
+        discussion: """
+            The guest's process writes the file. A running guest goes on writing meanwhile: pause it first for a picture of one moment.
+
+            Example:
+              aerostat dump-memory --control /run/guest.sock -o guest.ram
+            """
+    )
+
+    @OptionGroup var options: ControlOptions
+
+    @Option(name: .shortAndLong, help: "The file to write.")
+    var output: String
+
+    func run() async throws {
+        let path = absolutePath(output)
+        let answer = try await options.connect().execute("pmemsave", ["val": 0, "filename": .string(path)])
+        options.print(answer, text: "wrote \(path)")
+    }
+}
+
+/// The guest's process has another working folder.
+func absolutePath(_ path: String) -> String {
+    path.hasPrefix("/") ? path : FileManager.default.currentDirectoryPath + "/" + path
+}

@@ -1,0 +1,24 @@
+import ArgumentParser
+import Control
+import Migration
+
+/// The command's exit codes (DESIGN, section 6); 64 for usage is the argument parser's.
+extension ExitCode {
+    /// The guest still runs where it ran.
+    static let failed = ExitCode(1)
+    /// Verification, or the guest's check of itself, found a difference.
+    static let differs = ExitCode(2)
+    /// The link was lost between commit and running.
+    static let outcomeUnknown = ExitCode(3)
+
+    /// For a migration that is over.
+    init(_ report: MigrationReport) {
+        self =
+            switch report.status {
+            case _ where report.verify?.status == .failed: .differs
+            case .completed: .success
+            case .unknown: .outcomeUnknown
+            default: .failed
+            }
+    }
+}

@@ -1,0 +1,140 @@
+public import ArgumentParser
+import Control
+public import Migration
+
+extension MigrationParameters.TimeoutAction: ExpressibleByArgument {}
+
+struct Migrate: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Moves the guest to another process while it runs.",
+        discussion: """
+            The destination waits with 'aerostat run --incoming URI'. URI is tcp:HOST:PORT, unix:PATH or fd:N. The interrupt key \
+            cancels; the guest then stays where it is.
+
+            Exits with 0 when the guest runs at the destination; 1 when it failed or was cancelled, and the guest is still here; 2 when \
+            verification found a difference; 3 when the link was lost between commit and running.
+
+            Example:
+              aerostat migrate --control /run/guest.sock tcp:192.0.2.7:4444 --downtime-limit 100ms --verify
+            """
+    )
+
+    @OptionGroup var options: ControlOptions
+
+    @Argument(help: "Where to: tcp:HOST:PORT, unix:PATH or fd:N.")
+    var uri: String
+
+    @Option(help: ArgumentHelp("How long the guest may stand still at switch-over.", valueName: "time"), transform: Values.duration)
+    var downtimeLimit: Duration = MigrationParameters().downtimeLimit
+
+    @Option(
+        help: ArgumentHelp("The most to send while the guest runs, in bit/s (8G); 0 is no limit.", valueName: "rate"),
+        transform: Values.rate
+    )
+    var bandwidthLimit: Int = 0
+
+    @Option(
+        help: ArgumentHelp("How long the guest may take to reach switch-over; without it, any time.", valueName: "time"),
+        transform: Values.duration
+    )
+    var timeout: Duration?
+
+    @Option(help: "What happens then: the migration is cancelled, or the guest is paused so that the rest gets across.")
+    var onTimeout = MigrationParameters.TimeoutAction.cancel
+
+    @Flag(help: "Do not ask the guest which memory is free.")
+    var noHints = false
+
+    @Option(help: ArgumentHelp("The longest to hold the first round back for hints.", valueName: "time"), transform: Values.duration)
+    var hintGrace: Duration = MigrationParameters().hintGrace
+
+    @Flag(help: "Compare all memory of both sides, while paused, before the guest is let go.")
+    var verify = false
+
+    @Option(help: ArgumentHelp("Write the report and its samples over time to a file.", valueName: "file"), completion: .file())
+    var record: String?
+
+    func validate() throws {
+        if let timeout, timeout <= .zero { throw ValidationError("--timeout must be more than 0 ms") }
+    }
+
+    func run() async throws {
+        var recorder = try record.map(MigrationRecorder.init)
+        let client = try await options.connect()
+        do {
+            _ = try await client.execute("migrate-set-parameters", parameters.arguments)
+            _ = try await client.execute("migrate", ["uri": .string(resolvedURI)])
+        } catch ControlError.refused(let command, let error) {
+            let state = try await client.runState()
+            throw ControlError.refused(command: command, QMPError(error.class, "\(error)\n\(place(state, .failed))"))
+        }
+
+        let interrupt = InterruptCanceller(client)
+        defer { interrupt.end() }
+        var view = ProgressView()
+        let report: MigrationReport
+        do {
+            report = try await followMigration(on: client) { report in
+                view.show(report)
+                recorder?.add(report)
+            }
+        } catch ControlError.connectionLost {
+            view.clear()
+            throw SourceLost(control: options.control)
+        }
+        view.clear()
+        try recorder?.write(report)
+        let state = try await client.runState()
+        conclude(report, state)
+        if ExitCode(report) != .success { throw ExitCode(report) }
+    }
+
+    private func conclude(_ report: MigrationReport, _ state: RunState) {
+        let text = MigrationText(report)
+        let lines = ["\(text.outcome); \(place(state, report.status))"] + text.table
+        if options.json, let document = try? report.json {
+            print(document.text(.indented))
+            writeToStandardError(lines.joined(separator: "\n") + "\n")
+        } else {
+            print(lines.joined(separator: "\n"))
+        }
+    }
+
+    private func place(_ state: RunState, _ status: MigrationReport.Status) -> String {
+        MigrationText.whereabouts(state, after: status, control: options.control)
+    }
+
+    /// All of them, so that nothing lingers from an earlier migration.
+    private var parameters: MigrationParameterChanges {
+        var changes = MigrationParameterChanges()
+        changes.downtimeLimit = downtimeLimit.milliseconds
+        changes.maxBandwidth = bandwidthLimit
+        // Rounded up: 0 would mean none.
+        changes.timeout = timeout.map { max($0.milliseconds, 1) } ?? 0
+        changes.onTimeout = onTimeout
+        changes.freePageHints = !noHints
+        changes.hintGrace = hintGrace.milliseconds
+        changes.verify = verify
+        return changes
+    }
+
+    /// Paths are the caller's, but the guest's process opens them.
+    private var resolvedURI: String {
+        for scheme in ["unix:", "file:"] where uri.hasPrefix(scheme) {
+            return scheme + absolutePath(String(uri.dropFirst(scheme.count)))
+        }
+        return uri
+    }
+}
+
+/// The source's process ended, or closed its control socket, in the middle of a migration.
+private struct SourceLost: Error, CustomStringConvertible {
+    let control: String
+
+    var description: String {
+        """
+        the connection to the source (\(control)) was lost: its process has ended or was killed. If it ended before the switch-over, the \
+        guest is gone with it; ask the destination whether the guest runs there (aerostat status --control DESTINATION)
+        """
+    }
+}

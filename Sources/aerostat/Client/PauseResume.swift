@@ -1,0 +1,43 @@
+import ArgumentParser
+import Control
+
+struct Pause: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Stops the guest's processors; its memory stays.",
+        discussion: "Example:\n  aerostat pause --control /run/guest.sock"
+    )
+
+    @OptionGroup var options: ControlOptions
+
+    func run() async throws {
+        let client = try await options.connect()
+        _ = try await client.execute("stop")
+        let state = try await client.runState()
+        options.print(state.json, text: "the guest is \(state.rawValue)")
+    }
+}
+
+struct Resume: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Lets a paused guest run.",
+        discussion: """
+            After a migration whose outcome is unknown, the guest may be running at the destination: --force runs it here all the same. \
+            Two processes that run one guest destroy its data; make sure that the destination is gone.
+
+            Example:
+              aerostat resume --control /run/guest.sock
+            """
+    )
+
+    @OptionGroup var options: ControlOptions
+
+    @Flag(help: "Run the guest even though the destination may be running it.")
+    var force = false
+
+    func run() async throws {
+        let client = try await options.connect()
+        _ = try await client.execute("cont", force ? ["force": true] : [:])
+        let state = try await client.runState()
+        options.print(state.json, text: "the guest is \(state.rawValue)")
+    }
+}

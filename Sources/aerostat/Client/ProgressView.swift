@@ -1,0 +1,46 @@
+import Control
+import Foundation
+import Host
+import Migration
+
+/// Shows a migration's progress on standard error: lines that are drawn anew on a terminal, else a line for each round and every
+/// two seconds.
+struct ProgressView {
+    private let isTerminal = Terminal.isStandardErrorTerminal
+    private var drawnLines = 0
+    private var lastRound = 0
+    private var lastLine: ContinuousClock.Instant?
+
+    mutating func show(_ report: MigrationReport) {
+        let lines = MigrationText(report).progress
+        if isTerminal { draw(lines) } else { log(lines, round: report.rounds.count) }
+    }
+
+    /// Takes the drawn lines away.
+    mutating func clear() {
+        guard drawnLines > 0 else { return }
+        // Up to the first of them, then clear to the end of the screen.
+        writeToStandardError("\u{1b}[\(drawnLines)A\r\u{1b}[J")
+        drawnLines = 0
+    }
+
+    private mutating func draw(_ lines: [String]) {
+        clear()
+        // A line that wrapped would not be counted.
+        let width = max(Terminal.columns - 1, 1)
+        writeToStandardError(lines.map { $0.prefix(width) + "\n" }.joined())
+        drawnLines = lines.count
+    }
+
+    private mutating func log(_ lines: [String], round: Int) {
+        let now = ContinuousClock.now
+        if round == lastRound, let lastLine, now - lastLine < .seconds(2) { return }
+        (lastRound, lastLine) = (round, now)
+        writeToStandardError(lines.map { $0.drop { $0 == " " } }.joined(separator: ", ") + "\n")
+    }
+}
+
+/// Text for people, beside what goes to standard output.
+func writeToStandardError(_ text: String) {
+    FileHandle.standardError.write(Data(text.utf8))
+}

@@ -1,0 +1,121 @@
+import ArgumentParser
+import Control
+import Foundation
+import GuestMemory
+import Migration
+
+/// `aerostat demo`: the same guest moved twice, without hints and with them.
+struct DemoCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "demo",
+        abstract: "Moves a guest between two processes, without and with free-page hints, and shows the difference.",
+        discussion: """
+            Each of the two migrations has a source and a destination process of its own, joined by TCP on the loopback interface. Both \
+            compare all memory before the guest is let go, and the guest checks itself where it arrived. Needs no privileges.
+
+            Example:
+              aerostat demo --memory 2GiB --workload churn --vcpus 2
+            """
+    )
+
+    @OptionGroup var options: GuestOptions
+
+    @Flag(help: "Print one JSON document on stdout; text for people goes to stderr.")
+    var json = false
+
+    @Flag(inversion: .prefixedNo, help: "Compare all memory of both sides before the guest is let go.")
+    var verify = true
+
+    /// Large enough that the difference is seen, small enough for any machine.
+    static let defaultMemory: UInt64 = 1 << 30
+
+    func validate() throws { _ = try options.configuration(defaultMemory: Self.defaultMemory) }
+
+    func run() async throws {
+        let memory = options.memory.map(UInt64.init) ?? Self.defaultMemory
+        say("a guest of \(Bytes(Int(memory))), \(percent(options.used)) in use, \(percent(options.freed)) written and freed again\n")
+        let directory = FileManager.default.temporaryDirectory.appendingPathComponent(
+            "aerostat-demo-\(ProcessInfo.processInfo.processIdentifier)"
+        )
+        try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
+        defer { try? FileManager.default.removeItem(at: directory) }
+
+        let without = try await migrate(usesHints: false, in: directory)
+        let with = try await migrate(usesHints: true, in: directory)
+        let verified = without.isVerified && with.isVerified
+        say(DemoTable(without: without.report, with: with.report).text)
+        say(
+            verified
+                ? (verify ? "verified: every page that is not free is equal, and the guest finds no fault\n" : "the guest finds no fault\n")
+                : "VERIFICATION FAILED\n"
+        )
+        if json {
+            let document: JSONValue = [
+                "without-hints": try without.report.json, "with-hints": try with.report.json, "verified": .bool(verified),
+            ]
+            print(document.text(.indented))
+        }
+        guard without.report.status == .completed, with.report.status == .completed else { throw ExitCode.failed }
+        if !verified { throw ExitCode.differs }
+    }
+
+    /// One migration that is over.
+    private struct Run {
+        let report: MigrationReport
+        let isVerified: Bool
+    }
+
+    private func migrate(usesHints: Bool, in directory: URL) async throws -> Run {
+        say(usesHints ? "with hints:\n" : "without hints:\n")
+        let name = usesHints ? "with" : "without"
+        let destination = try await GuestCommand.start(
+            ["--incoming", "tcp:127.0.0.1:0"],
+            control: directory.appendingPathComponent("\(name)-destination.sock").path
+        )
+        defer { destination.kill() }
+        let source = try await GuestCommand.start(
+            guestArguments,
+            control: directory.appendingPathComponent("\(name)-source.sock").path
+        )
+        defer { source.kill() }
+
+        _ = try await source.client.execute(
+            "migrate-set-parameters",
+            ["free-page-hints": .bool(usesHints), "verify": .bool(verify)]
+        )
+        _ = try await source.client.execute("migrate", ["uri": .string(destination.incoming ?? "")])
+        var view = ProgressView()
+        let report = try await followMigration(on: source.client) { view.show($0) }
+        view.clear()
+        guard report.status == .completed else {
+            say("  \(report.status.rawValue): \(report.errorDescription ?? "")\n")
+            return Run(report: report, isVerified: false)
+        }
+        let state = try await destination.client.runState()
+        let check = try await destination.client.checkGuest()
+        if !check.isClean { say("  the guest found \(check.pagesWrong) wrong pages; \(check.brokenInvariants.joined(separator: "; "))\n") }
+        await source.quit()
+        await destination.quit()
+        return Run(report: report, isVerified: report.verify?.status != .failed && check.isClean && state == .running)
+    }
+
+    /// The guest as `run` takes it.
+    private var guestArguments: [String] {
+        var arguments = [
+            "--memory", "\(options.memory ?? Int(Self.defaultMemory))", "--used", "\(options.used * 100)%", "--freed",
+            "\(options.freed * 100)%",
+            "--fragmentation", "\(options.fragmentation * 100)%", "--workload", options.workload.rawValue,
+            "--write-rate", "\(options.writeRate)", "--working-set", "\(options.workingSet)", "--vcpus", "\(options.vcpus)",
+            "--seed", "\(options.seed)",
+        ]
+        if let tracker = options.tracker { arguments += ["--tracker", tracker.rawValue] }
+        return arguments
+    }
+
+    private func percent(_ share: Double) -> String { "\((share * 1000).rounded() / 10) %" }
+
+    /// Text for people.
+    private func say(_ text: String) {
+        if json { writeToStandardError(text) } else { print(text, terminator: "") }
+    }
+}

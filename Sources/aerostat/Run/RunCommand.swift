@@ -1,0 +1,165 @@
+import ArgumentParser
+import Control
+import Dispatch
+import Foundation
+import GuestMemory
+import Host
+import Logging
+import Migration
+import MigrationIO
+import ModelGuest
+import Synchronization
+
+/// `aerostat run`: a guest in the foreground.
+struct RunCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "run",
+        abstract: "Runs a guest in the foreground, or waits for one to come in.",
+        discussion: """
+            Once it can be spoken to, it prints one line of JSON on standard output: {"event":"READY", ...} with the control socket and, \
+            where it waits for a guest, the place where it listens. It ends on 'aerostat quit', SIGINT or SIGTERM.
+
+            Example: a guest of 1 GiB, and a place for it to go to
+              aerostat run --memory 1GiB --workload churn --control /tmp/a.sock
+              aerostat run --incoming tcp:127.0.0.1:4444 --control /tmp/b.sock
+              aerostat migrate --control /tmp/a.sock tcp:127.0.0.1:4444
+            """
+    )
+
+    enum GuestKind: String, ExpressibleByArgument, CaseIterable { case model }
+
+    @Option(help: "Which guest: model, a small kernel run by threads of this process.")
+    var guest: GuestKind = .model
+
+    @OptionGroup var options: GuestOptions
+
+    @Option(help: "Wait for a guest at tcp:HOST:PORT (port 0: any), unix:PATH or fd:N. Without --memory its shape comes from the source.")
+    var incoming: String?
+
+    @Flag(help: "Do not let the guest run until 'aerostat resume'.")
+    var paused = false
+
+    @Option(help: "The control socket to serve (QMP).", completion: .file())
+    var control: String
+
+    @Option(
+        help: ArgumentHelp(
+            "How the guest's balloon driver answers: correct, silent, wrong-id, outside-ram, unaligned, descriptor-loop or bad-indices.",
+            discussion: "All but the first are hostile guests, to see that the device withstands them."
+        )
+    )
+    var balloonDriver: DriverBehaviour = .correct
+
+    /// `--memory` where nothing comes in and nothing was said.
+    static let defaultMemory: UInt64 = 256 << 20
+
+    func validate() throws {
+        if incoming == nil { _ = try options.configuration(defaultMemory: Self.defaultMemory) }
+        if let incoming { _ = try Self.uri(incoming) }
+    }
+
+    func run() async throws {
+        let logger = Logger(label: "aerostat")
+        do {
+            let process: GuestProcess
+            var listener: IncomingListener?
+            if let incoming {
+                listener = try IncomingListener(try Self.uri(incoming))
+                process = try GuestProcess(guest: nil, run: .inMigrate, logger: logger)
+            } else {
+                let configuration = try options.configuration(defaultMemory: Self.defaultMemory, driver: balloonDriver)
+                process = try GuestProcess(
+                    guest: try ModelGuest(booting: configuration, tracker: options.tracker),
+                    run: .preLaunch,
+                    logger: logger
+                )
+            }
+            let place = listener?.uri
+            let server = try await ControlServer.listen(path: control, handler: process, logger: logger)
+            process.attach(server)
+            let signals = Self.endOnSignals(process)
+            if let listener = listener.take() {
+                try receive(process, listener)
+            } else {
+                try process.start(paused: paused)
+            }
+            try Self.printReady(control: control, incoming: place)
+            let ending = await process.waitForEnd()
+            await server.close()
+            withExtendedLifetime(signals) {}
+            process.shutdownGuest()
+            if case .failed = ending { throw ExitCode(1) }
+        } catch let code as ExitCode {
+            throw code
+        } catch let error as ValidationError {
+            throw error
+        } catch {
+            logger.error("\(error)")
+            throw ExitCode(1)
+        }
+    }
+
+    private static func uri(_ text: String) throws -> MigrationURI {
+        do throws(MigrationURI.ParseError) { return try MigrationURI(text) } catch { throw ValidationError("\(error)") }
+    }
+
+    /// Waits for the migration on a thread of its own.
+    private func receive(_ process: GuestProcess, _ listener: consuming IncomingListener) throws {
+        let shape = try options.regions()
+        let handover = Handover(listener)
+        let tracker = options.tracker
+        let paused = paused
+        _ = try HostThread(name: "incoming") {
+            process.receive(handover.listener, shape: shape, tracker: tracker, paused: paused)
+        }
+    }
+
+    /// Carries the noncopyable listener into a closure.
+    private final class Handover: Sendable {
+        let listener: IncomingListener
+        init(_ listener: consuming IncomingListener) { self.listener = listener }
+    }
+
+    private static func endOnSignals(_ process: GuestProcess) -> [any DispatchSourceSignal] {
+        [SIGINT, SIGTERM].map { number in
+            signal(number, SIG_IGN)
+            let source = DispatchSource.makeSignalSource(signal: number)
+            source.setEventHandler { process.end(.asked(reason: "host-signal")) }
+            source.resume()
+            return source
+        }
+    }
+
+    /// The line that tells whoever started this process that it can be spoken to.
+    private static func printReady(control: String, incoming: MigrationURI?) throws {
+        struct Ready: Encodable {
+            let event = "READY"
+            let control: String
+            let incoming: String?
+        }
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+        var line = try encoder.encode(Ready(control: control, incoming: incoming.map { "\($0)" }))
+        line.append(0x0A)
+        FileHandle.standardOutput.write(line)
+    }
+}
+
+extension GuestProcess {
+    /// Sleeps, on a thread of its own, until the process is asked to end.
+    func waitForEnd() async -> Ending {
+        await withCheckedContinuation { continuation in
+            DispatchQueue.global().async { [self] in continuation.resume(returning: quit.wait { $0 }!) }
+        }
+    }
+
+    /// Ends a migration that is under way and the guest's threads.
+    func shutdownGuest() {
+        let (guest, migration) = state.withLock { ($0.guest, $0.migration) }
+        if let migration {
+            migration.cancel()
+            _ = migration.wait()
+        }
+        guest?.shutdown()
+    }
+}

@@ -1,0 +1,161 @@
+import Control
+import Foundation
+import Testing
+
+/// The command, beside the bundle of the tests.
+private let program: String? = {
+    let path = URL(filePath: CommandLine.arguments[0]).deletingLastPathComponent().appending(path: "aerostat").path
+    return FileManager.default.isExecutableFile(atPath: path) ? path : nil
+}()
+
+/// The subcommands that speak to a control socket, as processes: what they print, and what they exit with.
+@Suite(.enabled(if: program != nil, "the aerostat command is not built"), .timeLimit(.minutes(2)))
+struct ClientCommandTests {
+    private func aerostat(_ arguments: String..., whenStarted: @escaping @Sendable (Process) -> Void = { _ in }) async throws -> Ended {
+        try await runProgramAside(try #require(program), arguments, whenStarted: whenStarted)
+    }
+
+    @Test func `status, pause and resume`() async throws {
+        try await withServer { _, server in
+            var ended = try await aerostat("status", "--control", server.path)
+            #expect(ended.status == 0)
+            #expect(ended.output == "running: the guest is still running at the source\n")
+            #expect(try await aerostat("pause", "--control", server.path).output == "the guest is paused\n")
+            ended = try await aerostat("status", "--json", "--control", server.path)
+            #expect(try JSONParser.parse(ended.output.utf8, limits: .reply) == ["running": false, "status": "paused"])
+            #expect(try await aerostat("resume", "--control", server.path).output == "the guest is running\n")
+        }
+    }
+
+    @Test(arguments: [
+        ("moved", Int32(0), "the migration completed in 12 ms; the guest now runs at the destination"),
+        ("failing", 1, "the migration failed after 12 ms: the link was cut in round 1; the guest is still running at the source"),
+        ("differing", 2, "verification found a difference; the migration failed after 12 ms; the guest is still running at the source"),
+        ("unknown", 3, "the outcome is unknown after 12 ms; the guest is paused here and may be running at the destination."),
+    ])
+    func `a migration says what happened and where the guest runs`(_ scenario: String, _ status: Int32, _ words: String) async throws {
+        try await withServer { _, server in
+            let ended = try await aerostat("migrate", "--control", server.path, "unix:/nowhere/\(scenario)")
+            #expect(ended.status == status)
+            #expect(ended.output.hasPrefix(words), "\(ended.output)")
+            #expect(ended.errors.contains("moving, round 1") || ended.errors.contains("round 1:"), "\(ended.errors)")
+        }
+    }
+
+    @Test func `json is one document with the report, and the record holds it too`() async throws {
+        let folder = try TemporaryFolder()
+        let record = folder.path("other")
+        try await withServer { machine, server in
+            let ended = try await aerostat(
+                "migrate",
+                "--json",
+                "--record",
+                record,
+                "--control",
+                server.path,
+                "--downtime-limit",
+                "100ms",
+                "--bandwidth-limit",
+                "8G",
+                "--timeout",
+                "10s",
+                "--on-timeout",
+                "pause",
+                "--no-hints",
+                "--hint-grace",
+                "0.5s",
+                "--verify",
+                "tcp:localhost:1"
+            )
+            #expect(ended.status == 0, "\(ended.errors)")
+            let report = try JSONParser.parse(ended.output.utf8, limits: .reply)
+            #expect(report["status"] == "completed")
+            #expect(ended.errors.contains("the guest now runs at the destination"))
+            let recorded = try JSONParser.parse(try Data(contentsOf: URL(filePath: record)), limits: .reply)
+            #expect(recorded["report"] == report)
+            #expect(recorded["samples"]?.array?.last?["sample"]?["status"] == "completed")
+            #expect(
+                machine.parameters.json == [
+                    "downtime-limit": 100, "max-bandwidth": 1_000_000_000, "timeout": 10_000, "on-timeout": "pause",
+                    "free-page-hints": false, "hint-grace": 500, "verify": true,
+                ]
+            )
+        }
+    }
+
+    @Test func `the interrupt key cancels`() async throws {
+        try await withServer { machine, server in
+            let ended = try await aerostat("migrate", "--control", server.path, "unix:/nowhere/slow") { process in
+                // By then the command listens for the key: it follows what it has begun.
+                machine.waitForMigrationQueries(2)
+                process.interrupt()
+            }
+            #expect(ended.status == 1)
+            #expect(ended.output.contains("cancelled after 12 ms; the guest is still running at the source"), "\(ended)")
+        }
+    }
+
+    @Test func `cancel ends a migration, and says so where there is none`() async throws {
+        try await withServer { _, server in
+            #expect(try await aerostat("cancel", "--control", server.path).output.contains("nothing to cancel"))
+            let client = try await ControlClient.connect(to: server.path)
+            _ = try await client.execute("migrate", ["uri": "unix:/nowhere/slow"])
+            let ended = try await aerostat("cancel", "--control", server.path)
+            #expect(ended.status == 0)
+            #expect(ended.output == "the migration was cancelled after 12 ms; the guest is still running at the source\n")
+        }
+    }
+
+    @Test func `a source that dies in the middle is reported as such`() async throws {
+        try await withServer { machine, server in
+            let ended = try await aerostat("migrate", "--control", server.path, "unix:/nowhere/slow") { _ in
+                machine.waitForMigrationQueries(2)
+                Task { await server.close() }
+            }
+            #expect(ended.status == 1)
+            #expect(ended.errors.contains("the guest is gone with it; ask the destination"), "\(ended)")
+        }
+    }
+
+    @Test func `check exits with 2 where the guest is damaged`() async throws {
+        try await withServer { machine, server in
+            let clean = try await aerostat("check", "--control", server.path)
+            #expect(clean.status == 0)
+            #expect(clean.output.hasPrefix("clean: 7 pages checked, 0 wrong"))
+            machine.damage()
+            let damaged = try await aerostat("check", "--control", server.path)
+            #expect(damaged.status == 2)
+            #expect(damaged.output.contains("the first wrong page is 6: expected 1, found 0"))
+        }
+    }
+
+    @Test func `refusals and wrong words`() async throws {
+        try await withServer { _, server in
+            var ended = try await aerostat("migrate", "--control", server.path, "carrier-pigeon:")
+            #expect(ended.status == 1)
+            #expect(
+                ended.errors.contains("the URI 'carrier-pigeon:' is not understood\nthe guest is still running at the source"),
+                "\(ended)"
+            )
+            ended = try await aerostat("dump-memory", "--control", server.path, "-o", "/nowhere/file")
+            #expect(ended.status == 1)
+            #expect(ended.errors.contains("cannot save all at 0 to /nowhere/file"))
+            ended = try await aerostat("migrate", "--control", server.path, "--downtime-limit", "300", "tcp:localhost:1")
+            #expect(ended.status == 64)
+            #expect(ended.errors.contains("a time is a number with ms or s"), "\(ended)")
+            ended = try await aerostat("status", "--control", "/nowhere/control")
+            #expect(ended.status == 1)
+            #expect(ended.errors == "Error: no guest listens on /nowhere/control\n")
+        }
+    }
+
+    @Test func `quit waits for the end`() async throws {
+        try await withServer { machine, server in
+            async let ended = aerostat("quit", "--control", server.path)
+            while !machine.isQuit { try await Task.sleep(for: .milliseconds(5)) }
+            server.broadcast(.shutdown(guest: false, reason: "host-qmp-quit"))
+            await server.close()
+            #expect(try await ended == (0, "the guest's process has ended\n", ""))
+        }
+    }
+}

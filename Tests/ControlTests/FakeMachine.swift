@@ -1,0 +1,124 @@
+import Control
+import Host
+import Migration
+import Synchronization
+
+/// A machine without a guest, which keeps the state that the commands are about and tells its changes, as a real one does.
+final class FakeMachine: CommandHandler {
+    private struct State {
+        var run = RunState.running
+        var parameters = MigrationParameters()
+        var report = MigrationReport()
+        var server: ControlServer?
+        var isQuit = false
+        var checksBegun = 0
+        var migrationQueries = 0
+        var isDamaged = false
+    }
+
+    private let state = Monitor(State())
+    /// While closed, `check-guest` stands still, as a check of a large guest does.
+    private let gate = Monitor(true)
+
+    func attach(_ server: ControlServer) { state.withLock { $0.server = server } }
+    func closeGate() { gate.update { $0 = false } }
+    func openGate() { gate.update { $0 = true } }
+
+    var parameters: MigrationParameters { state.withLock { $0.parameters } }
+    var isQuit: Bool { state.withLock { $0.isQuit } }
+
+    /// From now on a check finds a wrong page.
+    func damage() { state.withLock { $0.isDamaged = true } }
+
+    /// Waits until the migration was asked about that many times.
+    func waitForMigrationQueries(_ count: Int) { _ = state.wait { $0.migrationQueries >= count ? true : nil } }
+
+    /// Waits until that many checks have begun.
+    func waitForChecks(_ count: Int) { _ = state.wait { $0.checksBegun >= count ? true : nil } }
+
+    func handle(_ command: Command) async throws(QMPError) -> JSONValue {
+        switch command {
+        case .queryStatus: return state.withLock { $0.run.json }
+        case .stop: return change(to: .paused, telling: .stop)
+        case .resume(let force):
+            if state.withLock({ $0.run == .postMigrate }), !force { throw QMPError("the guest runs at the destination") }
+            return change(to: .running, telling: .resume)
+        case .migrate(let uri): return try migrate(uri)
+        case .cancelMigration:
+            end(.cancelled, guest: .running)
+            return [:]
+        case .setMigrationParameters(let changes):
+            try state.withLock { (state) throws(QMPError) in state.parameters = try changes.applied(to: state.parameters) }
+            return [:]
+        case .queryMigrationParameters: return state.withLock { $0.parameters.json }
+        case .queryMigration:
+            return try state.update { state in
+                state.migrationQueries += 1
+                return state.report
+            }.json
+        case .saveMemory(let address, let size, let path):
+            throw QMPError("cannot save \(size.map { "\($0)" } ?? "all") at \(address) to \(path)")
+        case .checkGuest:
+            state.update { $0.checksBegun += 1 }
+            // Blocks its thread, as real checks do.
+            _ = gate.wait { $0 ? true : nil }
+            let isDamaged = state.withLock { $0.isDamaged }
+            return try GuestCheck(
+                pagesChecked: 7,
+                pagesWrong: isDamaged ? 1 : 0,
+                firstWrong: isDamaged ? .init(page: 6, expected: "1", found: "0") : nil,
+                pagesUsed: 3,
+                pagesFree: 4,
+                pagesFreeTopOrder: 0,
+                brokenInvariants: []
+            ).json
+        case .quit:
+            state.withLock { $0.isQuit = true }
+            return [:]
+        }
+    }
+
+    private func change(to new: RunState, telling event: Event) -> JSONValue {
+        let server = state.withLock { state in
+            defer { state.run = new }
+            return state.run == new ? nil : state.server
+        }
+        server?.broadcast(event)
+        return [:]
+    }
+
+    /// A migration that ends at once, as the URI's last part says; `slow` goes on until it is cancelled.
+    private func migrate(_ uri: String) throws(QMPError) -> JSONValue {
+        guard uri.hasPrefix("unix:") || uri.hasPrefix("tcp:") else { throw QMPError("the URI '\(uri)' is not understood") }
+        let server = state.withLock { state in
+            state.report = MigrationReport()
+            state.report.status = .active
+            state.report.totalTime = 12
+            state.report.ram.mbps = 1234.5
+            return state.server
+        }
+        for event: Event in [.migration(.setup), .migration(.active), .migrationPass(1)] { server?.broadcast(event) }
+        switch uri.split(separator: "/").last {
+        case "slow": break
+        case "failing": end(.failed, guest: .running) { $0.errorDescription = "the link was cut in round 1" }
+        case "differing":
+            end(.failed, guest: .running) {
+                $0.verify = .init(status: .failed, pagesCompared: 9, pagesFree: 1, differences: 2, firstDifference: 5)
+            }
+        case "unknown": end(.unknown, guest: .postMigrate)
+        default: end(.completed, guest: .postMigrate) { $0.downtime = 1 }
+        }
+        return [:]
+    }
+
+    private func end(_ status: MigrationReport.Status, guest run: RunState, _ change: (inout MigrationReport) -> Void = { _ in }) {
+        let server = state.withLock { state in
+            state.report.status = status
+            state.run = run
+            change(&state.report)
+            return state.server
+        }
+        if run == .postMigrate { server?.broadcast(.stop) }
+        server?.broadcast(.migration(status))
+    }
+}

@@ -1,0 +1,90 @@
+import Control
+import Glibc
+import Host
+import Logging
+import Testing
+
+/// A client without manners: sends any bytes and reads lines.
+struct RawClient: ~Copyable {
+    private let socket: OwnedDescriptor
+    private var unread: [UInt8] = []
+
+    init(_ path: String) throws { socket = try connectSocket(to: .unix(path: path)) }
+
+    /// - Returns: whether the kernel took all of it.
+    @discardableResult
+    func send(_ bytes: [UInt8]) -> Bool {
+        var sent = 0
+        while sent < bytes.count {
+            let count = unsafe bytes[sent...].withUnsafeBytes {
+                unsafe Glibc.send(socket.number, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL))
+            }
+            if count <= 0 { return false }
+            sent += count
+        }
+        return true
+    }
+
+    @discardableResult
+    func send(_ text: String) -> Bool { send(Array(text.utf8)) }
+
+    /// Says that no more requests come.
+    func endSending() { shutdown(socket.number, Int32(SHUT_WR)) }
+
+    /// The next line as a document; `nil` where the server closed the connection. A silent server is a failure after 10 s.
+    mutating func receive() throws -> JSONValue? {
+        while true {
+            if let end = unread.firstIndex(of: 0x0a) {
+                defer { unread.removeSubrange(...end) }
+                return try JSONParser.parse(unread[..<end], limits: .reply)
+            }
+            var entry = pollfd(fd: socket.number, events: Int16(POLLIN), revents: 0)
+            try #require(unsafe poll(&entry, 1, 10_000) > 0, "the server is silent")
+            var buffer = [UInt8](repeating: 0, count: 65536)
+            let count = unsafe read(socket.number, &buffer, buffer.count)
+            if count <= 0 { return nil }
+            unread += buffer[..<count]
+        }
+    }
+
+    /// Takes the greeting and negotiates.
+    mutating func negotiate() throws {
+        let greeting = try receive()
+        try #require(greeting?["QMP"] != nil)
+        send(#"{"execute": "qmp_capabilities"}"#)
+        let reply = try receive()
+        try #require(reply?["return"] == [:])
+    }
+}
+
+/// A served control socket in a fresh folder, closed and removed afterwards.
+func withServer(_ body: (FakeMachine, ControlServer) async throws -> Void) async throws {
+    let folder = try TemporaryFolder()
+    let machine = FakeMachine()
+    let server = try await ControlServer.listen(path: folder.path("control"), handler: machine, logger: Logger(label: "test"))
+    machine.attach(server)
+    let result: Result<Void, any Error>
+    do { result = .success(try await body(machine, server)) } catch { result = .failure(error) }
+    machine.openGate()
+    await server.close()
+    try result.get()
+}
+
+/// A fresh folder that goes with its value.
+struct TemporaryFolder: ~Copyable {
+    let root: String
+
+    init() throws {
+        var template = Array("/tmp/aerostat-XXXXXX".utf8CString)
+        try #require(unsafe mkdtemp(&template) != nil)
+        root = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    }
+
+    func path(_ name: String) -> String { root + "/" + name }
+
+    deinit {
+        // The tests leave at most these.
+        for name in ["control", "other"] { unsafe unlink(path(name)) }
+        unsafe rmdir(root)
+    }
+}

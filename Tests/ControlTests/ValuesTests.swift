@@ -1,0 +1,98 @@
+import Control
+import Migration
+import Testing
+
+@Suite struct ValuesTests {
+    @Test(arguments: [
+        ("0", 0), ("4096", 4096), ("1KiB", 1024), ("4GiB", 4 << 30), ("1.5GiB", 3 << 29), ("1TiB", 1 << 40), ("0.5KiB", 512),
+        ("0.1MiB", 104_857), ("9223372036854775807", .max), ("8388607TiB", 8_388_607 << 40), ("0.999999999TiB", 1_099_511_626_676),
+    ])
+    func `sizes`(_ text: String, _ bytes: Int) throws {
+        #expect(try Values.size(text) == bytes)
+    }
+
+    @Test(arguments: [
+        "", "-1", "-1GiB", "+1", "4GB", "4G", "GiB", "4 GiB", "1.5", "1.", ".5GiB", "1..5GiB", "0x10", "4gib", "٤GiB", "1e3", "four",
+        "9223372036854775808", "8388608TiB", "99999999999999999999GiB", "1_000",
+    ])
+    func `no sizes`(_ text: String) {
+        #expect(throws: ValueError.self) { try Values.size(text) }
+    }
+
+    @Test(arguments: [
+        ("0", 0), ("8", 1), ("8k", 1000), ("8G", 1_000_000_000), ("8g", 1_000_000_000), ("2.5G", 312_500_000), ("100M", 12_500_000),
+    ])
+    func `rates`(_ text: String, _ bytesPerSecond: Int) throws {
+        #expect(try Values.rate(text) == bytesPerSecond)
+    }
+
+    @Test(arguments: ["", "-8G", "7", "8T", "8Gbit/s", "8GiB", "G", "9223372036854775807k", "0.0000001k"])
+    func `no rates`(_ text: String) {
+        // The last one is less than a byte a second, and must not become "no limit".
+        #expect(throws: ValueError.self) { try Values.rate(text) }
+    }
+
+    @Test(arguments: [
+        ("300ms", Duration.milliseconds(300)), ("0s", .zero), ("1.5s", .milliseconds(1500)), ("0.25ms", .microseconds(250)),
+        ("2000s", .seconds(2000)),
+    ])
+    func `times`(_ text: String, _ duration: Duration) throws {
+        #expect(try Values.duration(text) == duration)
+    }
+
+    @Test(arguments: ["", "300", "-1s", "1m", "1h", "s", "ms", "1,5s", "99999999999s", "1 s", "infs"])
+    func `no times`(_ text: String) {
+        #expect(throws: ValueError.self) { try Values.duration(text) }
+    }
+
+    @Test(arguments: [("0%", 0), ("10%", 0.1), ("100%", 1), ("12.5%", 0.125)])
+    func `shares`(_ text: String, _ share: Double) throws {
+        #expect(try Values.percentage(text) == share)
+    }
+
+    @Test(arguments: ["", "10", "-1%", "101%", "100.1%", "%", "ten%"])
+    func `no shares`(_ text: String) {
+        #expect(throws: ValueError.self) { try Values.percentage(text) }
+    }
+
+    @Test func `an error names the text and what is expected`() {
+        let error = #expect(throws: ValueError.self) { try Values.size("4GB") }
+        #expect(error?.description == "'4GB': a size is a number with KiB, MiB, GiB or TiB (4GiB), or plain bytes")
+    }
+}
+
+@Suite struct FiguresTests {
+    @Test(arguments: [
+        (0, "0 bytes"), (1023, "1023 bytes"), (1024, "1.00 KiB"), (5 << 29, "2.50 GiB"), (300 << 20, "300 MiB"), (-2048, "-2.00 KiB"),
+    ])
+    func `sizes read well`(_ bytes: Int, _ text: String) {
+        #expect(Figures.size(bytes) == text)
+    }
+
+    @Test(arguments: [
+        (0.0, "0.0 ms"), (1.26, "1.3 ms"), (12.4, "12 ms"), (1234, "1.23 s"), (45_678, "45.7 s"), (320_000, "5 min 20 s"),
+        (.nan, "0 min 0 s"),
+    ])
+    func `times read well`(_ milliseconds: Double, _ text: String) {
+        #expect(Figures.time(milliseconds: milliseconds) == text)
+    }
+
+    @Test func `rates and counts read well`() {
+        #expect(Figures.rate(bytesPerSecond: 1.25e9) == "10.0 Gbit/s")
+        #expect(Figures.rate(bytesPerSecond: .infinity).hasSuffix("Tbit/s"))
+        #expect(Figures.count(1_234_567) == "1,234,567")
+        #expect(Figures.count(-999) == "-999")
+        #expect(Figures.count(.min) == "-9,223,372,036,854,775,808")
+    }
+
+    @Test func `any report can be shown`() {
+        var report = MigrationReport()
+        report.ram.mbps = .nan
+        report.ram.dirtyPagesRate = .max
+        report.ram.remaining = .min
+        report.absentPages = .max
+        report.verify = .init(status: .failed, pagesCompared: .max, pagesFree: 0, differences: 1)
+        #expect(MigrationText(report).progress.count == 2)
+        #expect(MigrationText(report).table.count >= 6)
+    }
+}

@@ -1,0 +1,111 @@
+import GuestMemory
+import Host
+import Migration
+import ModelGuest
+import Testing
+
+extension ModelGuestTests {
+    @Suite struct HintTests {
+        private func guest(_ mebibytes: UInt64 = 128, _ change: (inout ModelGuestConfiguration) -> Void = { _ in }) throws -> ModelGuest {
+            try ModelGuest(booting: try configuration(mebibytes, change), tracker: .software)
+        }
+
+        @Test func `A round reports every free block of the top order, and DONE gives all back`() async throws {
+            let guest = try guest()
+            let before = try guest.check()
+            #expect(before.pagesHeld == 0)
+            try guest.resume()
+            let ledger = try Ledger(guest.memory)
+            ledger.pending.insert(PageRun(first: PageIndex(0), count: guest.memory.pageCount))
+            let id = guest.hinting!.begin(reportingTo: ledger)
+            #expect(id.rawValue >= CommandID.minimum.rawValue)
+            #expect(ledger.waitUntilStopped())
+            let blocks = ledger.blocks
+            #expect(Set(blocks).count == blocks.count)
+            #expect(blocks.count << 10 == before.pagesFreeTopOrder && ledger.skipped == before.pagesFreeTopOrder)
+            let held = try guest.check()
+            #expect(held.isClean, "\(held)")
+            #expect(held.pagesHeld == before.pagesFreeTopOrder && held.pagesFree == before.pagesFree)
+            // STOP keeps them; the next command finds nothing new, for nothing was freed.
+            guest.hinting!.stop()
+            ledger.reopen()
+            #expect(guest.hinting!.begin(reportingTo: ledger) == id.successor)
+            #expect(ledger.waitUntilStopped())
+            #expect(ledger.blocks.count == blocks.count)
+            guest.hinting!.done()
+            try await eventually("the blocks come back") { guest.kernel!.allocator.heldBlocks == 0 }
+            let after = try guest.check()
+            #expect(after.isClean && after.pagesHeld == 0 && after.pagesFreeTopOrder == before.pagesFreeTopOrder, "\(after)")
+            #expect(guest.hinting!.statistics.staleBlocks == 0 && guest.hinting!.statistics.invalidBlocks == 0)
+        }
+
+        @Test func `A ring that is smaller than the round is refilled as the device returns buffers`() throws {
+            let guest = try guest(8 << 10) {
+                $0.usedShare = 0
+                $0.freedShare = 0
+            }
+            try guest.resume()
+            for _ in 0..<3 {
+                let ledger = try Ledger(guest.memory)
+                _ = guest.hinting!.begin(reportingTo: ledger)
+                #expect(ledger.waitUntilStopped())
+                // Twice the ring.
+                #expect(ledger.blocks.count > 2000)
+                guest.hinting!.done()
+                while guest.kernel!.allocator.heldBlocks > 0 { #expect(try guest.check().isClean) }
+            }
+        }
+
+        @Test func `The shrinker uses held blocks while a round is active`() async throws {
+            let guest = try guest(96) {
+                $0.workload = .churn(rate: 4 << 30)
+                $0.vcpus = 2
+            }
+            try guest.resume()
+            let kernel = guest.kernel!
+            // The device stands at the first hint until a block whose hint it has not read yet was taken back.
+            let ledger = try Ledger(guest.memory)
+            ledger.beforeHint = { _ = (0..<5000).first { _ in kernel.allocator.shrunkInRound > 0 || napped() } }
+            _ = guest.hinting!.begin(reportingTo: ledger)
+            #expect(ledger.waitUntilStopped())
+            #expect(kernel.allocator.shrunkInRound > 0)
+            let during = try guest.check()
+            #expect(during.isClean, "\(during)")
+            guest.hinting!.done()
+            try await eventually("the blocks come back") { guest.kernel!.allocator.heldBlocks == 0 }
+            let after = try guest.check()
+            #expect(after.isClean, "\(after)")
+        }
+
+        @Test(arguments: DriverBehaviour.allCases.filter { $0 != .correct })
+        func `A hostile driver gets no hint taken, and its guest runs on`(behaviour: DriverBehaviour) async throws {
+            let guest = try guest(64) {
+                $0.driver = behaviour
+                $0.workload = .churn(rate: 100 << 20)
+            }
+            try guest.resume()
+            let ledger = try Ledger(guest.memory)
+            ledger.pending.insert(PageRun(first: PageIndex(0), count: guest.memory.pageCount))
+            for _ in 0..<3 {
+                _ = guest.hinting!.begin(reportingTo: ledger)
+                try await Task.sleep(for: .milliseconds(20))
+                guest.hinting!.stop()
+            }
+            #expect(ledger.skipped == 0)
+            let statistics = guest.hinting!.statistics
+            switch behaviour {
+            case .correct, .silent: break
+            case .wrongID: #expect(statistics.staleBlocks > 0)
+            case .outsideRAM, .unaligned: #expect(statistics.invalidBlocks > 0)
+            case .descriptorLoop, .badIndices: #expect(!guest.hinting!.isAvailable)
+            }
+            guest.hinting!.done()
+            try await eventually("the blocks come back") { guest.kernel!.allocator.heldBlocks == 0 }
+            let steps = guest.kernel!.loadVCPU(0).steps
+            try await eventually("the guest runs on") { guest.kernel!.loadVCPU(0).steps > steps }
+            let result = try guest.check()
+            #expect(result.isClean, "\(result)")
+            #expect(guest.panic == nil)
+        }
+    }
+}

@@ -1,0 +1,101 @@
+#!/usr/bin/env python3
+"""Drives a control socket with the field's own QMP client, the qemu.qmp package.
+
+usage: qmp_client.py SOCKET [URI]     (with the python that tools/python-env prints)
+
+Negotiates, asks the status, stops and continues the guest and hears the events; with a URI it also migrates there and waits for
+the end; then qmp-shell does the same from its standard input. Exits 0 when everything answered as QMP promises.
+"""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+
+from qemu.qmp import EventListener, ExecuteError, QMPClient
+
+SECONDS = 120
+
+
+async def drive(path, uri):
+    client = QMPClient("aerostat-test")
+    heard = EventListener()
+    await client.connect(path)
+    with client.listen(heard):
+        version = await client.execute("query-version")
+        assert "package" in version, version
+
+        status = await client.execute("query-status")
+        assert status == {"status": "running", "running": True}, status
+
+        await client.execute("stop")
+        status = await client.execute("query-status")
+        assert status == {"status": "paused", "running": False}, status
+        await client.execute("cont")
+        assert (await client.execute("query-status"))["running"]
+        assert (await heard.get())["event"] == "STOP"
+        resumed = await heard.get()
+        assert resumed["event"] == "RESUME", resumed
+        assert resumed["timestamp"]["seconds"] > 1_600_000_000, resumed
+
+        await client.execute("migrate-set-parameters", {"downtime-limit": 250, "max-bandwidth": 1 << 40})
+        parameters = await client.execute("query-migrate-parameters")
+        assert parameters["downtime-limit"] == 250 and parameters["max-bandwidth"] == 1 << 40, parameters
+        assert {"capability": "events", "state": True} in await client.execute("query-migrate-capabilities")
+
+        for command, arguments, kind in [
+            ("migrate", {}, "GenericError"),
+            ("migrate", {"uri": "carrier-pigeon:"}, "GenericError"),
+            ("launch-rocket", {}, "CommandNotFound"),
+        ]:
+            try:
+                await client.execute(command, arguments)
+            except ExecuteError as error:
+                assert error.error_class == kind, error
+            else:
+                raise AssertionError(f"{command} {arguments} was not refused")
+
+        if uri:
+            assert await client.execute("query-migrate") == {}
+            await client.execute("migrate", {"uri": uri})
+            statuses = []
+            while not statuses or statuses[-1] not in ("completed", "failed", "cancelled", "outcome-unknown"):
+                event = await heard.get()
+                if event["event"] == "MIGRATION":
+                    statuses.append(event["data"]["status"])
+            assert statuses[0] == "setup" and statuses[-1] == "completed", statuses
+            report = await client.execute("query-migrate")
+            assert report["status"] == "completed" and report["ram"]["page-size"] == 4096, report
+            assert (await client.execute("query-status"))["status"] == "postmigrate"
+            print(json.dumps({"statuses": statuses, "total-time": report["total-time"]}))
+    await client.disconnect()
+
+
+def shell(path, is_migrated):
+    """qmp-shell, as a person would use it."""
+    lines = ["query-status", "query-migrate", "migrate-set-parameters downtime-limit=300"]
+    if not is_migrated:
+        lines += ["stop", "query-status", "cont"]
+    program = os.path.join(os.path.dirname(sys.executable), "qmp-shell")
+    # The shell keeps its history in the home folder.
+    environment = dict(os.environ, HOME=os.environ.get("TMPDIR", "/tmp"))
+    done = subprocess.run(
+        [program, path],
+        input="".join(line + "\n" for line in lines),
+        capture_output=True, text=True, timeout=SECONDS, check=True, env=environment,
+    )
+    answers = [line for line in done.stdout.splitlines() if '"return"' in line or "'return'" in line]
+    assert len(answers) == len(lines), (done.stdout, done.stderr)
+    expected = "postmigrate" if is_migrated else "running"
+    assert expected in answers[0], answers[0]
+
+
+def main():
+    path = sys.argv[1]
+    uri = sys.argv[2] if len(sys.argv) > 2 else None
+    asyncio.run(asyncio.wait_for(drive(path, uri), SECONDS))
+    shell(path, is_migrated=uri is not None)
+
+
+main()

@@ -180,7 +180,9 @@ public final class DestinationMigration {
             runsAfterCommit = runs
             try send(.ready(pages!.ready))
 
-        case .run: return startGuest()
+        case .run:
+            guard pages!.ready.differences == 0 else { throw .ours("commit came although the memory differs") }
+            return startGuest()
         case .end(let reason): throw .peer(reason)
         }
         return nil

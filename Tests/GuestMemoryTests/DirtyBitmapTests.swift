@@ -65,7 +65,10 @@ import Testing
         #expect(next.rawValue <= bitmap.pageCount, "\(place)")
         guard let run else {
             #expect(expected ?? .max >= next.rawValue, "passed over a page: \(place)")
-            #expect(next.rawValue - first <= maximumWords.multipliedReportingOverflow(by: 64).partialValue || maximumWords == .max, "\(place)")
+            #expect(
+                next.rawValue - first <= maximumWords.multipliedReportingOverflow(by: 64).partialValue || maximumWords == .max,
+                "\(place)"
+            )
             return
         }
         #expect(run.first.rawValue == expected && run.end == next && run.count <= maximumPages, "\(place)")

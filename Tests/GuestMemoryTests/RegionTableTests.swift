@@ -63,9 +63,12 @@ import Testing
         }
     }
 
-    @Test("Hostile blocks end at the end of the address space", arguments: [
-        (UInt64.max, UInt64.max), (.max - 4095, 4096), (0, .max), (1, .max), (24 * 4096, .max), (.max, 0), (0, 0),
-    ])
+    @Test(
+        "Hostile blocks end at the end of the address space",
+        arguments: [
+            (UInt64.max, UInt64.max), (.max - 4095, 4096), (0, .max), (1, .max), (24 * 4096, .max), (.max, 0), (0, 0),
+        ]
+    )
     func hostileBlocks(address: UInt64, byteCount: UInt64) {
         let found = Self.table.wholePages(at: GuestAddress(address), byteCount: byteCount)
         let pages = found.runs.reduce(0) { $0 + $1.count }

@@ -30,6 +30,7 @@ final class Pair: Sendable {
         var filled: Range<Int>?
         var parameters = MigrationParameters()
         var limits = MigrationLimits()
+        var destinationLimits = MigrationLimits()
         var plainRing = false
         var paused = false
         var seed: UInt64 = 1
@@ -87,7 +88,13 @@ final class Pair: Sendable {
                         return guest
                     } catch { throw GuestError("\(error)") }
                 }
-                outcome = DestinationMigration(link, shape: shape, doorbell: doorbell, limits: setup.limits, makeGuest: makeGuest).run()
+                outcome = DestinationMigration(
+                    link,
+                    shape: shape,
+                    doorbell: doorbell,
+                    limits: setup.destinationLimits,
+                    makeGuest: makeGuest
+                ).run()
             } catch { outcome = .failed("\(error)") }
             received.update { $0.outcome = outcome }
         }

@@ -5,7 +5,9 @@ import Host
 package func regionTable(_ regions: [(frame: UInt64, pages: UInt64)]) -> RegionTable {
     do {
         return try RegionTable(
-            regions.map { MemoryRegion(base: GuestAddress($0.frame * UInt64(GuestPage.size)), byteCount: $0.pages * UInt64(GuestPage.size)) }
+            regions.map {
+                MemoryRegion(base: GuestAddress($0.frame * UInt64(GuestPage.size)), byteCount: $0.pages * UInt64(GuestPage.size))
+            }
         )
     } catch {
         preconditionFailure("the test's own regions: \(error)")

@@ -1,5 +1,5 @@
 package import GuestMemory
-package import Host
+import Host
 package import Migration
 
 /// A machine of one thread that scribbles over its RAM through the write door, frees pages and takes them back.

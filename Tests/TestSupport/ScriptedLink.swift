@@ -1,5 +1,5 @@
 import Glibc
-package import Host
+import Host
 
 /// Two sockets with a forwarder between them that can lose interest in the middle of a frame.
 package final class ScriptedLink: Sendable {
@@ -26,7 +26,8 @@ package final class ScriptedLink: Sendable {
         let (a, b) = try socketPair()
         let (c, d) = try socketPair()
         (sourceEnd, destinationEnd) = (a, d)
-        (nearSource, nearDestination) = (OwnedDescriptor(adopting: b), OwnedDescriptor(adopting: c))
+        nearSource = OwnedDescriptor(adopting: b)
+        nearDestination = OwnedDescriptor(adopting: c)
         let forward = try HostThread(name: "forward") { [self] in pump(nearSource.number, nearDestination.number, toDestination) }
         let backward = try HostThread(name: "backward") { [self] in pump(nearDestination.number, nearSource.number, toSource) }
         threads.withLock { $0 = [forward, backward] }
@@ -92,3 +93,6 @@ package func sendAll(_ bytes: ArraySlice<UInt8>, to number: Int32) -> Bool {
         return true
     }
 }
+
+/// Nothing more comes from this end.
+package func closeForWriting(_ number: Int32) { _ = shutdown(number, Int32(SHUT_WR)) }

@@ -11,7 +11,7 @@ import Testing
 
     private func outcome(of bytes: [UInt8], verifies: Bool = false) throws -> DestinationMigration.Outcome {
         var setup = Pair.Setup(pages: 64)
-        setup.destinationLimits.farewell = .milliseconds(200)
+        setup.destinationLimits.farewell = .milliseconds(30)
         let pair = try Pair(setup)
         let (a, b) = try socketPair()
         let near = OwnedDescriptor(adopting: a)

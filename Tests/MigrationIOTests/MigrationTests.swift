@@ -36,6 +36,8 @@ let trackers: [TrackerKind] = {
         setup.parameters.verifies = true
         setup.parameters.downtimeLimit = .milliseconds(6)
         setup.parameters.bandwidthLimit = 60 << 20
+        setup.parameters.timeout = .milliseconds(600)
+        setup.parameters.onTimeout = .pause
         setup.seed = seed
         let pair = try Pair(setup)
         #expect(try pair.run() == .completed)
@@ -54,6 +56,8 @@ let trackers: [TrackerKind] = {
         setup.parameters.verifies = true
         setup.parameters.downtimeLimit = .milliseconds(6)
         setup.parameters.bandwidthLimit = 100 << 20
+        setup.parameters.timeout = .milliseconds(600)
+        setup.parameters.onTimeout = .pause
         setup.parameters.hintGrace = .milliseconds(1)
         let pair = try Pair(setup)
         #expect(try pair.run() == .completed)

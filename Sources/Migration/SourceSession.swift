@@ -304,6 +304,9 @@ public struct SourceSession: Sendable {
         report.rounds[report.rounds.count - 1].pendingPages = pages
     }
 
+    /// Pages that left in a round that did not come to its end.
+    public mutating func recordInterrupted(_ traffic: RoundTraffic, now: ContinuousClock.Instant) { record(traffic, now: now) }
+
     private mutating func switchOver(now: ContinuousClock.Instant) -> [Effect] {
         pauseTime = pauseTime ?? now
         isPausedByUs = true

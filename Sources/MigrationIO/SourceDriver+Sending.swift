@@ -17,10 +17,29 @@ extension SourceDriver {
     }
 
     /// Sends all that is pending, then tells the destination what is free, and waits until all of it has left.
+    ///
+    /// What had left when a timeout ended the round is recorded nevertheless: the sums over rounds are the totals.
     func sendPending(round: Int, isPaced: Bool) throws(Interruption) -> SourceSession.RoundTraffic {
         var sent = SourceSession.RoundTraffic()
         let start = MonotonicClock.now()
         let bytesBefore = link.bytesSent
+        func measure() {
+            sent.duration = start.duration(to: MonotonicClock.now())
+            sent.bytes = link.bytesSent - bytesBefore
+            sent.skippedPages = max(0, ledger.counts.skipped - skippedAtRoundStart)
+        }
+        do throws(Interruption) {
+            try sendAllPending(round: round, isPaced: isPaced, &sent)
+        } catch {
+            measure()
+            session.recordInterrupted(sent, now: MonotonicClock.now())
+            throw error
+        }
+        measure()
+        return sent
+    }
+
+    private func sendAllPending(round: Int, isPaced: Bool, _ sent: inout SourceSession.RoundTraffic) throws(Interruption) {
         let limit = isPaced ? session.parameters.bandwidthLimit : nil
         let pages = isPaced ? pagesPerFrame : 2048
         var cursor = PageIndex(0)
@@ -49,10 +68,6 @@ extension SourceDriver {
             }
         }
         try wait { () throws(Interruption) in link.hasSentAll }
-        sent.duration = start.duration(to: MonotonicClock.now())
-        sent.bytes = link.bytesSent - bytesBefore
-        sent.skippedPages = max(0, ledger.counts.skipped - skippedAtRoundStart)
-        return sent
     }
 
     /// Splits runs into data and zero runs by looking at each page. The pages are out of the pending set already: one that is

@@ -139,8 +139,6 @@ final class SourceDriver {
     /// - Parameter deadline: returns false then.
     @discardableResult
     func wait(until deadline: MonotonicClock.Instant? = nil, for condition: () throws(Interruption) -> Bool) throws(Interruption) -> Bool {
-        // What went on before, a long harvest for example, is no silence of the link's.
-        lastProgress = (link.bytesSent, MonotonicClock.now())
         while true {
             // Before the look at the condition: a ring that comes after it must still be there for the sleep.
             migration.doorbell.answer()

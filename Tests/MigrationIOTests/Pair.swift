@@ -34,8 +34,6 @@ final class Pair: Sendable {
         var plainRing = false
         var paused = false
         var seed: UInt64 = 1
-        /// Wraps the source's tracker.
-        var wrap: @Sendable (any DirtyTracker) -> any DirtyTracker = { $0 }
     }
 
     init(_ setup: Setup) throws {
@@ -45,7 +43,7 @@ final class Pair: Sendable {
         hinting = try setup.hints.map { try ScriptedHinting(free, memory.regions, $0) }
         source = try ScriptedGuest(
             memory,
-            tracker: setup.wrap(try makeTracker(setup.tracker, for: memory)),
+            tracker: try makeTracker(setup.tracker, for: memory),
             hinting: hinting,
             free: free,
             writing: setup.writing,

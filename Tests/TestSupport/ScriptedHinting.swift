@@ -12,7 +12,7 @@ package final class ScriptedHinting: FreePageHinting {
         case honest
         /// Never answers.
         case silent
-        /// Goes on under the old id after stop and done.
+        /// Takes its time, and goes on under the old id after stop and done.
         case late
     }
 
@@ -21,6 +21,7 @@ package final class ScriptedHinting: FreePageHinting {
     private let script: Script
     private let state = Monitor(State())
     private let thread = Locked<HostThread?>(nil)
+    private let pause: Doorbell
 
     private struct State {
         var command: (id: CommandID, sink: any HintSink)?
@@ -38,6 +39,7 @@ package final class ScriptedHinting: FreePageHinting {
         self.free = free
         self.regions = regions
         self.script = script
+        pause = try Doorbell()
         let thread = try HostThread(name: "hints") { [self] in run() }
         self.thread.withLock { $0 = thread }
     }
@@ -95,7 +97,10 @@ package final class ScriptedHinting: FreePageHinting {
             answered = command.serial
             let pages = free.sorted
             command.sink.hintsStarted(command.id)
-            for page in pages where report(page, command.serial, command.id, command.sink) == false { break }
+            for (number, page) in pages.enumerated() {
+                if script == .late, number % 8 == 0 { pause.wait(timeout: .microseconds(500)) }
+                if !report(page, command.serial, command.id, command.sink) { break }
+            }
             let isCurrent = state.withLock { $0.serial == command.serial && $0.isOpen }
             if isCurrent { command.sink.hintsStopped(command.id) }
         }

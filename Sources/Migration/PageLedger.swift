@@ -51,6 +51,8 @@ public final class PageLedger: HintSink {
 
     /// Words looked at under one hold of the lock: 2^18 pages each 4096 words, some microseconds.
     private static let wordsPerHold = 4096
+    /// Words merged under one hold: each may touch all four bitmaps for the first time, which costs page faults.
+    private static let wordsPerMerge = 1024
 
     public init(_ regions: RegionTable) throws(SystemError) {
         self.regions = regions
@@ -91,8 +93,8 @@ public final class PageLedger: HintSink {
     public func merge(_ dirty: DirtyBitmap) -> Int {
         precondition(dirty.pageCount == regions.pageCount, "a bitmap of another guest")
         var total = 0
-        for start in stride(from: 0, to: dirty.wordCount, by: Self.wordsPerHold) {
-            let words = start..<min(start + Self.wordsPerHold, dirty.wordCount)
+        for start in stride(from: 0, to: dirty.wordCount, by: Self.wordsPerMerge) {
+            let words = start..<min(start + Self.wordsPerMerge, dirty.wordCount)
             total += withTimedLock { state in
                 precondition(state.open == nil, "a harvest is merged while hints are open")
                 var found = 0

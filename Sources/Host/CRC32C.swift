@@ -15,8 +15,8 @@ public struct CRC32C: Hashable, Sendable {
             if aerostat_has_crc32c() != 0 {
                 unsafe state = aerostat_crc32c(state, base.assumingMemoryBound(to: UInt8.self), UInt64(buffer.count))
             } else {
-                for unsafebyte in unsafe buffer {
-                    state = Self.table[Int(UInt8(truncatingIfNeeded: state) ^ byte)] ^ (state >> 8)
+                for index in buffer.indices {
+                    state = unsafe Self.table[Int(UInt8(truncatingIfNeeded: state) ^ buffer[index])] ^ (state >> 8)
                 }
             }
         }

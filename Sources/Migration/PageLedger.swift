@@ -49,8 +49,9 @@ public final class PageLedger: HintSink {
         public var invalidBlocks = 0
     }
 
-    /// Words looked at under one hold of the lock: 2^18 pages each 4096 words, some microseconds.
-    private static let wordsPerHold = 4096
+    /// Words looked at under one hold of the lock: 2^16 pages. Looking takes a microsecond; the first writes to a bitmap's own
+    /// memory, which the kernel provides page by page, take much longer.
+    private static let wordsPerHold = 1024
 
     public init(_ regions: RegionTable) throws(SystemError) {
         self.regions = regions

@@ -5,6 +5,8 @@ extension BalloonDevice: FreePageHinting {
     public var isAvailable: Bool { core.withState { $0.canHint } }
 
     /// Opens a command. Where the driver is not ready nobody is asked, and the sink hears at once that the command is over.
+    ///
+    /// The sink is called under the device's lock, by the hint thread and by whoever ends a command: it must not call the device.
     public func begin(reportingTo sink: any HintSink) -> CommandID {
         core.withState { state in
             if let id = state.sequencer.openID { state.closeCommand(id) }

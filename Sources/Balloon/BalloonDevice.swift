@@ -18,7 +18,7 @@ public final class BalloonDevice: VirtioDevice {
     let options: BalloonOptions
     private let bell: Doorbell
     private let thread: HostThread
-    private let wakeupCount: WakeupCount
+    private let stepCount: StepCount
     public let signals: VirtioSignals
 
     /// Starts the device with its thread; it does nothing until a driver is ready.
@@ -31,19 +31,21 @@ public final class BalloonDevice: VirtioDevice {
         let signals = VirtioSignals(interrupt: interrupt)
         let core = BalloonCore(BalloonState(memory: memory, signals: signals, options: options))
         let bell = try Doorbell()
-        let wakeupCount = WakeupCount()
+        let stepCount = StepCount()
         self.options = options
         self.signals = signals
         self.core = core
         self.bell = bell
-        self.wakeupCount = wakeupCount
+        self.stepCount = stepCount
         // The thread holds what it needs and not the device, whose end ends it.
         thread = try HostThread(name: "balloon") {
             var step = BalloonState.Step.sleep
             while step != .exit {
                 bell.wait()
-                wakeupCount.value.add(1, ordering: .relaxed)
-                repeat { step = core.step() } while step == .again
+                repeat {
+                    stepCount.value.add(1, ordering: .relaxed)
+                    step = core.step()
+                } while step == .again
             }
         }
     }
@@ -54,12 +56,12 @@ public final class BalloonDevice: VirtioDevice {
         thread.join()
     }
 
-    private final class WakeupCount: Sendable {
+    private final class StepCount: Sendable {
         let value = Atomic<Int>(0)
     }
 
-    /// How often the hint thread woke up.
-    package var wakeups: Int { wakeupCount.value.load(ordering: .relaxed) }
+    /// How often the hint thread looked for work. Stands still while it sleeps.
+    package var steps: Int { stepCount.value.load(ordering: .relaxed) }
 
     // MARK: Pausing
 

@@ -8,7 +8,7 @@ import Synchronization
 /// Locks, in this order: the registers' (here), the device's own, the signals'. Reads of the interrupt status, kicks and accesses to
 /// configuration space do not take the first.
 public final class VirtioMMIOTransport: Sendable {
-    let device: any VirtioDevice
+    package let device: any VirtioDevice
     let memory: GuestRAM
     let registers: Mutex<Registers>
 

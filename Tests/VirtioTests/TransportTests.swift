@@ -1,0 +1,264 @@
+import GuestMemory
+import TestSupport
+import Testing
+import Virtio
+
+/// A device with three queues, the last only where bit 0 is negotiated, and eight bytes of configuration.
+final class RecordingDevice: VirtioDevice {
+    enum Event: Hashable, Sendable {
+        case activated(VirtioFeatures, sizes: [UInt16?])
+        case reset
+        case notified(Int)
+    }
+
+    static let third = VirtioFeatures(rawValue: 1)
+    private struct State {
+        var events: [Event] = []
+        var configuration = [UInt8](1...8)
+        var queues: [SplitVirtqueue?] = []
+    }
+
+    private let state = Locked(State())
+    let signals: VirtioSignals
+
+    init(_ line: ScriptedDriver.InterruptBell) { signals = VirtioSignals(interrupt: line.interrupt) }
+
+    var events: [Event] { state.withLock { $0.events } }
+    var deviceID: UInt32 { 42 }
+    var offeredFeatures: VirtioFeatures { [.version1, .eventIndex, Self.third] }
+
+    func queueSizes(negotiated: VirtioFeatures) -> [UInt16] { negotiated.contains(Self.third) ? [128, 0, 1024] : [128, 0] }
+
+    func readConfiguration(offset: Int, width: Int) -> UInt64 {
+        state.withLock { state in
+            (0..<width).reduce(UInt64(0)) { value, index in
+                offset + index < 8 ? value | UInt64(state.configuration[offset + index]) << UInt64(8 * index) : value
+            }
+        }
+    }
+
+    func writeConfiguration(offset: Int, width: Int, value: UInt64) {
+        state.withLock { state in
+            for index in 0..<width where offset + index < 8 {
+                state.configuration[offset + index] = UInt8(truncatingIfNeeded: value >> UInt64(8 * index))
+            }
+        }
+    }
+
+    func activate(_ features: VirtioFeatures, queues: [SplitVirtqueue?]) {
+        state.withLock {
+            $0.events.append(.activated(features, sizes: queues.map { $0?.layout.size }))
+            $0.queues = queues
+        }
+    }
+
+    func reset() { state.withLock { $0.events.append(.reset) } }
+    func notify(queue: Int) { state.withLock { $0.events.append(.notified(queue)) } }
+    var queuePositions: [VirtqueuePosition?] { state.withLock { $0.queues.map { $0?.position } } }
+}
+
+@Suite struct TransportTests {
+    typealias Status = VirtioMMIO.Status
+    let memory: GuestRAM
+    let line: ScriptedDriver.InterruptBell
+    let device: RecordingDevice
+    let transport: VirtioMMIOTransport
+    let driver: ScriptedDriver
+
+    init() throws {
+        memory = try GuestRAM(RegionTable(contiguousBytes: 1 << 20))
+        line = try ScriptedDriver.InterruptBell()
+        device = RecordingDevice(line)
+        transport = VirtioMMIOTransport(device, memory)
+        driver = ScriptedDriver(memory, transport, line, ringBase: GuestAddress(0x1_0000))
+    }
+
+    private func read(_ offset: UInt64, width: Int = 4) -> UInt64 { transport.read(offset: offset, width: width) }
+
+    @Test("The device says who it is and what it offers, word by word") func identity() {
+        #expect(read(0x000) == 0x7472_6976)
+        #expect(read(0x004) == 2)
+        #expect(read(0x008) == 42)
+        #expect(read(0x010) == 0x2000_0001)
+        transport.write(.deviceFeaturesSelect, 1)
+        #expect(read(0x010) == 1)
+        transport.write(.deviceFeaturesSelect, 2)
+        #expect(read(0x010) == 0)
+        #expect(read(0x0B0) == 0xFFFF_FFFF)
+        #expect(read(0x000, width: 2) == 0)
+        #expect(read(0x002) == 0)
+    }
+
+    @Test(
+        "Features that were not offered, or a legacy driver, are refused",
+        arguments: [[], [.eventIndex], [.version1, .indirectDescriptors], [.version1, VirtioFeatures(rawValue: 1 << 63)]]
+            as [VirtioFeatures]
+    )
+    func refusal(features: VirtioFeatures) {
+        #expect(throws: ScriptedDriver.Failure.featuresRefused) { try driver.negotiate(features) }
+        driver.driverOK()
+        #expect(driver.status == Status.acknowledge | Status.driver)
+        #expect(device.events == [.reset])
+    }
+
+    @Test("The steps to DRIVER_OK count in their order only, and features stand once accepted") func statusSteps() throws {
+        transport.write(.status, Status.driverOK)
+        #expect(driver.status == 0)
+        transport.write(.status, Status.featuresOK)
+        #expect(driver.status == 0)
+        try driver.negotiate([.version1])
+        transport.write(.driverFeaturesSelect, 0)
+        transport.write(.driverFeatures, 0x2000_0001)
+        transport.write(.status, Status.driverOK)
+        #expect(driver.status == Status.acknowledge | Status.driver | Status.featuresOK | Status.driverOK)
+        transport.write(.status, Status.driverOK | Status.acknowledge)
+        transport.write(.status, Status.failed)
+        #expect(driver.status & Status.failed != 0)
+        #expect(device.events == [.reset, .activated([.version1], sizes: [nil, nil])])
+    }
+
+    @Test("Queues exist by what was negotiated, stand still once ready, and reach the device at DRIVER_OK") func queues() throws {
+        let features: VirtioFeatures = [.version1, RecordingDevice.third]
+        try driver.negotiate([.version1])
+        transport.write(.queueSelect, 2)
+        #expect(transport.read(.queueSizeMaximum) == 0)
+        try driver.negotiate(features)
+        var maximums: [UInt32] = []
+        for queue in [UInt32(0), 1, 2, 3, .max] {
+            transport.write(.queueSelect, queue)
+            maximums.append(transport.read(.queueSizeMaximum))
+        }
+        #expect(maximums == [128, 0, 1024, 0, 0])
+        driver.setUp(queue: 0, VirtqueueLayout(size: 8, contiguousAt: GuestAddress(0x1000)))
+        #expect(transport.read(.queueReady) == 1)
+        transport.write(.queueSize, 3)
+        transport.write(.queueDescriptorLow, 1)
+        driver.setUp(queue: 1, VirtqueueLayout(size: 8, contiguousAt: GuestAddress(0x2000)))
+        #expect(transport.read(.queueReady) == 0)
+        driver.driverOK()
+        #expect(device.events.last == .activated(features, sizes: [8, nil, nil]))
+        transport.write(.queueNotify, 2)
+        transport.write(.queueNotify, .max)
+        #expect(device.events.suffix(2) == [.notified(2), .notified(Int(UInt32.max))])
+        transport.write(.status, 0)
+        transport.write(.queueSelect, 0)
+        #expect(transport.read(.queueReady) == 0)
+        #expect(device.events.last == .reset)
+    }
+
+    @Test("A queue set up wrongly means NEEDS_RESET with the reason, not a device that runs", arguments: [0x8, 0xF_FFF0, UInt64.max - 15])
+    func badQueue(table: UInt64) throws {
+        try driver.negotiate([.version1])
+        let good = VirtqueueLayout(size: 8, contiguousAt: GuestAddress(0x1000))
+        driver.setUp(
+            queue: 0,
+            VirtqueueLayout(size: 8, descriptorTable: GuestAddress(table), driverArea: good.driverArea, deviceArea: good.deviceArea)
+        )
+        driver.driverOK()
+        #expect(driver.status & Status.needsReset != 0)
+        #expect(transport.read(.interruptStatus) == VirtioMMIO.Interrupt.configurationChange)
+        #expect(transport.fault?.queue == 0)
+        #expect(device.events == [.reset])
+        try driver.start([.version1])
+        #expect(driver.status & Status.needsReset == 0)
+        #expect(transport.fault == nil)
+    }
+
+    @Test("Interrupts wait for DRIVER_OK, stay until acknowledged, and go with a reset") func interrupts() throws {
+        device.signals.usedBuffers()
+        device.signals.configurationChanged()
+        #expect(transport.read(.interruptStatus) == 0)
+        #expect(transport.read(.configurationGeneration) == 1)
+        #expect(line.raised == 0)
+        try driver.start([.version1])
+        device.signals.usedBuffers()
+        device.signals.configurationChanged()
+        #expect(line.raised == 2)
+        #expect(transport.read(.interruptStatus) == 3)
+        transport.write(.interruptAcknowledge, 1)
+        #expect(transport.read(.interruptStatus) == 2)
+        transport.write(.interruptAcknowledge, .max)
+        #expect(transport.read(.interruptStatus) == 0)
+        device.signals.usedBuffers()
+        transport.write(.status, 0)
+        #expect(transport.read(.interruptStatus) == 0)
+        #expect(transport.read(.configurationGeneration) == 2)
+    }
+
+    @Test("The line drops when the last reason is acknowledged, and at a reset") func level() {
+        let levels = Locked<[Bool]>([])
+        let signals = VirtioSignals { level in levels.withLock { $0.append(level) } }
+        let leveled = VirtioMMIOTransport(LeveledDevice(signals), memory)
+        leveled.write(.status, Status.acknowledge | Status.driver)
+        leveled.write(.driverFeaturesSelect, 1)
+        leveled.write(.driverFeatures, 1)
+        leveled.write(.status, Status.featuresOK)
+        leveled.write(.status, Status.driverOK)
+        signals.usedBuffers()
+        signals.configurationChanged()
+        leveled.write(.interruptAcknowledge, 1)
+        leveled.write(.interruptAcknowledge, 2)
+        leveled.write(.interruptAcknowledge, 2)
+        signals.usedBuffers()
+        leveled.write(.status, 0)
+        #expect(levels.withLock { $0 } == [true, true, false, true, false])
+    }
+
+    @Test(
+        "Nonsense at any offset, width and value neither traps nor stops the device from being used",
+        arguments: 1...8 as ClosedRange<UInt64>
+    )
+    func nonsense(seed: UInt64) throws {
+        var random = SeededGenerator(seed: seed)
+        let registers = VirtioMMIO.Register.allCases
+        for _ in 0..<20_000 {
+            let offset: UInt64 =
+                switch Int.random(in: 0..<4, using: &random) {
+                case 0: random.next()
+                case 1: .random(in: 0..<0x2000, using: &random)
+                default: registers.randomElement(using: &random)!.rawValue
+                }
+            let width = [0, 1, 2, 3, 4, 4, 4, 4, 8, 16, -1, .max].randomElement(using: &random)!
+            let value: UInt64 = Bool.random(using: &random) ? random.next() : .random(in: 0..<256, using: &random)
+            if Bool.random(using: &random) {
+                transport.write(offset: offset, width: width, value: value)
+            } else {
+                _ = transport.read(offset: offset, width: width)
+            }
+            if Int.random(in: 0..<2000, using: &random) == 0 { try driver.negotiate([.version1, RecordingDevice.third]) }
+        }
+        try driver.start([.version1])
+        #expect(device.events.last == .activated([.version1], sizes: [64, nil]), "seed \(seed)")
+    }
+
+    @Test("A restored transport reads as the saved one, with its interrupt raised and its queues where they stood") func restore() throws {
+        try driver.start([.version1, RecordingDevice.third])
+        device.signals.usedBuffers()
+        transport.write(.queueSelect, 2)
+        let saved = transport.saveState()
+        let otherLine = try ScriptedDriver.InterruptBell()
+        let otherDevice = RecordingDevice(otherLine)
+        let other = VirtioMMIOTransport(otherDevice, memory)
+        try other.restoreState(saved, version: VirtioMMIOTransport.stateVersion)
+        #expect(otherDevice.events == [.reset, .activated([.version1, RecordingDevice.third], sizes: [64, nil, 64])])
+        #expect(otherLine.raised == 1)
+        #expect(VirtioMMIO.Register.allCases.map { other.read($0) } == VirtioMMIO.Register.allCases.map { transport.read($0) })
+        #expect(other.saveState() == saved)
+        #expect(throws: DeviceStateError.version(9)) { try other.restoreState(saved, version: 9) }
+    }
+}
+
+/// The least that is a device.
+private final class LeveledDevice: VirtioDevice {
+    let signals: VirtioSignals
+    init(_ signals: VirtioSignals) { self.signals = signals }
+    var deviceID: UInt32 { 1 }
+    var offeredFeatures: VirtioFeatures { .version1 }
+    func queueSizes(negotiated: VirtioFeatures) -> [UInt16] { [] }
+    func readConfiguration(offset: Int, width: Int) -> UInt64 { 0 }
+    func writeConfiguration(offset: Int, width: Int, value: UInt64) {}
+    func activate(_ features: VirtioFeatures, queues: [SplitVirtqueue?]) {}
+    func reset() {}
+    func notify(queue: Int) {}
+    var queuePositions: [VirtqueuePosition?] { [] }
+}

@@ -216,6 +216,22 @@ import Testing
         }
     }
 
+    @Test func `what was sent leaves before the socket closes, also to a client that reads late`() async throws {
+        try await withServer { _, server in
+            var client = try RawClient(server.path)
+            try client.negotiate()
+            // More than the kernel's queue holds.
+            let text = String(repeating: "x", count: 60_000)
+            for _ in 0..<30 { server.broadcast(.shutdown(guest: true, reason: text)) }
+            async let closed: Void = server.close()
+            while unsafe access(server.path, F_OK) == 0 { await Task.yield() }
+            var heard = 0
+            while try client.receive() != nil { heard += 1 }
+            #expect(heard == 30)
+            await closed
+        }
+    }
+
     @Test func `a command under way is answered when the server closes`() async throws {
         try await withServer { machine, server in
             var client = try RawClient(server.path)

@@ -19,7 +19,7 @@ struct ClientCommandTests {
         try await withServer { _, server in
             var ended = try await aerostat("status", "--control", server.path)
             #expect(ended.status == 0)
-            #expect(ended.output == "running: the guest is still running at the source\n")
+            #expect(ended.output == "running: the guest runs in this process\n")
             #expect(try await aerostat("pause", "--control", server.path).output == "the guest is paused\n")
             ended = try await aerostat("status", "--json", "--control", server.path)
             #expect(try JSONParser.parse(ended.output.utf8, limits: .reply) == ["running": false, "status": "paused"])

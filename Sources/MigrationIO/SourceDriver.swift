@@ -232,7 +232,8 @@ final class SourceDriver {
         var report = session.report
         report.guest = use
         report.tracker = guest.tracker.name
-        report.longestLockHoldMicroseconds = ledger.longestHold.inSeconds * 1e6
+        report.longestLockHoldMicroseconds = ledger.longestHold.elapsed.inSeconds * 1e6
+        report.longestLockHoldProcessorMicroseconds = ledger.longestHold.processor.inSeconds * 1e6
         report.ram.downtimeBytes = traffic.downtimeBytes
         report.ram.precopyBytes = link.bytesSent - traffic.downtimeBytes
         let statistics = guest.hinting?.statistics ?? HintStatistics()

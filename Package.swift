@@ -54,7 +54,7 @@ let package = Package(
         module(
             "Control",
             [
-                "Migration", "Balloon", logging,
+                "Migration", "Balloon", "Host", system, logging,
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
             ]
@@ -83,7 +83,7 @@ let package = Package(
         tests("BalloonTests", ["Balloon", "Virtio", "GuestMemory", "Migration", "Host"]),
         tests("MigrationIOTests", ["MigrationIO", "Migration", "GuestMemory", "Host"]),
         tests("ModelGuestTests", ["ModelGuest", "Virtio", "Balloon", "Migration", "GuestMemory", "Host"]),
-        tests("ControlTests", ["Control", "Migration"]),
+        tests("ControlTests", ["Control", "Migration", "Host"]),
         tests("EndToEndTests", ["Control", "Migration", "Host", system]),
     ]
 )

@@ -1,6 +1,8 @@
 import Glibc
+import Host
 import NIOCore
 import NIOPosix
+import SystemPackage
 
 /// Why the control socket cannot be served or spoken to.
 public enum ControlError: Error, Hashable, Sendable, CustomStringConvertible {
@@ -36,6 +38,7 @@ public enum ControlError: Error, Hashable, Sendable, CustomStringConvertible {
         }
     }
 
+    /// The kernel's limit.
     static let maximumPathBytes = 107
 
     /// The cause in a few words.
@@ -54,6 +57,7 @@ public enum ControlError: Error, Hashable, Sendable, CustomStringConvertible {
 
     static func errorNumber(_ error: any Error) -> CInt? {
         if let error = error as? IOError { return error.errnoCode }
+        if let error = error as? SystemError { return error.code.rawValue }
         if let failure = error as? NIOConnectionError { return failure.connectionErrors.lazy.compactMap { errorNumber($0.error) }.first }
         return nil
     }

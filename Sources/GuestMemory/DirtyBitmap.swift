@@ -101,6 +101,9 @@ public final class DirtyBitmap: @unchecked Sendable {
     @inlinable @discardableResult
     public func remove(bits: UInt64, word index: Int) -> UInt64 {
         precondition(index >= 0 && index < wordCount, "word outside the bitmap")
+        // As in `take(word:)`: nothing to take out is the common case, and needs no write.
+        let now = unsafe words[index].load(ordering: .acquiring)
+        if now & bits == 0 { return now }
         return unsafe words[index].bitwiseAnd(~bits, ordering: .acquiringAndReleasing).oldValue
     }
 

@@ -33,7 +33,7 @@ public final class PageLedger: HintSink {
         var progress = HintProgress()
         var counts = Counts()
         var wake: (@Sendable () -> Void)?
-        var longestHold: Duration = .zero
+        var longestHold = LockHold()
     }
 
     /// Sums over the whole migration, in pages.
@@ -49,10 +49,16 @@ public final class PageLedger: HintSink {
         public var invalidBlocks = 0
     }
 
-    /// Words looked at under one hold of the lock: 2^18 pages each 4096 words, some microseconds.
-    private static let wordsPerHold = 4096
-    /// Words merged under one hold: each may touch all four bitmaps for the first time, which costs page faults.
-    private static let wordsPerMerge = 1024
+    /// How long the lock was held: on the clock, and by the holder's own work. They differ where the kernel gave the holder's core to
+    /// another thread meanwhile.
+    public struct LockHold: Hashable, Sendable {
+        public var elapsed: Duration = .zero
+        public var processor: Duration = .zero
+    }
+
+    /// Words looked at under one hold of the lock: 2^15 pages. Looking takes a microsecond; the first writes to a bitmap's own
+    /// memory, which the kernel provides page by page, take much longer.
+    private static let wordsPerHold = 512
 
     public init(_ regions: RegionTable) throws(SystemError) {
         self.regions = regions
@@ -67,8 +73,8 @@ public final class PageLedger: HintSink {
 
     public var counts: Counts { state.withLock { $0.counts } }
     public var progress: HintProgress { state.withLock { $0.progress } }
-    /// The longest time for which one call held the lock.
-    public var longestHold: Duration { state.withLock { $0.longestHold } }
+    /// The longest times for which one call held the lock.
+    public var longestHold: LockHold { state.withLock { $0.longestHold } }
     public var pendingPages: Int { state.withLock { $0.counts.pending } }
 
     public func isFree(_ page: PageIndex) -> Bool { free.contains(page) }
@@ -77,8 +83,11 @@ public final class PageLedger: HintSink {
     /// Takes the lock and measures how long it is held.
     private func withTimedLock<Result>(_ body: (inout State) -> sending Result) -> sending Result {
         state.withLock { state in
-            let start = MonotonicClock.now()
-            defer { state.longestHold = max(state.longestHold, start.duration(to: MonotonicClock.now())) }
+            let start = (MonotonicClock.now(), ThreadClock.now())
+            defer {
+                state.longestHold.processor = max(state.longestHold.processor, ThreadClock.now() - start.1)
+                state.longestHold.elapsed = max(state.longestHold.elapsed, start.0.duration(to: MonotonicClock.now()))
+            }
             return body(&state)
         }
     }
@@ -93,8 +102,8 @@ public final class PageLedger: HintSink {
     public func merge(_ dirty: DirtyBitmap) -> Int {
         precondition(dirty.pageCount == regions.pageCount, "a bitmap of another guest")
         var total = 0
-        for start in stride(from: 0, to: dirty.wordCount, by: Self.wordsPerMerge) {
-            let words = start..<min(start + Self.wordsPerMerge, dirty.wordCount)
+        for start in stride(from: 0, to: dirty.wordCount, by: Self.wordsPerHold) {
+            let words = start..<min(start + Self.wordsPerHold, dirty.wordCount)
             total += withTimedLock { state in
                 precondition(state.open == nil, "a harvest is merged while hints are open")
                 var found = 0

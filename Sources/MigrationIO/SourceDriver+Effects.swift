@@ -47,9 +47,7 @@ extension SourceDriver {
             return nil
 
         case .sendRound(let round):
-            let traffic = try sendPending(round: round, isPaced: true)
-            try send(.roundEnd(UInt32(round)))
-            return .roundSent(traffic)
+            return .roundSent(try sendRound(round))
 
         case .harvest: return try harvest()
 

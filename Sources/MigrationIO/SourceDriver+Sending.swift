@@ -70,6 +70,20 @@ extension SourceDriver {
         try wait { () throws(Interruption) in link.hasSentAll }
     }
 
+    /// One round while the guest runs. It ends when the destination has applied it: what still lay in socket buffers would otherwise
+    /// be waited for while the guest stands still, and the link would look faster than it is.
+    func sendRound(_ round: Int) throws(Interruption) -> SourceSession.RoundTraffic {
+        let start = MonotonicClock.now()
+        var sent = try sendPending(round: round, isPaced: true)
+        try send(.roundEnd(UInt32(round)))
+        let came = try wait(until: MonotonicClock.now() + migration.limits.ready) { () throws(Interruption) in acknowledgedRound >= round }
+        guard came else {
+            throw Interruption(.failed(.link("the destination did not acknowledge round \(round)")))
+        }
+        sent.duration = start.duration(to: MonotonicClock.now())
+        return sent
+    }
+
     /// Splits runs into data and zero runs by looking at each page. The pages are out of the pending set already: one that is
     /// written while it is looked at, or later while the kernel reads it, is found by the next harvest.
     private func describe(_ runs: [PageRun]) -> [RunDescriptor] {

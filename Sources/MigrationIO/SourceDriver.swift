@@ -29,6 +29,11 @@ final class SourceDriver {
     private var lastProgress: (bytes: Int, at: MonotonicClock.Instant)
     private var effects: [SourceSession.Effect] = []
 
+    /// The last round that the destination has applied whole.
+    var acknowledgedRound = 0
+    private let start: MonotonicClock.Instant
+    private var rateWindow: (bytes: Int, at: MonotonicClock.Instant)
+
     /// Pages handed to the link, over the whole migration.
     struct Traffic {
         var normalPages = 0
@@ -61,6 +66,8 @@ final class SourceDriver {
         let parameters = migration.parameters
         let hello = Hello(session: .random(), regions: memory.regions, capabilities: parameters.verifies ? .verify : [])
         session = SourceSession(parameters, hello: hello, hintsAvailable: guest.hinting?.isAvailable ?? false, now: now)
+        start = now
+        rateWindow = (0, now)
         nextSend = now
         timeout = parameters.timeout.map { now + $0 }
         lastProgress = (0, now)
@@ -163,7 +170,7 @@ final class SourceDriver {
             switch frame {
             case nil: return
             case .abort(let reason): throw Interruption(.failed(.peer(reason)))
-            case .progress: continue
+            case .progress(let round): acknowledgedRound = max(acknowledgedRound, Int(round))
             case let frame?:
                 // The destination says hello, ready and running, each once.
                 guard arrived.count < 3 else { throw Interruption(.failed(.link("the destination sent frames that have no place"))) }
@@ -205,7 +212,15 @@ final class SourceDriver {
     /// Live counters into the published report, on the way.
     func publishProgress() {
         let counts = ledger.counts
+        let now = MonotonicClock.now()
+        let window = rateWindow.at.duration(to: now)
+        let rate = window < .milliseconds(200) ? nil : Double(link.bytesSent - rateWindow.bytes) * 8 / window.inSeconds / 1e6
+        if rate != nil { rateWindow = (link.bytesSent, now) }
         migration.publish { report in
+            if !report.status.isOver {
+                report.totalTime = Int(start.duration(to: now).inMilliseconds)
+                if let rate { report.ram.mbps = rate }
+            }
             report.ram.transferred = link.bytesSent
             report.ram.remaining = counts.pending * GuestPage.size
             report.ram.normal = traffic.normalPages
@@ -223,7 +238,8 @@ final class SourceDriver {
         var report = session.report
         report.guest = use
         report.tracker = guest.tracker.name
-        report.longestLockHoldMicroseconds = ledger.longestHold.inSeconds * 1e6
+        report.longestLockHoldMicroseconds = ledger.longestHold.elapsed.inSeconds * 1e6
+        report.longestLockHoldProcessorMicroseconds = ledger.longestHold.processor.inSeconds * 1e6
         report.ram.precopyBytes = bytesAtPause ?? link.bytesSent
         report.ram.downtimeBytes = link.bytesSent - report.ram.precopyBytes
         let statistics = guest.hinting?.statistics ?? HintStatistics()
@@ -232,7 +248,12 @@ final class SourceDriver {
         report.freePageHints.staleBlocks = statistics.staleBlocks
         report.freePageHints.invalidBlocks = statistics.invalidBlocks
         report.freePageHints.redirtiedPages = counts.redirtied
-        migration.publish { [report] published in published = report }
+        migration.publish { [report] published in
+            // The rate shown on the way is of the last moments; the round's own follows at its end.
+            let rate = report.status.isOver || published.ram.mbps == 0 ? report.ram.mbps : published.ram.mbps
+            published = report
+            published.ram.mbps = rate
+        }
         publishProgress()
     }
 }

@@ -53,7 +53,10 @@ public final class SourceMigration: Sendable {
         self.parameters = parameters
         self.observer = observer
         doorbell = try Doorbell()
-        shared.withLock { $0.report.status = .setup }
+        shared.withLock { shared in
+            shared.report.status = .setup
+            shared.report.ram.total = Int(guest.memory.regions.byteCount)
+        }
     }
 
     /// Starts the migration.

@@ -102,8 +102,9 @@ extension BalloonDriver {
                 guard let block = try kernel.holdBlock() else { return false }
                 let address = kernel.physicalAddress(block << (KernelLayout.topOrder + GuestPage.shift))
                 let segment = VirtqueueSegment(address: address, length: Self.topBlockBytes, isWritable: true)
-                let added = ring.add([segment], token: Token.block.rawValue)
-                precondition(added, "there was a free descriptor, and nobody else adds")
+                guard ring.add([segment], token: Token.block.rawValue) else {
+                    throw KernelPanic("the balloon driver's ring lost its free descriptors")
+                }
                 return true
             }
             guard queued else { return .nothingLeft }

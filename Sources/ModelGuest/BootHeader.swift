@@ -83,7 +83,8 @@ struct KernelParameters: Sendable {
         self.workload = workload
         // At least a byte a second: it is a divisor.
         rate = max(1, header.rate)
-        workingSet = header.workingSet
+        // At least a page: it bounds a loop.
+        workingSet = max(1, header.workingSet)
         churnPages = header.churnPages
         driver = DriverBehaviour.allCases[Int(header.driver)]
     }

@@ -16,6 +16,10 @@ package final class Kernel: Sendable {
 
     /// A kernel over RAM that holds one already.
     init(running memory: KernelMemory) throws(KernelPanic) {
+        let regions = memory.ram.regions
+        guard regions.byteCount >= ModelGuestConfiguration.minimumMemoryBytes,
+            regions.regions[0].byteCount >= ModelGuestConfiguration.minimumFirstRegionBytes
+        else { throw KernelPanic("memory of this shape is too small for the model kernel") }
         self.memory = memory
         parameters = try KernelParameters(memory.load(at: 0), pageCount: memory.layout.pageCount)
     }

@@ -238,7 +238,7 @@ extension ModelGuest {
     /// A running guest stands still meanwhile. Memory that was never touched is not read.
     public func check() throws(GuestError) -> GuestCheckResult {
         try machine.withLock { (machine) throws(GuestError) in
-            guard let kernel = machine.kernel else { throw GuestError("the guest has no memory content to check yet") }
+            guard let kernel else { throw GuestError("the guest has no memory content to check yet") }
             if !machine.isPaused { standStill() }
             defer { if !machine.isPaused { run() } }
             return KernelCheck.run(kernel)

@@ -14,7 +14,7 @@ extension ModelGuest {
     public func saveDeviceState() throws(GuestError) -> [DeviceSection] {
         try machine.withLock { (machine) throws(GuestError) in
             guard machine.isPaused else { throw GuestError("the guest must be paused for its state to be saved") }
-            guard let kernel = machine.kernel else { throw GuestError("the guest has no state yet") }
+            guard let kernel else { throw GuestError("the guest has no state yet") }
             var writer = StateWriter()
             writer.put(UInt64(0))
             writer.put(UInt32(kernel.parameters.vcpus))
@@ -45,7 +45,7 @@ extension ModelGuest {
                 throw GuestError("\(error)")
             }
             control.clock.nanoseconds = registers.nanoseconds
-            machine.kernel = kernel
+            loaded.withLock { $0 = kernel }
         }
     }
 

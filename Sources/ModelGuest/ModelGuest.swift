@@ -17,11 +17,11 @@ public final class ModelGuest: Guest {
     let interrupt: Doorbell
     let control = RunControl()
     let machine = Mutex(Machine())
+    /// `nil` in a shell that has not got its RAM and registers yet. Not under the machine's lock, which a check holds for long.
+    let loaded = Mutex<Kernel?>(nil)
 
-    /// Who wants the guest to stand, and what runs on it.
+    /// Whether the guest stands, and what runs it.
     struct Machine {
-        /// `nil` in a shell that has not got its RAM and registers yet.
-        var kernel: Kernel?
         var isPaused = true
         var hasEnded = false
         var threads: [HostThread] = []
@@ -34,7 +34,7 @@ public final class ModelGuest: Guest {
         try self.init(shell: configuration.memory, tracker: tracker)
         let kernel = try Kernel(booting: configuration, in: KernelMemory(memory))
         try BalloonDriver(kernel: kernel, transport: transport).probe()
-        machine.withLock { $0.kernel = kernel }
+        loaded.withLock { $0 = kernel }
     }
 
     /// An empty machine of a given shape, to be filled by an incoming migration: RAM first, then `loadDeviceState`, then `resume`.
@@ -56,13 +56,13 @@ public final class ModelGuest: Guest {
     package var clockNanoseconds: UInt64 { control.clock.nanoseconds }
 
     /// The kernel that runs here, for tests that look into it.
-    package var kernel: Kernel? { machine.withLock { $0.kernel } }
+    package var kernel: Kernel? { loaded.withLock { $0 } }
 
     /// Why the guest's kernel halted; `nil` while it is well.
-    public var panic: String? { machine.withLock { $0.kernel?.panicked?.description } }
+    public var panic: String? { kernel?.panicked?.description }
 
     public func memoryUse() -> GuestMemoryUse? {
-        machine.withLock { machine in try? machine.kernel?.memoryUse() }
+        try? kernel?.memoryUse()
     }
 
     // MARK: Running and standing still
@@ -80,9 +80,9 @@ public final class ModelGuest: Guest {
     public func resume() throws(GuestError) {
         try machine.withLock { (machine) throws(GuestError) in
             guard machine.isPaused else { return }
-            guard let kernel = machine.kernel else { throw GuestError("the guest has no memory content to run yet") }
+            guard let kernel else { throw GuestError("the guest has no memory content to run yet") }
             guard !machine.hasEnded else { throw GuestError("the guest was shut down") }
-            if machine.threads.isEmpty { machine.threads = try startThreads(kernel) }
+            if machine.threads.isEmpty { try startThreads(kernel, &machine) }
             run()
             machine.isPaused = false
         }
@@ -118,20 +118,21 @@ public final class ModelGuest: Guest {
 
     // MARK: Threads
 
-    private func startThreads(_ kernel: Kernel) throws(GuestError) -> [HostThread] {
+    private func startThreads(_ kernel: Kernel, _ machine: inout Machine) throws(GuestError) {
         do throws(SystemError) {
-            var threads: [HostThread] = []
             for vcpu in 0..<kernel.parameters.vcpus {
                 control.addThread()
-                threads.append(try HostThread(name: "vcpu \(vcpu)") { [control] in runVCPU(vcpu, kernel, control) })
+                machine.threads.append(try HostThread(name: "vcpu \(vcpu)") { [control] in runVCPU(vcpu, kernel, control) })
             }
             control.addThread()
             let driver = BalloonDriver(kernel: kernel, transport: transport)
-            threads.append(
+            machine.threads.append(
                 try HostThread(name: "kworker") { [control, interrupt] in runWorker(driver, control, interrupt) }
             )
-            return threads
         } catch {
+            // Half a guest does not run: those threads that did start wait to be let go, and end.
+            control.end()
+            machine.hasEnded = true
             throw GuestError("\(error)")
         }
     }

@@ -19,7 +19,7 @@ struct ClientCommandTests {
         try await withServer { _, server in
             var ended = try await aerostat("status", "--control", server.path)
             #expect(ended.status == 0)
-            #expect(ended.output == "running: the guest is still running at the source\n")
+            #expect(ended.output == "running: the guest runs in this process\n")
             #expect(try await aerostat("pause", "--control", server.path).output == "the guest is paused\n")
             ended = try await aerostat("status", "--json", "--control", server.path)
             #expect(try JSONParser.parse(ended.output.utf8, limits: .reply) == ["running": false, "status": "paused"])
@@ -43,43 +43,44 @@ struct ClientCommandTests {
     }
 
     @Test func `json is one document with the report, and the record holds it too`() async throws {
-        let folder = try TemporaryFolder()
-        let record = folder.path("other")
-        try await withServer { machine, server in
-            let ended = try await aerostat(
-                "migrate",
-                "--json",
-                "--record",
-                record,
-                "--control",
-                server.path,
-                "--downtime-limit",
-                "100ms",
-                "--bandwidth-limit",
-                "8G",
-                "--timeout",
-                "10s",
-                "--on-timeout",
-                "pause",
-                "--no-hints",
-                "--hint-grace",
-                "0.5s",
-                "--verify",
-                "tcp:localhost:1"
-            )
-            #expect(ended.status == 0, "\(ended.errors)")
-            let report = try JSONParser.parse(ended.output.utf8, limits: .reply)
-            #expect(report["status"] == "completed")
-            #expect(ended.errors.contains("the guest now runs at the destination"))
-            let recorded = try JSONParser.parse(try Data(contentsOf: URL(filePath: record)), limits: .reply)
-            #expect(recorded["report"] == report)
-            #expect(recorded["samples"]?.array?.last?["sample"]?["status"] == "completed")
-            #expect(
-                machine.parameters.json == [
-                    "downtime-limit": 100, "max-bandwidth": 1_000_000_000, "timeout": 10_000, "on-timeout": "pause",
-                    "free-page-hints": false, "hint-grace": 500, "verify": true,
-                ]
-            )
+        try await withTemporaryFolder { folder in
+            let record = folder + "/other"
+            try await withServer { machine, server in
+                let ended = try await aerostat(
+                    "migrate",
+                    "--json",
+                    "--record",
+                    record,
+                    "--control",
+                    server.path,
+                    "--downtime-limit",
+                    "100ms",
+                    "--bandwidth-limit",
+                    "8G",
+                    "--timeout",
+                    "10s",
+                    "--on-timeout",
+                    "pause",
+                    "--no-hints",
+                    "--hint-grace",
+                    "0.5s",
+                    "--verify",
+                    "tcp:localhost:1"
+                )
+                #expect(ended.status == 0, "\(ended.errors)")
+                let report = try JSONParser.parse(ended.output.utf8, limits: .reply)
+                #expect(report["status"] == "completed")
+                #expect(ended.errors.contains("the guest now runs at the destination"))
+                let recorded = try JSONParser.parse(try Data(contentsOf: URL(filePath: record)), limits: .reply)
+                #expect(recorded["report"] == report)
+                #expect(recorded["samples"]?.array?.last?["sample"]?["status"] == "completed")
+                #expect(
+                    machine.parameters.json == [
+                        "downtime-limit": 100, "max-bandwidth": 1_000_000_000, "timeout": 10_000, "on-timeout": "pause",
+                        "free-page-hints": false, "hint-grace": 500, "verify": true,
+                    ]
+                )
+            }
         }
     }
 

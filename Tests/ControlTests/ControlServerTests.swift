@@ -94,7 +94,7 @@ import Testing
                     Bool.random(using: &random) ? alphabet.randomElement(using: &random)! : UInt8.random(in: 0...255, using: &random)
                 }
                 client.send(bytes)
-                client.send("\n\n" + #"{"execute": "query-status", "id": "after"}"# + "\n")
+                client.send([0xff] + Array(#"{"execute": "query-status", "id": "after"}"#.utf8))
                 client.endSending()
                 var last: JSONValue?
                 while let reply = try client.receive() { last = reply }
@@ -117,6 +117,17 @@ import Testing
             let commands = try client.receive()
             #expect(commands?["id"] == ["a": [2]])
             #expect(commands?["return"]?.array?.contains(["name": "migrate_cancel"]) == true)
+            #expect(try client.receive() == nil)
+        }
+    }
+
+    @Test func `a request that never ends is an error when the client ends its side`() async throws {
+        try await withServer { _, server in
+            var client = try RawClient(server.path)
+            try client.negotiate()
+            client.send(#"{"execute": "stop", "arguments": ["#)
+            client.endSending()
+            #expect(try client.receive()?["error"]?["desc"] == "JSON parse error, the input ends inside a document")
             #expect(try client.receive() == nil)
         }
     }
@@ -202,6 +213,22 @@ import Testing
             #expect(try client.receive()?["data"] == ["guest": false, "reason": "host-qmp-quit"])
             #expect(try client.receive() == nil)
             #expect(machine.isQuit)
+        }
+    }
+
+    @Test func `what was sent leaves before the socket closes, also to a client that reads late`() async throws {
+        try await withServer { _, server in
+            var client = try RawClient(server.path)
+            try client.negotiate()
+            // More than the kernel's queue holds.
+            let text = String(repeating: "x", count: 60_000)
+            for _ in 0..<30 { server.broadcast(.shutdown(guest: true, reason: text)) }
+            async let closed: Void = server.close()
+            while unsafe access(server.path, F_OK) == 0 { await Task.yield() }
+            var heard = 0
+            while try client.receive() != nil { heard += 1 }
+            #expect(heard == 30)
+            await closed
         }
     }
 

@@ -14,59 +14,64 @@ import Testing
     }
 
     @Test func `only the owner may open the socket, and it is removed at the end`() async throws {
-        let folder = try TemporaryFolder()
-        let path = folder.path("control")
-        let server = try await ControlServer.listen(path: path, handler: FakeMachine(), logger: logger)
-        #expect(status(path).map { $0.st_mode & 0o7777 } == 0o600)
-        await server.close()
-        #expect(status(path) == nil)
+        try await withTemporaryFolder { folder in
+            let path = folder + "/control"
+            let server = try await ControlServer.listen(path: path, handler: FakeMachine(), logger: logger)
+            #expect(status(path).map { $0.st_mode & 0o7777 } == 0o600)
+            await server.close()
+            #expect(status(path) == nil)
+        }
     }
 
     @Test func `a socket that was left behind is replaced`() async throws {
-        let folder = try TemporaryFolder()
-        let path = folder.path("control")
-        // A listener that dies without cleaning up: another name for its socket outlives it.
-        do {
-            let dead = try ListeningSocket(.unix(path: folder.path("other")))
-            #expect(unsafe link(folder.path("other"), path) == 0)
-            _ = consume dead
+        try await withTemporaryFolder { folder in
+            let path = folder + "/control"
+            // A listener that dies without cleaning up: another name for its socket outlives it.
+            do {
+                let dead = try ListeningSocket(.unix(path: folder + "/other"))
+                #expect(unsafe link(folder + "/other", path) == 0)
+                _ = consume dead
+            }
+            #expect(status(path) != nil)
+            let server = try await ControlServer.listen(path: path, handler: FakeMachine(), logger: logger)
+            _ = try await ControlClient.connect(to: path).runState()
+            await server.close()
         }
-        #expect(status(path) != nil)
-        let server = try await ControlServer.listen(path: path, handler: FakeMachine(), logger: logger)
-        _ = try await ControlClient.connect(to: path).runState()
-        await server.close()
     }
 
     @Test func `a socket that is alive is left alone`() async throws {
-        let folder = try TemporaryFolder()
-        let path = folder.path("control")
-        let server = try await ControlServer.listen(path: path, handler: FakeMachine(), logger: logger)
-        await #expect(throws: ControlError.inUse(path)) {
-            _ = try await ControlServer.listen(path: path, handler: FakeMachine(), logger: logger)
+        try await withTemporaryFolder { folder in
+            let path = folder + "/control"
+            let server = try await ControlServer.listen(path: path, handler: FakeMachine(), logger: logger)
+            await #expect(throws: ControlError.inUse(path)) {
+                _ = try await ControlServer.listen(path: path, handler: FakeMachine(), logger: logger)
+            }
+            #expect(try await ControlClient.connect(to: path).runState() == .running)
+            await server.close()
         }
-        #expect(try await ControlClient.connect(to: path).runState() == .running)
-        await server.close()
     }
 
     @Test func `a file that is no socket is left alone`() async throws {
-        let folder = try TemporaryFolder()
-        let path = folder.path("other")
-        close(unsafe creat(path, 0o600))
-        await #expect(throws: ControlError.self) {
-            _ = try await ControlServer.listen(path: path, handler: FakeMachine(), logger: logger)
+        try await withTemporaryFolder { folder in
+            let path = folder + "/other"
+            close(unsafe creat(path, 0o600))
+            await #expect(throws: ControlError.self) {
+                _ = try await ControlServer.listen(path: path, handler: FakeMachine(), logger: logger)
+            }
+            #expect(status(path).map { $0.st_mode & S_IFMT } == S_IFREG)
         }
-        #expect(status(path).map { $0.st_mode & S_IFMT } == S_IFREG)
     }
 
     @Test func `a socket that another process put in our place is not removed`() async throws {
-        let folder = try TemporaryFolder()
-        let path = folder.path("control")
-        let first = try await ControlServer.listen(path: path, handler: FakeMachine(), logger: logger)
-        unsafe unlink(path)
-        let second = try await ControlServer.listen(path: path, handler: FakeMachine(), logger: logger)
-        await first.close()
-        #expect(try await ControlClient.connect(to: path).runState() == .running)
-        await second.close()
+        try await withTemporaryFolder { folder in
+            let path = folder + "/control"
+            let first = try await ControlServer.listen(path: path, handler: FakeMachine(), logger: logger)
+            unsafe unlink(path)
+            let second = try await ControlServer.listen(path: path, handler: FakeMachine(), logger: logger)
+            await first.close()
+            #expect(try await ControlClient.connect(to: path).runState() == .running)
+            await second.close()
+        }
     }
 
     @Test func `paths that cannot be used are refused with the cause`() async throws {
@@ -81,18 +86,19 @@ import Testing
     }
 
     @Test func `a listener that says nothing, and one that speaks something else, are told apart from a guest`() async throws {
-        let folder = try TemporaryFolder()
-        let path = folder.path("control")
-        let silent = try ListeningSocket(.unix(path: path))
-        await #expect(throws: ControlError.timedOut("the control socket \(path)", seconds: 1)) {
-            _ = try await ControlClient.connect(to: path, timeout: 1)
+        try await withTemporaryFolder { folder in
+            let path = folder + "/control"
+            let silent = try ListeningSocket(.unix(path: path))
+            await #expect(throws: ControlError.timedOut("the control socket \(path)", seconds: 1)) {
+                _ = try await ControlClient.connect(to: path, timeout: 1)
+            }
+            let doorbell = try Doorbell()
+            guard let first = try silent.accept(unlessRung: doorbell) else { preconditionFailure("nobody rings") }
+            _ = consume first
+            let client = Task { try await ControlClient.connect(to: path, timeout: 5) }
+            guard let second = try silent.accept(unlessRung: doorbell) else { preconditionFailure("nobody rings") }
+            #expect(unsafe write(second.number, "220 mail\r\n", 10) == 10)
+            await #expect(throws: ControlError.self) { _ = try await client.value }
         }
-        let doorbell = try Doorbell()
-        guard let first = try silent.accept(unlessRung: doorbell) else { preconditionFailure("nobody rings") }
-        _ = consume first
-        let client = Task { try await ControlClient.connect(to: path, timeout: 5) }
-        guard let second = try silent.accept(unlessRung: doorbell) else { preconditionFailure("nobody rings") }
-        #expect(unsafe write(second.number, "220 mail\r\n", 10) == 10)
-        await #expect(throws: ControlError.self) { _ = try await client.value }
     }
 }

@@ -1,4 +1,5 @@
 import Control
+import Foundation
 import Glibc
 import Host
 import Logging
@@ -59,32 +60,22 @@ struct RawClient: ~Copyable {
 
 /// A served control socket in a fresh folder, closed and removed afterwards.
 func withServer(_ body: (FakeMachine, ControlServer) async throws -> Void) async throws {
-    let folder = try TemporaryFolder()
-    let machine = FakeMachine()
-    let server = try await ControlServer.listen(path: folder.path("control"), handler: machine, logger: Logger(label: "test"))
-    machine.attach(server)
-    let result: Result<Void, any Error>
-    do { result = .success(try await body(machine, server)) } catch { result = .failure(error) }
-    machine.openGate()
-    await server.close()
-    try result.get()
+    try await withTemporaryFolder { folder in
+        let machine = FakeMachine()
+        let server = try await ControlServer.listen(path: folder + "/control", handler: machine, logger: Logger(label: "test"))
+        machine.attach(server)
+        let result: Result<Void, any Error>
+        do { result = .success(try await body(machine, server)) } catch { result = .failure(error) }
+        machine.openGate()
+        await server.close()
+        try result.get()
+    }
 }
 
-/// A fresh folder that goes with its value.
-struct TemporaryFolder: ~Copyable {
-    let root: String
-
-    init() throws {
-        var template = Array("/tmp/aerostat-XXXXXX".utf8CString)
-        try #require(unsafe mkdtemp(&template) != nil)
-        root = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
-    }
-
-    func path(_ name: String) -> String { root + "/" + name }
-
-    deinit {
-        // The tests leave at most these.
-        for name in ["control", "other"] { unsafe unlink(path(name)) }
-        unsafe rmdir(root)
-    }
+/// A fresh folder that goes with all that is in it. (Not a value that cleans up when it dies: a value may die after its last use.)
+func withTemporaryFolder(_ body: (String) async throws -> Void) async throws {
+    let folder = FileManager.default.temporaryDirectory.appending(path: "aerostat-\(UUID().uuidString.prefix(8))")
+    try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: false)
+    defer { try? FileManager.default.removeItem(at: folder) }
+    try await body(folder.path)
 }

@@ -138,6 +138,21 @@ extension ModelGuestTests {
             try target.loadDeviceState(state)
         }
 
+        @Test(.timeLimit(.minutes(1)))
+        func `A header that a peer made up cannot hang a vCPU`() async throws {
+            let source = try ModelGuest(booting: try configuration(16) { $0.workload = .hog }, tracker: .software)
+            let target = try ModelGuest(shell: source.memory.regions, tracker: .software)
+            let ledger = try Ledger(source.memory)
+            try source.memory.insertPresentPages(into: ledger.pending)
+            ledger.copy(to: target.memory)
+            // The working set, which is a number of pages.
+            try target.memory.store(UInt64(0), at: GuestAddress(56))
+            try target.loadDeviceState(try source.saveDeviceState())
+            try target.resume()
+            try await eventually("the vCPU makes steps") { target.kernel!.loadVCPU(0).steps > 10 }
+            try target.pause()
+        }
+
         @Test func `A large guest with little in use populates only that`() throws {
             var configuration = try configuration(64 << 10)
             configuration.usedShare = 0.001

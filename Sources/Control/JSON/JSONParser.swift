@@ -8,6 +8,8 @@ public enum JSONError: Error, Hashable, Sendable, CustomStringConvertible {
     case tooDeep(limit: Int, at: Int)
     case tooLong(limit: Int)
     case truncated(at: Int)
+    /// Byte 0xFF, in a stream.
+    case freshStart
 
     public var description: String {
         switch self {
@@ -22,6 +24,7 @@ public enum JSONError: Error, Hashable, Sendable, CustomStringConvertible {
         case .tooDeep(let limit, let place): "nested deeper than \(limit) levels at byte \(place)"
         case .tooLong(let limit): "longer than \(limit) bytes"
         case .truncated(let place): "ends too early, at byte \(place)"
+        case .freshStart: "byte 0xff: what was begun is forgotten"
         }
     }
 }
@@ -104,7 +107,8 @@ public struct JSONParser: Sendable {
             if let document = try parser.feed(byte) { result = document }
             count += 1
         }
-        guard let result else { throw .truncated(at: count - 1) }
+        // The byte that ended a bare number may have begun a second document.
+        guard let result, !parser.isInside else { throw .truncated(at: count - 1) }
         return result
     }
 

@@ -2,7 +2,8 @@
 ///
 /// After a wrong byte the rest of its line is skipped; so that requests without line ends recover too, skipping also ends where the
 /// brackets that were open are closed, or before the next opening brace where none was open. A brace that is itself the wrong byte
-/// begins the next document.
+/// begins the next document. Byte 0xFF, which UTF-8 never has, is an error and ends whatever was begun, as with QEMU: a client that
+/// does not know how far its words came can make a fresh start.
 struct JSONStream: Sendable {
     enum Element: Sendable {
         case document(JSONValue)
@@ -15,7 +16,15 @@ struct JSONStream: Sendable {
 
     init(limits: JSONParser.Limits) { parser = JSONParser(limits: limits) }
 
+    /// Whether a document has begun and not ended.
+    var isInside: Bool { parser.isInside }
+
     mutating func feed(_ byte: UInt8) -> Element? {
+        if byte == 0xff {
+            parser.reset()
+            skippedDepth = nil
+            return .garbage(.freshStart)
+        }
         if let depth = skippedDepth {
             skip(byte, depth)
             // The brace that ends the skipping begins a document.

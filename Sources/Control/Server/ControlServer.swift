@@ -1,9 +1,11 @@
 import FoundationEssentials
 import Glibc
+import Host
 public import Logging
 import NIOCore
 import NIOPosix
 import Synchronization
+import SystemPackage
 
 /// Serves a control socket: QMP over a unix socket that only its owner may open, to several clients at once.
 ///
@@ -29,28 +31,28 @@ public final class ControlServer: Sendable {
     private let logger: Logger
     private let executor = BlockingExecutor(threadCount: maximumClients + 1)
     private let sessions = Mutex<[ObjectIdentifier: ControlSession]>([:])
-    private let identity: FileIdentity?
+    /// Owns the path, and takes it away when it ends; NIO serves a duplicate.
+    private let socket: Mutex<ListeningSocket?>
     private let acceptor = Mutex<Task<Void, Never>?>(nil)
 
     /// Binds the path and begins to serve. A socket that nobody listens on any more is replaced; one that is alive is refused.
     public static func listen(path: String, handler: any CommandHandler, logger: Logger) async throws(ControlError) -> ControlServer {
-        guard path.utf8.count <= ControlError.maximumPathBytes else { throw .pathTooLong(path) }
+        let socket = try bind(path)
+        let listener: Listener
         do {
-            try await refuseLive(path)
-            let listener = try await OwnerOnly.creatingFiles { try await bind(path, logger) }
-            return ControlServer(path: path, handler: handler, logger: logger, listener: listener)
-        } catch let error as ControlError {
-            throw error
+            let descriptor = try retryingInterrupts("duplicate a descriptor") { fcntl(socket.number, F_DUPFD_CLOEXEC, 0) }
+            listener = try await serve(descriptor, logger)
         } catch {
             throw .cannotListen(path, reason: ControlError.reason(error))
         }
+        return ControlServer(path: path, handler: handler, logger: logger, socket: socket, listener: listener)
     }
 
-    private init(path: String, handler: any CommandHandler, logger: Logger, listener: Listener) {
+    private init(path: String, handler: any CommandHandler, logger: Logger, socket: consuming ListeningSocket, listener: Listener) {
         self.path = path
         self.handler = handler
         self.logger = logger
-        identity = FileIdentity(path: path)
+        self.socket = Mutex(socket)
         acceptor.withLock { $0 = Task(executorPreference: executor) { await self.accept(on: listener) } }
     }
 
@@ -65,36 +67,47 @@ public final class ControlServer: Sendable {
     public func close() async {
         guard let task = acceptor.withLock({ $0.take() }) else { return }
         // Before the listener goes: a client that looks for the path afterwards finds none, instead of one that is dead.
-        if let identity, FileIdentity(path: path) == identity { try? FileManager.default.removeItem(atPath: path) }
+        socket.withLock { $0 = nil }
         task.cancel()
         let channels = sessions.withLock { $0.values.map(\.channel) }
-        for channel in channels {
-            let force = channel.eventLoop.scheduleTask(in: Self.closingGrace) { channel.close(promise: nil) }
-            try? await channel.closeFuture.get()
-            force.cancel()
+        let forced = channels.map { channel in
+            channel.eventLoop.scheduleTask(in: Self.closingGrace) { channel.close(promise: nil) }
         }
+        for channel in channels { try? await channel.closeFuture.get() }
+        for task in forced { task.cancel() }
         executor.shutdown()
     }
 
-    /// Connecting tells a socket that is alive from one that was left behind.
-    private static func refuseLive(_ path: String) async throws {
-        do {
-            let channel = try await ClientBootstrap(group: .singletonMultiThreadedEventLoopGroup)
-                .connectTimeout(.seconds(2))
-                .connect(unixDomainSocketPath: path).get()
-            try? await channel.close()
+    /// The mask is the process's: one at a time may change it.
+    private static let fileMask = Mutex<Void>(())
+
+    private static func bind(_ path: String) throws(ControlError) -> ListeningSocket {
+        do throws(SocketError) {
+            return try fileMask.withLock { _ throws(SocketError) in
+                // A chmod afterwards would leave the socket open to others for a moment.
+                let mask = umask(0o177)
+                defer { _ = umask(mask) }
+                return try ListeningSocket(.unix(path: path))
+            }
         } catch {
-            // Not there, left behind, or no socket at all, which the bind refuses.
-            return
+            switch error {
+            case .pathTooLong: throw .pathTooLong(path)
+            case .system(let error) where error.code.rawValue == EADDRINUSE && isSocket(path): throw .inUse(path)
+            case .system(let error): throw .cannotListen(path, reason: ControlError.reason(error))
+            case .unknownHost, .timedOut: throw .cannotListen(path, reason: "\(error)")
+            }
         }
-        throw ControlError.inUse(path)
     }
 
-    private static func bind(_ path: String, _ logger: Logger) async throws -> Listener {
+    private static func isSocket(_ path: String) -> Bool {
+        (try? FileManager.default.attributesOfItem(atPath: path))?[.type] as? FileAttributeType == .typeSocket
+    }
+
+    private static func serve(_ descriptor: CInt, _ logger: Logger) async throws -> Listener {
         try await ServerBootstrap(group: .singletonMultiThreadedEventLoopGroup)
             // So that a client that sends its commands and closes its side still hears the replies.
             .childChannelOption(.allowRemoteHalfClosure, value: true)
-            .bind(unixDomainSocketPath: path, cleanupExistingSocketFile: true) { channel in
+            .bind(descriptor) { channel in
                 channel.eventLoop.makeCompletedFuture {
                     try channel.pipeline.syncOperations.addHandler(
                         OutputLimit { logger.warning("dropped a control client that does not read") }
@@ -133,40 +146,5 @@ public final class ControlServer: Sendable {
         }
         await session.serve(connection)
         sessions.withLock { _ = $0.removeValue(forKey: id) }
-    }
-}
-
-/// Files that are made meanwhile are their owner's only. A `chmod` afterwards would leave the socket open to others for a moment.
-///
-/// The mask is the process's: the first to come sets it, the last to go gives it back.
-private enum OwnerOnly {
-    private static let mask = Mutex<(users: Int, original: mode_t)>((0, 0))
-
-    static func creatingFiles<Result: Sendable>(_ body: () async throws -> Result) async rethrows -> Result {
-        mask.withLock { mask in
-            if mask.users == 0 { mask.original = umask(0o177) }
-            mask.users += 1
-        }
-        defer {
-            mask.withLock { mask in
-                mask.users -= 1
-                if mask.users == 0 { _ = umask(mask.original) }
-            }
-        }
-        return try await body()
-    }
-}
-
-/// Which file a path names: so that only the socket that was bound is removed, not one that another process put there since.
-private struct FileIdentity: Equatable, Sendable {
-    let device: Int
-    let inode: Int
-
-    init?(path: String) {
-        guard let attributes = try? FileManager.default.attributesOfItem(atPath: path),
-            let device = attributes[.systemNumber] as? Int, let inode = attributes[.systemFileNumber] as? Int
-        else { return nil }
-        self.device = device
-        self.inode = inode
     }
 }

@@ -62,6 +62,8 @@ final class ControlSession: Sendable {
                 if Task.isCancelled { return }
             }
         }
+        // The client may have closed its own side only.
+        if stream.isInside { try await send(Self.refusal(QMPError("JSON parse error, the input ends inside a document"), id: nil)) }
     }
 
     private func reply(to message: JSONValue) async -> JSONValue {

@@ -60,8 +60,9 @@ package struct MigrationText: Sendable {
         }
     }
 
-    /// The figures, a line each.
+    /// The figures, a line each; none where nothing was sent.
     package var table: [String] {
+        guard report.ram.transferred > 0 else { return [] }
         let ram = report.ram
         var rows: [(String, String)] = []
         if let microseconds = report.downtimeMicroseconds {
@@ -71,7 +72,8 @@ package struct MigrationText: Sendable {
         }
         let seconds = Double(report.totalTime) / 1000
         let rate = seconds > 0 ? ", \(Figures.rate(bytesPerSecond: Double(ram.transferred) / seconds)) on average" : ""
-        rows.append(("sent", "\(Figures.size(ram.transferred)) in \(Figures.count(report.rounds.count)) rounds\(rate)"))
+        let rounds = report.rounds.count == 1 ? "1 round" : "\(Figures.count(report.rounds.count)) rounds"
+        rows.append(("sent", "\(Figures.size(ram.transferred)) in \(rounds)\(rate)"))
         rows.append(("pages sent", pages(ram.normal)))
         rows.append(("zero pages", pages(ram.duplicate)))
         rows.append(("skipped by hints", pages(report.freePageHints.skippedPages)))
@@ -103,7 +105,9 @@ package struct MigrationText: Sendable {
             end this side with 'aerostat quit --control \(control)'; only if the destination is gone, run it here with \
             'aerostat resume --force --control \(control)'
             """
+        case (.running, .none): "the guest runs in this process"
         case (.running, _): "the guest is still running at the source"
+        case (.paused, .none): "the guest is paused; 'aerostat resume --control \(control)' runs it"
         case (.paused, _): "the guest is paused at the source; 'aerostat resume --control \(control)' runs it"
         case (.preLaunch, _): "the guest has not been started; 'aerostat resume --control \(control)' runs it"
         case (.inMigrate, _): "this process waits for a guest to come in"

@@ -15,7 +15,7 @@ struct Migrate: AsyncParsableCommand {
             verification found a difference; 3 when the link was lost between commit and running.
 
             Example:
-              aerostat migrate --control /run/guest.sock tcp:192.0.2.7:4444 --downtime-limit 100ms --verify
+              aerostat migrate --control /run/guest.sock tcp:192.0.2.7:4444 --verify
             """
     )
 
@@ -24,7 +24,10 @@ struct Migrate: AsyncParsableCommand {
     @Argument(help: "Where to: tcp:HOST:PORT, unix:PATH or fd:N.")
     var uri: String
 
-    @Option(help: ArgumentHelp("How long the guest may stand still at switch-over.", valueName: "time"), transform: Values.duration)
+    @Option(
+        help: ArgumentHelp("How long the guest may stand still at switch-over; 300ms unless told.", valueName: "time"),
+        transform: Values.duration
+    )
     var downtimeLimit: Duration = MigrationParameters().downtimeLimit
 
     @Option(
@@ -45,7 +48,10 @@ struct Migrate: AsyncParsableCommand {
     @Flag(help: "Do not ask the guest which memory is free.")
     var noHints = false
 
-    @Option(help: ArgumentHelp("The longest to hold the first round back for hints.", valueName: "time"), transform: Values.duration)
+    @Option(
+        help: ArgumentHelp("The longest to hold the first round back for hints; 1s unless told.", valueName: "time"),
+        transform: Values.duration
+    )
     var hintGrace: Duration = MigrationParameters().hintGrace
 
     @Flag(help: "Compare all memory of both sides, while paused, before the guest is let go.")

@@ -75,13 +75,22 @@ extension SourceDriver {
     func sendRound(_ round: Int) throws(Interruption) -> SourceSession.RoundTraffic {
         let start = MonotonicClock.now()
         var sent = try sendPending(round: round, isPaced: true)
-        try send(.roundEnd(UInt32(round)))
-        let came = try wait(until: MonotonicClock.now() + migration.limits.ready) { () throws(Interruption) in acknowledgedRound >= round }
-        guard came else {
-            throw Interruption(.failed(.link("the destination did not acknowledge round \(round)")))
+        do throws(Interruption) {
+            try send(.roundEnd(UInt32(round)))
+            try awaitAcknowledgement(of: round)
+        } catch {
+            session.recordInterrupted(sent, now: MonotonicClock.now())
+            throw error
         }
         sent.duration = start.duration(to: MonotonicClock.now())
         return sent
+    }
+
+    private func awaitAcknowledgement(of round: Int) throws(Interruption) {
+        let deadline = MonotonicClock.now() + migration.limits.ready
+        guard try wait(until: deadline, for: { () throws(Interruption) in acknowledgedRound >= round }) else {
+            throw Interruption(.failed(.link("the destination did not acknowledge round \(round)")))
+        }
     }
 
     /// Splits runs into data and zero runs by looking at each page. The pages are out of the pending set already: one that is

@@ -22,6 +22,7 @@ final class ScriptedTransport: Transport {
         unsent += 40
         switch frame {
         case .hello: answers.append(frame)
+        case .roundEnd(let round): answers.append(.progress(round: round))
         case .switchover: answers.append(.ready(Ready()))
         case .commit:
             hasCommitted = true

@@ -1,6 +1,7 @@
 import CLinux
 import Glibc
 package import Host
+import SystemPackage
 
 // What the engine does to whole pages: look for zeros, populate, discard, digest.
 extension GuestRAM {
@@ -21,11 +22,14 @@ extension GuestRAM {
         return true
     }
 
-    /// Populates pages ahead of bytes that are about to arrive, so that the kernel does not fault on each one.
+    /// Populates pages ahead of bytes that are about to arrive, so that the kernel does not fault on each one. Kernels before 5.14
+    /// cannot; there the pages are populated as the bytes come.
     package func populate(_ run: PageRun) throws(SystemError) {
-        try retryingInterrupts("populate guest memory", place: "\(run)") {
-            unsafe madvise(hostAddress(of: run), run.byteCount, aerostat_madv_populate_write)
-        }
+        do throws(SystemError) {
+            try retryingInterrupts("populate guest memory", place: "\(run)") {
+                unsafe madvise(hostAddress(of: run), run.byteCount, aerostat_madv_populate_write)
+            }
+        } catch where error.code == .invalidArgument {}
     }
 
     /// Asks for huge pages in a run of whole 2 MiB blocks. Advice: kernels without them refuse, and nothing is lost.

@@ -16,7 +16,7 @@ public final class HostThread: Sendable {
         let finished = Monitor(false)
         self.finished = finished
         let start = unsafe Unmanaged.passRetained(
-            Start(name: String(name.prefix(15))) {
+            Start(name: String(decoding: name.utf8.prefix(15), as: UTF8.self)) {
                 body()
                 finished.update { $0 = true }
             }

@@ -53,7 +53,12 @@ public struct DestinationSession: Sendable {
             return [.accept(Hello(session: hello.session, regions: hello.regions, capabilities: hello.capabilities))]
 
         case (.receiving, .roundBegin): return []
-        case (.receiving, .runs(let runs, _)): return [.apply(runs)]
+        case (.receiving, .runs(let runs, _)):
+            // Ascending, as the source sends them: so one frame costs at most one pass over memory.
+            for (run, next) in zip(runs, runs.dropFirst()) where next.run.first < run.run.end {
+                throw .malformed("runs that overlap or are out of order")
+            }
+            return [.apply(runs)]
         case (.receiving, .roundEnd(let round)): return [.acknowledge(round: round)]
 
         case (.receiving, .deviceState(let section)):

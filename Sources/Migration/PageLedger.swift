@@ -256,29 +256,46 @@ public final class PageLedger: HintSink {
     }
 
     public func hint(_ id: CommandID, address: GuestAddress, byteCount: UInt64) -> HintOutcome {
-        let block = regions.wholePages(at: address, byteCount: byteCount)
-        return withTimedLock { state in
-            // The check and the clearing are one: between them no harvest may fit.
+        let runs = regions.wholePages(at: address, byteCount: byteCount).runs
+        // One hold for what Linux hints (4 MiB); a block of gigabytes, which nothing forbids, is applied in slices.
+        let slices = runs.flatMap { $0.slices(ofAtMost: Self.wordsPerHold * 64) }
+        guard !slices.isEmpty else { return refuse(id) }
+        var (pages, skipped) = (0, 0)
+        for slice in slices {
+            guard let spared = apply(slice, id) else { return pages == 0 ? .stale : .taken(pages: pages, skipped: skipped) }
+            pages += slice.count
+            skipped += spared
+        }
+        return .taken(pages: pages, skipped: skipped)
+    }
+
+    /// A block without a whole page in RAM.
+    private func refuse(_ id: CommandID) -> HintOutcome {
+        state.withLock { state in
             guard state.open == id else {
                 state.counts.staleBlocks += 1
                 return .stale
             }
-            guard !block.runs.isEmpty else {
-                state.counts.invalidBlocks += 1
-                return .invalid
+            state.counts.invalidBlocks += 1
+            return .invalid
+        }
+    }
+
+    /// The check of the id and the clearing are one: between them no harvest may fit.
+    /// - Returns: how many of the pages were pending; `nil` where the command is not open.
+    private func apply(_ run: PageRun, _ id: CommandID) -> Int? {
+        withTimedLock { state in
+            guard state.open == id else {
+                state.counts.staleBlocks += 1
+                return nil
             }
-            var pages = 0
-            var spared = 0
-            for run in block.runs {
-                spared += takeFree(run)
-                pages += run.count
-            }
+            let spared = takeFree(run)
             state.counts.pending -= spared
             state.counts.skipped += spared
-            state.counts.reported += pages
+            state.counts.reported += run.count
             state.progress.skippedPages += spared
-            state.progress.reportedPages += pages
-            return .taken(pages: pages, skipped: spared)
+            state.progress.reportedPages += run.count
+            return spared
         }
     }
 
@@ -305,6 +322,10 @@ public final class PageLedger: HintSink {
 }
 
 extension PageRun {
+    fileprivate func slices(ofAtMost pages: Int) -> [PageRun] {
+        stride(from: 0, to: count, by: pages).map { PageRun(first: first + $0, count: min(pages, count - $0)) }
+    }
+
     /// The part up to the run's last 2 MiB boundary; `nil` where it has none inside.
     fileprivate var endingAtHugePage: PageRun? {
         let pagesPerBlock = (2 << 20) / GuestPage.size

@@ -122,7 +122,7 @@ final class SourceDriver {
     /// A link that breaks because the destination gave up: its reason may have come just before.
     private func explained(_ interruption: Interruption) -> Interruption {
         guard case .failed(.link) = interruption.event else { return interruption }
-        let deadline = MonotonicClock.now() + .milliseconds(500)
+        let deadline = MonotonicClock.now() + .milliseconds(100)
         while MonotonicClock.now() < deadline {
             do throws(TransportError) {
                 if let frame = try link.takeFrame() { arrived.append(frame) }

@@ -165,11 +165,29 @@ public final class PageLedger: HintSink {
         return next.rawValue < regions.pageCount
     }
 
+    /// Makes a batch that was taken and did not leave pending again. What was hinted meanwhile stays free: nobody needs its bytes.
+    public func giveBack(_ runs: [PageRun]) {
+        withTimedLock { state in
+            for page in runs.lazy.flatMap(\.indices).map({ PageIndex($0) }) where !free.contains(page) {
+                state.counts.pending += pending.insert(PageRun(first: page, count: 1))
+            }
+        }
+    }
+
+    /// Forgets that the destination was told of free pages: the frame did not leave.
+    public func withdraw(_ runs: [PageRun]) {
+        withTimedLock { _ in
+            for run in runs { announced.remove(run) }
+        }
+    }
+
     /// Takes free pages that the destination was not told of yet.
     ///
     /// A page of them that the guest has written meanwhile is in the tracker's log: its data follows after the next harvest.
+    /// - Parameter maximumRuns: at least 64, so that the runs of one word always fit.
     /// - Returns: whether there is more to look at behind the cursor.
     public func takeFreeRuns(from cursor: inout PageIndex, maximumRuns: Int, into runs: inout [PageRun]) -> Bool {
+        precondition(maximumRuns >= 64, "a word of free pages may not fit")
         runs.removeAll(keepingCapacity: true)
         let start = cursor
         let (taken, next) = withTimedLock { _ in

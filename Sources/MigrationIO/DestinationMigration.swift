@@ -6,7 +6,7 @@ public import Migration
 public final class DestinationMigration {
     /// How an incoming migration ended.
     public enum Outcome: Hashable, Sendable {
-        /// The guest is here. `runs` is false where it was paused at the source.
+        /// The guest is here. `runs` is false where it was paused at the source, or shall not start.
         case running(runs: Bool)
         /// What came was not a migration: nothing was touched, another may come.
         case notAMigration(String)
@@ -18,9 +18,14 @@ public final class DestinationMigration {
 
     /// Makes the empty guest in the shape that the source announced.
     public typealias GuestFactory = (RegionTable) throws(GuestError) -> any Guest
+    /// Hears that the guest is this process's, and whether it runs, before the source does: who asks after the source has
+    /// heard finds it here.
+    public typealias Arrival = (_ runs: Bool) -> Void
 
     private let link: any Transport
     private let makeGuest: GuestFactory
+    private let startsGuest: Bool
+    private let arrived: Arrival
     private var session: DestinationSession
     private var guest: (any Guest)?
     private var pages: ReceivedPages?
@@ -42,8 +47,24 @@ public final class DestinationMigration {
     /// - Parameters:
     ///   - shape: the memory that the guest must have; `nil` takes the source's.
     ///   - doorbell: ends the migration from outside (the process is asked to quit).
-    public convenience init(_ link: any Transport, shape: RegionTable?, doorbell: Doorbell, makeGuest: @escaping GuestFactory) {
-        self.init(link, shape: shape, doorbell: doorbell, limits: MigrationLimits(), makeGuest: makeGuest)
+    ///   - startsGuest: false leaves the guest paused, whatever it did at the source.
+    public convenience init(
+        _ link: any Transport,
+        shape: RegionTable?,
+        doorbell: Doorbell,
+        startsGuest: Bool,
+        arrived: @escaping Arrival,
+        makeGuest: @escaping GuestFactory
+    ) {
+        self.init(
+            link,
+            shape: shape,
+            doorbell: doorbell,
+            limits: MigrationLimits(),
+            startsGuest: startsGuest,
+            arrived: arrived,
+            makeGuest: makeGuest
+        )
     }
 
     /// The same with other limits, for tests of silent peers.
@@ -52,12 +73,16 @@ public final class DestinationMigration {
         shape: RegionTable?,
         doorbell: Doorbell,
         limits: MigrationLimits,
+        startsGuest: Bool = true,
+        arrived: @escaping Arrival = { _ in },
         makeGuest: @escaping GuestFactory
     ) {
         self.limits = limits
         self.link = link
         self.doorbell = doorbell
         self.makeGuest = makeGuest
+        self.startsGuest = startsGuest
+        self.arrived = arrived
         session = DestinationSession(shape: shape)
     }
 
@@ -177,7 +202,7 @@ public final class DestinationMigration {
                     throw .ours("the device state does not load: \(error)")
                 }
             }
-            runsAfterCommit = runs
+            runsAfterCommit = runs && startsGuest
             try send(.ready(pages!.ready))
 
         case .run:
@@ -196,6 +221,7 @@ public final class DestinationMigration {
                 return .committedButDead("\(error)")
             }
         }
+        arrived(runsAfterCommit)
         // The source learns it from the frame; where the link broke it cannot, and says so.
         try? send(.running)
         return .running(runs: runsAfterCommit)

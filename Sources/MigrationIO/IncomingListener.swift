@@ -34,18 +34,25 @@ public struct IncomingListener: ~Copyable, Sendable {
     /// Receives one migration. A connection that brings something else is logged and closed, and the next one is awaited.
     /// - Parameters:
     ///   - doorbell: ends the waiting; the result is then `nil`.
+    ///   - startsGuest: false leaves the guest paused, whatever it did at the source.
+    ///   - arrived: hears of the guest before the source does.
     public borrowing func receive(
         shape: RegionTable?,
         doorbell: Doorbell,
         logger: Logger,
+        startsGuest: Bool,
+        arrived: @escaping DestinationMigration.Arrival,
         makeGuest: @escaping DestinationMigration.GuestFactory
     ) throws(SocketError) -> DestinationMigration.Outcome? {
+        let migration = { (link: any Transport) -> DestinationMigration in
+            DestinationMigration(link, shape: shape, doorbell: doorbell, startsGuest: startsGuest, arrived: arrived, makeGuest: makeGuest)
+        }
         switch source {
         case .connected(let number):
-            return receive(OwnedDescriptor(adopting: number), shape: shape, doorbell: doorbell, makeGuest: makeGuest)
+            return receive(OwnedDescriptor(adopting: number), doorbell: doorbell, migration)
         case .listening(let socket):
             while let connection = try socket.accept(unlessRung: doorbell) {
-                let outcome = receive(connection, shape: shape, doorbell: doorbell, makeGuest: makeGuest)
+                let outcome = receive(connection, doorbell: doorbell, migration)
                 guard case .notAMigration(let reason) = outcome else { return outcome }
                 logger.warning("ignored a connection that brought no migration: \(reason); still waiting at \(uri)")
             }
@@ -55,12 +62,11 @@ public struct IncomingListener: ~Copyable, Sendable {
 
     private borrowing func receive(
         _ connection: consuming OwnedDescriptor,
-        shape: RegionTable?,
         doorbell: Doorbell,
-        makeGuest: @escaping DestinationMigration.GuestFactory
+        _ migration: (any Transport) -> DestinationMigration
     ) -> DestinationMigration.Outcome {
         let link: SocketTransport
         do throws(TransportError) { link = try SocketTransport(connection, doorbell: doorbell) } catch { return .failed("\(error)") }
-        return DestinationMigration(link, shape: shape, doorbell: doorbell, makeGuest: makeGuest).run()
+        return migration(link).run()
     }
 }

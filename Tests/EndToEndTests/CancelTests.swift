@@ -86,7 +86,14 @@ extension EndToEnd {
                 let destination = try await guests.waiting()
                 let migrate = try await source.migrate(
                     to: try destination.incoming,
-                    "--downtime-limit", "1ms", "--bandwidth-limit", "400M", "--timeout", "2s", "--on-timeout", "cancel"
+                    "--downtime-limit",
+                    "1ms",
+                    "--bandwidth-limit",
+                    "400M",
+                    "--timeout",
+                    "2s",
+                    "--on-timeout",
+                    "cancel"
                 )
                 migrate.expectFailure("timeout", "the guest is still running at the source")
                 #expect(try await source.report().totalTime >= 2000)
@@ -101,7 +108,15 @@ extension EndToEnd {
                 let destination = try await guests.waiting()
                 let migrate = try await source.migrate(
                     to: try destination.incoming,
-                    "--downtime-limit", "1ms", "--bandwidth-limit", "400M", "--timeout", "2s", "--on-timeout", "pause", "--verify"
+                    "--downtime-limit",
+                    "1ms",
+                    "--bandwidth-limit",
+                    "400M",
+                    "--timeout",
+                    "2s",
+                    "--on-timeout",
+                    "pause",
+                    "--verify"
                 )
                 #expect(migrate.code == 0, "\(migrate)")
                 let report = try await source.report()

@@ -62,7 +62,8 @@ extension EndToEnd {
 
         /// What a source does wrong after a hello that was accepted.
         enum Offence: String, CaseIterable, Sendable {
-            case silenceAndGone, halfFrame, random, damaged, outsideMemory, endlessRun, payloadThatIsNot, payloadCutShort, hugeCounts, secondHello,
+            case silenceAndGone, halfFrame, random, damaged, outsideMemory, endlessRun, payloadThatIsNot, payloadCutShort, hugeCounts,
+                secondHello,
                 readyFromSource, commitWithoutSwitchover, switchoverWithoutSections, unknownSection, digestsUnasked, tooManySections
 
             var bytes: [UInt8] {
@@ -76,7 +77,8 @@ extension EndToEnd {
                     case .random: return (0..<100_000).map { _ in UInt8.random(in: 0...255, using: &seed) }
                     case .damaged: return frame(.runs([RunDescriptor(.zero, page)], round: 1)).enumerated().map { $0 == 44 ? $1 ^ 8 : $1 }
                     case .outsideMemory: return frame(.runs([RunDescriptor(.data, PageRun(first: PageIndex(16384), count: 1))], round: 1))
-                    case .endlessRun: return frame(.runs([RunDescriptor(.free, PageRun(first: PageIndex(16000), count: 4_000_000_000))], round: 1))
+                    case .endlessRun:
+                        return frame(.runs([RunDescriptor(.free, PageRun(first: PageIndex(16000), count: 4_000_000_000))], round: 1))
                     case .payloadThatIsNot:
                         return FrameHeader.encode(.roundBegin, round: 1, sequence: 1, payloadBytes: 4096)
                     case .payloadCutShort: return frame(.runs([RunDescriptor(.data, page)], round: 1)) + [UInt8](repeating: 7, count: 100)
@@ -116,7 +118,8 @@ extension EndToEnd {
 
         static let controlGarbage: [String] = [
             "\u{0}\u{1}\u{2}", "GET / HTTP/1.1\r\n\r\n", "{", "}}}}", #"{"execute": 7}"#, #"{"execute": "launch-rocket"}"#, "[[[[[[[[",
-            #"{"execute": "migrate", "arguments": {"uri": ["tcp"]}}"#, #"{"execute": "pmemsave", "arguments": {"val": -1, "filename": ""}}"#,
+            #"{"execute": "migrate", "arguments": {"uri": ["tcp"]}}"#,
+            #"{"execute": "pmemsave", "arguments": {"val": -1, "filename": ""}}"#,
             #"{"execute": "migrate-set-parameters", "arguments": {"downtime-limit": 99999999999}}"#,
             String(repeating: "[", count: 100_000), String(repeating: "x", count: 5_000_000),
         ]

@@ -8,14 +8,15 @@ extension EndToEnd {
     @Suite struct GoodDays {
         @Test func `a guest under churn on two vCPUs goes ten times from process to process, verified and clean each time`() async throws {
             try await withGuests { guests in
-                var place = try await guests.run("--memory", "256MiB", "--workload", "churn", "--vcpus", "2")
+                var place = try await guests.run("--memory", "128MiB", "--workload", "churn", "--vcpus", "2")
                 for journey in 1...10 {
                     let next = try await guests.waiting()
                     let migrate = try await place.migrate(to: try next.incoming, "--verify")
                     #expect(migrate.code == 0 && migrate.text.contains("no difference"), "journey \(journey): \(migrate)")
-                    #expect(try await place.state() == .postMigrate && next.state() == .running)
+                    #expect(try await place.state() == .postMigrate)
+                    #expect(try await next.state() == .running)
                     let report = try await place.report()
-                    #expect(report.freePageHints.skippedPages > 0, "journey \(journey) was hinted")
+                    #expect(report.freePageHints.reportedPages > 0, "journey \(journey) was hinted")
                     try await next.expectClean()
                     // It left for good.
                     try await place.expectMemoryStandsStill(guests)
@@ -31,7 +32,10 @@ extension EndToEnd {
             try await withGuests { guests in
                 let source = try await guests.run("--memory", "64MiB", "--workload", workload, "--fragmentation", "20%")
                 let destination = try await guests.run("--incoming", "unix:" + guests.path("in.sock"))
-                let there = try await source.migrate(to: try destination.incoming, arguments: ["--verify", "--timeout", "5s", "--on-timeout", "pause"] + hints)
+                let there = try await source.migrate(
+                    to: try destination.incoming,
+                    arguments: ["--verify", "--timeout", "5s", "--on-timeout", "pause"] + hints
+                )
                 #expect(there.code == 0, "\(there)")
                 #expect(try await (source.report().freePageHints.skippedPages > 0) == hints.isEmpty)
                 try await destination.expectClean()
@@ -123,7 +127,9 @@ extension EndToEnd {
             try #require(demo.code == 0, "\(demo)")
             let document = try JSONParser.parse(Array(demo.output.utf8), limits: .reply)
             #expect(document["verified"] == true)
-            let (without, with) = (document["without-hints"]?["ram"]?["transferred"]?.integer, document["with-hints"]?["ram"]?["transferred"]?.integer)
+            let (without, with) = (
+                document["without-hints"]?["ram"]?["transferred"]?.integer, document["with-hints"]?["ram"]?["transferred"]?.integer
+            )
             #expect(try #require(with) * 2 < (try #require(without)))
         }
 

@@ -96,8 +96,13 @@ extension GuestProcess {
     func receive(_ listener: borrowing IncomingListener, shape: RegionTable?, tracker: TrackerKind?, paused: Bool) {
         let outcome: DestinationMigration.Outcome?
         do throws(SocketError) {
-            outcome = try listener.receive(shape: shape, doorbell: incomingDoorbell, logger: logger) {
-                [self] (regions) throws(GuestError) in
+            outcome = try listener.receive(
+                shape: shape,
+                doorbell: incomingDoorbell,
+                logger: logger,
+                startsGuest: !paused,
+                arrived: { [self] runs in announceArrival(runs: runs) }
+            ) { [self] (regions) throws(GuestError) in
                 try makeShell(regions, tracker: tracker)
             }
         } catch {
@@ -105,9 +110,7 @@ extension GuestProcess {
             return end(.failed)
         }
         switch outcome {
-        case nil: return
-        case .running(let runs):
-            announceArrival(runs: runs && !paused)
+        case nil, .running: return
         case .failed(let reason), .notAMigration(let reason):
             logger.error("the incoming migration failed: \(reason); the guest is not here")
             end(.failed)

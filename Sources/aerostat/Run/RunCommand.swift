@@ -54,8 +54,12 @@ struct RunCommand: AsyncParsableCommand {
     static let defaultMemory: UInt64 = 256 << 20
 
     func validate() throws {
-        if incoming == nil { _ = try options.configuration(defaultMemory: Self.defaultMemory) }
-        if let incoming { _ = try Self.uri(incoming) }
+        if let incoming {
+            _ = try Self.uri(incoming)
+            _ = try options.regions()
+        } else {
+            _ = try options.configuration(defaultMemory: Self.defaultMemory)
+        }
     }
 
     func run() async throws {

@@ -84,6 +84,6 @@ let package = Package(
         tests("MigrationIOTests", ["MigrationIO", "Migration", "GuestMemory", "Host"]),
         tests("ModelGuestTests", ["ModelGuest", "Virtio", "Balloon", "Migration", "GuestMemory", "Host"]),
         tests("ControlTests", ["Control", "Migration", "Host"]),
-        tests("EndToEndTests", ["Control", "Migration", "Host", system]),
+        tests("EndToEndTests", ["aerostat", "Control", "Migration", "GuestMemory", "Host"]),
     ]
 )

@@ -44,6 +44,8 @@ public struct RegionTable: Hashable, Sendable {
     /// `firstPages[i]` is the dense index of the first page of region i.
     private let firstPages: [Int]
     public let pageCount: Int
+    /// The first region, which most accesses are in.
+    @usableFromInline let lowest: MemoryRegion
 
     public var byteCount: UInt64 { UInt64(pageCount) << UInt64(GuestPage.shift) }
 
@@ -66,6 +68,7 @@ public struct RegionTable: Hashable, Sendable {
             guard total <= Self.maximumBytes else { throw .tooLarge(bytes: total) }
         }
         self.regions = regions
+        lowest = regions[0]
         self.firstPages = firstPages
         pageCount = Int(total >> UInt64(GuestPage.shift))
     }
@@ -96,7 +99,15 @@ public struct RegionTable: Hashable, Sendable {
     }
 
     /// The byte offset of an access into the regions laid end to end; `nil` unless all of it lies in one region.
+    @inlinable
     public func offset(of address: GuestAddress, byteCount: Int) -> Int? {
+        let inLowest = address.rawValue &- lowest.base.rawValue
+        if inLowest < lowest.byteCount, byteCount >= 0, UInt64(byteCount) <= lowest.byteCount - inLowest { return Int(inLowest) }
+        return searchedOffset(of: address, byteCount: byteCount)
+    }
+
+    @usableFromInline
+    func searchedOffset(of address: GuestAddress, byteCount: Int) -> Int? {
         guard byteCount >= 0, let index = region(containing: address) else { return nil }
         let region = regions[index]
         let inside = address.rawValue - region.base.rawValue

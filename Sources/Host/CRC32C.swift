@@ -10,15 +10,18 @@ public struct CRC32C: Hashable, Sendable {
     public var value: UInt32 { ~state }
 
     public mutating func add(_ bytes: RawSpan) {
+        guard aerostat_has_crc32c() != 0 else { return addPortably(bytes) }
         unsafe bytes.withUnsafeBytes { buffer in
             guard let base = buffer.baseAddress else { return }
-            if aerostat_has_crc32c() != 0 {
-                unsafe state = aerostat_crc32c(state, base.assumingMemoryBound(to: UInt8.self), UInt64(buffer.count))
-            } else {
-                for index in buffer.indices {
-                    state = unsafe Self.table[Int(UInt8(truncatingIfNeeded: state) ^ buffer[index])] ^ (state >> 8)
-                }
-            }
+            unsafe state = aerostat_crc32c(state, base.assumingMemoryBound(to: UInt8.self), UInt64(buffer.count))
+        }
+    }
+
+    /// The same without the processor's help.
+    package mutating func addPortably(_ bytes: RawSpan) {
+        for offset in bytes.byteOffsets {
+            let byte = unsafe bytes.unsafeLoad(fromByteOffset: offset, as: UInt8.self)
+            state = Self.table[Int(UInt8(truncatingIfNeeded: state) ^ byte)] ^ (state >> 8)
         }
     }
 

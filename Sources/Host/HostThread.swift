@@ -31,7 +31,7 @@ public final class HostThread: Sendable {
             &attributes,
             { argument in
                 let start = unsafe Unmanaged<Start>.fromOpaque(argument!).takeRetainedValue()
-                unsafe pthread_setname_np(pthread_self(), start.name)
+                unsafe aerostat_name_thread(start.name)
                 start.body()
                 return nil
             },

@@ -1,8 +1,20 @@
+import CLinux
+import Glibc
+
 /// The host's monotonic clock. The pure state machines are told the time; drivers read it here.
 public enum MonotonicClock {
     public typealias Instant = ContinuousClock.Instant
 
     public static func now() -> Instant { ContinuousClock.now }
+}
+
+/// Processor time of the calling thread: what it did itself, without the time for which another thread had its core.
+public enum ThreadClock {
+    public static func now() -> Duration {
+        var time = timespec()
+        unsafe clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time)
+        return .seconds(Int64(time.tv_sec)) + .nanoseconds(Int64(time.tv_nsec))
+    }
 }
 
 extension Duration {

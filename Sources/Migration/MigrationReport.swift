@@ -39,6 +39,8 @@ public struct MigrationReport: Hashable, Sendable, Codable {
     public var tracker: String?
     /// Longest time for which the sender or the hint thread held the ledger's lock, in microseconds.
     public var longestLockHoldMicroseconds: Double = 0
+    /// The longest hold by the holder's own processor time: without the time for which its core was given to another thread.
+    public var longestLockHoldProcessorMicroseconds: Double = 0
 
     public init() {}
 
@@ -55,6 +57,7 @@ public struct MigrationReport: Hashable, Sendable, Codable {
         case absentPages = "absent-pages"
         case guest, rounds, verify, tracker
         case longestLockHoldMicroseconds = "longest-lock-hold-us"
+        case longestLockHoldProcessorMicroseconds = "longest-lock-hold-cpu-us"
     }
 
     public struct RAM: Hashable, Sendable, Codable {

@@ -33,7 +33,7 @@ public final class PageLedger: HintSink {
         var progress = HintProgress()
         var counts = Counts()
         var wake: (@Sendable () -> Void)?
-        var longestHold: Duration = .zero
+        var longestHold = LockHold()
     }
 
     /// Sums over the whole migration, in pages.
@@ -49,9 +49,16 @@ public final class PageLedger: HintSink {
         public var invalidBlocks = 0
     }
 
-    /// Words looked at under one hold of the lock: 2^16 pages. Looking takes a microsecond; the first writes to a bitmap's own
+    /// How long the lock was held: on the clock, and by the holder's own work. They differ where the kernel gave the holder's core to
+    /// another thread meanwhile.
+    public struct LockHold: Hashable, Sendable {
+        public var elapsed: Duration = .zero
+        public var processor: Duration = .zero
+    }
+
+    /// Words looked at under one hold of the lock: 2^15 pages. Looking takes a microsecond; the first writes to a bitmap's own
     /// memory, which the kernel provides page by page, take much longer.
-    private static let wordsPerHold = 1024
+    private static let wordsPerHold = 512
 
     public init(_ regions: RegionTable) throws(SystemError) {
         self.regions = regions
@@ -66,8 +73,8 @@ public final class PageLedger: HintSink {
 
     public var counts: Counts { state.withLock { $0.counts } }
     public var progress: HintProgress { state.withLock { $0.progress } }
-    /// The longest time for which one call held the lock.
-    public var longestHold: Duration { state.withLock { $0.longestHold } }
+    /// The longest times for which one call held the lock.
+    public var longestHold: LockHold { state.withLock { $0.longestHold } }
     public var pendingPages: Int { state.withLock { $0.counts.pending } }
 
     public func isFree(_ page: PageIndex) -> Bool { free.contains(page) }
@@ -76,8 +83,11 @@ public final class PageLedger: HintSink {
     /// Takes the lock and measures how long it is held.
     private func withTimedLock<Result>(_ body: (inout State) -> sending Result) -> sending Result {
         state.withLock { state in
-            let start = MonotonicClock.now()
-            defer { state.longestHold = max(state.longestHold, start.duration(to: MonotonicClock.now())) }
+            let start = (MonotonicClock.now(), ThreadClock.now())
+            defer {
+                state.longestHold.processor = max(state.longestHold.processor, ThreadClock.now() - start.1)
+                state.longestHold.elapsed = max(state.longestHold.elapsed, start.0.duration(to: MonotonicClock.now()))
+            }
             return body(&state)
         }
     }
@@ -155,11 +165,29 @@ public final class PageLedger: HintSink {
         return next.rawValue < regions.pageCount
     }
 
+    /// Makes a batch that was taken and did not leave pending again. What was hinted meanwhile stays free: nobody needs its bytes.
+    public func giveBack(_ runs: [PageRun]) {
+        withTimedLock { state in
+            for page in runs.lazy.flatMap(\.indices).map({ PageIndex($0) }) where !free.contains(page) {
+                state.counts.pending += pending.insert(PageRun(first: page, count: 1))
+            }
+        }
+    }
+
+    /// Forgets that the destination was told of free pages: the frame did not leave.
+    public func withdraw(_ runs: [PageRun]) {
+        withTimedLock { _ in
+            for run in runs { announced.remove(run) }
+        }
+    }
+
     /// Takes free pages that the destination was not told of yet.
     ///
     /// A page of them that the guest has written meanwhile is in the tracker's log: its data follows after the next harvest.
+    /// - Parameter maximumRuns: at least 64, so that the runs of one word always fit.
     /// - Returns: whether there is more to look at behind the cursor.
     public func takeFreeRuns(from cursor: inout PageIndex, maximumRuns: Int, into runs: inout [PageRun]) -> Bool {
+        precondition(maximumRuns >= 64, "a word of free pages may not fit")
         runs.removeAll(keepingCapacity: true)
         let start = cursor
         let (taken, next) = withTimedLock { _ in

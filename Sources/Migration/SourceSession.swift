@@ -153,6 +153,11 @@ public struct SourceSession: Sendable {
     public mutating func handle(_ event: Event, now: ContinuousClock.Instant) -> [Effect] {
         defer { report.totalTime = Int(startTime.duration(to: now).inMilliseconds.rounded(.up)) }
         switch (state, event) {
+        case (.over, .failed(let failure)):
+            // The guest did not wake up when the migration backed out: all else still happens.
+            report.errorDescription = [report.errorDescription, "\(failure)"].compactMap(\.self).joined(separator: "; and then: ")
+            return []
+
         case (.over, _): return []
 
         case (.idle, .start(let runs)):
@@ -277,7 +282,7 @@ public struct SourceSession: Sendable {
         if asks && round == 1 {
             let headStart = HeadStart(grace: parameters.hintGrace, bandwidthLimit: parameters.bandwidthLimit, now: now)
             state = .headStart(headStart)
-            effects.append(.waitForHints(until: now + HeadStart.window))
+            effects.append(.waitForHints(until: now + min(HeadStart.window, parameters.hintGrace)))
         } else {
             state = .sending
             effects.append(.sendRound(round))
@@ -298,6 +303,9 @@ public struct SourceSession: Sendable {
     public mutating func setPendingAtRoundStart(_ pages: Int) {
         report.rounds[report.rounds.count - 1].pendingPages = pages
     }
+
+    /// Pages that left in a round that did not come to its end.
+    public mutating func recordInterrupted(_ traffic: RoundTraffic, now: ContinuousClock.Instant) { record(traffic, now: now) }
 
     private mutating func switchOver(now: ContinuousClock.Instant) -> [Effect] {
         pauseTime = pauseTime ?? now
@@ -365,11 +373,12 @@ public struct SourceSession: Sendable {
     private mutating func recordHarvest(dirtied: Int, took: Duration, now: ContinuousClock.Instant) {
         planner.recordHarvest(took)
         let index = report.rounds.count - 1
-        report.rounds[index].dirtiedPages = dirtied
-        report.rounds[index].harvest = took.inMilliseconds
+        // The round before the pause is harvested twice: at its end, and once nobody writes any more.
+        report.rounds[index].dirtiedPages += dirtied
+        report.rounds[index].harvest += took.inMilliseconds
         report.ram.dirtySyncCount += 1
         let seconds = roundStart.duration(to: now).inMilliseconds / 1000
-        if seconds > 0 { report.ram.dirtyPagesRate = Int(Double(dirtied) / seconds) }
+        if seconds > 0 { report.ram.dirtyPagesRate = Int(Double(report.rounds[index].dirtiedPages) / seconds) }
     }
 
     private mutating func recordDowntime(now: ContinuousClock.Instant) {

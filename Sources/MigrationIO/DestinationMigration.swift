@@ -27,6 +27,7 @@ public final class DestinationMigration {
     private var hugePages = HugePageAdvice()
     private var runsAfterCommit = true
     private let doorbell: Doorbell
+    private let limits: MigrationLimits
 
     /// Ends the migration with a reason for the peer and the log.
     private enum Failure: Error {
@@ -41,7 +42,19 @@ public final class DestinationMigration {
     /// - Parameters:
     ///   - shape: the memory that the guest must have; `nil` takes the source's.
     ///   - doorbell: ends the migration from outside (the process is asked to quit).
-    public init(_ link: any Transport, shape: RegionTable?, doorbell: Doorbell, makeGuest: @escaping GuestFactory) {
+    public convenience init(_ link: any Transport, shape: RegionTable?, doorbell: Doorbell, makeGuest: @escaping GuestFactory) {
+        self.init(link, shape: shape, doorbell: doorbell, limits: MigrationLimits(), makeGuest: makeGuest)
+    }
+
+    /// The same with other limits, for tests of silent peers.
+    package init(
+        _ link: any Transport,
+        shape: RegionTable?,
+        doorbell: Doorbell,
+        limits: MigrationLimits,
+        makeGuest: @escaping GuestFactory
+    ) {
+        self.limits = limits
         self.link = link
         self.doorbell = doorbell
         self.makeGuest = makeGuest
@@ -52,7 +65,7 @@ public final class DestinationMigration {
     public func run() -> Outcome {
         do throws(Failure) {
             while true {
-                let frame = try nextFrame(within: session.isGreeted ? MigrationLimits.silence : MigrationLimits.greeting)
+                let frame = try nextFrame(within: session.isGreeted ? limits.silence : limits.greeting)
                 let effects: [DestinationSession.Effect]
                 do throws(StreamError) { effects = try session.handle(frame) } catch { throw .ours("\(error)") }
                 for effect in effects {
@@ -92,9 +105,10 @@ public final class DestinationMigration {
 
     /// Sleeps until `isDone`; a peer that makes no progress for `limit`, and the owner of this process, end it early.
     private func waitForLink(
-        within limit: Duration = MigrationLimits.stall,
+        within limit: Duration? = nil,
         until isDone: () throws(TransportError) -> Bool
     ) throws(Failure) {
+        let limit = limit ?? limits.stall
         var deadline = MonotonicClock.now() + limit
         var moved = link.bytesReceived + link.bytesSent
         while true {
@@ -122,7 +136,7 @@ public final class DestinationMigration {
 
     /// Sends the reason and waits until the peer has hung up: closing with unread bytes would reset the link and lose the reason.
     private func bidFarewell(_ reason: String) {
-        let deadline = MonotonicClock.now() + MigrationLimits.farewell
+        let deadline = MonotonicClock.now() + limits.farewell
         do throws(TransportError) {
             guard link.canSend else { return }
             try link.send(.abort(reason), from: nil)
@@ -166,7 +180,9 @@ public final class DestinationMigration {
             runsAfterCommit = runs
             try send(.ready(pages!.ready))
 
-        case .run: return startGuest()
+        case .run:
+            guard pages!.ready.differences == 0 else { throw .ours("commit came although the memory differs") }
+            return startGuest()
         case .end(let reason): throw .peer(reason)
         }
         return nil

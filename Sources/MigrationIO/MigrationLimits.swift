@@ -1,15 +1,17 @@
 /// How long the drivers wait for a peer that is silent. None of it applies to a peer that makes progress.
-enum MigrationLimits {
+package struct MigrationLimits: Sendable {
     /// For a connection, and for the hello in each direction.
-    static let greeting: Duration = .seconds(10)
+    package var greeting: Duration = .seconds(10)
     /// A send or receive under way that moves no byte.
-    static let stall: Duration = .seconds(30)
+    package var stall: Duration = .seconds(30)
     /// The destination between two frames: the source may be harvesting, or holding its first round back for hints.
-    static let silence: Duration = .seconds(120)
+    package var silence: Duration = .seconds(120)
     /// The source for `ready`: the destination loads device state, and digests memory where that was asked for.
-    static let ready: Duration = .seconds(120)
+    package var ready: Duration = .seconds(120)
     /// The source for `running` after it sent `commit`.
-    static let running: Duration = .seconds(30)
+    package var running: Duration = .seconds(30)
     /// How long a side that gives up waits for its reason to be read.
-    static let farewell: Duration = .seconds(2)
+    package var farewell: Duration = .seconds(2)
+
+    package init() {}
 }

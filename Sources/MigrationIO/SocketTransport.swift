@@ -1,8 +1,8 @@
 import CLiburing
 import GuestMemory
-import Host
+package import Host
 import IOUring
-import Migration
+package import Migration
 import SystemPackage
 
 /// A connected stream socket driven by io_uring: frames and pages go out and come in as scatter/gather messages straight from and to
@@ -93,6 +93,15 @@ final class SocketTransport: Transport {
     func mapping(_ operation: String, _ body: (inout Ring) throws(RingError) -> Void) throws(TransportError) {
         do throws(RingError) { try body(&ring) } catch { throw .system(operation: operation, reason: "\(error)") }
     }
+}
+
+/// A socket transport with a chosen set-up of its ring, for tests of both.
+package func makeSocketTransport(
+    _ socket: consuming OwnedDescriptor,
+    doorbell: Doorbell,
+    plainRing: Bool
+) throws(TransportError) -> any Transport {
+    try SocketTransport(socket, doorbell: doorbell, plainRing: plainRing)
 }
 
 /// Scatter/gather memory for one message: stays where it is while the kernel uses it.

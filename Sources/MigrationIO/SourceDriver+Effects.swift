@@ -10,7 +10,7 @@ extension SourceDriver {
         case .sendHello(let hello):
             try send(.hello(hello))
             return .peerHello(
-                try receive("hello", within: MigrationLimits.greeting) { if case .hello(let hello) = $0 { hello } else { nil } }
+                try receive("hello", within: migration.limits.greeting) { if case .hello(let hello) = $0 { hello } else { nil } }
             )
 
         case .setUp: return .setUp(absentPages: try setUp())
@@ -31,11 +31,17 @@ extension SourceDriver {
             return nil
 
         case .waitForHints(let until):
-            try wait(until: until) { () throws(Interruption) in ledger.progress.isStopped }
+            // That the guest has begun is news too: from then on its rate is looked at.
+            let wasStarted = ledger.progress.isStarted
+            try wait(until: until) { () throws(Interruption) in
+                let progress = ledger.progress
+                return progress.isStopped || progress.isStarted != wasStarted
+            }
             return .hintProgress(ledger.progress)
 
         case .beginRound(let round):
             session.setPendingAtRoundStart(ledger.pendingPages)
+            skippedAtRoundStart = ledger.counts.skipped
             migration.observer.roundBegan(round)
             try send(.roundBegin(UInt32(round)))
             return nil
@@ -48,6 +54,7 @@ extension SourceDriver {
         case .pauseGuest:
             let runs = migration.observer.takeOver()
             do throws(GuestError) { try guest.pause() } catch { throw Interruption(guest: error) }
+            bytesAtPause = link.bytesSent
             return .paused(runs: runs)
 
         case .sendRest(let round, let verifies, let runs):
@@ -56,7 +63,7 @@ extension SourceDriver {
         case .sendCommit: return try sendCommit()
 
         case .awaitRunning:
-            try receive("running", within: MigrationLimits.running) { if case .running = $0 { () } else { nil } }
+            try receive("running", within: migration.limits.running) { if case .running = $0 { () } else { nil } }
             return .peerRunning
 
         case .resumeGuest:
@@ -94,14 +101,16 @@ extension SourceDriver {
         return .harvested(dirtied: dirtied, pending: ledger.pendingPages, took: start.duration(to: MonotonicClock.now()))
     }
 
-    /// A commit that was not sent at all leaves the guest here; one that may have arrived does not.
+    /// A commit that was never handed to the link leaves the guest here; one that may have arrived does not.
+    ///
+    /// How many bytes the link has counted says nothing: the other direction may fail first, and be reported first, while the
+    /// commit is on its way (DESIGN, rule 10).
     private func sendCommit() throws(Interruption) -> SourceSession.Event {
-        let before = link.bytesSent
+        try wait { () throws(Interruption) in link.canSend }
         do throws(Interruption) {
             try send(.commit)
             try wait { () throws(Interruption) in link.hasSentAll }
         } catch {
-            if case .failed(.link) = error.event, link.bytesSent == before { throw error }
             // The session goes to "commit sent" first; the failure then means that the outcome is unknown.
             pendingFailure = error
         }
@@ -110,7 +119,7 @@ extension SourceDriver {
 
     /// Tells the destination why, where the link still takes a frame. Nothing depends on it: a closed link says the same.
     private func sendAbort(_ reason: String) {
-        let deadline = MonotonicClock.now() + MigrationLimits.farewell
+        let deadline = MonotonicClock.now() + migration.limits.farewell
         do throws(TransportError) {
             while !link.canSend, MonotonicClock.now() < deadline { try link.wait(until: deadline) }
             guard link.canSend else { return }

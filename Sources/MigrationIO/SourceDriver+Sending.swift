@@ -17,11 +17,29 @@ extension SourceDriver {
     }
 
     /// Sends all that is pending, then tells the destination what is free, and waits until all of it has left.
+    ///
+    /// What had left when a timeout ended the round is recorded nevertheless: the sums over rounds are the totals.
     func sendPending(round: Int, isPaced: Bool) throws(Interruption) -> SourceSession.RoundTraffic {
         var sent = SourceSession.RoundTraffic()
         let start = MonotonicClock.now()
         let bytesBefore = link.bytesSent
-        let skippedBefore = ledger.counts.skipped
+        func measure() {
+            sent.duration = start.duration(to: MonotonicClock.now())
+            sent.bytes = link.bytesSent - bytesBefore
+            sent.skippedPages = max(0, ledger.counts.skipped - skippedAtRoundStart)
+        }
+        do throws(Interruption) {
+            try sendAllPending(round: round, isPaced: isPaced, &sent)
+        } catch {
+            measure()
+            session.recordInterrupted(sent, now: MonotonicClock.now())
+            throw error
+        }
+        measure()
+        return sent
+    }
+
+    private func sendAllPending(round: Int, isPaced: Bool, _ sent: inout SourceSession.RoundTraffic) throws(Interruption) {
         let limit = isPaced ? session.parameters.bandwidthLimit : nil
         let pages = isPaced ? pagesPerFrame : 2048
         var cursor = PageIndex(0)
@@ -30,7 +48,11 @@ extension SourceDriver {
         while more {
             more = ledger.takeBatch(from: &cursor, maximumPages: pages, maximumRuns: RunDescriptor.maximumCount, into: &runs)
             if !runs.isEmpty {
-                try sendBatch(describe(runs), round: round, limit: limit, &sent)
+                // A timeout may end the round in the middle of a batch; what did not leave must not be forgotten.
+                do throws(Interruption) { try sendBatch(describe(runs), round: round, limit: limit, &sent) } catch {
+                    ledger.giveBack(runs)
+                    throw error
+                }
             }
             try checkRequests()
         }
@@ -39,14 +61,13 @@ extension SourceDriver {
         while more {
             more = ledger.takeFreeRuns(from: &cursor, maximumRuns: RunDescriptor.maximumCount, into: &runs)
             if !runs.isEmpty {
-                try sendBatch(runs.map { RunDescriptor(.free, $0) }, round: round, limit: limit, &sent)
+                do throws(Interruption) { try sendBatch(runs.map { RunDescriptor(.free, $0) }, round: round, limit: limit, &sent) } catch {
+                    ledger.withdraw(runs)
+                    throw error
+                }
             }
         }
         try wait { () throws(Interruption) in link.hasSentAll }
-        sent.duration = start.duration(to: MonotonicClock.now())
-        sent.bytes = link.bytesSent - bytesBefore
-        sent.skippedPages = max(0, ledger.counts.skipped - skippedBefore)
-        return sent
     }
 
     /// One round while the guest runs. It ends when the destination has applied it: what still lay in socket buffers would otherwise
@@ -54,13 +75,22 @@ extension SourceDriver {
     func sendRound(_ round: Int) throws(Interruption) -> SourceSession.RoundTraffic {
         let start = MonotonicClock.now()
         var sent = try sendPending(round: round, isPaced: true)
-        try send(.roundEnd(UInt32(round)))
-        let came = try wait(until: MonotonicClock.now() + MigrationLimits.ready) { () throws(Interruption) in acknowledgedRound >= round }
-        guard came else {
-            throw Interruption(.failed(.link("the destination did not acknowledge round \(round)")))
+        do throws(Interruption) {
+            try send(.roundEnd(UInt32(round)))
+            try awaitAcknowledgement(of: round)
+        } catch {
+            session.recordInterrupted(sent, now: MonotonicClock.now())
+            throw error
         }
         sent.duration = start.duration(to: MonotonicClock.now())
         return sent
+    }
+
+    private func awaitAcknowledgement(of round: Int) throws(Interruption) {
+        let deadline = MonotonicClock.now() + migration.limits.ready
+        guard try wait(until: deadline, for: { () throws(Interruption) in acknowledgedRound >= round }) else {
+            throw Interruption(.failed(.link("the destination did not acknowledge round \(round)")))
+        }
     }
 
     /// Splits runs into data and zero runs by looking at each page. The pages are out of the pending set already: one that is
@@ -124,7 +154,6 @@ extension SourceDriver {
 
     /// What is left while the guest stands still: pages, device state, digests where asked; then the destination's ready.
     func sendRest(round: Int, verifies: Bool, runs: Bool) throws(Interruption) -> Ready {
-        let before = link.bytesSent
         let sent = try sendPending(round: round, isPaced: false)
         _ = session.handle(.restSent(sent), now: MonotonicClock.now())
         let sections: [DeviceSection]
@@ -133,10 +162,8 @@ extension SourceDriver {
         for section in sections { try send(.deviceState(section)) }
         if verifies { try sendDigests() }
         try send(.switchover(sections: sections.count, runs: runs))
-        let limit = MigrationLimits.ready + .seconds(verifies ? 1 + memory.pageCount >> 18 : 0)
-        let ready = try receive("ready", within: limit) { if case .ready(let ready) = $0 { ready } else { nil } }
-        traffic.downtimeBytes = link.bytesSent - before
-        return ready
+        let limit = migration.limits.ready + .seconds(verifies ? 1 + memory.pageCount >> 18 : 0)
+        return try receive("ready", within: limit) { if case .ready(let ready) = $0 { ready } else { nil } }
     }
 
     /// Digests of every page that exists here and is not free. Pages that do not exist are zero at the destination, which it checks.

@@ -19,6 +19,10 @@ final class SourceDriver {
     var traffic = Traffic()
     /// The link is broken, or nobody is at its other end: no farewell.
     private(set) var isLinkDead = false
+    /// What hints had spared when the round began.
+    var skippedAtRoundStart = 0
+    /// Bytes that had left when the guest was paused.
+    var bytesAtPause: Int?
     /// Happened while an effect had to be finished first.
     var pendingFailure: Interruption?
     private let timeout: MonotonicClock.Instant?
@@ -35,7 +39,6 @@ final class SourceDriver {
         var normalPages = 0
         var zeroPages = 0
         var freePages = 0
-        var downtimeBytes = 0
     }
 
     /// Ends an effect before its time: the session decides what is done instead.
@@ -96,7 +99,9 @@ final class SourceDriver {
                 case .failed(.link), .failed(.peer): isLinkDead = true
                 default: break
                 }
-                effects = handle(reason.event)
+                let next = handle(reason.event)
+                // Backing out goes on to its end, whatever fails on the way.
+                if !next.isEmpty { effects = next }
             }
             publish(use)
         }
@@ -142,6 +147,8 @@ final class SourceDriver {
     @discardableResult
     func wait(until deadline: MonotonicClock.Instant? = nil, for condition: () throws(Interruption) -> Bool) throws(Interruption) -> Bool {
         while true {
+            // Before the look at the condition: a ring that comes after it must still be there for the sleep.
+            migration.doorbell.answer()
             try collectFrames()
             if try condition() { return true }
             try checkRequests()
@@ -174,15 +181,14 @@ final class SourceDriver {
 
     /// Obeys a person and the clock. Called wherever the driver waits, and between batches.
     func checkRequests() throws(Interruption) {
-        migration.doorbell.answer()
         if session.canCancel, migration.isCancelRequested { throw Interruption(.cancelRequested) }
         if session.timeoutApplies, let timeout, MonotonicClock.now() >= timeout { throw Interruption(.timeoutReached) }
     }
 
     private func checkProgress(_ now: MonotonicClock.Instant) throws(Interruption) {
         if link.hasSentAll || link.bytesSent != lastProgress.bytes { lastProgress = (link.bytesSent, now) }
-        if lastProgress.at.duration(to: now) > MigrationLimits.stall {
-            throw Interruption(link: .stalled(seconds: Int(MigrationLimits.stall.inSeconds)))
+        if lastProgress.at.duration(to: now) > migration.limits.stall {
+            throw Interruption(link: .stalled(seconds: Int(migration.limits.stall.inSeconds)))
         }
     }
 
@@ -232,9 +238,10 @@ final class SourceDriver {
         var report = session.report
         report.guest = use
         report.tracker = guest.tracker.name
-        report.longestLockHoldMicroseconds = ledger.longestHold.inSeconds * 1e6
-        report.ram.downtimeBytes = traffic.downtimeBytes
-        report.ram.precopyBytes = link.bytesSent - traffic.downtimeBytes
+        report.longestLockHoldMicroseconds = ledger.longestHold.elapsed.inSeconds * 1e6
+        report.longestLockHoldProcessorMicroseconds = ledger.longestHold.processor.inSeconds * 1e6
+        report.ram.precopyBytes = bytesAtPause ?? link.bytesSent
+        report.ram.downtimeBytes = link.bytesSent - report.ram.precopyBytes
         let statistics = guest.hinting?.statistics ?? HintStatistics()
         report.freePageHints.commands = statistics.commands
         // What the device turned away never reached the ledger, and the other way round.

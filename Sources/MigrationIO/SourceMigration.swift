@@ -30,6 +30,7 @@ public final class SourceMigration: Sendable {
     let guest: any Guest
     let parameters: MigrationParameters
     let observer: Observer
+    let limits: MigrationLimits
     let doorbell: Doorbell
     private let shared = Monitor(Shared())
 
@@ -41,7 +42,13 @@ public final class SourceMigration: Sendable {
 
     /// - Parameters:
     ///   - guest: stays the caller's; after `completed` and `unknown` it is paused.
-    public init(guest: any Guest, parameters: MigrationParameters, observer: Observer) throws(SystemError) {
+    public convenience init(guest: any Guest, parameters: MigrationParameters, observer: Observer) throws(SystemError) {
+        try self.init(guest: guest, parameters: parameters, observer: observer, limits: MigrationLimits())
+    }
+
+    /// The same with other limits, for tests of silent peers.
+    package init(guest: any Guest, parameters: MigrationParameters, observer: Observer, limits: MigrationLimits) throws(SystemError) {
+        self.limits = limits
         self.guest = guest
         self.parameters = parameters
         self.observer = observer
@@ -97,12 +104,12 @@ public final class SourceMigration: Sendable {
 extension SourceMigration {
     /// Starts the migration to a place.
     public func start(to uri: MigrationURI) throws(SystemError) {
-        try start { (doorbell) throws(TransportError) in
+        try start { [limits] (doorbell) throws(TransportError) in
             switch uri {
             case .socket(let address):
                 let socket: OwnedDescriptor
                 do throws(SocketError) {
-                    socket = try connectSocket(to: address, timeout: MigrationLimits.greeting)
+                    socket = try connectSocket(to: address, timeout: limits.greeting)
                 } catch {
                     throw .system(operation: "reach the destination", reason: "\(error)")
                 }

@@ -38,7 +38,8 @@ struct ClientCommandTests {
             let ended = try await aerostat("migrate", "--control", server.path, "unix:/nowhere/\(scenario)")
             #expect(ended.status == status)
             #expect(ended.output.hasPrefix(words), "\(ended.output)")
-            #expect(ended.errors.contains("moving, round 1") || ended.errors.contains("round 1:"), "\(ended.errors)")
+            // Lines on the way tell of the way only; the end has words of its own.
+            #expect(!ended.errors.contains("failed, round"), "\(ended.errors)")
         }
     }
 

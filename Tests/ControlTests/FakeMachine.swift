@@ -70,6 +70,7 @@ final class FakeMachine: CommandHandler {
                 pagesUsed: 3,
                 pagesFree: 4,
                 pagesFreeTopOrder: 0,
+                pagesHeld: 0,
                 brokenInvariants: []
             ).json
         case .quit:

@@ -67,12 +67,14 @@ final class Ledger: HintSink {
     var blocks: [GuestAddress] { state.withLock { $0.blocks } }
     var skipped: Int { state.withLock { $0.skipped } }
 
-    func hintsStarted(_ id: CommandID) {
+    func hintsOpened(_ id: CommandID) {
         state.update { state in
             state.isStopped = false
             state.open = id
         }
     }
+
+    func hintsStarted(_ id: CommandID) {}
 
     func hint(_ id: CommandID, address: GuestAddress, byteCount: UInt64) -> HintOutcome {
         beforeHint()

@@ -41,6 +41,8 @@ package final class RecordingSink: HintSink {
 
     private func record(_ event: Event) { state.update { $0.events.append(event) } }
 
+    /// Not an event of its own: it comes with each command, before anything is heard.
+    package func hintsOpened(_ id: CommandID) {}
     package func hintsStarted(_ id: CommandID) { record(.started(id)) }
     package func hintsStopped(_ id: CommandID) { record(.stopped(id)) }
 

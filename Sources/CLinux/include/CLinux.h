@@ -1,8 +1,7 @@
 #pragma once
 
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE
-#endif
+// No _GNU_SOURCE here: it changes the fields of types (fd_set) that Swift's own Glibc module has without it, and Clang refuses two
+// definitions of one type in one compilation.
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -93,7 +92,8 @@ static const int aerostat_madv_populate_write = 23;  // Linux 5.14
 
 static void *const aerostat_map_failed = MAP_FAILED;
 static inline int aerostat_open(const char *path, int flags, mode_t mode) { return open(path, flags, mode); }
-static inline int aerostat_accept(int fd) { return accept4(fd, 0, 0, SOCK_CLOEXEC); }
+static inline int aerostat_accept(int fd) { return (int)syscall(SYS_accept4, fd, 0, 0, SOCK_CLOEXEC); }
+static inline int aerostat_name_thread(const char *name) { return prctl(PR_SET_NAME, name); }
 static inline int aerostat_fcntl(int fd, int command, int argument) { return fcntl(fd, command, argument); }
 
 // ---- CRC-32C (Castagnoli) by the SSE 4.2 instruction where the processor has it.

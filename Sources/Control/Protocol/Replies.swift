@@ -44,6 +44,8 @@ public struct GuestCheck: Hashable, Sendable, Codable {
     public var pagesUsed: Int
     public var pagesFree: Int
     public var pagesFreeTopOrder: Int
+    /// The part of `pagesFree` that the balloon driver holds for hints; none once a migration is over.
+    public var pagesHeld: Int
     /// The allocator's invariants that do not hold, in words; empty where all do.
     public var brokenInvariants: [String]
 
@@ -57,6 +59,7 @@ public struct GuestCheck: Hashable, Sendable, Codable {
         pagesUsed: Int,
         pagesFree: Int,
         pagesFreeTopOrder: Int,
+        pagesHeld: Int,
         brokenInvariants: [String]
     ) {
         self.pagesChecked = pagesChecked
@@ -65,6 +68,7 @@ public struct GuestCheck: Hashable, Sendable, Codable {
         self.pagesUsed = pagesUsed
         self.pagesFree = pagesFree
         self.pagesFreeTopOrder = pagesFreeTopOrder
+        self.pagesHeld = pagesHeld
         self.brokenInvariants = brokenInvariants
     }
 
@@ -75,6 +79,7 @@ public struct GuestCheck: Hashable, Sendable, Codable {
         case pagesUsed = "pages-used"
         case pagesFree = "pages-free"
         case pagesFreeTopOrder = "pages-free-top-order"
+        case pagesHeld = "pages-held"
         case brokenInvariants = "broken-invariants"
     }
 }

@@ -60,8 +60,9 @@ package struct MigrationText: Sendable {
         }
     }
 
-    /// The figures, a line each.
+    /// The figures, a line each; none where nothing was sent.
     package var table: [String] {
+        guard report.ram.transferred > 0 else { return [] }
         let ram = report.ram
         var rows: [(String, String)] = []
         if let microseconds = report.downtimeMicroseconds {

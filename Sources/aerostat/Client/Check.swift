@@ -26,6 +26,7 @@ struct Check: AsyncParsableCommand {
             "  used \(Figures.count(check.pagesUsed)), free \(Figures.count(check.pagesFree)) pages, "
                 + "\(Figures.count(check.pagesFreeTopOrder)) of them in the largest blocks",
         ]
+        if check.pagesHeld > 0 { lines.append("  held by the balloon driver for hints: \(Figures.count(check.pagesHeld)) of the free pages") }
         if let wrong = check.firstWrong {
             lines.append("  the first wrong page is \(wrong.page): expected \(wrong.expected), found \(wrong.found)")
         }

@@ -12,6 +12,8 @@ struct ProgressView {
     private var lastLine: ContinuousClock.Instant?
 
     mutating func show(_ report: MigrationReport) {
+        // The end has words of its own.
+        if report.status.isOver { return }
         let lines = MigrationText(report).progress
         if isTerminal { draw(lines) } else { log(lines, round: report.rounds.count) }
     }

@@ -35,6 +35,7 @@ extension GuestProcess: CommandHandler {
             pagesUsed: result.pagesUsed,
             pagesFree: result.pagesFree,
             pagesFreeTopOrder: result.pagesFreeTopOrder,
+            pagesHeld: result.pagesHeld,
             brokenInvariants: result.invariants.list
         )
     }

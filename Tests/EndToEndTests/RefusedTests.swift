@@ -1,0 +1,269 @@
+import Control
+import Foundation
+import GuestMemory
+import Host
+import Migration
+import Testing
+
+extension EndToEnd {
+    /// Migrations that must not begin.
+    @Suite struct Refused {
+        @Test func `a destination with another memory size refuses; both say the two sizes`() async throws {
+            try await withGuests { guests in
+                let source = try await guests.run("--memory", "64MiB", "--workload", "churn")
+                let destination = try await guests.waiting("--memory", "128MiB")
+                let migrate = try await source.migrate(to: try destination.incoming)
+                migrate.expectFailure("67108864", "134217728", "the guest is still running")
+                try await source.expectGuestIsStillHere()
+                try await destination.expectGuestDidNotCome("67108864", "134217728")
+                try await source.expectMigrates(guests)
+            }
+        }
+
+        /// A hello that disagrees, and the words that must be said about it.
+        enum Disagreement: String, CaseIterable, Sendable {
+            case pageSize, version, capability
+
+            func apply(to hello: Hello) -> Hello {
+                var hello = hello
+                switch self {
+                case .pageSize: hello.pageSize = 16384
+                case .version: hello.versions = 2...3
+                case .capability: hello.capabilities = Hello.Capabilities(rawValue: 1 << 63)
+                }
+                return hello
+            }
+
+            var words: String {
+                switch self {
+                case .pageSize: "pages of 16384 bytes"
+                case .version: "stream versions 2 to 3"
+                case .capability: "capabilities"
+                }
+            }
+        }
+
+        @Test(arguments: Disagreement.allCases)
+        func `a source that disagrees is refused with the reason`(_ disagreement: Disagreement) async throws {
+            try await withGuests { guests in
+                let destination = try await guests.waiting()
+                let uri = try destination.incoming
+                let answer = try await aside { () -> Frame? in
+                    let peer = try FrameSocket(connectingTo: uri)
+                    peer.send(Frame.hello(disagreement.apply(to: try .someGuest)).encode(sequence: 0))
+                    return try peer.receiveDecodedFrame()
+                }
+                guard case .abort(let reason)? = answer else { throw TooLate(description: "answered with \(String(describing: answer))") }
+                #expect(reason.contains(disagreement.words), "\(reason)")
+                try await destination.expectGuestDidNotCome("refused the source", disagreement.words)
+            }
+        }
+
+        @Test(arguments: Disagreement.allCases)
+        func `a destination that disagrees is left; the guest runs on`(_ disagreement: Disagreement) async throws {
+            try await withGuests { guests in
+                let source = try await guests.run("--memory", "64MiB", "--workload", "churn")
+                let peer = guests.keep(
+                    try FakeDestination { socket in
+                        guard case .hello(let hello)? = try? socket.receiveDecodedFrame() else { return }
+                        socket.send(Frame.hello(disagreement.apply(to: hello)).encode(sequence: 0))
+                        _ = socket.receiveFrame()
+                    }
+                )
+                let migrate = try await source.migrate(to: peer.uri)
+                migrate.expectFailure(disagreement.words, "the guest is still running")
+                try await source.expectGuestIsStillHere()
+                try await source.expectMigrates(guests)
+            }
+        }
+
+        @Test func `a destination that answers for another migration is left`() async throws {
+            try await withGuests { guests in
+                let source = try await guests.run("--memory", "64MiB")
+                let peer = guests.keep(
+                    try FakeDestination { socket in
+                        guard case .hello(var hello)? = try? socket.receiveDecodedFrame() else { return }
+                        hello.session = .random()
+                        socket.send(Frame.hello(hello).encode(sequence: 0))
+                        _ = socket.receiveFrame()
+                    }
+                )
+                try await source.migrate(to: peer.uri).expectFailure("another migration", "the guest is still running")
+                try await source.expectGuestIsStillHere()
+            }
+        }
+
+        @Test func `a destination that talks nonsense is left`() async throws {
+            try await withGuests { guests in
+                let source = try await guests.run("--memory", "64MiB", "--workload", "churn")
+                let peer = guests.keep(try FakeDestination { $0.send("HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n<html></html>".utf8) })
+                try await source.migrate(to: peer.uri).expectFailure("not an Aerostat migration stream", "the guest is still running")
+                try await source.expectGuestIsStillHere()
+            }
+        }
+
+        @Test func `nobody listens: said at once, with the place`() async throws {
+            try await withGuests { guests in
+                let source = try await guests.run("--memory", "64MiB", "--workload", "churn")
+                // Bound and never listened on: nobody else can take the port meanwhile.
+                let free = try await guests.waiting()
+                let uri = try free.incoming
+                _ = try await free.command("quit")
+                _ = try await free.exitCode()
+                try await source.migrate(to: uri).expectFailure("reach the destination", uri, "Connection refused", "the guest is still running")
+                try await source.expectGuestIsStillHere()
+                let missing = "unix:" + guests.path("nobody.sock")
+                try await source.migrate(to: missing).expectFailure(missing, "No such file", "the guest is still running")
+                try await source.migrate(to: "tcp:no-such-host.invalid:4444")
+                    .expectFailure("could not resolve the host no-such-host.invalid", "the guest is still running")
+                try await source.expectGuestIsStillHere()
+                try await source.expectMigrates(guests)
+            }
+        }
+
+        @Test func `the incoming port is taken: exit 1 with the place`() async throws {
+            try await withGuests { guests in
+                let first = try await guests.waiting()
+                let uri = try first.incoming
+                try await Aerostat.command("run", "--incoming", uri, "--control", guests.path("second"))
+                    .expectFailure(uri, "Address already in use")
+            }
+        }
+
+        @Test(arguments: ["missing-folder/in.sock", "file/in.sock", String(repeating: "long", count: 30)])
+        func `the incoming path cannot be made: exit 1 with the path`(_ name: String) async throws {
+            try await withGuests { guests in
+                try Data().write(to: URL(filePath: guests.path("file")))
+                let path = guests.path(name)
+                try await Aerostat.command("run", "--incoming", "unix:" + path, "--control", guests.path("second")).expectFailure(path)
+            }
+        }
+
+        @Test func `a file stands at the incoming path: it stays, exit 1`() async throws {
+            try await withGuests { guests in
+                let path = guests.path("precious")
+                try Data("precious".utf8).write(to: URL(filePath: path))
+                for option in ["--incoming", "--control"] {
+                    let other = guests.path("other.sock")
+                    let ended = try await Aerostat.run(
+                        Aerostat.path,
+                        option == "--control"
+                            ? ["run", "--memory", "16MiB", "--control", path]
+                            : ["run", "--incoming", "unix:" + path, "--control", other]
+                    )
+                    ended.expectFailure(path)
+                    #expect(try String(contentsOf: URL(filePath: path), encoding: .utf8) == "precious")
+                }
+            }
+        }
+
+        @Test func `the control path is in use: exit 1, the first guest is untouched`() async throws {
+            try await withGuests { guests in
+                let first = try await guests.run("--memory", "64MiB", "--workload", "churn")
+                try await Aerostat.command("run", "--memory", "64MiB", "--control", first.control)
+                    .expectFailure("another process listens on the control socket", first.control)
+                #expect(try await first.state() == .running)
+                try await first.expectClean()
+            }
+        }
+
+        @Test func `a killed guest's sockets are taken over`() async throws {
+            try await withGuests { guests in
+                let first = try await guests.run("--incoming", "unix:" + guests.path("in.sock"))
+                first.kill()
+                _ = try await first.exitCode()
+                let second = try await guests.run("--incoming", "unix:" + guests.path("in.sock"))
+                let source = try await guests.run("--memory", "64MiB", "--workload", "churn")
+                #expect(try await source.migrate(to: try second.incoming, "--verify").code == 0)
+                try await second.expectClean()
+            }
+        }
+
+        @Test func `a process that waits for a guest has none to command`() async throws {
+            try await withGuests { guests in
+                let waiting = try await guests.waiting()
+                for command in ["check", "pause", "resume"] {
+                    try await waiting.command(command).expectFailure("no guest here yet")
+                }
+                try await waiting.migrate(to: "tcp:127.0.0.1:1").expectFailure("no guest here yet")
+                #expect(try await waiting.command("status").code == 0)
+                #expect(try await waiting.command("quit").code == 0)
+                #expect(try await waiting.exitCode() == 0)
+            }
+        }
+
+        @Test func `a second migration is refused while one goes on`() async throws {
+            try await withGuests { guests in
+                let source = try await guests.run("--memory", "64MiB", "--workload", "hog")
+                let destination = try await guests.waiting()
+                async let first = source.migrate(to: try destination.incoming, "--bandwidth-limit", "40M")
+                try await eventually("the first goes on") { try await source.report().ram.normal > 0 }
+                try await source.migrate(to: "tcp:127.0.0.1:1").expectFailure("in progress")
+                #expect(try await source.report().status == .active, "the first one goes on")
+                _ = try await source.command("cancel")
+                #expect(try await first.code == 1)
+            }
+        }
+
+        static let nonsense: [[String]] = [
+            ["run"], ["run", "--control"], ["run", "--control", "x", "--memory", "lots"],
+            ["run", "--control", "x", "--memory", "15MiB"], ["run", "--control", "x", "--memory", "64MiB", "--used", "80%", "--freed", "30%"],
+            ["run", "--control", "x", "--used", "101%"], ["run", "--control", "x", "--vcpus", "0"], ["run", "--control", "x", "--vcpus", "65"],
+            ["run", "--control", "x", "--workload", "sleep"], ["run", "--control", "x", "--balloon-driver", "kind"],
+            ["run", "--control", "x", "--incoming", "pigeon:3"], ["run", "--control", "x", "--incoming", "tcp:1.2.3.4"],
+            ["run", "--control", "x", "--incoming", "tcp::99999"], ["run", "--control", "x", "--incoming", "tcp:127.0.0.1:0", "--memory", "1KiB"],
+            ["run", "--control", "x", "--tracker", "dog"], ["run", "--control", "x", "--write-rate", "0"],
+            ["migrate", "--control", "x"], ["migrate", "--control", "x", "tcp:1.2.3.4:5", "--downtime-limit", "300"],
+            ["migrate", "--control", "x", "tcp:1.2.3.4:5", "--bandwidth-limit", "fast"],
+            ["migrate", "--control", "x", "tcp:1.2.3.4:5", "--timeout", "0s"],
+            ["migrate", "--control", "x", "tcp:1.2.3.4:5", "--on-timeout", "shrug"],
+            ["status"], ["dump-memory", "--control", "x"], ["fly"], ["demo", "--memory", "-1"],
+        ]
+
+        @Test(arguments: nonsense)
+        func `options that mean nothing: exit 64, nothing is done`(_ arguments: [String]) async throws {
+            let ended = try await Aerostat.run(Aerostat.path, arguments)
+            #expect(ended.code == 64, "\(ended)")
+            #expect(ended.output.isEmpty && ended.errors.contains("Error:"), "\(ended)")
+            #expect(!FileManager.default.fileExists(atPath: "x"))
+        }
+
+        @Test(arguments: ["status", "pause", "resume", "cancel", "quit", "check"])
+        func `a control socket that nobody serves: exit 1 with its path`(_ command: String) async throws {
+            try await Aerostat.command(command, "--control", "/tmp/aerostat-nobody.sock").expectFailure("/tmp/aerostat-nobody.sock")
+        }
+    }
+}
+
+extension Hello {
+    /// What a source of 64 MiB says.
+    static var someGuest: Hello {
+        get throws { Hello(session: .random(), regions: try RegionTable(contiguousBytes: 64 << 20), capabilities: []) }
+    }
+}
+
+/// A destination that a test plays by hand, for one connection.
+final class FakeDestination: Guests.Endable {
+    let uri: String
+    private let doorbell: Doorbell
+
+    init(_ play: @escaping @Sendable (borrowing FrameSocket) -> Void) throws {
+        let socket = try ListeningSocket(.tcp(host: "127.0.0.1", port: 0))
+        let doorbell = try Doorbell()
+        self.doorbell = doorbell
+        uri = "\(socket.address)"
+        let listener = Listener(socket: socket)
+        _ = try HostThread(name: "destination") {
+            guard let connection = try? listener.socket.accept(unlessRung: doorbell) else { return }
+            let peer = FrameSocket(connection)
+            play(peer)
+        }
+    }
+
+    func end() { doorbell.ring() }
+
+    private final class Listener: Sendable {
+        let socket: ListeningSocket
+        init(socket: consuming ListeningSocket) { self.socket = socket }
+    }
+}

@@ -1,0 +1,41 @@
+import Host
+import TestSupport
+import Testing
+
+@Suite struct CRC32CTests {
+    /// RFC 3720, appendix B.4; the last is the check value of the catalogue of CRCs.
+    static let vectors: [(bytes: [UInt8], crc: UInt32)] = [
+        ([UInt8](repeating: 0, count: 32), 0x8A91_36AA),
+        ([UInt8](repeating: 0xFF, count: 32), 0x62A8_AB43),
+        (Array(0..<32), 0x46DD_794E),
+        (Array((0..<32).reversed()), 0x113F_DB5C),
+        (Array("123456789".utf8), 0xE306_9283),
+        ([], 0),
+    ]
+
+    @Test("Known vectors, by the processor and by the table", arguments: vectors)
+    func known(bytes: [UInt8], crc: UInt32) {
+        var fast = CRC32C()
+        unsafe fast.add(bytes.span.bytes)
+        #expect(fast.value == crc)
+        var portable = CRC32C()
+        unsafe portable.addPortably(bytes.span.bytes)
+        #expect(portable.value == crc)
+    }
+
+    @Test("Pieces give what the whole gives")
+    func pieces() {
+        var random = SeededGenerator(seed: 3)
+        let bytes = (0..<5000).map { _ in UInt8.random(in: 0...255, using: &random) }
+        var whole = CRC32C()
+        unsafe whole.addPortably(bytes.span.bytes)
+        var pieced = CRC32C()
+        var position = 0
+        while position < bytes.count {
+            let next = min(bytes.count, position + Int.random(in: 0...37, using: &random))
+            unsafe pieced.add(Array(bytes[position..<next]).span.bytes)
+            position = next
+        }
+        #expect(pieced == whole)
+    }
+}

@@ -1,0 +1,121 @@
+import Glibc
+import Host
+import TestSupport
+import Testing
+
+@Suite struct SocketTests {
+    private static func path(_ name: String) -> String { "/tmp/aerostat-test-\(getpid())-\(name)" }
+
+    private static func error(_ address: SocketAddress) -> SocketError? {
+        do throws(SocketError) {
+            _ = try ListeningSocket(address)
+            return nil
+        } catch { return error }
+    }
+
+    private func isAccepted(_ listener: borrowing ListeningSocket) throws -> Bool {
+        guard let connection = try listener.accept(unlessRung: try Doorbell()) else { return false }
+        return connection.number >= 0
+    }
+
+    @Test("A path that nobody listens on any more is taken over, and removed at the end")
+    func stalePath() throws {
+        let path = Self.path("stale")
+        try bindAndForget(path)
+        unsafe #expect(access(path, F_OK) == 0)
+        do {
+            let listener = try ListeningSocket(.unix(path: path))
+            _ = try connectSocket(to: listener.address)
+            #expect(try isAccepted(listener))
+        }
+        unsafe #expect(access(path, F_OK) != 0)
+    }
+
+    /// A bound socket whose process is gone: the file stays.
+    private func bindAndForget(_ path: String) throws {
+        let listener = try ListeningSocket(.unix(path: path + ".x"))
+        unsafe #expect(rename(path + ".x", path) == 0)
+        _ = listener.number
+    }
+
+    @Test("A path that is alive, or any other file, is left alone")
+    func livePath() throws {
+        let path = Self.path("live")
+        let listener = try ListeningSocket(.unix(path: path))
+        #expect("\(Self.error(.unix(path: path)) as Any)".contains("in use"))
+        _ = try connectSocket(to: listener.address)
+        let file = Self.path("file")
+        try DumpFile(file).finish(byteCount: 1)
+        #expect(Self.error(.unix(path: file)) != nil)
+        unsafe #expect(access(file, F_OK) == 0)
+        unsafe unlink(file)
+    }
+
+    @Test("A path put in the socket's place meanwhile is not removed")
+    func replacedPath() throws {
+        let path = Self.path("replaced")
+        do {
+            let listener = try ListeningSocket(.unix(path: path))
+            unsafe unlink(path)
+            try DumpFile(path).finish(byteCount: 1)
+            _ = listener.number
+        }
+        unsafe #expect(access(path, F_OK) == 0)
+        unsafe unlink(path)
+    }
+
+    @Test("Addresses that cannot be are refused with a reason")
+    func refusals() throws {
+        let long = "/tmp/" + String(repeating: "x", count: 103)
+        guard case .pathTooLong? = Self.error(.unix(path: long)) else {
+            Issue.record("not refused")
+            return
+        }
+        #expect(throws: SocketError.self) { _ = try connectSocket(to: .unix(path: long)) }
+        guard case .unknownHost? = Self.error(.tcp(host: "no-such-host.invalid", port: 1)) else {
+            Issue.record("resolved")
+            return
+        }
+        #expect(throws: SocketError.self) { _ = try connectSocket(to: .unix(path: Self.path("nothing"))) }
+        #expect("\(Self.error(.unix(path: "/nowhere/at/all")) as Any)".contains("/nowhere/at/all"))
+    }
+
+    @Test("A longest path works")
+    func longestPath() throws {
+        let stem = Self.path("")
+        let path = stem + String(repeating: "y", count: 107 - stem.utf8.count)
+        let listener = try ListeningSocket(.unix(path: path))
+        _ = try connectSocket(to: listener.address)
+    }
+
+    @Test("A port is taken once, and a free one is named")
+    func ports() throws {
+        let listener = try ListeningSocket(.tcp(host: "127.0.0.1", port: 0))
+        guard case .tcp(_, let port) = listener.address else { return }
+        #expect(port != 0)
+        #expect("\(Self.error(listener.address) as Any)".contains("in use"))
+        _ = try connectSocket(to: listener.address)
+        #expect(try isAccepted(listener))
+    }
+
+    @Test("A ring ends the waiting for a connection, and stays for its owner")
+    func rung() throws {
+        let listener = try ListeningSocket(.tcp(host: "127.0.0.1", port: 0))
+        let doorbell = try Doorbell()
+        doorbell.ring()
+        let connection = try listener.accept(unlessRung: doorbell)
+        if connection != nil { Issue.record("nobody connected") }
+        #expect(doorbell.answer())
+    }
+
+    @Test("Only connected stream sockets count as links")
+    func kinds() throws {
+        let (a, b) = try socketPair()
+        let first = OwnedDescriptor(adopting: a)
+        let second = OwnedDescriptor(adopting: b)
+        #expect(isConnectedStreamSocket(first.number) && isConnectedStreamSocket(second.number))
+        #expect(!isConnectedStreamSocket(try ListeningSocket(.tcp(host: "127.0.0.1", port: 0)).number))
+        #expect(!isConnectedStreamSocket(0) && !isConnectedStreamSocket(9999))
+        #expect(!isConnectedStreamSocket(try Doorbell().descriptor))
+    }
+}

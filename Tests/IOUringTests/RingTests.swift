@@ -1,0 +1,96 @@
+import Glibc
+import Host
+import IOUring
+import TestSupport
+import Testing
+
+@Suite struct RingTests {
+    @Test("Bytes arrive whole although they come in pieces", arguments: [false, true])
+    func receives(plain: Bool) throws {
+        let (a, b) = try socketPair()
+        let near = OwnedDescriptor(adopting: a)
+        let far = OwnedDescriptor(adopting: b)
+        var ring = try Ring(entries: 8, plain: plain)
+        if plain {
+            let isDeferred = ring.isDeferred
+            #expect(!isDeferred)
+        }
+        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1000, alignment: 8)
+        defer { unsafe buffer.deallocate() }
+        try unsafe ring.prepareReceive(near.number, into: buffer.baseAddress!, count: 1000, token: 7)
+        let inFlight = ring.inFlight
+        #expect(inFlight == 1)
+        try ring.submitAndWait(timeout: .zero)
+        expectNothing(&ring)
+        let bytes = (0..<1000).map { UInt8(truncatingIfNeeded: $0) }
+        for start in stride(from: 0, to: 1000, by: 250) {
+            sendAll(bytes[start..<start + 250], to: far.number)
+            if start < 750 {
+                try ring.submitAndWait(timeout: .milliseconds(2))
+                expectNothing(&ring)
+            }
+        }
+        let completion = try complete(&ring)
+        #expect(completion?.token == 7 && completion?.result == 1000 && completion?.failure == nil)
+        #expect(unsafe Array(buffer) == bytes)
+        let left = ring.inFlight
+        #expect(left == 0)
+    }
+
+    private func expectNothing(_ ring: inout Ring) {
+        let completion = ring.nextCompletion()
+        #expect(completion == nil)
+    }
+
+    private func complete(_ ring: inout Ring) throws -> Completion? {
+        for _ in 0..<100 {
+            try ring.submitAndWait(timeout: .milliseconds(50))
+            if let completion = ring.nextCompletion() { return completion }
+        }
+        return nil
+    }
+
+    @Test("A poll completes when the doorbell rings, and a wait ends with its time", arguments: [false, true])
+    func polls(plain: Bool) throws {
+        var ring = try Ring(entries: 8, plain: plain)
+        let bell = try Doorbell()
+        try ring.preparePoll(bell.descriptor, token: 3)
+        let start = MonotonicClock.now()
+        try ring.submitAndWait(timeout: .milliseconds(20))
+        expectNothing(&ring)
+        #expect(start.duration(to: MonotonicClock.now()) >= .milliseconds(19))
+        bell.ring()
+        let completion = try complete(&ring)
+        #expect(completion?.token == 3)
+        #expect(bell.answer())
+    }
+
+    @Test("More operations than entries are submitted on the way")
+    func overflow() throws {
+        var ring = try Ring(entries: 4)
+        let bell = try Doorbell()
+        for token in 0..<20 as Range<UInt64> { try ring.preparePoll(bell.descriptor, token: token) }
+        bell.ring()
+        var seen: Set<UInt64> = []
+        while seen.count < 20, let completion = try complete(&ring) { seen.insert(completion.token) }
+        let left = ring.inFlight
+        #expect(seen.count == 20 && left == 0)
+    }
+
+    @Test("A closed peer is a completion, a bad descriptor an errno")
+    func failures() throws {
+        var ring = try Ring(entries: 4)
+        let (a, b) = try socketPair()
+        let near = OwnedDescriptor(adopting: a)
+        _ = Glibc.close(b)
+        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 8, alignment: 8)
+        defer { unsafe buffer.deallocate() }
+        try unsafe ring.prepareReceive(near.number, into: buffer.baseAddress!, count: 8, token: 1)
+        let completion = try complete(&ring)
+        #expect(completion?.result == 0)
+        try unsafe ring.prepareReceive(-1, into: buffer.baseAddress!, count: 8, token: 2)
+        let refused = try complete(&ring)
+        #expect(refused?.result == -EBADF)
+        #expect(throws: RingError.self) { _ = try Ring(entries: 1 << 20) }
+    }
+}

@@ -1,0 +1,192 @@
+import GuestMemory
+import Host
+import Migration
+import MigrationIO
+import TestSupport
+import Testing
+
+/// Links that break, peers that lie, people who change their minds: the guest runs at one place, and both sides say what happened.
+@Suite(.serialized) struct BadDayTests {
+    /// Bytes that a whole migration of the setup puts on the link.
+    private static func setup() -> Pair.Setup {
+        var setup = Pair.Setup(pages: 256, writing: 4, working: 0..<200, hints: .honest, free: 200..<256)
+        setup.parameters.verifies = true
+        return setup
+    }
+
+    @Test("A link cut after any byte before commit leaves the guest here, once")
+    func cuts() throws {
+        var random = SeededGenerator(seed: 42)
+        let near = [0, 1, 39, 40, 41, 100, 103, 104, 105, 140, 144, 150, 200, 4096]
+        var completed = 0
+        for cut in near + (0..<16).map({ _ in Int.random(in: 0..<900_000, using: &random) }) {
+            let pair = try Pair(Self.setup())
+            let link = try ScriptedLink(toDestination: .cut(after: cut))
+            try pair.startDestination(link.destinationEnd)
+            try pair.startSource(link.sourceEnd)
+            let outcome = pair.migration.wait()
+            link.end()
+            let there = pair.destinationOutcome()
+            switch outcome {
+            case .failed:
+                expectGuestIsHere(pair, "cut after \(cut): \(outcome)")
+                #expect(pair.migration.report.errorDescription != nil)
+                if case .running = there { Issue.record("two owners, cut after \(cut)") }
+            case .unknown: #expect(!pair.source.isRunning, "cut after \(cut)")
+            case .completed:
+                completed += 1
+                #expect(!pair.source.isRunning && there == .running(runs: true))
+            case .cancelled: Issue.record("cut after \(cut): \(outcome)")
+            }
+            pair.end()
+        }
+        #expect(completed < 15, "the cuts come too late to cut anything: \(completed)")
+    }
+
+    @Test("Whatever direction ends where, at most one process runs the guest")
+    func halfClosed() throws {
+        // Toward the source go: hello (92 bytes), the acknowledgement of the one round (40), ready (72), running (40).
+        for cut in [0, 50, 92, 100, 132, 133, 180, 203, 204, 205, 220, 243, 244] {
+            let pair = try Pair(Self.setup())
+            let link = try ScriptedLink(toSource: .halfClose(after: cut))
+            try pair.startDestination(link.destinationEnd)
+            try pair.startSource(link.sourceEnd)
+            let outcome = pair.migration.wait()
+            link.end()
+            let there = pair.destinationOutcome()
+            if case .running = there {
+                #expect(!pair.source.isRunning, "two owners after \(cut): \(outcome), \(there)")
+            } else {
+                if case .failed = outcome { expectGuestIsHere(pair, "cut after \(cut)") }
+            }
+            pair.end()
+        }
+    }
+
+    @Test("A peer that stops reading is given up", arguments: [500, 40_000])
+    func stalledDestination(after: Int) throws {
+        var setup = Pair.Setup(pages: 4096, hints: .honest, free: 0..<10)
+        setup.limits.stall = .milliseconds(200)
+        setup.limits.farewell = .milliseconds(100)
+        let pair = try Pair(setup)
+        let link = try ScriptedLink(toDestination: .stall(after: after))
+        try pair.startDestination(link.destinationEnd)
+        try pair.startSource(link.sourceEnd)
+        guard case .failed(let failure) = pair.migration.wait() else {
+            Issue.record("not failed")
+            return
+        }
+        #expect("\(failure)".contains("stuck"), "\(failure)")
+        expectGuestIsHere(pair)
+        link.end()
+        #expect({ if case .failed = pair.destinationOutcome() { true } else { false } }())
+        pair.end()
+    }
+
+    @Test("A link that fails when commit was handed over leaves the outcome unknown, whatever it has counted")
+    func failsAfterCommit() throws {
+        let pair = try Pair(Pair.Setup(pages: 64))
+        try pair.migration.start { (_) throws(TransportError) in ScriptedTransport(failsAfterCommit: .closed) }
+        guard case .unknown = pair.migration.wait() else {
+            Issue.record("\(pair.migration.report.status)")
+            return
+        }
+        #expect(!pair.source.isRunning)
+        #expect(pair.migration.report.status == .unknown)
+        pair.end()
+    }
+
+    @Test("Cancelled at any time, the guest is here or there", arguments: 0..<12)
+    func cancelled(step: Int) throws {
+        var setup = Pair.Setup(pages: 1024, writing: 8, working: 0..<1000, hints: .honest, free: 0..<300)
+        setup.parameters.verifies = step % 2 == 0
+        setup.parameters.bandwidthLimit = 64 << 20
+        let pair = try Pair(setup)
+        let (a, b) = try socketPair()
+        try pair.startDestination(b)
+        try pair.startSource(a)
+        try Doorbell().wait(timeout: .milliseconds(step * 8))
+        pair.migration.cancel()
+        let outcome = pair.migration.wait()
+        switch outcome {
+        case .cancelled:
+            expectGuestIsHere(pair)
+            #expect(pair.migration.report.status == .cancelled)
+            switch pair.destinationOutcome() {
+            case .failed, .notAMigration: break
+            case let other: Issue.record("\(other)")
+            }
+        case .completed: #expect(pair.destinationOutcome() == .running(runs: true) && !pair.source.isRunning)
+        default: Issue.record("\(outcome)")
+        }
+        pair.end()
+    }
+
+    @Test("A guest that does not wake up when the migration backs out ends as a failure, with all else done")
+    func resumeFails() throws {
+        let setup = Self.setup()
+        let pair = try Pair(setup)
+        pair.source.refuseToResume()
+        // The link ends toward the source before ready.
+        let link = try ScriptedLink(toSource: .halfClose(after: 150))
+        try pair.startDestination(link.destinationEnd)
+        try pair.startSource(link.sourceEnd)
+        let outcome = pair.migration.wait()
+        guard case .failed = outcome else {
+            Issue.record("\(outcome)")
+            return
+        }
+        #expect(pair.migration.report.errorDescription?.contains("it does not wake up") == true)
+        #expect(pair.hinting?.isOpen == false)
+        link.end()
+        pair.end()
+    }
+
+    @Test("Another memory size is refused, and both say so")
+    func otherSize() throws {
+        let pair = try Pair(Pair.Setup(pages: 64))
+        let (a, b) = try socketPair()
+        try pair.startDestination(b, shape: regionTable(pages: 65))
+        try pair.startSource(a)
+        let outcome = pair.migration.wait()
+        #expect("\(outcome)".contains("266240") && "\(outcome)".contains("262144"), "\(outcome)")
+        expectGuestIsHere(pair)
+        #expect("\(pair.destinationOutcome())".contains("266240"))
+        pair.end()
+    }
+
+    @Test("Nobody listens")
+    func refusedConnection() throws {
+        let pair = try Pair(Pair.Setup(pages: 64))
+        let address = try ListeningSocket(.tcp(host: "127.0.0.1", port: 0)).address
+        try pair.migration.start(to: .socket(address))
+        guard case .failed(.link(let reason)) = pair.migration.wait() else {
+            Issue.record("not failed")
+            return
+        }
+        #expect(reason.contains("\(address)"), "\(reason)")
+        expectGuestIsHere(pair)
+        pair.end()
+    }
+
+    @Test("A page damaged at the destination is found before commit")
+    func damage() throws {
+        var setup = Pair.Setup(pages: 256, filled: 0..<256)
+        setup.parameters.verifies = true
+        setup.parameters.bandwidthLimit = 2 << 20
+        let pair = try Pair(setup)
+        let (a, b) = try socketPair()
+        try pair.startDestination(b)
+        try pair.startSource(a)
+        // Page 1 goes early, with the first batch; the rest of the round takes some 400 ms.
+        let pause = try Doorbell()
+        while pair.migration.report.ram.transferred < 400_000 { pause.wait(timeout: .milliseconds(2)) }
+        ScriptedGuest.scribble(try #require(pair.destination).memory, 1, with: 999)
+        let outcome = pair.migration.wait()
+        #expect(outcome == .failed(.verification(differences: 1, firstPage: 1)))
+        #expect(pair.migration.report.verify?.differences == 1)
+        expectGuestIsHere(pair)
+        if case .running = pair.destinationOutcome() { Issue.record("a damaged guest runs") }
+        pair.end()
+    }
+}

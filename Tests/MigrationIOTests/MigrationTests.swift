@@ -1,0 +1,176 @@
+import GuestMemory
+import Host
+import Migration
+import MigrationIO
+import TestSupport
+import Testing
+
+/// Whether this kernel can track by `PAGEMAP_SCAN`.
+let trackers: [TrackerKind] = {
+    guard let memory = try? GuestRAM(regionTable(pages: 1)), (try? PagemapScanTracker(memory)) != nil else { return [.software] }
+    return [.software, .pagemapScan]
+}()
+
+@Suite(.serialized) struct MigrationTests {
+    @Test("A guest that writes arrives whole", arguments: trackers, [false, true])
+    func arrivesWhole(tracker: TrackerKind, plainRing: Bool) throws {
+        var setup = Pair.Setup(tracker: tracker, writing: 8, working: 100..<1900, filled: 0..<1600, plainRing: plainRing)
+        setup.parameters.verifies = true
+        setup.parameters.downtimeLimit = .milliseconds(7)
+        let pair = try Pair(setup)
+        #expect(try pair.run() == .completed)
+        #expect(pair.destinationOutcome() == .running(runs: true))
+        #expect(pair.source.isRunning == false && pair.destination?.isRunning == true)
+        #expect(try pair.differences() == [])
+        #expect(pair.destination?.sections == pair.source.sections)
+        let report = pair.migration.report
+        #expect(report.verify?.status == .passed)
+        #expect(report.status == .completed && report.absentPages > 0)
+        expectCountersAddUp(report)
+        pair.end()
+    }
+
+    @Test("Free pages do not travel, and those taken back do", arguments: trackers, [1, 2, 3] as [UInt64])
+    func hints(tracker: TrackerKind, seed: UInt64) throws {
+        var setup = Pair.Setup(tracker: tracker, writing: 24, working: 0..<1200, hints: .honest, free: 400..<1900)
+        setup.parameters.verifies = true
+        setup.parameters.downtimeLimit = .milliseconds(6)
+        setup.parameters.bandwidthLimit = 60 << 20
+        setup.parameters.timeout = .milliseconds(600)
+        setup.parameters.onTimeout = .pause
+        setup.seed = seed
+        let pair = try Pair(setup)
+        #expect(try pair.run() == .completed)
+        #expect(pair.destinationOutcome() == .running(runs: true))
+        #expect(try pair.differences() == [], "seed \(seed)")
+        let report = pair.migration.report
+        #expect(report.freePageHints.skippedPages >= 700, "\(report.freePageHints)")
+        #expect(pair.hinting?.doneCount ?? 0 > 0)
+        expectCountersAddUp(report, isInterrupted: pair.statuses.withLock { $0.contains(.pausedByTimeout) })
+        pair.end()
+    }
+
+    @Test("Hints that go on after stop and done lose nothing", arguments: trackers)
+    func lateHints(tracker: TrackerKind) throws {
+        var setup = Pair.Setup(tracker: tracker, writing: 24, working: 0..<2048, hints: .late, free: 0..<2048)
+        setup.parameters.verifies = true
+        setup.parameters.downtimeLimit = .milliseconds(6)
+        setup.parameters.bandwidthLimit = 100 << 20
+        setup.parameters.timeout = .milliseconds(600)
+        setup.parameters.onTimeout = .pause
+        setup.parameters.hintGrace = .milliseconds(1)
+        let pair = try Pair(setup)
+        #expect(try pair.run() == .completed)
+        #expect(try pair.differences() == [])
+        pair.end()
+    }
+
+    @Test("A guest that never answers is waited for within bounds")
+    func silentHints() throws {
+        let pair = try Pair(Pair.Setup(hints: .silent, free: 0..<1000))
+        #expect(try pair.run() == .completed)
+        #expect(try pair.differences() == [])
+        let waited = pair.migration.report.freePageHints.headStart
+        #expect((190...600).contains(waited), "\(waited) ms")
+        pair.end()
+    }
+
+    @Test("Without grace nothing is waited for")
+    func noGrace() throws {
+        var setup = Pair.Setup(hints: .silent, free: 0..<1000)
+        setup.parameters.hintGrace = .zero
+        let pair = try Pair(setup)
+        #expect(try pair.run() == .completed)
+        #expect(pair.migration.report.freePageHints.headStart < 8)
+        pair.end()
+    }
+
+    @Test("A paused guest arrives paused")
+    func pausedGuest() throws {
+        let pair = try Pair(Pair.Setup(hints: .honest, free: 0..<100, paused: true))
+        #expect(try pair.run() == .completed)
+        #expect(pair.destinationOutcome() == .running(runs: false))
+        #expect(pair.source.isRunning == false && pair.destination?.isRunning == false)
+        #expect(pair.hinting?.statistics.commands == 0)
+        #expect(try pair.differences() == [])
+        pair.end()
+    }
+
+    @Test("Timeout with pause in the middle of a batch loses no page", arguments: [30, 90, 150, 210])
+    func timeoutPause(milliseconds: Int) throws {
+        var setup = Pair.Setup(writing: 40, working: 0..<2048)
+        setup.parameters.verifies = true
+        setup.parameters.bandwidthLimit = 10 << 20
+        setup.parameters.downtimeLimit = .milliseconds(6)
+        setup.parameters.timeout = .milliseconds(milliseconds)
+        setup.parameters.onTimeout = .pause
+        let pair = try Pair(setup)
+        #expect(try pair.run() == .completed)
+        #expect(try pair.differences() == [])
+        #expect(pair.statuses.withLock { $0 }.contains(.pausedByTimeout))
+        pair.end()
+    }
+
+    @Test("Timeout with cancel leaves the guest running here")
+    func timeoutCancel() throws {
+        var setup = Pair.Setup(writing: 40, working: 0..<2048, hints: .honest, free: 0..<64)
+        setup.parameters.bandwidthLimit = 10 << 20
+        setup.parameters.timeout = .milliseconds(120)
+        let pair = try Pair(setup)
+        guard case .cancelled = try pair.run() else {
+            Issue.record("\(pair.migration.report)")
+            return
+        }
+        expectGuestIsHere(pair)
+        #expect(pair.migration.report.status == .cancelled)
+        pair.end()
+    }
+
+    @Test("The bandwidth limit is roughly kept")
+    func bandwidthLimit() throws {
+        var setup = Pair.Setup(pages: 1024, filled: 0..<1024)
+        setup.parameters.bandwidthLimit = 16 << 20
+        let pair = try Pair(setup)
+        let start = MonotonicClock.now()
+        #expect(try pair.run() == .completed)
+        let seconds = start.duration(to: MonotonicClock.now()).inSeconds
+        let expected = Double(pair.migration.report.ram.transferred) / Double(16 << 20)
+        #expect((expected * 0.8...expected * 1.6 + 0.2).contains(seconds), "\(seconds) s where \(expected) s were due")
+        pair.end()
+    }
+
+    @Test("Over TCP, by its listener")
+    func overTCP() throws {
+        var setup = Pair.Setup(writing: 8, working: 0..<500)
+        setup.parameters.verifies = true
+        let pair = try Pair(setup)
+        let listener = try ListeningSocket(.tcp(host: "127.0.0.1", port: 0))
+        try pair.migration.start(to: .socket(listener.address))
+        guard let connection = try listener.accept(unlessRung: try Doorbell()) else { preconditionFailure("nobody rang") }
+        try pair.startDestination(connection.release())
+        #expect(pair.migration.wait() == .completed)
+        #expect(try pair.differences() == [])
+        pair.end()
+    }
+}
+
+/// Sums over rounds are the totals.
+/// - Parameter isInterrupted: a timeout ended a round early, and what it left was done in the next.
+func expectCountersAddUp(_ report: MigrationReport, isInterrupted: Bool = false) {
+    #expect(report.rounds.reduce(0) { $0 + $1.normalPages } == report.ram.normal)
+    #expect(report.rounds.reduce(0) { $0 + $1.zeroPages } == report.ram.duplicate)
+    #expect(report.ram.normalBytes == report.ram.normal * 4096)
+    #expect(report.ram.precopyBytes + report.ram.downtimeBytes == report.ram.transferred)
+    #expect(report.rounds.last?.paused == true && report.rounds.filter(\.paused).count == 1)
+    #expect(report.ram.remaining == 0)
+    #expect(report.ram.transferred >= report.ram.normalBytes)
+    for round in report.rounds {
+        let done = round.normalPages + round.zeroPages + round.skippedPages
+        #expect(isInterrupted ? done <= round.pendingPages : done == round.pendingPages, "round \(round.number)")
+    }
+    guard !isInterrupted else { return }
+    for (round, next) in zip(report.rounds, report.rounds.dropFirst()) {
+        // What a round leaves is what it dirtied: hints may have been the only ones to take pages out.
+        #expect(next.pendingPages <= round.dirtiedPages, "round \(next.number)")
+    }
+}

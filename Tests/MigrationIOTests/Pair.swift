@@ -1,0 +1,140 @@
+import GuestMemory
+import Host
+import Migration
+import MigrationIO
+import TestSupport
+import Testing
+
+/// A source and a destination over one link, each on a thread of its own.
+final class Pair: Sendable {
+    let source: ScriptedGuest
+    let hinting: ScriptedHinting?
+    let migration: SourceMigration
+    let statuses = Locked<[MigrationReport.Status]>([])
+    private let received = Monitor(Received())
+
+    struct Received {
+        var guest: ScriptedGuest?
+        var outcome: DestinationMigration.Outcome?
+    }
+
+    struct Setup: Sendable {
+        var pages = 2048
+        var tracker: TrackerKind = .software
+        var writing = 0
+        var working = 0..<0
+        var hints: ScriptedHinting.Script?
+        /// Free at the start.
+        var free = 0..<0
+        /// Filled at the start; the rest never existed.
+        var filled: Range<Int>?
+        var parameters = MigrationParameters()
+        var limits = MigrationLimits()
+        var destinationLimits = MigrationLimits()
+        var plainRing = false
+        var paused = false
+        var seed: UInt64 = 1
+    }
+
+    init(_ setup: Setup) throws {
+        let memory = try GuestRAM(regionTable(pages: setup.pages))
+        for page in setup.filled ?? 0..<setup.pages { ScriptedGuest.scribble(memory, page, with: UInt64(page % 5)) }
+        let free = FreePages(setup.free)
+        hinting = try setup.hints.map { try ScriptedHinting(free, memory.regions, $0) }
+        source = try ScriptedGuest(
+            memory,
+            tracker: try makeTracker(setup.tracker, for: memory),
+            hinting: hinting,
+            free: free,
+            writing: setup.writing,
+            working: setup.working,
+            seed: setup.seed,
+            paused: setup.paused
+        )
+        let observer = SourceMigration.Observer(
+            statusChanged: { [statuses] status in statuses.withLock { $0.append(status) } },
+            roundBegan: { _ in },
+            isGuestRunning: { [source] in source.isRunning },
+            takeOver: { [source] in source.isRunning }
+        )
+        migration = try SourceMigration(guest: source, parameters: setup.parameters, observer: observer, limits: setup.limits)
+        self.setup = setup
+    }
+
+    private let setup: Setup
+
+    /// Starts the source over a descriptor.
+    func startSource(_ number: Int32) throws {
+        try migration.start { [setup] (doorbell) throws(TransportError) in
+            try makeSocketTransport(OwnedDescriptor(adopting: number), doorbell: doorbell, plainRing: setup.plainRing)
+        }
+    }
+
+    /// Starts a destination over a descriptor.
+    func startDestination(_ number: Int32, shape: RegionTable? = nil, doorbell: Doorbell? = nil) throws {
+        let doorbell = try doorbell ?? Doorbell()
+        let (setup, received) = (setup, received)
+        _ = try HostThread(name: "incoming") {
+            let outcome: DestinationMigration.Outcome
+            do throws(TransportError) {
+                let link = try makeSocketTransport(OwnedDescriptor(adopting: number), doorbell: doorbell, plainRing: setup.plainRing)
+                let makeGuest: DestinationMigration.GuestFactory = { (regions) throws(GuestError) in
+                    do {
+                        let memory = try GuestRAM(regions)
+                        let guest = try ScriptedGuest(memory, tracker: SoftwareTracker(memory), paused: true)
+                        received.update { $0.guest = guest }
+                        return guest
+                    } catch { throw GuestError("\(error)") }
+                }
+                outcome = DestinationMigration(
+                    link,
+                    shape: shape,
+                    doorbell: doorbell,
+                    limits: setup.destinationLimits,
+                    makeGuest: makeGuest
+                ).run()
+            } catch { outcome = .failed("\(error)") }
+            received.update { $0.outcome = outcome }
+        }
+    }
+
+    /// Both sides over a socket pair.
+    func run() throws -> SourceSession.Outcome {
+        let (a, b) = try socketPair()
+        try startDestination(b)
+        try startSource(a)
+        return migration.wait()
+    }
+
+    var destination: ScriptedGuest? { received.withLock { $0.guest } }
+
+    func destinationOutcome() -> DestinationMigration.Outcome {
+        received.wait { $0.outcome }!
+    }
+
+    /// Pages in use that differ, where both guests stand still (or the source's is paused and the destination's has no writer).
+    func differences() throws -> [Int] {
+        let there = try #require(destination).memory
+        return (0..<source.memory.pageCount).filter { page in
+            guard !source.isFree(page) else { return false }
+            return source.memory.digest(PageIndex(page)) != there.digest(PageIndex(page))
+        }
+    }
+
+    func end() {
+        source.end()
+        hinting?.end()
+    }
+}
+
+/// The guest is at exactly one place, and it is the source, and its balloon is done.
+func expectGuestIsHere(_ pair: Pair, _ comment: Comment? = nil) {
+    #expect(pair.source.isRunning, comment)
+    #expect(pair.destination?.isRunning != true, comment)
+    let calls = pair.source.calls
+    #expect(calls.filter { $0 == .resume }.count == calls.filter { $0 == .pause }.count, comment)
+    if let hinting = pair.hinting {
+        #expect(!hinting.isOpen, comment)
+        #expect(hinting.statistics.commands == 0 || hinting.doneCount > 0, comment)
+    }
+}

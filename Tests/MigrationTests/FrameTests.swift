@@ -1,0 +1,186 @@
+import GuestMemory
+import Migration
+import TestSupport
+import Testing
+
+@Suite struct FrameTests {
+    static let pageCount = 1 << 20
+
+    static func randomFrame(_ random: inout SeededGenerator) -> Frame {
+        func bytes(_ maximum: Int) -> [UInt8] {
+            (0..<Int.random(in: 0...maximum, using: &random)).map { _ in UInt8.random(in: 0...255, using: &random) }
+        }
+        func run() -> PageRun {
+            let first = Int.random(in: 0..<pageCount, using: &random)
+            return PageRun(first, Int.random(in: 1...min(16, pageCount - first), using: &random))
+        }
+        switch Int.random(in: 0..<12, using: &random) {
+        case 0:
+            let capabilities = Hello.Capabilities(rawValue: .random(in: 0...3, using: &random))
+            let session = SessionID(high: random.next(), low: random.next())
+            return .hello(Hello(session: session, regions: regionTable([(1, 5), (9, 100)]), capabilities: capabilities))
+        case 1: return .roundBegin(.random(in: 0 ... .max, using: &random))
+        case 2:
+            let kinds: [RunDescriptor.Kind] = [.data, .zero, .free]
+            let runs = (0..<Int.random(in: 0...200, using: &random)).map { _ in RunDescriptor(kinds.randomElement(using: &random)!, run()) }
+            return .runs(runs, round: .random(in: 0 ... .max, using: &random))
+        case 3: return .roundEnd(.random(in: 0 ... .max, using: &random))
+        case 4: return .deviceState(DeviceSection(name: "näme", version: .random(in: 0 ... .max, using: &random), bytes: bytes(300)))
+        case 5:
+            let run = run()
+            return .digests(DigestRun(first: run.first, digests: (0..<run.count).map { _ in random.next() }))
+        case 6: return .switchover(sections: Int.random(in: 0...256, using: &random), runs: .random(using: &random))
+        case 7:
+            var ready = Ready()
+            ready.pagesCompared = Int.random(in: 0 ... .max, using: &random)
+            ready.differences = Int.random(in: 0...5, using: &random)
+            ready.firstDifference = Bool.random(using: &random) ? nil : 17
+            return .ready(ready)
+        case 8: return .commit
+        case 9: return .running
+        case 10: return .abort("no more")
+        default: return .progress(round: .random(in: 0 ... .max, using: &random))
+        }
+    }
+
+    /// What a receiver does with the bytes of a frame.
+    static func decode(_ bytes: [UInt8], sequence: UInt32, pageCount: Int = pageCount) throws(StreamError) -> Frame? {
+        guard bytes.count >= FrameHeader.byteCount else { return nil }
+        let fixed = Array(bytes[..<FrameHeader.byteCount])
+        let header = try FrameHeader(decoding: fixed, expecting: sequence)
+        #expect(Int(header.bodyBytes) <= FrameHeader.maximumBodyBytes)
+        guard bytes.count >= FrameHeader.byteCount + Int(header.bodyBytes) else { return nil }
+        let body = Array(bytes[FrameHeader.byteCount..<FrameHeader.byteCount + Int(header.bodyBytes)])
+        try FrameHeader.verify(header: fixed, body: body, frame: sequence)
+        return try Frame(header, body: body, pageCount: pageCount)
+    }
+
+    @Test("Every frame comes back as it was")
+    func roundTrip() throws {
+        var random = SeededGenerator(seed: 11)
+        for step in 0..<2000 {
+            let frame = Self.randomFrame(&random)
+            #expect(try Self.decode(frame.encode(sequence: UInt32(step)), sequence: UInt32(step)) == frame, "seed 11, step \(step)")
+        }
+    }
+
+    @Test("Any changed bit is noticed")
+    func damage() {
+        var random = SeededGenerator(seed: 12)
+        for step in 0..<3000 {
+            let frame = Self.randomFrame(&random)
+            var bytes = frame.encode(sequence: 5)
+            bytes[Int.random(in: 0..<bytes.count, using: &random)] ^= 1 << UInt8.random(in: 0...7, using: &random)
+            do throws(StreamError) {
+                // A larger body length only asks for more bytes.
+                if let found = try Self.decode(bytes, sequence: 5) { Issue.record("\(found) from a damaged \(frame), step \(step)") }
+            } catch {
+                #expect(!error.description.isEmpty)
+            }
+        }
+    }
+
+    /// Bodies with a right checksum and wrong content: what a hostile peer sends.
+    @Test("Hostile bodies are errors, never traps")
+    func hostile() {
+        var random = SeededGenerator(seed: 13)
+        var accepted = 0
+        for _ in 0..<20_000 {
+            let kind = FrameKind(rawValue: UInt16.random(in: 1...12, using: &random))!
+            var body = Array(Self.randomFrame(&random).encode(sequence: 0).dropFirst(FrameHeader.byteCount))
+            if Bool.random(using: &random) {
+                for _ in 0..<Int.random(in: 1...4, using: &random) where !body.isEmpty {
+                    body[Int.random(in: 0..<body.count, using: &random)] = [0, 1, 0x7F, 0x80, 0xFF].randomElement(using: &random)!
+                }
+                body = Array(body.prefix(Int.random(in: 0...body.count, using: &random)))
+            }
+            let count = [0, 1, 2, 200, 256, 257, 1000, 1001, 4096, 4097, Int(UInt32.max)].randomElement(using: &random)!
+            let payload = kind == .runs && Bool.random(using: &random) ? 4096 : 0
+            let bytes = FrameHeader.encode(kind, count: count, sequence: 0, body: body, payloadBytes: payload)
+            do throws(StreamError) {
+                if try Self.decode(bytes, sequence: 0, pageCount: Bool.random(using: &random) ? 0 : 5000) != nil { accepted += 1 }
+            } catch {
+                #expect(!error.description.isEmpty)
+            }
+        }
+        #expect(accepted > 100, "nothing is accepted: the fuzzer is too wild to say much")
+    }
+
+    @Test("Random bytes are no frame")
+    func noise() {
+        var random = SeededGenerator(seed: 14)
+        for _ in 0..<2000 {
+            var bytes = (0..<200).map { _ in UInt8.random(in: 0...255, using: &random) }
+            if Bool.random(using: &random) { bytes.replaceSubrange(0..<4, with: Array("AERO".utf8)) }
+            do throws(StreamError) {
+                _ = try Self.decode(bytes, sequence: 0)
+                Issue.record("accepted noise")
+            } catch {}
+        }
+    }
+
+    @Test("Counts and lengths above their limits are refused by name")
+    func limits() {
+        func error(_ kind: FrameKind, count: Int = 0, body: [UInt8] = []) -> StreamError? {
+            do throws(StreamError) {
+                _ = try Self.decode(FrameHeader.encode(kind, count: count, sequence: 0, body: body), sequence: 0)
+                return nil
+            } catch { return error }
+        }
+        #expect(error(.runs, count: 1001) == .limit("number of runs", value: 1001, maximum: 1000))
+        #expect(error(.digests, count: 4097) == .limit("number of digests", value: 4097, maximum: 4096))
+        #expect(error(.switchover, count: 257, body: [0, 0, 0, 0]) == .limit("number of device sections", value: 257, maximum: 256))
+        #expect(error(.deviceState, body: [65, 0, 0, 0]) == .limit("device section name", value: 65, maximum: 64))
+        #expect(error(.abort, body: [1, 4, 0, 0]) == .limit("reason", value: 1025, maximum: 1024))
+        var header = Frame.commit.encode(sequence: 0)
+        header.replaceSubrange(16..<20, with: [0xFF, 0xFF, 0xFF, 0xFF])
+        do throws(StreamError) {
+            _ = try FrameHeader(decoding: header, expecting: 0)
+            Issue.record("accepted")
+        } catch {
+            #expect(error == .limit("frame body", value: UInt64(UInt32.max), maximum: UInt64(FrameHeader.maximumBodyBytes)))
+        }
+    }
+
+    @Test("A frame repeated, lost or reordered is refused")
+    func sequence() {
+        do throws(StreamError) {
+            _ = try Self.decode(Frame.commit.encode(sequence: 3), sequence: 4)
+            Issue.record("accepted")
+        } catch {
+            #expect(error == .sequence(expected: 4, found: 3))
+        }
+    }
+
+    @Test("Pages outside the guest are refused")
+    func outside() {
+        for (first, count) in [(100, 1), (99, 2), (0, 101)] {
+            let frame = Frame.runs([RunDescriptor(.zero, PageRun(first, count))], round: 1)
+            do throws(StreamError) {
+                _ = try Self.decode(frame.encode(sequence: 0), sequence: 0, pageCount: 100)
+                Issue.record("accepted \(first) + \(count)")
+            } catch {
+                #expect(error == .outsideMemory(firstPage: UInt64(first), count: UInt64(count), pages: 100))
+            }
+        }
+    }
+}
+
+@Suite struct HelloTests {
+    @Test("What does not fit is refused with both sides' figures")
+    func refusals() {
+        let shape = regionTable(pages: 10)
+        var hello = Hello(session: .random(), regions: shape, capabilities: .verify)
+        #expect(hello.refusal(shape: shape) == nil && hello.refusal(shape: nil) == nil)
+        #expect(hello.refusal(shape: regionTable(pages: 11))?.contains("45056") == true)
+        #expect(hello.refusal(shape: regionTable([(1, 10)]))?.contains("other addresses") == true)
+        hello.versions = 2...7
+        #expect(hello.refusal(shape: nil)?.contains("2 to 7") == true)
+        hello.versions = 0...7
+        hello.pageSize = 16384
+        #expect(hello.refusal(shape: nil)?.contains("16384") == true)
+        hello.pageSize = 4096
+        hello.capabilities = Hello.Capabilities(rawValue: 1 << 40 | 1)
+        #expect(hello.refusal(shape: nil)?.contains("0x10000000000") == true)
+    }
+}

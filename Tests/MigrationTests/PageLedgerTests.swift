@@ -1,0 +1,185 @@
+import GuestMemory
+import Host
+import Migration
+import TestSupport
+import Testing
+
+/// The ledger beside a dictionary of page states.
+@Suite struct PageLedgerTests {
+    private static let regions = regionTable([(0, 700), (1000, 1348)])
+
+    private struct Model {
+        var pending: Set<Int> = []
+        var free: Set<Int> = []
+        var announced: Set<Int> = []
+        var skipped: Set<Int> = []
+        var redirtied = 0
+        var reported = 0
+        var stale = 0
+        var invalid = 0
+    }
+
+    @Test("Random hints, harvests and batches match the model", arguments: 1...6 as ClosedRange<UInt64>)
+    func matchesModel(seed: UInt64) throws {
+        var random = SeededGenerator(seed: seed)
+        let ledger = try PageLedger(Self.regions)
+        let dirty = try DirtyBitmap(pageCount: Self.regions.pageCount)
+        var model = Model()
+        var open: CommandID?
+        var last = CommandID.minimum
+        var cursor = PageIndex(0)
+        var freeCursor = PageIndex(0)
+        var runs: [PageRun] = []
+        for step in 0..<3000 {
+            let place: Comment = "seed \(seed), step \(step)"
+            switch Int.random(in: 0..<10, using: &random) {
+            case 0:
+                ledger.closeHints()
+                open = nil
+                let first = Int.random(in: 0..<2048, using: &random)
+                let pages = Set((0..<Int.random(in: 1...900, using: &random)).map { (first + $0 * ($0 % 3 + 1)) % 2048 })
+                for page in pages { dirty.insert(PageIndex(page)) }
+                #expect(ledger.merge(dirty) == pages.count, place)
+                #expect(dirty.count() == 0, place)
+                model.redirtied += pages.intersection(model.free).count
+                model.pending.formUnion(pages)
+                model.free.subtract(pages)
+                model.announced.subtract(pages)
+                model.skipped.subtract(pages)
+            case 1:
+                guard open == nil else { break }
+                last = last.successor
+                ledger.hintsOpened(last)
+                open = last
+            case 2...5:
+                // Rule 3: some come under an old id, or after the end.
+                let id = Int.random(in: 0..<5, using: &random) == 0 ? CommandID.minimum : last
+                let address = UInt64.random(in: 0..<2400 * 4096, using: &random)
+                let count = UInt64.random(in: 0...400 * 4096, using: &random)
+                let pages = Set(Self.regions.wholePages(at: GuestAddress(address), byteCount: count).runs.flatMap(\.indices))
+                let outcome = ledger.hint(id, address: GuestAddress(address), byteCount: count)
+                if id != open {
+                    model.stale += 1
+                    #expect(outcome == .stale, place)
+                } else if pages.isEmpty {
+                    model.invalid += 1
+                    #expect(outcome == .invalid, place)
+                } else {
+                    let spared = pages.intersection(model.pending)
+                    #expect(outcome == .taken(pages: pages.count, skipped: spared.count), place)
+                    model.pending.subtract(spared)
+                    model.skipped.formUnion(spared)
+                    model.free.formUnion(pages)
+                    model.reported += pages.count
+                }
+            case 6...7:
+                let maximumPages = Int.random(in: 1...700, using: &random)
+                let maximumRuns = Int.random(in: 1...40, using: &random)
+                let start = cursor
+                let more = ledger.takeBatch(from: &cursor, maximumPages: maximumPages, maximumRuns: maximumRuns, into: &runs)
+                let taken = runs.flatMap(\.indices)
+                #expect(taken.count <= maximumPages && runs.count <= maximumRuns, place)
+                // All that is pending up to the cursor, and nothing else.
+                let expected = model.pending.filter { ($0 >= start.rawValue) && $0 < cursor.rawValue }
+                #expect(Set(taken) == expected && taken == taken.sorted(), place)
+                #expect(!taken.isEmpty || cursor > start || start.rawValue == 2048, place)
+                #expect(more == (cursor.rawValue < 2048), place)
+                model.pending.subtract(taken)
+                // Some batches never leave.
+                if Int.random(in: 0..<4, using: &random) == 0 {
+                    ledger.giveBack(runs)
+                    model.pending.formUnion(taken.filter { !model.free.contains($0) })
+                }
+                if !more { cursor = PageIndex(0) }
+            case 8:
+                let start = freeCursor
+                let more = ledger.takeFreeRuns(from: &freeCursor, maximumRuns: Int.random(in: 64...200, using: &random), into: &runs)
+                let taken = runs.flatMap(\.indices)
+                let expected = model.free.subtracting(model.announced).filter { $0 >= start.rawValue && $0 < freeCursor.rawValue }
+                #expect(taken == expected.sorted(), place)
+                model.announced.formUnion(taken)
+                if Int.random(in: 0..<4, using: &random) == 0 {
+                    ledger.withdraw(runs)
+                    model.announced.subtract(taken)
+                }
+                if !more { freeCursor = PageIndex(0) }
+            default:
+                let page = Int.random(in: 0..<2048, using: &random)
+                #expect(ledger.isFree(PageIndex(page)) == model.free.contains(page), place)
+            }
+            let counts = ledger.counts
+            #expect(counts.pending == model.pending.count && counts.skipped == model.skipped.count, place)
+            #expect(counts.redirtied == model.redirtied && counts.reported == model.reported, place)
+            #expect(counts.staleBlocks == model.stale && counts.invalidBlocks == model.invalid, place)
+        }
+        #expect(ledger.freePageCount() == model.free.count)
+    }
+
+    @Test("A harvest may not be merged while hints are open (rule 2)")
+    func mergeWhileOpen() async {
+        await #expect(processExitsWith: .failure) {
+            let ledger = try PageLedger(regionTable(pages: 64))
+            ledger.hintsOpened(.minimum)
+            ledger.merge(try DirtyBitmap(pageCount: 64))
+        }
+    }
+
+    @Test("A batch that must be cut ends at a huge page where it has one inside")
+    func cuts() throws {
+        let ledger = try PageLedger(regionTable(pages: 4096))
+        let dirty = try DirtyBitmap(pageCount: 4096)
+        dirty.insert(PageRun(100, 3996))
+        ledger.merge(dirty)
+        var cursor = PageIndex(0)
+        var runs: [PageRun] = []
+        var sizes: [PageRun] = []
+        while ledger.takeBatch(from: &cursor, maximumPages: 2000, maximumRuns: 10, into: &runs) { sizes += runs }
+        sizes += runs
+        #expect(sizes == [PageRun(100, 1948), PageRun(2048, 1536), PageRun(3584, 512)])
+        #expect(ledger.pendingPages == 0)
+    }
+
+    @Test("Progress counts only the open command, and its end wakes the driver")
+    func progress() throws {
+        let ledger = try PageLedger(Self.regions)
+        let wakes = Locked(0)
+        ledger.setWake { wakes.withLock { $0 += 1 } }
+        let (old, new) = (CommandID.minimum, CommandID.minimum.successor)
+        ledger.hintsOpened(new)
+        ledger.hintsStarted(old)
+        ledger.hintsStopped(old)
+        #expect(ledger.progress == HintProgress() && wakes.withLock { $0 } == 0)
+        ledger.hintsStarted(new)
+        ledger.hintsStopped(new)
+        #expect(ledger.progress.isStarted && ledger.progress.isStopped && wakes.withLock { $0 } == 2)
+        ledger.closeHints()
+        ledger.hintsOpened(new.successor)
+        #expect(ledger.progress == HintProgress())
+        #expect(CommandID(rawValue: .max).successor == .minimum && CommandID.done.successor == .minimum)
+    }
+
+    /// The bar is 1 ms; a machine that is shared may take a thread off its core while it holds the lock.
+    @Test("At 64 GiB no call holds the lock for long")
+    func lockHold() throws {
+        let regions = regionTable(pages: 16 << 20)
+        let ledger = try PageLedger(regions)
+        let dirty = try DirtyBitmap(pageCount: regions.pageCount)
+        dirty.insert(PageRun(0, regions.pageCount))
+        ledger.merge(dirty)
+        let merged = ledger.longestHold
+        ledger.hintsOpened(.minimum)
+        // The longest block that a descriptor can name: 4 GiB.
+        for block in 0..<8 as Range<UInt64> {
+            _ = ledger.hint(.minimum, address: GuestAddress(block << 32), byteCount: UInt64(UInt32.max))
+        }
+        let hinted = ledger.longestHold
+        var cursor = PageIndex(0)
+        var runs: [PageRun] = []
+        while ledger.takeBatch(from: &cursor, maximumPages: 2048, maximumRuns: 1000, into: &runs) {}
+        cursor = PageIndex(0)
+        while ledger.takeFreeRuns(from: &cursor, maximumRuns: 1000, into: &runs) {}
+        print("longest hold: merge \(merged.processor), hints \(hinted.processor), all \(ledger.longestHold.processor)")
+        #expect(ledger.longestHold.processor < .milliseconds(5))
+        #expect(ledger.longestHold.elapsed < .milliseconds(100))
+    }
+}

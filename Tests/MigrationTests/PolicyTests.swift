@@ -1,0 +1,100 @@
+import Migration
+import Testing
+
+@Suite struct HeadStartTests {
+    private typealias Instant = ContinuousClock.Instant
+    private static let zero = ContinuousClock.now
+
+    /// When the head start ends, in ms, for a guest whose answer is given; asked when it wants to be asked.
+    private func ends(
+        grace: Duration = .seconds(1),
+        bandwidthLimit: Int? = nil,
+        _ answer: (_ milliseconds: Double) -> (started: Bool, stopped: Bool, skipped: Int)
+    ) -> Double {
+        var headStart = HeadStart(grace: grace, bandwidthLimit: bandwidthLimit, now: Self.zero)
+        var now = min(Self.zero + HeadStart.window, Self.zero + grace)
+        for _ in 0..<10_000 {
+            let passed = Self.zero.duration(to: now).inMilliseconds
+            let state = answer(passed)
+            var progress = HintProgress()
+            (progress.isStarted, progress.isStopped, progress.skippedPages) = (state.started, state.stopped, state.skipped)
+            switch headStart.observe(progress, now: now) {
+            case .go: return passed.rounded()
+            case .wait(let until):
+                #expect(until > now, "it wants to be asked in the past")
+                now = until
+            }
+        }
+        Issue.record("it never ends")
+        return .infinity
+    }
+
+    @Test("A silent guest is given up after the answer time, or the grace")
+    func silent() {
+        #expect(ends { _ in (false, false, 0) } == 200)
+        #expect(ends(grace: .milliseconds(70)) { _ in (false, false, 0) } == 70)
+        #expect(ends(grace: .zero) { _ in (false, false, 0) } == 0)
+    }
+
+    @Test("A guest faster than the link is waited for until the grace is over, or it is done")
+    func fast() {
+        // 4000 pages in 10 ms are 1.6 GB/s.
+        #expect(ends { (true, false, Int($0 * 400)) } == 1000)
+        #expect(ends { (true, $0 >= 300, Int($0 * 400)) } == 300)
+    }
+
+    @Test("A guest slower than the link is left after three slow windows")
+    func slow() {
+        #expect(ends { (true, false, Int($0 * 100)) } == 30)
+        #expect(ends { (true, false, $0 < 105 ? Int($0 * 400) : 42_000) } == 130)
+    }
+
+    @Test("A slow link makes the same guest fast")
+    func slowLink() {
+        #expect(ends(bandwidthLimit: 100 << 20) { (true, false, Int($0 * 100)) } == 1000)
+    }
+
+    @Test("One slow window is no slow guest")
+    func stutter() {
+        #expect(ends { (true, false, Int($0) / 30 * 12_000) } == 1000)
+    }
+}
+
+@Suite struct RoundPlannerTests {
+    private func planner(limit: Duration, bytes: Int = 100 << 20, harvest: Duration = .zero) -> RoundPlanner {
+        var planner = RoundPlanner(downtimeLimit: limit)
+        planner.recordRound(bytes: bytes, duration: .seconds(1))
+        planner.recordHarvest(harvest)
+        return planner
+    }
+
+    /// At 100 MiB/s, 25.6 pages take a millisecond.
+    @Test(
+        "The rest is switched over when it fits",
+        arguments: [
+            (300, 7552, 0, true), (300, 7600, 0, false), (300, 7000, 100, false), (5, 65, 0, false), (5, 64, 0, true), (0, 0, 50, true),
+        ]
+    )
+    func decides(limit: Int, pages: Int, harvest: Int, switches: Bool) {
+        let planner = planner(limit: .milliseconds(limit), harvest: .milliseconds(harvest))
+        #expect((planner.decide(pendingPages: pages) == .switchOver) == switches)
+    }
+
+    @Test("Short rounds say nothing about the link, long ones are smoothed")
+    func rates() {
+        var planner = planner(limit: .zero)
+        planner.recordRound(bytes: 1000, duration: .seconds(1))
+        planner.recordRound(bytes: 1 << 30, duration: .zero)
+        #expect(planner.bytesPerSecond == Double(100 << 20))
+        planner.recordRound(bytes: 200 << 20, duration: .seconds(1))
+        #expect(planner.bytesPerSecond == Double(150 << 20))
+    }
+
+    @Test("Estimates of absurd sizes do not trap")
+    func extremes() {
+        var planner = RoundPlanner(downtimeLimit: .seconds(2000))
+        planner.recordRound(bytes: 1 << 20, duration: .seconds(1 << 30))
+        #expect(planner.decide(pendingPages: 1 << 32) == .anotherRound)
+        #expect(planner.expectedDowntime(pendingPages: 1 << 32) > .seconds(1000))
+    }
+}

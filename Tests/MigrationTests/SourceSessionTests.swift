@@ -1,0 +1,256 @@
+import GuestMemory
+import Migration
+import TestSupport
+import Testing
+
+/// Walks of the source's state machine, with the order of effects that the rules demand.
+@Suite struct SourceSessionTests {
+    /// Where a walk may be interrupted, in order.
+    enum Stage: Int, CaseIterable, Comparable {
+        case greeting, settingUp, headStart, sending, syncing, pausing, lastSync, finishing, committing, awaitingRunning
+
+        static func < (left: Self, right: Self) -> Bool { left.rawValue < right.rawValue }
+    }
+
+    private static let regions = regionTable(pages: 1000)
+    private static let hello = Hello(session: SessionID(high: 1, low: 2), regions: regions, capabilities: [])
+
+    /// A session and all effects that it gave.
+    struct Walk {
+        var session: SourceSession
+        var now = ContinuousClock.now
+        var effects: [SourceSession.Effect] = []
+
+        init(_ change: (inout MigrationParameters) -> Void = { _ in }, hints: Bool = true) {
+            var parameters = MigrationParameters()
+            change(&parameters)
+            session = SourceSession(parameters, hello: SourceSessionTests.hello, hintsAvailable: hints, now: now)
+        }
+
+        @discardableResult
+        mutating func handle(_ event: SourceSession.Event) -> [SourceSession.Effect] {
+            now += .milliseconds(1)
+            let new = session.handle(event, now: now)
+            effects += new
+            return new
+        }
+
+        /// Goes on until the session is in a stage.
+        mutating func go(to stage: Stage, runs: Bool = true, runsAtPause: Bool? = nil) {
+            var stopped = HintProgress()
+            stopped.isStopped = true
+            handle(.start(runs: runs))
+            if stage > .greeting { handle(.peerHello(SourceSessionTests.hello)) }
+            if stage > .settingUp { handle(.setUp(absentPages: 10)) }
+            if stage > .headStart, effects.contains(.openHints) { handle(.hintProgress(stopped)) }
+            if stage > .sending { handle(.roundSent(SourceSession.RoundTraffic())) }
+            if stage > .syncing { handle(.harvested(dirtied: 0, pending: 0, took: .zero)) }
+            if stage > .pausing { handle(.paused(runs: runsAtPause ?? runs)) }
+            if stage > .lastSync { handle(.harvested(dirtied: 0, pending: 0, took: .zero)) }
+            if stage > .finishing { handle(.peerReady(Ready())) }
+            if stage > .committing { handle(.commitSent) }
+        }
+
+        func index(of effect: SourceSession.Effect) -> Int? { effects.firstIndex(of: effect) }
+    }
+
+    /// What every walk that has ended must satisfy.
+    private func expectRules(_ walk: Walk, runsAtStart: Bool = true, pausedByPerson: Bool = false, _ comment: Comment) {
+        let effects = walk.effects
+        var armed = false
+        var open = false
+        var asked = false
+        var closed = true
+        var paused = false
+        for effect in effects {
+            switch effect {
+            case .setUp: armed = true
+            case .openHints:
+                #expect(armed, "rule 1: armed before asking; \(comment)")
+                #expect(!open && !paused, comment)
+                (open, asked, closed) = (true, true, false)
+            case .closeHints: (open, closed) = (false, true)
+            case .harvest: #expect(closed, "rule 2: closed before the harvest; \(comment)")
+            case .finishHints: asked = false
+            case .pauseGuest: paused = true
+            case .resumeGuest:
+                #expect(paused && runsAtStart && !pausedByPerson, "resumed though we did not pause it; \(comment)")
+                if case .finish(.completed)? = effects.last { Issue.record("rule 10: resumed after all; \(comment)") }
+                if case .finish(.unknown)? = effects.last { Issue.record("rule 10: resumed after commit; \(comment)") }
+                paused = false
+            case .finish(let outcome):
+                #expect(!open, "hints left open; \(comment)")
+                #expect(!asked, "rule 12: done never came; \(comment)")
+                switch outcome {
+                case .completed, .unknown: #expect(paused, comment)
+                case .cancelled, .failed: #expect(!paused || !runsAtStart || pausedByPerson, "left paused; \(comment)")
+                }
+            default: break
+            }
+        }
+        if armed { #expect(effects.contains(.disarm), comment) }
+        guard case .finish? = effects.last else {
+            Issue.record("no end; \(comment)")
+            return
+        }
+        #expect(effects.filter { if case .finish = $0 { true } else { false } }.count == 1, comment)
+        #expect(walk.session.report.status.isOver, comment)
+    }
+
+    @Test("All goes well", arguments: [true, false], [true, false])
+    func completes(runs: Bool, hints: Bool) {
+        var walk = Walk(hints: hints)
+        walk.go(to: .awaitingRunning, runs: runs)
+        walk.handle(.peerRunning)
+        expectRules(walk, runsAtStart: runs, "runs: \(runs)")
+        #expect(walk.effects.last == .finish(.completed))
+        // A paused guest cannot answer hints.
+        #expect(walk.effects.contains(.openHints) == (hints && runs))
+        #expect(walk.handle(.cancelRequested) == [])
+    }
+
+    @Test("Later rounds ask with a new command, closed before each harvest")
+    func rounds() {
+        var walk = Walk { $0.downtimeLimit = .zero }
+        walk.go(to: .syncing)
+        for _ in 0..<3 {
+            let effects = walk.handle(.harvested(dirtied: 500, pending: 500, took: .milliseconds(1)))
+            #expect(effects.contains(.openHints))
+            walk.handle(.roundSent(SourceSession.RoundTraffic()))
+        }
+        walk.handle(.harvested(dirtied: 1, pending: 1, took: .zero))
+        walk.handle(.paused(runs: true))
+        walk.handle(.harvested(dirtied: 2, pending: 3, took: .zero))
+        walk.handle(.peerReady(Ready()))
+        walk.handle(.commitSent)
+        walk.handle(.peerRunning)
+        expectRules(walk, "four rounds")
+        let report = walk.session.report
+        #expect(report.rounds.map(\.number) == [1, 2, 3, 4, 5])
+        // The harvest after the pause belongs to the round before it, which had one already.
+        #expect(report.rounds.map(\.dirtiedPages) == [500, 500, 500, 3, 0])
+        #expect(report.ram.dirtySyncCount == 5)
+        #expect(report.rounds.last?.pendingPages == 3)
+    }
+
+    @Test("Cancelled in each state", arguments: Stage.allCases)
+    func cancelled(stage: Stage) {
+        var walk = Walk()
+        walk.go(to: stage)
+        #expect(walk.session.canCancel == (stage < .committing))
+        let effects = walk.handle(.cancelRequested)
+        guard stage < .committing else {
+            #expect(effects == [])
+            return
+        }
+        expectRules(walk, "\(stage)")
+        #expect(walk.effects.last == .finish(.cancelled("cancelled")))
+        #expect(walk.effects.contains(.resumeGuest) == (stage >= .pausing))
+    }
+
+    @Test("The link lost in each state", arguments: Stage.allCases, [true, false])
+    func linkLost(stage: Stage, runs: Bool) {
+        var walk = Walk()
+        walk.go(to: stage, runs: runs)
+        walk.handle(.failed(.link("cut")))
+        expectRules(walk, runsAtStart: runs, "\(stage), runs: \(runs)")
+        if stage == .awaitingRunning {
+            guard case .finish(.unknown)? = walk.effects.last else {
+                Issue.record("\(walk.effects)")
+                return
+            }
+        } else {
+            #expect(walk.effects.last == .finish(.failed(.link("cut"))))
+        }
+    }
+
+    @Test("A guest that a person paused meanwhile is not resumed", arguments: [Stage.lastSync, .finishing])
+    func pausedByPerson(stage: Stage) {
+        var walk = Walk()
+        walk.go(to: stage, runsAtPause: false)
+        walk.handle(.failed(.link("cut")))
+        expectRules(walk, pausedByPerson: true, "\(stage)")
+        #expect(!walk.effects.contains(.resumeGuest))
+    }
+
+    @Test("Timeout with cancel in each state", arguments: Stage.allCases)
+    func timeoutCancels(stage: Stage) {
+        var walk = Walk { $0.timeout = .seconds(1) }
+        walk.go(to: stage)
+        let applies = walk.session.timeoutApplies
+        #expect(applies == (stage < .committing))
+        walk.handle(.timeoutReached)
+        if applies {
+            expectRules(walk, "\(stage)")
+            #expect(walk.session.report.status == .cancelled)
+        }
+    }
+
+    @Test("Timeout with pause pauses while pages are sent, and the rest goes on to the end", arguments: Stage.allCases)
+    func timeoutPauses(stage: Stage) {
+        var walk = Walk {
+            $0.timeout = .seconds(1)
+            $0.onTimeout = .pause
+        }
+        walk.go(to: stage)
+        let effects = walk.handle(.timeoutReached)
+        guard stage == .headStart || stage == .sending else {
+            #expect(effects == [])
+            return
+        }
+        #expect(effects == [.pauseGuest])
+        #expect(walk.session.report.status == .pausedByTimeout)
+        #expect(walk.handle(.paused(runs: true)).prefix(2) == [.closeHints, .harvest])
+        walk.handle(.harvested(dirtied: 100, pending: 900, took: .zero))
+        walk.handle(.peerReady(Ready()))
+        walk.handle(.commitSent)
+        walk.handle(.peerRunning)
+        expectRules(walk, "\(stage)")
+        #expect(walk.effects.last == .finish(.completed))
+    }
+
+    @Test("Differences stop before commit")
+    func differences() {
+        var walk = Walk { $0.verifies = true }
+        walk.go(to: .finishing)
+        var ready = Ready()
+        (ready.differences, ready.firstDifference, ready.pagesCompared) = (2, 7, 100)
+        walk.handle(.peerReady(ready))
+        expectRules(walk, "differences")
+        #expect(walk.effects.last == .finish(.failed(.verification(differences: 2, firstPage: 7))))
+        #expect(!walk.effects.contains(.sendCommit))
+        #expect(walk.session.report.verify?.status == .failed)
+    }
+
+    @Test("A hello for another guest or migration is refused before anything is armed")
+    func refusals() {
+        for hello in [
+            Hello(session: SessionID(high: 1, low: 2), regions: regionTable(pages: 999), capabilities: []),
+            Hello(session: SessionID(high: 1, low: 3), regions: Self.regions, capabilities: []),
+            Hello(session: SessionID(high: 1, low: 2), regions: Self.regions, capabilities: Hello.Capabilities(rawValue: 8)),
+        ] {
+            var walk = Walk()
+            walk.go(to: .greeting)
+            walk.handle(.peerHello(hello))
+            expectRules(walk, "\(hello)")
+            #expect(!walk.effects.contains(.setUp))
+        }
+    }
+
+    @Test("Without grace the first look comes at once")
+    func noGrace() {
+        var walk = Walk { $0.hintGrace = .zero }
+        walk.go(to: .settingUp)
+        let effects = walk.handle(.setUp(absentPages: 0))
+        #expect(effects.last == .waitForHints(until: walk.now))
+    }
+
+    @Test("A guest that cannot be resumed is told in the report, and all else is done")
+    func resumeFails() {
+        var walk = Walk()
+        walk.go(to: .finishing)
+        walk.handle(.cancelRequested)
+        #expect(walk.handle(.failed(.guest("it sleeps"))) == [])
+        #expect(walk.session.report.errorDescription?.contains("it sleeps") == true)
+    }
+}

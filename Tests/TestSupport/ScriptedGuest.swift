@@ -1,0 +1,143 @@
+package import GuestMemory
+import Host
+package import Migration
+
+/// A machine of one thread that scribbles over its RAM through the write door, frees pages and takes them back.
+package final class ScriptedGuest: Guest {
+    /// What happens to the guest; tests read it.
+    package enum Call: Hashable, Sendable { case pause, resume, save, load }
+
+    package let memory: GuestRAM
+    package let tracker: any DirtyTracker
+    package let hinting: (any FreePageHinting)?
+    private let free: FreePages
+    private let state: Monitor<State>
+    private let thread: HostThread?
+
+    private struct State {
+        var isPaused: Bool
+        var isOver = false
+        var calls: [Call] = []
+        var writes = 0
+        var refusesToResume = false
+        var sections: [DeviceSection] = [DeviceSection(name: "scripted", version: 1, bytes: [1, 2, 3])]
+    }
+
+    /// - Parameters:
+    ///   - writing: pages written each millisecond; 0 has no thread.
+    ///   - working: the pages that are written.
+    ///   - free: pages that nobody uses; shared with the hinting object.
+    package init(
+        _ memory: GuestRAM,
+        tracker: any DirtyTracker,
+        hinting: (any FreePageHinting)? = nil,
+        free: FreePages = FreePages([]),
+        writing: Int = 0,
+        working: Range<Int> = 0..<0,
+        seed: UInt64 = 1,
+        paused: Bool = false
+    ) throws {
+        self.memory = memory
+        self.tracker = tracker
+        self.hinting = hinting
+        self.free = free
+        let state = Monitor(State(isPaused: paused))
+        self.state = state
+        guard writing > 0 else {
+            thread = nil
+            return
+        }
+        thread = try HostThread(name: "scribbler") {
+            let pause = try? Doorbell()
+            var random = SeededGenerator(seed: seed)
+            while state.wait({ $0.isOver ? false : $0.isPaused ? nil : true })! {
+                state.withLock { state in
+                    guard !state.isPaused else { return }
+                    for _ in 0..<writing {
+                        state.writes += 1
+                        let page = Int.random(in: working, using: &random)
+                        if Int.random(in: 0..<16, using: &random) == 0 {
+                            free.insert(page)
+                        } else {
+                            // Taken back first: from here on the page is in use.
+                            free.remove(page)
+                            Self.scribble(memory, page, with: state.writes % 13 == 0 ? 0 : UInt64(state.writes))
+                        }
+                    }
+                }
+                pause?.wait(timeout: .milliseconds(1))
+            }
+        }
+    }
+
+    /// Fills a page with what depends on the page and the stamp; stamp 0 makes it zero.
+    package static func scribble(_ memory: GuestRAM, _ page: Int, with stamp: UInt64) {
+        var bytes = [UInt8](repeating: 0, count: GuestPage.size)
+        if stamp != 0 {
+            var random = SeededGenerator(seed: stamp &* 1_000_003 &+ UInt64(page))
+            for offset in stride(from: 0, to: bytes.count, by: 64) {
+                let value = random.next()
+                for byte in 0..<8 { bytes[offset + byte] = UInt8(truncatingIfNeeded: value >> UInt64(8 * byte)) }
+            }
+        }
+        do { try memory.write(bytes, at: memory.regions.address(of: PageIndex(page))) } catch { preconditionFailure("\(error)") }
+    }
+
+    package func pause() throws(GuestError) {
+        state.update {
+            $0.isPaused = true
+            $0.calls.append(.pause)
+        }
+    }
+
+    package func resume() throws(GuestError) {
+        let refuses = state.update { state in
+            state.calls.append(.resume)
+            if !state.refusesToResume { state.isPaused = false }
+            return state.refusesToResume
+        }
+        if refuses { throw GuestError("it does not wake up") }
+    }
+
+    package func saveDeviceState() throws(GuestError) -> [DeviceSection] {
+        state.withLock { state in
+            precondition(state.isPaused, "device state of a running guest")
+            state.calls.append(.save)
+            return state.sections
+        }
+    }
+
+    package func loadDeviceState(_ sections: [DeviceSection]) throws(GuestError) {
+        state.withLock {
+            $0.calls.append(.load)
+            $0.sections = sections
+        }
+    }
+
+    package func memoryUse() -> GuestMemoryUse? { nil }
+
+    package func refuseToResume() { state.withLock { $0.refusesToResume = true } }
+    package var isRunning: Bool { state.withLock { !$0.isPaused } }
+    package var calls: [Call] { state.withLock { $0.calls } }
+    package var sections: [DeviceSection] { state.withLock { $0.sections } }
+    package var writes: Int { state.withLock { $0.writes } }
+    package func isFree(_ page: Int) -> Bool { free.contains(page) }
+
+    /// Ends the thread.
+    package func end() {
+        state.update { $0.isOver = true }
+        thread?.join()
+    }
+}
+
+/// The pages that the scripted guest does not use.
+package final class FreePages: Sendable {
+    private let pages: Locked<Set<Int>>
+
+    package init(_ pages: some Sequence<Int>) { self.pages = Locked(Set(pages)) }
+
+    package func contains(_ page: Int) -> Bool { pages.withLock { $0.contains(page) } }
+    package func insert(_ page: Int) { pages.withLock { _ = $0.insert(page) } }
+    package func remove(_ page: Int) { pages.withLock { _ = $0.remove(page) } }
+    package var sorted: [Int] { pages.withLock { $0.sorted() } }
+}

@@ -1,0 +1,98 @@
+import Glibc
+import Host
+
+/// Two sockets with a forwarder between them that can lose interest in the middle of a frame.
+package final class ScriptedLink: Sendable {
+    /// What becomes of one direction.
+    package enum Fate: Hashable, Sendable {
+        case open
+        /// After so many bytes the whole link is gone.
+        case cut(after: Int)
+        /// After so many bytes this direction ends, the other one lives.
+        case halfClose(after: Int)
+        /// After so many bytes nothing is read any more.
+        case stall(after: Int)
+    }
+
+    /// The ends for the two sides; whoever takes one closes it.
+    package let sourceEnd: Int32
+    package let destinationEnd: Int32
+    private let nearSource: OwnedDescriptor
+    private let nearDestination: OwnedDescriptor
+    private let forwarded = Locked(0)
+    private let threads = Locked<[HostThread]>([])
+
+    package init(toDestination: Fate = .open, toSource: Fate = .open) throws {
+        let (a, b) = try socketPair()
+        let (c, d) = try socketPair()
+        (sourceEnd, destinationEnd) = (a, d)
+        nearSource = OwnedDescriptor(adopting: b)
+        nearDestination = OwnedDescriptor(adopting: c)
+        let forward = try HostThread(name: "forward") { [self] in pump(nearSource.number, nearDestination.number, toDestination) }
+        let backward = try HostThread(name: "backward") { [self] in pump(nearDestination.number, nearSource.number, toSource) }
+        threads.withLock { $0 = [forward, backward] }
+    }
+
+    /// Bytes that went to the destination.
+    package var forwardedBytes: Int { forwarded.withLock { $0 } }
+
+    /// Ends what still runs.
+    package func end() {
+        for number in [nearSource.number, nearDestination.number] { _ = shutdown(number, Int32(SHUT_RDWR)) }
+        for thread in threads.withLock({ $0 }) { thread.join() }
+    }
+
+    private func pump(_ from: Int32, _ to: Int32, _ fate: Fate) {
+        var budget: Int
+        switch fate {
+        case .open: budget = .max
+        case .cut(let bytes), .halfClose(let bytes), .stall(let bytes): budget = bytes
+        }
+        var buffer = [UInt8](repeating: 0, count: 64 << 10)
+        while budget > 0 {
+            let count = unsafe recv(from, &buffer, min(buffer.count, budget), 0)
+            if count < 0, errno == EINTR { continue }
+            guard count > 0, sendAll(buffer[..<count], to: to) else { break }
+            budget -= count
+            if to == nearDestination.number { forwarded.withLock { $0 += count } }
+        }
+        switch fate {
+        case .stall where budget == 0: return
+        case .halfClose where budget == 0:
+            _ = shutdown(to, Int32(SHUT_WR))
+            while unsafe recv(from, &buffer, buffer.count, 0) > 0 {}
+        case .cut where budget == 0:
+            for number in [from, to] { _ = shutdown(number, Int32(SHUT_RDWR)) }
+        default: _ = shutdown(to, Int32(SHUT_WR))
+        }
+    }
+}
+
+/// A connected pair of stream sockets, which the caller owns.
+package func socketPair() throws -> (Int32, Int32) {
+    var numbers: [Int32] = [-1, -1]
+    guard unsafe socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0, &numbers) == 0 else {
+        throw ScriptedLinkError.system(errno)
+    }
+    return (numbers[0], numbers[1])
+}
+
+package enum ScriptedLinkError: Error { case system(Int32) }
+
+/// Sends all bytes; false where the other side is gone.
+@discardableResult
+package func sendAll(_ bytes: ArraySlice<UInt8>, to number: Int32) -> Bool {
+    unsafe bytes.withUnsafeBytes { buffer in
+        var done = 0
+        while done < buffer.count {
+            let sent = unsafe send(number, buffer.baseAddress! + done, buffer.count - done, Int32(MSG_NOSIGNAL))
+            if sent < 0, errno == EINTR { continue }
+            if sent <= 0 { return false }
+            done += sent
+        }
+        return true
+    }
+}
+
+/// Nothing more comes from this end.
+package func closeForWriting(_ number: Int32) { _ = shutdown(number, Int32(SHUT_WR)) }

@@ -15,7 +15,9 @@ CACHE = os.path.join(ROOT, ".cache", "bench")
 AEROSTAT = os.path.join(ROOT, ".build", "release", "aerostat")
 PLAIN_LOOP = os.path.join(CACHE, "plainloop")
 KIB, MIB, GIB, TIB = 1 << 10, 1 << 20, 1 << 30, 1 << 40
+PAGE = 4 * KIB
 SECONDS = 300  # the longest that anything here may take
+COLD = False  # take memory as the host has it
 
 
 class Failed(Exception):
@@ -113,6 +115,11 @@ class Control:
             event = self.events.pop(0) if self.events else self._next()
             if event.get("event") == "MIGRATION" and event["data"]["status"] in ("completed", "failed", "cancelled"):
                 report = self.execute("query-migrate")
+                # QEMU announces the end a moment before it knows the time.
+                deadline = time.monotonic() + 5
+                while report["status"] == "completed" and not report["total-time"] and time.monotonic() < deadline:
+                    time.sleep(0.01)
+                    report = self.execute("query-migrate")
                 if report["status"] != "completed":
                     raise Failed(f"the migration {report['status']}: {report.get('error-desc', 'no reason given')}")
                 return report
@@ -120,7 +127,7 @@ class Control:
 
 def hold(byte_count):
     """Has memory ready that the host really backs; `release` it at the moment when the measurement begins."""
-    child = Child([PLAIN_LOOP, "hold", str(byte_count)])
+    child = Child([PLAIN_LOOP, "hold", str(0 if COLD else byte_count)])
     child.line()
     return child
 
@@ -148,10 +155,11 @@ class Migration:
     def __init__(self, memory, *options, used=0.0, freed=0.0, hints=True, downtime_limit=300):
         with tempfile.TemporaryDirectory(prefix="aerostat-bench.") as folder:
             shape = ["--memory", str(memory), "--used", f"{used * 100:.12f}%", "--freed", f"{freed * 100:.12f}%"]
-            arriving = memory * (used + (0 if hints else freed)) * 1.05 + memory * 0.01 + 64 * MIB
+            # The guest's pages, its tables, and both processes' bitmaps.
+            arriving = memory * (used + (0 if hints else freed)) * 1.05 + 8 * memory / PAGE / 8 + 64 * MIB
             with Guest(folder, "source", *shape, *options) as source, \
                     Guest(folder, "destination", "--incoming", "tcp:127.0.0.1:0") as destination, \
-                    hold(int(min(arriving, memory * 1.05, 8 * GIB))) as held:
+                    hold(int(arriving)) as held:
                 if "--workload" in options:
                     time.sleep(1)
                 source.control.execute("migrate-set-parameters", free_page_hints=hints, downtime_limit=downtime_limit)

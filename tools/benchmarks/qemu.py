@@ -135,5 +135,4 @@ class Source(Child):
                 report = self.control.end_of_migration()
             control.execute("quit")
             destination.process.wait()
-        os.unlink(path)
         return report

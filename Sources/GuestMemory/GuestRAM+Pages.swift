@@ -29,7 +29,9 @@ extension GuestRAM {
             try retryingInterrupts("populate guest memory", place: "\(run)") {
                 unsafe madvise(hostAddress(of: run), run.byteCount, aerostat_madv_populate_write)
             }
-        } catch where error.code == .invalidArgument {}
+        } catch {
+            guard error.code == .invalidArgument else { throw error }
+        }
     }
 
     /// Asks for huge pages in a run of whole 2 MiB blocks. Advice: kernels without them refuse, and nothing is lost.

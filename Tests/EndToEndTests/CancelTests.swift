@@ -71,7 +71,8 @@ extension EndToEnd {
                 let uri = try destination.incoming
                 async let migration = Aerostat.run(
                     "/usr/bin/timeout",
-                    ["--signal=INT", "--preserve-status", "1", Aerostat.path, "migrate", "--control", source.control, uri]
+                    // In the foreground: else 'timeout' sends the signal twice, and the second one means "leave the migration to itself".
+                    ["--foreground", "--signal=INT", "--preserve-status", "1", Aerostat.path, "migrate", "--control", source.control, uri]
                         + ["--bandwidth-limit", "40M"]
                 )
                 try await migration.expectFailure("cancelling", "was cancelled", "the guest is still running at the source")

@@ -67,6 +67,9 @@ struct Migrate: AsyncParsableCommand {
     func run() async throws {
         var recorder = try record.map(MigrationRecorder.init)
         let client = try await options.connect()
+        // Before the migration begins: the key would end this command, and not the migration, in the moments until then.
+        let interrupt = InterruptCanceller(client)
+        defer { interrupt.end() }
         do {
             _ = try await client.execute("migrate-set-parameters", parameters.arguments)
             _ = try await client.execute("migrate", ["uri": .string(resolvedURI)])
@@ -75,8 +78,6 @@ struct Migrate: AsyncParsableCommand {
             throw ControlError.refused(command: command, QMPError(error.class, "\(error)\n\(place(state, .failed))"))
         }
 
-        let interrupt = InterruptCanceller(client)
-        defer { interrupt.end() }
         var view = ProgressView()
         let report: MigrationReport
         do {

@@ -39,7 +39,13 @@ extension GuestProcess {
 
     func cancelMigration() { state.withLock { $0.migration }?.cancel() }
 
-    var report: MigrationReport { state.withLock { $0.migration }?.report ?? MigrationReport() }
+    var report: MigrationReport {
+        let (migration, run) = state.withLock { ($0.migration, $0.run) }
+        var report = migration?.report ?? MigrationReport()
+        // The engine knows how it ends before the guest is back in its place: until it is, the migration is not over.
+        if report.status.isOver, run == .finishMigrate { report.status = .device }
+        return report
+    }
 
     private func observer(_ uri: MigrationURI) -> SourceMigration.Observer {
         SourceMigration.Observer(

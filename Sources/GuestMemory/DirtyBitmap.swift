@@ -151,6 +151,20 @@ public final class DirtyBitmap: @unchecked Sendable {
         }
     }
 
+    /// Whether some of the words hold pages now.
+    public func hasPages(in range: Range<Int>) -> Bool { range.contains { load(word: $0) != 0 } }
+
+    /// Has the kernel provide the memory behind some words, so that no page fault comes while a lock is held.
+    public func touch(words range: Range<Int>) {
+        precondition(range.lowerBound >= 0 && range.upperBound <= wordCount, "words outside the bitmap")
+        let wordsPerPage = GuestPage.size / 8
+        var word = range.lowerBound
+        while word < range.upperBound {
+            unsafe words[word].bitwiseOr(0, ordering: .relaxed)
+            word = (word / wordsPerPage + 1) * wordsPerPage
+        }
+    }
+
     /// The bits of the last word that are pages.
     @inlinable var lastWordMask: UInt64 { pageCount & 63 == 0 ? ~0 : (1 << UInt64(pageCount & 63)) - 1 }
 

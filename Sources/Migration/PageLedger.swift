@@ -50,7 +50,7 @@ public final class PageLedger: HintSink {
     }
 
     /// How long the lock was held: on the clock, and by the holder's own work. They differ where the kernel gave the holder's core to
-    /// another thread meanwhile.
+    /// another thread meanwhile. Processor time is not taken for a hint of up to 4 MiB.
     public struct LockHold: Hashable, Sendable {
         public var elapsed: Duration = .zero
         public var processor: Duration = .zero
@@ -59,6 +59,8 @@ public final class PageLedger: HintSink {
     /// Words looked at under one hold of the lock: 2^15 pages. Looking takes a microsecond; the first writes to a bitmap's own
     /// memory, which the kernel provides page by page, take much longer.
     private static let wordsPerHold = 512
+    /// A block of 4 MiB, the largest that Linux hints, and a word at each end.
+    private static let wordsOfShortBlock = 18
 
     public init(_ regions: RegionTable) throws(SystemError) {
         self.regions = regions
@@ -81,12 +83,16 @@ public final class PageLedger: HintSink {
     public func freePageCount() -> Int { free.count() }
 
     /// Takes the lock and measures how long it is held.
-    private func withTimedLock<Result>(_ body: (inout State) -> sending Result) -> sending Result {
+    /// - Parameter isShort: the work is a few words, which is not worth the system call that asks for processor time.
+    private func withTimedLock<Result>(isShort: Bool = false, _ body: (inout State) -> sending Result) -> sending Result {
         state.withLock { state in
-            let start = (MonotonicClock.now(), ThreadClock.now())
+            let start = MonotonicClock.now()
+            let startOfWork = isShort ? nil : ThreadClock.now()
             defer {
-                state.longestHold.processor = max(state.longestHold.processor, ThreadClock.now() - start.1)
-                state.longestHold.elapsed = max(state.longestHold.elapsed, start.0.duration(to: MonotonicClock.now()))
+                if let startOfWork {
+                    state.longestHold.processor = max(state.longestHold.processor, ThreadClock.now() - startOfWork)
+                }
+                state.longestHold.elapsed = max(state.longestHold.elapsed, start.duration(to: MonotonicClock.now()))
             }
             return body(&state)
         }
@@ -104,6 +110,9 @@ public final class PageLedger: HintSink {
         var total = 0
         for start in stride(from: 0, to: dirty.wordCount, by: Self.wordsPerHold) {
             let words = start..<min(start + Self.wordsPerHold, dirty.wordCount)
+            // Most of a large guest is holes: nothing is touched for them.
+            guard dirty.hasPages(in: words) else { continue }
+            pending.touch(words: words)
             total += withTimedLock { state in
                 precondition(state.open == nil, "a harvest is merged while hints are open")
                 var found = 0
@@ -189,11 +198,12 @@ public final class PageLedger: HintSink {
     public func takeFreeRuns(from cursor: inout PageIndex, maximumRuns: Int, into runs: inout [PageRun]) -> Bool {
         precondition(maximumRuns >= 64, "a word of free pages may not fit")
         runs.removeAll(keepingCapacity: true)
-        let start = cursor
+        let firstWord = cursor.rawValue >> 6
+        let end = min(firstWord + Self.wordsPerHold, free.wordCount)
+        if free.hasPages(in: firstWord..<end) { announced.touch(words: firstWord..<end) }
         let (taken, next) = withTimedLock { _ in
             var taken: [PageRun] = []
-            var word = start.rawValue >> 6
-            let end = min(word + Self.wordsPerHold, free.wordCount)
+            var word = firstWord
             while word < end, taken.count + 64 <= maximumRuns {
                 let bits = free.load(word: word) & ~announced.load(word: word)
                 if bits != 0 {
@@ -284,7 +294,10 @@ public final class PageLedger: HintSink {
     /// The check of the id and the clearing are one: between them no harvest may fit.
     /// - Returns: how many of the pages were pending; `nil` where the command is not open.
     private func apply(_ run: PageRun, _ id: CommandID) -> Int? {
-        withTimedLock { state in
+        let words = run.first.rawValue >> 6..<(run.end.rawValue + 63) >> 6
+        free.touch(words: words)
+        if pending.hasPages(in: words) { skipped.touch(words: words) }
+        return withTimedLock(isShort: words.count <= Self.wordsOfShortBlock) { state in
             guard state.open == id else {
                 state.counts.staleBlocks += 1
                 return nil

@@ -45,7 +45,8 @@ public final class BalloonDevice: VirtioDevice {
                 repeat {
                     stepCount.value.add(1, ordering: .relaxed)
                     step = core.step()
-                } while step == .again
+                    if step == .rest { HostThread.sleep(for: .milliseconds(1)) }
+                } while step == .again || step == .rest
             }
         }
     }

@@ -27,6 +27,8 @@ struct BalloonState: Sendable {
     var isShutDown = false
 
     var sequencer = FreePageHintSequencer()
+    /// Blocks in a row that were taken and spared nothing.
+    private var idleBlocks = 0
     var sink: (any HintSink)?
     var statistics = HintStatistics()
 
@@ -54,6 +56,8 @@ struct BalloonState: Sendable {
     enum Step: Hashable {
         /// There may be more to do.
         case again
+        /// There may be more to do, and it may wait for a moment.
+        case rest
         /// Nothing to do until the bell rings.
         case sleep
         case exit
@@ -64,7 +68,20 @@ struct BalloonState: Sendable {
     static let blocksPerStep = 16
     static let bytesPerStep: UInt64 = 1 << 30
 
+    /// After so many blocks in a row that spared nothing (64 GiB of 4 MiB blocks, far longer than any head start), the thread rests
+    /// for a moment after each `blocksBetweenRests`: a guest that was never filled has many such blocks to report, and they would take
+    /// the processor from the migration that they cannot help. The first that spares something ends it.
+    static let idleBlocksBeforeRests = 16384
+    static let blocksBetweenRests = 64
+
     mutating func step() -> Step {
+        let before = idleBlocks
+        let step = work()
+        let isDue = idleBlocks > Self.idleBlocksBeforeRests && idleBlocks / Self.blocksBetweenRests != before / Self.blocksBetweenRests
+        return step == .again && isDue ? .rest : step
+    }
+
+    private mutating func work() -> Step {
         if isShutDown { return .exit }
         guard isActive, !isParked, fault == nil else { return .sleep }
         if chainInWork != nil {
@@ -152,7 +169,7 @@ struct BalloonState: Sendable {
             return
         }
         switch sink.hint(id, address: block.address, byteCount: UInt64(block.length)) {
-        case .taken: break
+        case .taken(_, let skipped): idleBlocks = skipped > 0 ? 0 : idleBlocks + 1
         case .stale: statistics.staleBlocks += 1
         case .invalid: statistics.invalidBlocks += 1
         }
@@ -169,6 +186,7 @@ struct BalloonState: Sendable {
     mutating func closeCommand(_ id: CommandID) {
         sink?.hintsStopped(id)
         sink = nil
+        idleBlocks = 0
     }
 
     private mutating func fail(_ fault: BalloonFault) {

@@ -43,6 +43,13 @@ public final class HostThread: Sendable {
         }
     }
 
+    /// Gives the calling thread's core to others for a while. For pacing only; whoever waits for something waits for it.
+    public static func sleep(for duration: Duration) {
+        let (seconds, attoseconds) = duration.components
+        var time = timespec(tv_sec: Int(seconds), tv_nsec: Int(attoseconds / 1_000_000_000))
+        unsafe nanosleep(&time, nil)
+    }
+
     /// Sleeps until the thread's body has returned.
     public func join() {
         _ = finished.wait { $0 ? true : nil }

@@ -121,7 +121,9 @@ def sparse(runs):
     # The worst one counts. A bitmap is populated only where it was written to, so all of them are an allowance that nobody should need.
     bitmaps = BITMAPS * TIB / PAGE / 8 / MIB
     rows.append(at_most(f"memory beside the guest's at 1 TiB: process and {bitmaps:.0f} MiB of bitmaps", [max(engine)], 64 + bitmaps, " MiB", 1))
-    rows.append(at_most("populated at destination / at source", [max(populated)], 1, " x", 4))
+    # The guest runs on at the destination before it is measured, and may touch a page or two for the first time there.
+    row = at_most("populated at destination / at source", [max(populated)], 1.0001, " x", 6)
+    rows.append(row)
     return rows
 
 

@@ -14,6 +14,7 @@ extension BalloonDevice: FreePageHinting {
             guard state.canHint else {
                 state.sequencer.stop()
                 let id = state.sequencer.skipID()
+                sink.hintsOpened(id)
                 sink.hintsStopped(id)
                 return id
             }

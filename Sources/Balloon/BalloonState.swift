@@ -46,8 +46,11 @@ struct BalloonState: Sendable {
     }
 
     /// Whether the guest's driver can be asked for hints.
+    ///
+    /// Not where it was promised free pages filled with a pattern: they would arrive as zeros (DESIGN, rule 9).
     var canHint: Bool {
         guard isActive, fault == nil, negotiated.contains(.freePageHint) else { return false }
+        if negotiated.contains(.pagePoison), poison != 0 { return false }
         return zip(roles, queues).contains { $0 == .freePageHint && $1 != nil }
     }
 

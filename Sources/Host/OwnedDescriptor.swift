@@ -21,13 +21,6 @@ public struct OwnedDescriptor: ~Copyable, Sendable {
         return number
     }
 
-    /// A second descriptor for the same open file.
-    public func duplicate() throws(SystemError) -> OwnedDescriptor {
-        OwnedDescriptor(
-            adopting: try retryingInterrupts("duplicate a descriptor") { aerostat_fcntl(number, F_DUPFD_CLOEXEC, 0) }
-        )
-    }
-
     /// Opens a file with `open(2)` flags; close-on-exec is always set.
     public static func open(_ path: String, flags: Int32, mode: UInt32 = 0o644) throws(SystemError) -> OwnedDescriptor {
         OwnedDescriptor(

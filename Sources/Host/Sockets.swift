@@ -260,3 +260,8 @@ public func isConnectedStreamSocket(_ number: Int32) -> Bool {
         unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { unsafe getpeername(number, $0, &length) } == 0
     }
 }
+
+/// The connected stream sockets that this process has now. Asked first of all, they are the ones that it was started with.
+public func openStreamSockets() -> Set<Int32> {
+    Set((0..<1024 as Range<Int32>).filter(isConnectedStreamSocket))
+}

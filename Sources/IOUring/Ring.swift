@@ -23,8 +23,6 @@ public struct Ring: ~Copyable {
     public let isDeferred: Bool
     /// Operations submitted and not completed.
     private(set) public var inFlight = 0
-    /// System calls made by `submit` and `wait`.
-    private(set) public var systemCalls = 0
 
     /// Makes a ring with the best set-up that the kernel has.
     /// - Parameters:
@@ -66,8 +64,7 @@ public struct Ring: ~Copyable {
         guard let probe = unsafe io_uring_get_probe_ring(ring) else { throw .missingOperation("probing") }
         defer { unsafe io_uring_free_probe(probe) }
         let needed: [(io_uring_op, String)] = [
-            (IORING_OP_SENDMSG, "SENDMSG"), (IORING_OP_RECVMSG, "RECVMSG"), (IORING_OP_RECV, "RECV"),
-            (IORING_OP_POLL_ADD, "POLL_ADD"), (IORING_OP_ASYNC_CANCEL, "ASYNC_CANCEL"),
+            (IORING_OP_SENDMSG, "SENDMSG"), (IORING_OP_RECVMSG, "RECVMSG"), (IORING_OP_POLL_ADD, "POLL_ADD"),
         ]
         for (operation, name) in needed where unsafe io_uring_opcode_supported(probe, Int32(operation.rawValue)) == 0 {
             throw .missingOperation(name)
@@ -123,7 +120,6 @@ public struct Ring: ~Copyable {
 
     /// Hands what was prepared to the kernel.
     public mutating func submit() throws(RingError) {
-        systemCalls += 1
         while true {
             let code = unsafe io_uring_submit(ring)
             if code >= 0 { return }
@@ -139,7 +135,6 @@ public struct Ring: ~Copyable {
         specification.tv_sec = seconds
         specification.tv_nsec = attoseconds / 1_000_000_000
         var entry: UnsafeMutablePointer<io_uring_cqe>?
-        systemCalls += 1
         let code = unsafe io_uring_submit_and_wait_timeout(ring, &entry, 1, &specification, nil)
         // Time over and a signal are no errors: the caller looks at its clock and its completions.
         if code < 0, code != -ETIME, code != -EINTR, code != -EAGAIN {

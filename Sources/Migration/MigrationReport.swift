@@ -109,6 +109,8 @@ public struct MigrationReport: Hashable, Sendable, Codable {
         public var redirtiedPages = 0
         public var staleBlocks = 0
         public var invalidBlocks = 0
+        /// Parts of hinted blocks that lie outside RAM or cover a page in part.
+        public var droppedBytes = 0
         /// How long the first round was held back for hints.
         public var headStart: Double = 0
 
@@ -122,6 +124,7 @@ public struct MigrationReport: Hashable, Sendable, Codable {
             case redirtiedPages = "redirtied-pages"
             case staleBlocks = "stale-blocks"
             case invalidBlocks = "invalid-blocks"
+            case droppedBytes = "dropped-bytes"
             case headStart = "head-start-ms"
         }
     }

@@ -45,6 +45,8 @@ public final class PageLedger: HintSink {
         public var skipped = 0
         /// Free pages that were written again.
         public var redirtied = 0
+        /// Parts of blocks that are outside RAM, or not whole pages.
+        public var droppedBytes = 0
         public var staleBlocks = 0
         public var invalidBlocks = 0
     }
@@ -107,6 +109,7 @@ public final class PageLedger: HintSink {
     @discardableResult
     public func merge(_ dirty: DirtyBitmap) -> Int {
         precondition(dirty.pageCount == regions.pageCount, "a bitmap of another guest")
+        precondition(state.withLock { $0.open == nil }, "a harvest is merged while hints are open")
         var total = 0
         for start in stride(from: 0, to: dirty.wordCount, by: Self.wordsPerHold) {
             let words = start..<min(start + Self.wordsPerHold, dirty.wordCount)
@@ -266,7 +269,9 @@ public final class PageLedger: HintSink {
     }
 
     public func hint(_ id: CommandID, address: GuestAddress, byteCount: UInt64) -> HintOutcome {
-        let runs = regions.wholePages(at: address, byteCount: byteCount).runs
+        let whole = regions.wholePages(at: address, byteCount: byteCount)
+        let runs = whole.runs
+        if whole.droppedBytes > 0 { state.withLock { $0.counts.droppedBytes += $0.open == id ? Int(whole.droppedBytes) : 0 } }
         // One hold for what Linux hints (4 MiB); a block of gigabytes, which nothing forbids, is applied in slices.
         let slices = runs.flatMap { $0.slices(ofAtMost: Self.wordsPerHold * 64) }
         guard !slices.isEmpty else { return refuse(id) }

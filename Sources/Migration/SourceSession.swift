@@ -266,7 +266,8 @@ public struct SourceSession: Sendable {
     public var timeoutApplies: Bool {
         switch state {
         case .headStart, .sending: true
-        case .committing, .awaitingRunning, .over: false
+        // The guest is being switched over: the timeout was for getting here.
+        case .pausing, .lastSync, .finishing, .committing, .awaitingRunning, .over: false
         default: parameters.onTimeout == .cancel
         }
     }

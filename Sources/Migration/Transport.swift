@@ -2,7 +2,7 @@ public import GuestMemory
 
 /// A link between the two sides, used by the one thread that drives a migration.
 ///
-/// Nothing here blocks but `wait(until:)`: it sleeps until a send or receive made progress, the driver's doorbell rang, or the time
+/// Nothing here blocks but `wait(until:)` and, at the very end, `discardIncoming(until:)`: waiting sleeps until a send or receive made progress, the driver's doorbell rang, or the time
 /// came. So one thread serves both directions, cancellation and timers. A new transport implements this protocol and nothing else.
 public protocol Transport: AnyObject {
     /// Whether another frame may be handed over now.

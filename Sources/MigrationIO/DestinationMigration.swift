@@ -42,6 +42,8 @@ public final class DestinationMigration {
         case link(TransportError)
         /// The peer told us.
         case peer(String)
+        /// This process shall end.
+        case quit
     }
 
     /// - Parameters:
@@ -113,6 +115,10 @@ public final class DestinationMigration {
             bidFarewell(reason)
         case .link(let error): reason = "\(error)"
         case .peer(let text): reason = "the source gave up: \(text)"
+        case .quit:
+            reason = "the destination process was asked to quit"
+            bidFarewell(reason)
+            return .failed(reason)
         }
         return session.isGreeted ? .failed(reason) : .notAMigration(reason)
     }
@@ -143,8 +149,9 @@ public final class DestinationMigration {
             } catch {
                 throw .link(error)
             }
-            if doorbell.answer() { throw .ours("the destination process was asked to quit") }
-            if link.bytesReceived + link.bytesSent != moved {
+            if doorbell.answer() { throw .quit }
+            // A visitor that has not said hello is given so long in all, however it drips.
+            if session.isGreeted, link.bytesReceived + link.bytesSent != moved {
                 moved = link.bytesReceived + link.bytesSent
                 deadline = MonotonicClock.now() + limit
             } else if MonotonicClock.now() >= deadline {

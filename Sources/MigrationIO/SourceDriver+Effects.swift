@@ -121,10 +121,14 @@ extension SourceDriver {
     private func sendAbort(_ reason: String) {
         let deadline = MonotonicClock.now() + migration.limits.farewell
         do throws(TransportError) {
+            // A ring that nobody answers would keep the waits below from sleeping.
+            migration.doorbell.answer()
             while !link.canSend, MonotonicClock.now() < deadline { try link.wait(until: deadline) }
             guard link.canSend else { return }
             try link.send(.abort(reason), from: nil)
             while !link.hasSentAll, MonotonicClock.now() < deadline { try link.wait(until: deadline) }
+            // Closing with unread bytes would reset the link and lose the reason.
+            link.discardIncoming(until: deadline)
         } catch {
             return
         }

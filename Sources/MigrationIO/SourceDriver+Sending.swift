@@ -66,6 +66,7 @@ extension SourceDriver {
                     throw error
                 }
             }
+            try checkRequests()
         }
         try wait { () throws(Interruption) in link.hasSentAll }
     }
@@ -174,6 +175,8 @@ extension SourceDriver {
         while position.rawValue < memory.pageCount {
             let (run, next) = scratch.nextRun(from: position, maximumPages: DigestRun.maximumCount)
             position = next
+            // Digesting is slower than the link, which therefore never makes the driver wait.
+            try checkRequests()
             guard let run else { continue }
             var first = run.first
             while first < run.end {

@@ -127,6 +127,7 @@ final class SourceDriver {
             do throws(TransportError) {
                 if let frame = try link.takeFrame() { arrived.append(frame) }
                 if case .abort(let reason)? = arrived.last { return Interruption(.failed(.peer(reason))) }
+                migration.doorbell.answer()
                 try link.wait(until: deadline)
             } catch {
                 // Both directions may fail, each once; what had arrived before is still delivered.
@@ -247,6 +248,7 @@ final class SourceDriver {
         // What the device turned away never reached the ledger, and the other way round.
         report.freePageHints.staleBlocks = statistics.staleBlocks
         report.freePageHints.invalidBlocks = statistics.invalidBlocks
+        report.freePageHints.droppedBytes = counts.droppedBytes
         report.freePageHints.redirtiedPages = counts.redirtied
         migration.publish { [report] published in
             // The rate shown on the way is of the last moments; the round's own follows at its end.

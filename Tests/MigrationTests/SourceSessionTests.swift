@@ -178,7 +178,7 @@ import Testing
         var walk = Walk { $0.timeout = .seconds(1) }
         walk.go(to: stage)
         let applies = walk.session.timeoutApplies
-        #expect(applies == (stage < .committing))
+        #expect(applies == (stage < .pausing))
         walk.handle(.timeoutReached)
         if applies {
             expectRules(walk, "\(stage)")

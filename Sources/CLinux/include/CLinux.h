@@ -79,11 +79,6 @@ static inline int aerostat_uffd_register_wp(int fd, uint64_t start, uint64_t len
     return ioctl(fd, UFFDIO_REGISTER, &reg);
 }
 
-static inline int aerostat_uffd_unregister(int fd, uint64_t start, uint64_t length) {
-    struct uffdio_range range = {.start = start, .len = length};
-    return ioctl(fd, UFFDIO_UNREGISTER, &range);
-}
-
 // ---- madvise advice that older headers lack.
 
 static const int aerostat_madv_populate_write = 23;  // Linux 5.14

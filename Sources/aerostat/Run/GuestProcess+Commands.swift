@@ -25,7 +25,12 @@ extension GuestProcess: CommandHandler {
 
     private func checkGuest() throws(QMPError) -> GuestCheck {
         let guest = try presentGuest()
-        if state.withLock({ $0.run == .inMigrate }) { throw QMPError("the guest is still arriving") }
+        switch state.withLock({ $0.run }) {
+        case .inMigrate: throw QMPError("the guest is still arriving")
+        // The check would add its own time to the downtime.
+        case .finishMigrate: throw QMPError("a migration is switching the guest over; check it when that is done")
+        default: break
+        }
         let result: GuestCheckResult
         do throws(GuestError) { result = try guest.check() } catch { throw QMPError("\(error)") }
         return GuestCheck(

@@ -13,6 +13,7 @@ extension GuestProcess {
     func migrate(to text: String) throws(QMPError) {
         let uri: MigrationURI
         do throws(MigrationURI.ParseError) { uri = try MigrationURI(text) } catch { throw QMPError("\(error)") }
+        if case .descriptor(let number) = uri { try claimInherited(number) }
         let migration = try state.withLock { (state) throws(QMPError) -> SourceMigration in
             guard let guest = state.guest else { throw QMPError("there is no guest here yet: an incoming migration is awaited") }
             if let running = state.migration, running.outcome == nil { throw QMPError("There's a migration process in progress") }
@@ -34,7 +35,19 @@ extension GuestProcess {
         }
         logger.info("migrating to \(uri)")
         announce(.migration(.setup))
-        do throws(SystemError) { try migration.start(to: uri) } catch { throw QMPError("\(error)") }
+        do throws(SystemError) { try migration.start(to: uri) } catch {
+            // It never began: the next one may.
+            state.withLock { $0.migration = nil }
+            announce(.migration(.failed))
+            throw QMPError("\(error)")
+        }
+    }
+
+    /// A descriptor may be named once, and only where this process was started with it: all others belong to somebody in this process.
+    private func claimInherited(_ number: Int32) throws(QMPError) {
+        guard state.withLock({ $0.inheritedSockets.remove(number) }) != nil else {
+            throw QMPError("descriptor \(number) is no connected stream socket that this process was started with, or was used before")
+        }
     }
 
     func cancelMigration() { state.withLock { $0.migration }?.cancel() }

@@ -26,6 +26,8 @@ final class GuestProcess: Sendable {
         var migration: SourceMigration?
         /// Commit was sent and its answer never came: the destination may run the guest.
         var isOwnershipUnknown = false
+        /// Sockets that the process was started with, for `fd:N`.
+        var inheritedSockets: Set<Int32>
     }
 
     /// Why the process ends.
@@ -34,9 +36,9 @@ final class GuestProcess: Sendable {
         case failed
     }
 
-    init(guest: ModelGuest?, run: RunState, logger: Logger) throws(SystemError) {
+    init(guest: ModelGuest?, run: RunState, inheritedSockets: Set<Int32>, logger: Logger) throws(SystemError) {
         self.logger = logger
-        state = Mutex(State(guest: guest, run: run))
+        state = Mutex(State(guest: guest, run: run, inheritedSockets: inheritedSockets))
         incomingDoorbell = try Doorbell()
     }
 

@@ -63,18 +63,21 @@ struct RunCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
+        // Before anything is opened here.
+        let inherited = openStreamSockets()
         let logger = Logger(label: "aerostat")
         do {
             let process: GuestProcess
             var listener: IncomingListener?
             if let incoming {
                 listener = try IncomingListener(try Self.uri(incoming))
-                process = try GuestProcess(guest: nil, run: .inMigrate, logger: logger)
+                process = try GuestProcess(guest: nil, run: .inMigrate, inheritedSockets: inherited, logger: logger)
             } else {
                 let configuration = try options.configuration(defaultMemory: Self.defaultMemory, driver: balloonDriver)
                 process = try GuestProcess(
                     guest: try ModelGuest(booting: configuration, tracker: options.tracker),
                     run: .preLaunch,
+                    inheritedSockets: inherited,
                     logger: logger
                 )
             }

@@ -127,13 +127,19 @@ public struct ListeningSocket: ~Copyable, Sendable {
 /// Connects a stream socket.
 /// - Parameters:
 ///   - timeout: how long a silent host is waited for.
-public func connectSocket(to address: SocketAddress, timeout: Duration = .seconds(10)) throws(SocketError) -> OwnedDescriptor {
+///   - doorbell: ends the waiting with `canceled`; its ring is left for its owner to answer.
+public func connectSocket(
+    to address: SocketAddress,
+    timeout: Duration = .seconds(10),
+    unlessRung doorbell: Doorbell? = nil
+) throws(SocketError) -> OwnedDescriptor {
     switch address {
     case .tcp:
         let socket = unsafe try withResolved(address) { (info: UnsafePointer<addrinfo>) throws(SystemError) in
             let socket = try newSocket(unsafe info.pointee.ai_family)
             unsafe try connectWithin(
                 timeout,
+                doorbell,
                 socket.number,
                 unsafe info.pointee.ai_addr,
                 unsafe info.pointee.ai_addrlen,
@@ -148,7 +154,7 @@ public func connectSocket(to address: SocketAddress, timeout: Duration = .second
         do throws(SystemError) {
             let socket = try newSocket(AF_UNIX)
             unsafe try withUnixAddress(path) { (pointer, length) throws(SystemError) in
-                unsafe try connectWithin(timeout, socket.number, unsafe pointer, length, place: "\(address)")
+                unsafe try connectWithin(timeout, doorbell, socket.number, unsafe pointer, length, place: "\(address)")
             }
             tune(socket.number)
             return socket
@@ -168,6 +174,7 @@ private func newSocket(_ family: Int32) throws(SystemError) -> OwnedDescriptor {
 
 private func connectWithin(
     _ timeout: Duration,
+    _ doorbell: Doorbell?,
     _ number: Int32,
     _ address: UnsafePointer<sockaddr>,
     _ length: socklen_t,
@@ -183,8 +190,14 @@ private func connectWithin(
     while true {
         let left = MonotonicClock.now().duration(to: deadline)
         if left <= .zero { throw SystemError("connect", place: place, code: .timedOut) }
-        var entry = pollfd(fd: number, events: Int16(POLLOUT), revents: 0)
-        if unsafe poll(&entry, 1, Int32(clamping: left.wholeMilliseconds + 1)) > 0 { break }
+        // A negative descriptor is passed over.
+        var entries = [
+            pollfd(fd: number, events: Int16(POLLOUT), revents: 0),
+            pollfd(fd: doorbell?.descriptor ?? -1, events: Int16(POLLIN), revents: 0),
+        ]
+        _ = unsafe poll(&entries, 2, Int32(clamping: left.wholeMilliseconds + 1))
+        if entries[1].revents != 0 { throw SystemError("connect", place: place, code: .canceled) }
+        if entries[0].revents != 0 { break }
     }
     var result: Int32 = 0
     var size = socklen_t(4)

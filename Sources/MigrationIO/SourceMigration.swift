@@ -68,10 +68,11 @@ public final class SourceMigration: Sendable {
                 let driver = try SourceDriver(self, link: try connect(doorbell))
                 outcome = driver.run()
             } catch {
-                outcome = .failed(.link("\(error)"))
+                let wasCancelled = isCancelRequested
+                outcome = wasCancelled ? .cancelled("cancelled") : .failed(.link("\(error)"))
                 publish { report in
-                    report.status = .failed
-                    report.errorDescription = "\(error)"
+                    report.status = wasCancelled ? .cancelled : .failed
+                    report.errorDescription = wasCancelled ? "cancelled before the destination was reached" : "\(error)"
                 }
             }
             // The owner hears of the end before anybody who waits for the outcome.
@@ -109,7 +110,7 @@ extension SourceMigration {
             case .socket(let address):
                 let socket: OwnedDescriptor
                 do throws(SocketError) {
-                    socket = try connectSocket(to: address, timeout: limits.greeting)
+                    socket = try connectSocket(to: address, timeout: limits.greeting, unlessRung: doorbell)
                 } catch {
                     throw .system(operation: "reach the destination", reason: "\(error)")
                 }

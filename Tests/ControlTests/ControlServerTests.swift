@@ -244,7 +244,11 @@ import Testing
             while unsafe access(server.path, F_OK) == 0 { await Task.yield() }
             machine.openGate()
             #expect(try client.receive()?["return"]?["pages-checked"] == 7)
-            #expect(try client.receive() == nil)
+            // The next command may have been begun before the end was seen; then it is answered too, and nothing follows.
+            if let answer = try client.receive() {
+                #expect(answer["return"] != nil)
+                #expect(try client.receive() == nil)
+            }
             await closed
         }
     }

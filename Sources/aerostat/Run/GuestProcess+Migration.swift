@@ -55,8 +55,9 @@ extension GuestProcess {
     var report: MigrationReport {
         let (migration, run) = state.withLock { ($0.migration, $0.run) }
         var report = migration?.report ?? MigrationReport()
-        // The engine knows how it ends before the guest is back in its place: until it is, the migration is not over.
-        if report.status.isOver, run == .finishMigrate { report.status = .device }
+        // The engine knows how it ends before the guest is back in its place, the tracker is at rest and the log says so: until then
+        // the migration is not over, and no other may begin.
+        if report.status.isOver, let migration, migration.outcome == nil { report.status = run == .finishMigrate ? .device : .active }
         return report
     }
 

@@ -182,3 +182,22 @@ public final class DirtyBitmap: @unchecked Sendable {
         }
     }
 }
+
+extension DirtyBitmap {
+    /// The runs of pages in the set that lie in a run, cut at its ends.
+    public func runs(within run: PageRun) -> [PageRun] {
+        var runs: [PageRun] = []
+        var position = run.first
+        while position < run.end {
+            let (found, next) = nextRun(
+                from: position,
+                maximumPages: run.end.rawValue - position.rawValue,
+                maximumWords: (run.end.rawValue - 1) >> 6 - position.rawValue >> 6 + 1
+            )
+            position = next
+            guard let found, found.first < run.end else { break }
+            runs.append(PageRun(first: found.first, count: min(found.count, run.end.rawValue - found.first.rawValue)))
+        }
+        return runs
+    }
+}

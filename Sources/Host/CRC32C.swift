@@ -9,12 +9,28 @@ public struct CRC32C: Hashable, Sendable {
     /// The checksum of what was added so far.
     public var value: UInt32 { ~state }
 
+    /// The checksum of some bytes.
+    public static func of(_ bytes: [UInt8]) -> UInt32 {
+        var checksum = CRC32C()
+        unsafe checksum.add(bytes.span.bytes)
+        return checksum.value
+    }
+
     public mutating func add(_ bytes: RawSpan) {
         guard aerostat_has_crc32c() != 0 else { return addPortably(bytes) }
         unsafe bytes.withUnsafeBytes { buffer in
             guard let base = buffer.baseAddress else { return }
             unsafe state = aerostat_crc32c(state, base.assumingMemoryBound(to: UInt8.self), UInt64(buffer.count))
         }
+    }
+
+    /// The checksum of one 4096-byte page, in four interleaved streams where the processor can.
+    /// - Parameter page: 4096 readable bytes. They may change meanwhile; each is read once.
+    @unsafe package static func ofPage(_ page: UnsafeRawPointer) -> UInt32 {
+        if aerostat_has_crc32c_page() != 0 { return unsafe aerostat_crc32c_page(page.assumingMemoryBound(to: UInt8.self)) }
+        var checksum = CRC32C()
+        unsafe checksum.add(RawSpan(_unsafeStart: page, byteCount: 4096))
+        return checksum.value
     }
 
     /// The same without the processor's help.

@@ -8,6 +8,16 @@ public enum MonotonicClock {
     public static func now() -> Instant { ContinuousClock.now }
 }
 
+/// The time of day, for what people read. It may jump.
+public enum WallClock {
+    /// Since 1970.
+    public static func milliseconds() -> UInt64 {
+        var time = timespec()
+        unsafe clock_gettime(CLOCK_REALTIME, &time)
+        return UInt64(time.tv_sec) * 1000 + UInt64(time.tv_nsec) / 1_000_000
+    }
+}
+
 /// Processor time of the calling thread: what it did itself, without the time for which another thread had its core.
 public enum ThreadClock {
     public static func now() -> Duration {

@@ -21,6 +21,8 @@ public struct MigrationParameters: Hashable, Sendable {
     public var hintGrace: Duration = .seconds(1)
     /// Both sides digest every page that is not free, while paused, and compare before commit.
     public var verifies = false
+    /// For an image: when its bytes are waited for until they are on the disk.
+    public var imageSync = ImageSync.rounds
 
     public init() {}
 
@@ -44,4 +46,14 @@ public struct MigrationParameters: Hashable, Sendable {
         }
         if let timeout, timeout <= .zero { throw OutOfRange(description: "timeout must be more than 0 ms") }
     }
+}
+
+/// When the writer of an image waits until its bytes are on the disk.
+public enum ImageSync: String, CaseIterable, Hashable, Sendable, Codable {
+    /// At the end of each round, so that little is left when the guest stands still; and before and after the completeness mark.
+    case rounds
+    /// Before and after the completeness mark only.
+    case end
+    /// Never: after a crash of the host the image may have its mark and lack its data, which its checksums then tell.
+    case none
 }

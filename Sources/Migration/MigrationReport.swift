@@ -19,6 +19,8 @@ public struct MigrationReport: Hashable, Sendable, Codable {
     }
 
     public var status: Status = .none
+    /// Where the guest goes, as it was asked for.
+    public var destination: String?
     /// Why it failed, in words; absent unless it did.
     public var errorDescription: String?
     public var totalTime = 0
@@ -45,7 +47,7 @@ public struct MigrationReport: Hashable, Sendable, Codable {
     public init() {}
 
     enum CodingKeys: String, CodingKey {
-        case status
+        case status, destination
         case errorDescription = "error-desc"
         case totalTime = "total-time"
         case setupTime = "setup-time"

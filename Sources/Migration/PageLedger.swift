@@ -322,16 +322,7 @@ public final class PageLedger: HintSink {
     private func takeFree(_ run: PageRun) -> Int {
         free.insert(run)
         var spared = 0
-        var position = run.first
-        while position < run.end {
-            let (found, next) = pending.nextRun(
-                from: position,
-                maximumPages: run.end.rawValue - position.rawValue,
-                maximumWords: (run.end.rawValue - 1) >> 6 - position.rawValue >> 6 + 1
-            )
-            position = next
-            guard let found, found.first < run.end else { break }
-            let inside = PageRun(first: found.first, count: min(found.count, run.end.rawValue - found.first.rawValue))
+        for inside in pending.runs(within: run) {
             skipped.insert(inside)
             spared += pending.remove(inside)
         }

@@ -26,31 +26,15 @@ public struct ReceivedPages: Sendable {
     /// - Returns: the runs that hold older data and must be cleared; the rest was never touched.
     public func noteZero(_ run: PageRun) -> [PageRun] {
         free.remove(run)
-        return runsHoldingData(run)
+        return received.runs(within: run)
     }
 
     /// The pages are free now.
     /// - Returns: the runs that hold older data; they are given back to the host, and read as zero (DESIGN, rule 9).
     public func noteFree(_ run: PageRun) -> [PageRun] {
         free.insert(run)
-        let runs = runsHoldingData(run)
+        let runs = received.runs(within: run)
         for run in runs { received.remove(run) }
-        return runs
-    }
-
-    private func runsHoldingData(_ run: PageRun) -> [PageRun] {
-        var runs: [PageRun] = []
-        var position = run.first
-        while position < run.end {
-            let (found, next) = received.nextRun(
-                from: position,
-                maximumPages: run.end.rawValue - position.rawValue,
-                maximumWords: (run.end.rawValue - 1) >> 6 - position.rawValue >> 6 + 1
-            )
-            position = next
-            guard let found, found.first < run.end else { break }
-            runs.append(PageRun(first: found.first, count: min(found.count, run.end.rawValue - found.first.rawValue)))
-        }
         return runs
     }
 

@@ -14,6 +14,8 @@ public struct RoundPlanner: Hashable, Sendable {
     private let downtimeLimit: Duration
     /// Bytes a second, smoothed over rounds that were long enough to measure.
     private(set) public var bytesPerSecond: Double?
+    /// What the link itself adds: a disk that must be waited for, say.
+    private var linkCost: Duration = .zero
     /// The longest harvest so far: the last one happens while the guest is paused.
     private var longestHarvest: Duration = .zero
 
@@ -26,13 +28,15 @@ public struct RoundPlanner: Hashable, Sendable {
         bytesPerSecond = bytesPerSecond.map { $0 * 0.5 + rate * 0.5 } ?? rate
     }
 
+    public mutating func recordLinkCost(_ duration: Duration) { linkCost = duration }
+
     public mutating func recordHarvest(_ duration: Duration) { longestHarvest = max(longestHarvest, duration) }
 
     /// How long the guest would be paused if it were switched over now.
     public func expectedDowntime(pendingPages: Int) -> Duration {
         let rate = bytesPerSecond ?? HeadStart.assumedLinkRate
         let sending = Double(pendingPages) * 4096 / rate
-        return .nanoseconds(Int64(min(sending, 1e9) * 1e9)) + longestHarvest + Self.fixedCost
+        return .nanoseconds(Int64(min(sending, 1e9) * 1e9)) + longestHarvest + linkCost + Self.fixedCost
     }
 
     public func decide(pendingPages: Int) -> Verdict {

@@ -72,6 +72,8 @@ public struct SourceSession: Sendable {
         /// Pages that hints took out of the round.
         public var skippedPages = 0
         public var duration: Duration = .zero
+        /// What the link adds to a downtime besides sending.
+        public var linkCost: Duration = .zero
 
         public init() {}
     }
@@ -82,6 +84,10 @@ public struct SourceSession: Sendable {
         /// The destination refused or gave up, in its words.
         case peer(String)
         case guest(String)
+        /// The disk is full. `needed`: bytes that the image would have had in all, as far as is known.
+        case noSpace(path: String, needed: Int)
+        /// The destination will never run the guest, although commit was sent.
+        case notCommitted(String)
         /// The two memories differ.
         case verification(differences: Int, firstPage: Int?)
 
@@ -90,6 +96,8 @@ public struct SourceSession: Sendable {
             case .link(let text): text
             case .peer(let text): "the destination gave up: \(text)"
             case .guest(let text): text
+            case .noSpace(let path, let needed): "the disk is full: \(path) needs about \(needed) bytes (\(needed >> 20) MiB) in all"
+            case .notCommitted(let text): text
             case .verification(let differences, let page):
                 "verification found \(differences) differing pages" + (page.map { ", the first is page \($0)" } ?? "")
             }
@@ -191,6 +199,7 @@ public struct SourceSession: Sendable {
 
         case (.sending, .roundSent(let traffic)):
             record(traffic, now: now)
+            planner.recordLinkCost(traffic.linkCost)
             planner.recordRound(bytes: traffic.bytes, duration: traffic.duration)
             state = .syncing
             return [.closeHints, .harvest]
@@ -246,6 +255,8 @@ public struct SourceSession: Sendable {
             report.status = .completed
             state = .over
             return [.disarm, .finish(.completed)]
+
+        case (.awaitingRunning, .failed(.notCommitted(let reason))): return fail(.notCommitted(reason), now: now)
 
         case (.awaitingRunning, .failed(let failure)):
             let reason = "commit was sent, and then: \(failure)"

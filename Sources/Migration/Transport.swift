@@ -25,6 +25,9 @@ public protocol Transport: AnyObject {
     /// Whether the pages asked for are all there.
     var hasReceivedPages: Bool { get }
 
+    /// What the link itself adds to the downtime, as far as it is known: a disk that must be waited for, say.
+    var switchOverCost: Duration { get }
+
     /// Pages of the guest, once they are known: frames that name others are refused.
     var pageCount: Int { get set }
 
@@ -45,6 +48,10 @@ public enum TransportError: Error, Hashable, Sendable, CustomStringConvertible {
     /// Nothing moved for this long.
     case stalled(seconds: Int)
     case stream(StreamError)
+    /// The disk is full.
+    case noSpace(path: String, written: Int)
+    /// Commit was not carried out and never will be: the other side does not run the guest.
+    case notCommitted(String)
 
     public var description: String {
         switch self {
@@ -53,6 +60,8 @@ public enum TransportError: Error, Hashable, Sendable, CustomStringConvertible {
         case .system(let operation, let reason): "could not \(operation): \(reason)"
         case .stalled(let seconds): "the link is stuck: nothing moved for \(seconds) s"
         case .stream(let error): "\(error)"
+        case .noSpace(let path, let written): "the disk is full: \(path) (\(written) bytes of it were written)"
+        case .notCommitted(let reason): reason
         }
     }
 }

@@ -28,6 +28,9 @@ public struct IncomingListener: ~Copyable, Sendable {
             }
             self.uri = uri
             source = .connected(number)
+        case .file(let path):
+            let operation = "receive a migration from a file; a guest image is started with --restore"
+            throw .system(SystemError(operation, place: path, code: .invalidArgument))
         }
     }
 

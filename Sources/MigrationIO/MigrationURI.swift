@@ -5,16 +5,18 @@ public enum MigrationURI: Hashable, Sendable, CustomStringConvertible {
     case socket(SocketAddress)
     /// A connected stream socket that this process inherited.
     case descriptor(Int32)
+    /// A guest image.
+    case file(path: String)
 
     /// A text that names no place.
     public struct ParseError: Error, Hashable, Sendable, CustomStringConvertible {
         public let description: String
     }
 
-    /// Reads `tcp:HOST:PORT`, `unix:PATH` or `fd:N`; an IPv6 address stands in brackets.
+    /// Reads `tcp:HOST:PORT`, `unix:PATH`, `fd:N` or `file:PATH`; an IPv6 address stands in brackets.
     public init(_ text: String) throws(ParseError) {
         func failure(_ why: String) -> ParseError {
-            ParseError(description: "'\(text)' is no migration URI: \(why); use tcp:HOST:PORT, unix:PATH or fd:N")
+            ParseError(description: "'\(text)' is no migration URI: \(why); use tcp:HOST:PORT, unix:PATH, fd:N or file:PATH")
         }
         guard let colon = text.firstIndex(of: ":") else { throw failure("no scheme") }
         let rest = text[text.index(after: colon)...]
@@ -34,6 +36,9 @@ public enum MigrationURI: Hashable, Sendable, CustomStringConvertible {
         case "fd":
             guard let number = Int32(rest), number >= 0 else { throw failure("'\(rest)' is no descriptor") }
             self = .descriptor(number)
+        case "file":
+            guard !rest.isEmpty else { throw failure("no path") }
+            self = .file(path: String(rest))
         default:
             throw failure("unknown scheme")
         }
@@ -43,6 +48,7 @@ public enum MigrationURI: Hashable, Sendable, CustomStringConvertible {
         switch self {
         case .socket(let address): "\(address)"
         case .descriptor(let number): "fd:\(number)"
+        case .file(let path): "file:\(path)"
         }
     }
 }

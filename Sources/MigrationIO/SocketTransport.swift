@@ -22,6 +22,8 @@ final class SocketTransport: Transport {
     var outgoingSequence: UInt32 = 0
     let incoming: IncomingMessage
     var pageCount = 0
+    /// Nothing is known to add to the rest's own time.
+    let switchOverCost: Duration = .zero
     var bytesSent = 0
     var bytesReceived = 0
     private var isDoorbellPolled = false

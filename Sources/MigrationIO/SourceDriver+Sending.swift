@@ -83,7 +83,8 @@ extension SourceDriver {
             session.recordInterrupted(sent, now: MonotonicClock.now())
             throw error
         }
-        sent.duration = start.duration(to: MonotonicClock.now())
+        sent.linkCost = link.switchOverCost
+        sent.duration = start.duration(to: MonotonicClock.now()) - sent.linkCost
         return sent
     }
 

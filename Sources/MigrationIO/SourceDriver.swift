@@ -46,7 +46,14 @@ final class SourceDriver {
         let event: SourceSession.Event
 
         init(_ event: SourceSession.Event) { self.event = event }
-        init(link error: TransportError) { event = .failed(.link("\(error)")) }
+        init(link error: TransportError) {
+            event =
+                switch error {
+                case .notCommitted(let reason): .failed(.notCommitted(reason))
+                case .noSpace(let path, let written): .failed(.noSpace(path: path, needed: written))
+                default: .failed(.link("\(error)"))
+                }
+        }
         init(guest error: some Error) { event = .failed(.guest("\(error)")) }
     }
 
@@ -96,7 +103,7 @@ final class SourceDriver {
             } catch {
                 let reason = explained(error)
                 switch reason.event {
-                case .failed(.link), .failed(.peer): isLinkDead = true
+                case .failed(.link), .failed(.peer), .failed(.noSpace), .failed(.notCommitted): isLinkDead = true
                 default: break
                 }
                 let next = handle(reason.event)
@@ -121,6 +128,9 @@ final class SourceDriver {
 
     /// A link that breaks because the destination gave up: its reason may have come just before.
     private func explained(_ interruption: Interruption) -> Interruption {
+        if case .failed(.noSpace(let path, let written)) = interruption.event {
+            return Interruption(.failed(.noSpace(path: path, needed: written + ledger.pendingPages * GuestPage.size)))
+        }
         guard case .failed(.link) = interruption.event else { return interruption }
         let deadline = MonotonicClock.now() + .milliseconds(100)
         while MonotonicClock.now() < deadline {
@@ -253,8 +263,10 @@ final class SourceDriver {
         migration.publish { [report] published in
             // The rate shown on the way is of the last moments; the round's own follows at its end.
             let rate = report.status.isOver || published.ram.mbps == 0 ? report.ram.mbps : published.ram.mbps
+            let destination = published.destination
             published = report
             published.ram.mbps = rate
+            published.destination = destination
         }
         publishProgress()
     }

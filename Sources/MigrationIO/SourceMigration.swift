@@ -105,7 +105,8 @@ public final class SourceMigration: Sendable {
 extension SourceMigration {
     /// Starts the migration to a place.
     public func start(to uri: MigrationURI) throws(SystemError) {
-        try start { [limits] (doorbell) throws(TransportError) in
+        publish { $0.destination = "\(uri)" }
+        try start { [limits, parameters] (doorbell) throws(TransportError) in
             switch uri {
             case .socket(let address):
                 let socket: OwnedDescriptor
@@ -117,6 +118,8 @@ extension SourceMigration {
                 return try SocketTransport(socket, doorbell: doorbell)
             case .descriptor(let number):
                 return try SocketTransport(try adoptSocket(number), doorbell: doorbell)
+            case .file(let path):
+                return try FileTransport(path, sync: parameters.imageSync, doorbell: doorbell)
             }
         }
     }

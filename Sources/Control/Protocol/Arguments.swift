@@ -28,6 +28,13 @@ struct Arguments {
         guard value >= 0 else { throw QMPError("Parameter '\(name)' expects a number that is not negative") }
         return value
     }
+
+    /// One of a few words.
+    mutating func takeOptionalChoice<Choice: RawRepresentable<String>>(_ name: String) throws(QMPError) -> Choice? {
+        guard let word = try takeOptional(name, as: .string) else { return nil }
+        guard let choice = Choice(rawValue: word) else { throw QMPError("Parameter '\(name)' does not accept value '\(word)'") }
+        return choice
+    }
 }
 
 /// How a JSON value becomes an argument, and its name in QEMU's errors.

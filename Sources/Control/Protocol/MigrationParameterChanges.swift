@@ -13,6 +13,7 @@ public struct MigrationParameterChanges: Hashable, Sendable {
     /// Milliseconds.
     public var hintGrace: Int?
     public var verify: Bool?
+    public var imageSync: ImageSync?
 
     public init() {}
 
@@ -20,15 +21,11 @@ public struct MigrationParameterChanges: Hashable, Sendable {
         downtimeLimit = try arguments.takeOptionalCount("downtime-limit")
         maxBandwidth = try arguments.takeOptionalCount("max-bandwidth")
         timeout = try arguments.takeOptionalCount("timeout")
-        if let name = try arguments.takeOptional("on-timeout", as: .string) {
-            guard let action = MigrationParameters.TimeoutAction(rawValue: name) else {
-                throw QMPError("Parameter 'on-timeout' does not accept value '\(name)'")
-            }
-            onTimeout = action
-        }
+        onTimeout = try arguments.takeOptionalChoice("on-timeout")
         freePageHints = try arguments.takeOptional("free-page-hints", as: .boolean)
         hintGrace = try arguments.takeOptionalCount("hint-grace")
         verify = try arguments.takeOptional("verify", as: .boolean)
+        imageSync = try arguments.takeOptionalChoice("image-sync")
     }
 
     /// As the arguments of the command.
@@ -41,6 +38,7 @@ public struct MigrationParameterChanges: Hashable, Sendable {
             "free-page-hints": freePageHints.map(JSONValue.bool),
             "hint-grace": hintGrace.map(JSONValue.integer),
             "verify": verify.map(JSONValue.bool),
+            "image-sync": imageSync.map { .string($0.rawValue) },
         ]
         return members.compactMapValues { $0 }
     }
@@ -56,6 +54,7 @@ public struct MigrationParameterChanges: Hashable, Sendable {
         if let freePageHints { new.usesHints = freePageHints }
         if let hintGrace { new.hintGrace = .milliseconds(hintGrace) }
         if let verify { new.verifies = verify }
+        if let imageSync { new.imageSync = imageSync }
         do throws(MigrationParameters.OutOfRange) {
             try new.validate()
         } catch {
@@ -76,6 +75,7 @@ extension MigrationParameters {
             "free-page-hints": .bool(usesHints),
             "hint-grace": .integer(hintGrace.milliseconds),
             "verify": .bool(verifies),
+            "image-sync": .string(imageSync.rawValue),
         ]
     }
 }

@@ -1,8 +1,12 @@
+import Host
+
 /// What the server says about itself.
 enum Greeting {
     /// QMP's form of a version; the numbers are ours, as the package's name says.
     static let version: JSONValue = [
-        "qemu": ["major": 0, "minor": 1, "micro": 0],
+        "qemu": [
+            "major": .integer(AerostatVersion.major), "minor": .integer(AerostatVersion.minor), "micro": .integer(AerostatVersion.micro),
+        ],
         "package": "Aerostat",
     ]
 

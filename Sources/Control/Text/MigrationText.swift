@@ -97,7 +97,14 @@ package struct MigrationText: Sendable {
     }
 
     /// Where the guest is, as the source process says it.
-    package static func whereabouts(_ state: RunState, after status: MigrationReport.Status, control: String) -> String {
+    package static func whereabouts(_ state: RunState, after report: MigrationReport, control: String) -> String {
+        if state == .postMigrate, let image = report.destination, image.hasPrefix("file:") {
+            return "the guest is in the image now; 'aerostat run --restore \(image)' starts it"
+        }
+        return whereabouts(state, after: report.status, control: control)
+    }
+
+    private static func whereabouts(_ state: RunState, after status: MigrationReport.Status, control: String) -> String {
         switch (state, status) {
         case (_, .unknown):
             """

@@ -95,9 +95,7 @@ public enum Frame: Hashable, Sendable {
                 payloadBytes: payload
             )
         case .deviceState(let section):
-            body.appendCounted(section.name)
-            body.append(section.version)
-            body.appendCounted(section.bytes)
+            section.append(to: &body)
             return FrameHeader.encode(.deviceState, count: 1, sequence: sequence, body: body.bytes)
         case .digests(let digests):
             body = ByteWriter(reserving: 8 + digests.digests.count * 8)
@@ -139,12 +137,7 @@ public enum Frame: Hashable, Sendable {
         case .runs:
             self = .runs(try Self.decodeRuns(&reader, header, pageCount: pageCount), round: header.round)
         case .deviceState:
-            let name = try reader.readCountedText("device section name", maximum: DeviceSection.maximumNameBytes)
-            let version = try reader.read(UInt32.self)
-            let bytes = try reader.readCounted("device section", maximum: DeviceSection.maximumBytes)
-            // Repairing foreign text may have made it longer.
-            guard name.utf8.count <= DeviceSection.maximumNameBytes else { throw .malformed("device section name") }
-            self = .deviceState(DeviceSection(name: name, version: version, bytes: bytes))
+            self = .deviceState(try DeviceSection(&reader))
         case .digests:
             guard header.count <= DigestRun.maximumCount else {
                 throw .limit("number of digests", value: UInt64(header.count), maximum: UInt64(DigestRun.maximumCount))

@@ -19,7 +19,7 @@ struct Cancel: AsyncParsableCommand {
         _ = try await client.execute("migrate_cancel")
         let report = try await followMigration(on: client) { _ in }
         let state = try await client.runState()
-        let place = MigrationText.whereabouts(state, after: report.status, control: options.control)
+        let place = MigrationText.whereabouts(state, after: report, control: options.control)
         options.print(try report.json, text: "\(MigrationText(report).outcome); \(place)")
         // Switch-over may have been too far to be called back.
         if report.status != .cancelled { throw ExitCode(report) == .success ? ExitCode.failed : ExitCode(report) }

@@ -3,25 +3,27 @@ import Control
 public import Migration
 
 extension MigrationParameters.TimeoutAction: ExpressibleByArgument {}
+extension ImageSync: ExpressibleByArgument {}
 
 struct Migrate: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Moves the guest to another process while it runs.",
+        abstract: "Moves the guest to another process, or into an image, while it runs.",
         discussion: """
-            The destination waits with 'aerostat run --incoming URI'. URI is tcp:HOST:PORT, unix:PATH or fd:N. The interrupt key \
-            cancels; the guest then stays where it is.
+            The destination waits with 'aerostat run --incoming URI'. URI is tcp:HOST:PORT, unix:PATH or fd:N; or file:PATH for a guest \
+            image, which 'aerostat run --restore file:PATH' starts. The interrupt key cancels; the guest then stays where it is.
 
-            Exits with 0 when the guest runs at the destination; 1 when it failed or was cancelled, and the guest is still here; 2 when \
+            Exits with 0 when the guest runs at the destination, or is in its image; 1 when it failed or was cancelled, and the guest is still here; 2 when \
             verification found a difference; 3 when the link was lost between commit and running.
 
             Example:
               aerostat migrate --control /run/guest.sock tcp:192.0.2.7:4444 --verify
+              aerostat migrate --control /run/guest.sock file:/srv/guest.image
             """
     )
 
     @OptionGroup var options: ControlOptions
 
-    @Argument(help: "Where to: tcp:HOST:PORT, unix:PATH or fd:N.")
+    @Argument(help: "Where to: tcp:HOST:PORT, unix:PATH, fd:N or file:PATH.")
     var uri: String
 
     @Option(
@@ -57,6 +59,9 @@ struct Migrate: AsyncParsableCommand {
     @Flag(help: "Compare all memory of both sides, while paused, before the guest is let go.")
     var verify = false
 
+    @Option(help: "For an image: wait for the disk after each of the rounds, at the end, or not at all (none).")
+    var sync = ImageSync.rounds
+
     @Option(help: ArgumentHelp("Write the report and its samples over time to a file.", valueName: "file"), completion: .file())
     var record: String?
 
@@ -75,7 +80,8 @@ struct Migrate: AsyncParsableCommand {
             _ = try await client.execute("migrate", ["uri": .string(resolvedURI)])
         } catch ControlError.refused(let command, let error) {
             let state = try await client.runState()
-            throw ControlError.refused(command: command, QMPError(error.class, "\(error)\n\(place(state, .failed))"))
+            let report = try await client.migrationReport()
+            throw ControlError.refused(command: command, QMPError(error.class, "\(error)\n\(place(state, report))"))
         }
 
         var view = ProgressView()
@@ -98,7 +104,7 @@ struct Migrate: AsyncParsableCommand {
 
     private func conclude(_ report: MigrationReport, _ state: RunState) {
         let text = MigrationText(report)
-        let lines = ["\(text.outcome); \(place(state, report.status))"] + text.table
+        let lines = ["\(text.outcome); \(place(state, report))"] + text.table
         if options.json, let document = try? report.json {
             print(document.text(.indented))
             writeToStandardError(lines.joined(separator: "\n") + "\n")
@@ -107,8 +113,8 @@ struct Migrate: AsyncParsableCommand {
         }
     }
 
-    private func place(_ state: RunState, _ status: MigrationReport.Status) -> String {
-        MigrationText.whereabouts(state, after: status, control: options.control)
+    private func place(_ state: RunState, _ report: MigrationReport) -> String {
+        MigrationText.whereabouts(state, after: report, control: options.control)
     }
 
     /// All of them, so that nothing lingers from an earlier migration.
@@ -122,6 +128,7 @@ struct Migrate: AsyncParsableCommand {
         changes.freePageHints = !noHints
         changes.hintGrace = hintGrace.milliseconds
         changes.verify = verify
+        changes.imageSync = sync
         return changes
     }
 

@@ -1,0 +1,40 @@
+package import GuestMemory
+package import Host
+
+/// Compares the source's digests with what an image holds, while the guest stands still: the image's part of `--verify`.
+package struct ImageComparison {
+    private let tables: ImageTables
+    private let compared: DirtyBitmap
+    private(set) package var ready = Ready()
+
+    package init(_ tables: ImageTables) throws(SystemError) {
+        self.tables = tables
+        compared = try DirtyBitmap(pageCount: tables.layout.pageCount)
+    }
+
+    /// - Parameter found: the digest of the bytes in the file; `nil` where the file holds none, so that the page reads as zero.
+    package mutating func compare(_ page: PageIndex, expected: UInt64, found: UInt64?) {
+        compared.insert(page)
+        // Where the source calls a page used that is free in the image, that is a difference in itself.
+        guard !tables.free.contains(page) else { return note(differing: page) }
+        ready.pagesCompared += 1
+        if found ?? PageDigest.zeroPage != expected { note(differing: page) }
+    }
+
+    /// Finds data of pages that do not exist at the source: it sent no digest of them.
+    package mutating func finish() {
+        ready.pagesFree = tables.free.count()
+        for word in 0..<tables.data.wordCount {
+            var bits = tables.data.load(word: word) & ~compared.load(word: word)
+            while bits != 0 {
+                note(differing: PageIndex(word << 6 + bits.trailingZeroBitCount))
+                bits &= bits - 1
+            }
+        }
+    }
+
+    private mutating func note(differing page: PageIndex) {
+        ready.differences += 1
+        ready.firstDifference = min(ready.firstDifference ?? .max, page.rawValue)
+    }
+}

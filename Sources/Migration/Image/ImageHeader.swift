@@ -1,0 +1,158 @@
+public import GuestMemory
+import Host
+
+/// The first block of a guest image. While the image is being written its mark is missing; the header with the mark is the last thing
+/// that is written.
+public struct ImageHeader: Hashable, Sendable {
+    /// "AEROIMG" and a zero byte, read as a little-endian integer.
+    static let magic: UInt64 = 0x0047_4D49_4F52_4541
+    /// "COMPLETE", likewise.
+    static let completenessMark: UInt64 = 0x4554_454C_504D_4F43
+    public static let version: UInt32 = 1
+    /// Bytes kept for the name of the program that wrote the image.
+    static let maximumCreatorBytes = 64
+    private static let checksumOffset = ImageLayout.blockBytes - 4
+
+    /// Whether everything is in the file.
+    public var isComplete = false
+    /// The migration that wrote it.
+    public var id: SessionID
+    /// When writing began and ended, in milliseconds since 1970.
+    public var begun: UInt64
+    public var finished: UInt64 = 0
+    public var regions: RegionTable
+    /// Pages with data, pages known to be zero, free pages. The rest never existed.
+    public var dataPages = 0
+    public var zeroPages = 0
+    public var freePages = 0
+    public var deviceStateBytes = 0
+    public var deviceSections = 0
+    /// CRC-32C over the bitmaps, the checksums and the device state. See `ImageTables.checksum(of:)`.
+    public var bitmapsChecksum: UInt32 = 0
+    public var checksumsChecksum: UInt32 = 0
+    public var deviceStateChecksum: UInt32 = 0
+    /// Whether the guest was running, and shall when it is restored.
+    public var runs = true
+    /// The program that wrote it.
+    public var creator: String
+
+    public init(id: SessionID, begun: UInt64, regions: RegionTable, creator: String) {
+        self.id = id
+        self.begun = begun
+        self.regions = regions
+        self.creator = creator
+    }
+
+    public var layout: ImageLayout { ImageLayout(pageCount: regions.pageCount) }
+    public var fileBytes: Int { layout.fileBytes(deviceStateBytes: deviceStateBytes) }
+
+    /// The block as it stands in the file.
+    public func encode() -> [UInt8] {
+        var writer = ByteWriter(reserving: ImageLayout.blockBytes)
+        writer.append(Self.magic)
+        writer.append(Self.version)
+        writer.append(UInt32(GuestPage.size))
+        writer.append(isComplete ? Self.completenessMark : 0)
+        writer.append(id.high)
+        writer.append(id.low)
+        writer.append(begun)
+        writer.append(finished)
+        for offset in [ImageLayout.memoryOffset, layout.tablesOffset, layout.deviceStateOffset, deviceStateBytes, fileBytes] {
+            writer.append(UInt64(offset))
+        }
+        for count in [dataPages, zeroPages, freePages] { writer.append(UInt64(count)) }
+        for checksum in [bitmapsChecksum, checksumsChecksum, deviceStateChecksum] { writer.append(checksum) }
+        writer.append(UInt32(deviceSections))
+        writer.append(UInt32(runs ? 1 : 0))
+        writer.append(UInt32(regions.regions.count))
+        for region in regions.regions {
+            writer.append(region.base.rawValue)
+            writer.append(region.byteCount)
+        }
+        let unusedRegions = RegionTable.maximumRegions - regions.regions.count
+        writer.append([UInt8](repeating: 0, count: unusedRegions * 16))
+        let name = Array(creator.utf8.prefix(Self.maximumCreatorBytes))
+        writer.append(name + [UInt8](repeating: 0, count: Self.maximumCreatorBytes - name.count))
+        writer.append([UInt8](repeating: 0, count: Self.checksumOffset - writer.bytes.count))
+        writer.append(CRC32C.of(writer.bytes))
+        return writer.bytes
+    }
+
+    /// Reads a block that somebody wrote. What it says of other parts of the file is not checked against them here.
+    /// - Parameters:
+    ///   - bytes: 4096.
+    ///   - fileBytes: how long the file is.
+    public init(decoding bytes: [UInt8], fileBytes: Int) throws(ImageError) {
+        guard bytes.count == ImageLayout.blockBytes else { throw .notAnImage }
+        var reader = ByteReader(bytes)
+        do {
+            guard try reader.read(UInt64.self) == Self.magic else { throw ImageError.notAnImage }
+            let version = try reader.read(UInt32.self)
+            guard version == Self.version else { throw ImageError.version(version) }
+            var tail = ByteReader(Array(bytes[Self.checksumOffset...]))
+            guard try tail.read(UInt32.self) == CRC32C.of(Array(bytes[..<Self.checksumOffset])) else {
+                throw ImageError.checksum(part: "the header", offset: 0, byteCount: ImageLayout.blockBytes)
+            }
+            try self.init(fields: &reader)
+        } catch let error as ImageError {
+            throw error
+        } catch {
+            throw .malformed(part: "the header", offset: 0, reason: "\(error)")
+        }
+        guard isComplete else { throw .incomplete }
+        guard fileBytes == self.fileBytes else { throw .length(expected: self.fileBytes, found: fileBytes) }
+    }
+
+    /// The fields behind magic and version.
+    private init(fields reader: inout ByteReader) throws {
+        let pageSize = try reader.read(UInt32.self)
+        guard pageSize == GuestPage.size else { throw ImageError.pageSize(pageSize) }
+        let mark = try reader.read(UInt64.self)
+        guard mark == 0 || mark == Self.completenessMark else { throw Self.malformed(16, "the completeness mark is \(mark)") }
+        let id = SessionID(high: try reader.read(), low: try reader.read())
+        let times: (UInt64, UInt64) = (try reader.read(), try reader.read())
+        let offsets: [UInt64] = [try reader.read(), try reader.read(), try reader.read(), try reader.read(), try reader.read()]
+        let counts: [UInt64] = [try reader.read(), try reader.read(), try reader.read()]
+        let checksums: [UInt32] = [try reader.read(), try reader.read(), try reader.read()]
+        let (sections, flags): (UInt32, UInt32) = (try reader.read(), try reader.read())
+        regions = try Self.regions(&reader)
+        creator = Self.text(try reader.read(count: Self.maximumCreatorBytes))
+        isComplete = mark != 0
+        self.id = id
+        (begun, finished) = times
+        guard sections <= DeviceSection.maximumCount else { throw Self.malformed(132, "\(sections) device sections") }
+        deviceSections = Int(sections)
+        guard flags <= 1 else { throw Self.malformed(136, "flags \(flags)") }
+        runs = flags == 1
+        guard offsets[3] <= ImageLayout.maximumDeviceStateBytes else { throw Self.malformed(80, "\(offsets[3]) bytes of device state") }
+        deviceStateBytes = Int(offsets[3])
+        // They follow from the regions; a header that says something else was written by a program with another idea of the format.
+        let expected = [ImageLayout.memoryOffset, layout.tablesOffset, layout.deviceStateOffset, deviceStateBytes, fileBytes]
+        for (index, (found, expected)) in zip(offsets, expected).enumerated() where found != UInt64(expected) {
+            throw Self.malformed(56 + 8 * index, "\(found) stands where \(expected) follows from the regions")
+        }
+        for (index, count) in counts.enumerated() where count > UInt64(regions.pageCount) {
+            throw Self.malformed(96 + 8 * index, "\(count) pages of \(regions.pageCount)")
+        }
+        (dataPages, zeroPages, freePages) = (Int(counts[0]), Int(counts[1]), Int(counts[2]))
+        (bitmapsChecksum, checksumsChecksum, deviceStateChecksum) = (checksums[0], checksums[1], checksums[2])
+    }
+
+    private static func regions(_ reader: inout ByteReader) throws -> RegionTable {
+        let count = try reader.read(UInt32.self)
+        guard count <= RegionTable.maximumRegions else { throw malformed(140, "\(count) memory regions") }
+        var regions: [MemoryRegion] = []
+        for index in 0..<RegionTable.maximumRegions {
+            let region = MemoryRegion(base: GuestAddress(try reader.read()), byteCount: try reader.read())
+            if index < count { regions.append(region) }
+        }
+        do { return try RegionTable(regions) } catch { throw malformed(144, "\(error)") }
+    }
+
+    private static func malformed(_ offset: Int, _ reason: String) -> ImageError {
+        .malformed(part: "the header", offset: offset, reason: reason)
+    }
+
+    /// Text that ends with its first zero byte; what is not UTF-8 is shown as replacement characters.
+    private static func text(_ bytes: [UInt8]) -> String { String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self) }
+}

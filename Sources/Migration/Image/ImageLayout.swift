@@ -1,0 +1,58 @@
+public import GuestMemory
+
+/// Where things lie in a guest image: all of it follows from the number of pages, so every page has its fixed offset.
+///
+///     0          header, one page
+///     2 MiB      memory: page p at 2 MiB + p x 4096; a page without data is a hole
+///     tables     three bitmaps (data, zero, free), then the checksums, 4 bytes a page; each begins on a page. What is all zeros is a hole
+///     then       the device state
+public struct ImageLayout: Hashable, Sendable {
+    /// The header's length, and the unit in which everything else is aligned and written.
+    public static let blockBytes = GuestPage.size
+    /// A multiple of the huge page size, so that memory can be mapped in huge blocks.
+    public static let memoryOffset = 2 << 20
+    /// Pages whose checksums are in one block.
+    public static let checksumsPerBlock = blockBytes / 4
+    /// Pages whose bits are in one block.
+    public static let bitsPerBlock = blockBytes * 8
+    /// The most that device sections come to, names and lengths included.
+    public static let maximumDeviceStateBytes =
+        DeviceSection.maximumCount * (DeviceSection.maximumBytes + DeviceSection.maximumNameBytes + 12)
+
+    /// The tables, in their order in the file.
+    public enum Table: Int, CaseIterable, Hashable, Sendable {
+        case data, zero, free, checksums
+    }
+
+    public let pageCount: Int
+
+    public init(pageCount: Int) {
+        precondition(pageCount > 0, "an image holds at least one page")
+        self.pageCount = pageCount
+    }
+
+    /// The offset of a page's bytes.
+    public func offset(of page: PageIndex) -> Int { Self.memoryOffset + page.rawValue << GuestPage.shift }
+
+    public var tablesOffset: Int { Self.memoryOffset + pageCount << GuestPage.shift }
+
+    /// Blocks in one table.
+    public func blockCount(of table: Table) -> Int {
+        let perBlock = table == .checksums ? Self.checksumsPerBlock : Self.bitsPerBlock
+        return (pageCount + perBlock - 1) / perBlock
+    }
+
+    public func offset(of table: Table) -> Int {
+        let bitmap = blockCount(of: .data) * Self.blockBytes
+        return tablesOffset + table.rawValue * bitmap
+    }
+
+    public func byteCount(of table: Table) -> Int { blockCount(of: table) * Self.blockBytes }
+
+    public var deviceStateOffset: Int { offset(of: .checksums) + byteCount(of: .checksums) }
+
+    /// The whole file.
+    public func fileBytes(deviceStateBytes: Int) -> Int {
+        deviceStateOffset + (deviceStateBytes + Self.blockBytes - 1) / Self.blockBytes * Self.blockBytes
+    }
+}

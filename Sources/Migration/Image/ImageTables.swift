@@ -1,0 +1,189 @@
+package import GuestMemory
+package import Host
+
+/// What an image says of its pages: which hold data, which are zero, which are free, and the data's checksums. Pages in none of the
+/// bitmaps never existed. It costs memory, and room in the file, only where pages exist.
+package final class ImageTables {
+    package let layout: ImageLayout
+    package let data: DirtyBitmap
+    package let zero: DirtyBitmap
+    package let free: DirtyBitmap
+    private var checksums: SparseWords
+    /// Blocks that differ from those in the file, counted from the first block of the first table.
+    private let changed: DirtyBitmap
+
+    package init(_ layout: ImageLayout) throws(SystemError) {
+        self.layout = layout
+        data = try DirtyBitmap(pageCount: layout.pageCount)
+        zero = try DirtyBitmap(pageCount: layout.pageCount)
+        free = try DirtyBitmap(pageCount: layout.pageCount)
+        checksums = try SparseWords(count: layout.pageCount)
+        changed = try DirtyBitmap(pageCount: (layout.deviceStateOffset - layout.tablesOffset) / ImageLayout.blockBytes)
+    }
+
+    package func checksum(of page: PageIndex) -> UInt32 { checksums[page.rawValue] }
+
+    // MARK: Writing
+
+    /// The pages' bytes are about to be written.
+    ///
+    /// A page that is written by the guest while its checksum is computed, or while the disk reads it, comes again: the tracker was armed
+    /// before the page was taken out to be sent (DESIGN, rule 4). The last time it comes, nothing changes it any more, so the checksum
+    /// that stays is that of the bytes that stay.
+    package func noteData(_ run: PageRun, checksum: (PageIndex) -> UInt32) {
+        data.insert(run)
+        zero.remove(run)
+        free.remove(run)
+        for page in run.indices { checksums[page] = checksum(PageIndex(page)) }
+        markChanged(run)
+    }
+
+    /// The pages are zero now.
+    /// - Returns: the runs that hold older data in the file, which must go.
+    package func noteZero(_ run: PageRun) -> [PageRun] {
+        zero.insert(run)
+        free.remove(run)
+        return forgetData(run)
+    }
+
+    /// The pages are free now.
+    /// - Returns: the runs that hold older data in the file, which must go.
+    package func noteFree(_ run: PageRun) -> [PageRun] {
+        free.insert(run)
+        zero.remove(run)
+        return forgetData(run)
+    }
+
+    private func forgetData(_ run: PageRun) -> [PageRun] {
+        let stale = data.runs(within: run)
+        for run in stale {
+            data.remove(run)
+            for page in run.indices { checksums[page] = 0 }
+        }
+        markChanged(run, includingChecksums: !stale.isEmpty)
+        return stale
+    }
+
+    private func markChanged(_ run: PageRun, includingChecksums: Bool = true) {
+        for table in ImageLayout.Table.allCases where table != .checksums || includingChecksums {
+            let perBlock = table == .checksums ? ImageLayout.checksumsPerBlock : ImageLayout.bitsPerBlock
+            let first = run.first.rawValue / perBlock
+            let count = (run.end.rawValue - 1) / perBlock - first + 1
+            changed.insert(PageRun(first: PageIndex(firstBlock(of: table) + first), count: count))
+        }
+    }
+
+    /// The next blocks that differ from those in the file; they count as written afterwards.
+    /// - Returns: a run of at most `maximumCount` block numbers; `nil` where there is none.
+    package func takeChangedBlocks(maximumCount: Int) -> Range<Int>? {
+        guard let run = changed.nextRun(from: PageIndex(0), maximumPages: maximumCount).run else { return nil }
+        changed.remove(run)
+        return run.indices
+    }
+
+    // MARK: Blocks
+
+    /// Block numbers count from the first block of the first table.
+    package func offset(ofBlock block: Int) -> Int { layout.tablesOffset + block * ImageLayout.blockBytes }
+
+    private func firstBlock(of table: ImageLayout.Table) -> Int {
+        (layout.offset(of: table) - layout.tablesOffset) / ImageLayout.blockBytes
+    }
+
+    package func blocks(of table: ImageLayout.Table) -> Range<Int> {
+        firstBlock(of: table)..<firstBlock(of: table) + layout.blockCount(of: table)
+    }
+
+    /// The table that a block belongs to, and its place there.
+    private func place(ofBlock block: Int) -> (table: ImageLayout.Table, index: Int) {
+        let bitmap = layout.blockCount(of: .data)
+        guard block < 3 * bitmap else { return (.checksums, block - 3 * bitmap) }
+        return (ImageLayout.Table(rawValue: block / bitmap)!, block % bitmap)
+    }
+
+    private func bitmap(_ table: ImageLayout.Table) -> DirtyBitmap? {
+        switch table {
+        case .data: data
+        case .zero: zero
+        case .free: free
+        case .checksums: nil
+        }
+    }
+
+    /// Copies a block as it stands in the file.
+    /// - Parameter target: at least 4096 bytes.
+    package func copyBlock(_ block: Int, into target: UnsafeMutableRawBufferPointer) {
+        let (table, index) = place(ofBlock: block)
+        if let bitmap = bitmap(table) {
+            unsafe bitmap.copyPage(index, into: target)
+        } else {
+            unsafe checksums.copyPage(index, into: target)
+        }
+    }
+
+    /// Takes over a block that came from a file.
+    /// - Parameter source: at least 4096 bytes.
+    /// - Returns: false where it speaks of pages behind the guest's last.
+    package func loadBlock(_ block: Int, from source: UnsafeRawBufferPointer) -> Bool {
+        let (table, index) = place(ofBlock: block)
+        if let bitmap = bitmap(table) { return unsafe bitmap.insertPage(index, from: source) }
+        unsafe checksums.loadPage(index, from: source)
+        return true
+    }
+
+    /// Whether a block may hold anything but zeros.
+    private func hasContent(_ block: Int) -> Bool {
+        let (table, index) = place(ofBlock: block)
+        let perBlock = table == .checksums ? ImageLayout.checksumsPerBlock : ImageLayout.bitsPerBlock
+        let words = index * perBlock / 64..<min((index + 1) * perBlock / 64, data.wordCount)
+        return (bitmap(table) ?? data).hasPages(in: words)
+    }
+
+    /// The CRC-32C over the blocks of some tables that are not all zeros: for each its number as u64, and its bytes.
+    ///
+    /// Holes cost nothing, and it does not matter whether zeros are stored as a hole.
+    package func checksum(over tables: [ImageLayout.Table]) -> UInt32 {
+        var checksum = BlockChecksum()
+        var block = [UInt8](repeating: 0, count: ImageLayout.blockBytes)
+        for number in tables.lazy.flatMap({ self.blocks(of: $0) }) where hasContent(number) {
+            unsafe block.withUnsafeMutableBytes { unsafe copyBlock(number, into: $0) }
+            checksum.add(number, block)
+        }
+        return checksum.value
+    }
+
+    /// What is wrong with tables that were loaded; `nil` where nothing is. A page is in one bitmap at most.
+    package func contradiction(with header: ImageHeader) -> ImageError? {
+        for word in 0..<data.wordCount {
+            let (data, zero, free) = (data.load(word: word), zero.load(word: word), free.load(word: word))
+            let twice = data & zero | data & free | zero & free
+            if twice != 0 {
+                let page = word << 6 + twice.trailingZeroBitCount
+                return .malformed(part: "the page map", offset: layout.offset(of: .data) + word * 8, reason: "page \(page) has two states")
+            }
+        }
+        let counts = [(data, header.dataPages, "data"), (zero, header.zeroPages, "zero"), (free, header.freePages, "free")]
+        for (bitmap, count, name) in counts where bitmap.count() != count {
+            let reason = "\(bitmap.count()) \(name) pages, where the header counts \(count)"
+            return .malformed(part: "the page map", offset: layout.tablesOffset, reason: reason)
+        }
+        return nil
+    }
+}
+
+/// The checksum over numbered blocks, those of zeros left out.
+package struct BlockChecksum {
+    private var checksum = CRC32C()
+
+    package init() {}
+
+    package mutating func add(_ number: Int, _ block: [UInt8]) {
+        guard block.contains(where: { $0 != 0 }) else { return }
+        var writer = ByteWriter(reserving: 8)
+        writer.append(UInt64(number))
+        unsafe checksum.add(writer.bytes.span.bytes)
+        unsafe checksum.add(block.span.bytes)
+    }
+
+    package var value: UInt32 { checksum.value }
+}

@@ -1,0 +1,162 @@
+import Glibc
+import GuestMemory
+import Host
+import Migration
+
+// What becomes of the source's frames.
+extension FileTransport {
+    func accept(_ frame: Frame) throws(TransportError) {
+        switch frame {
+        case .hello(let hello): try create(for: hello)
+        case .roundBegin: queue.append(.then(.barrier))
+        case .runs(let runs, _): try store(runs)
+        case .roundEnd(let round):
+            roundEnd = MonotonicClock.now()
+            queue += [.then(.writeTables)] + (sync == .rounds ? [.sync] : []) + [.then(.answer(.progress(round: round)))]
+        case .deviceState(let section): image?.sections.append(section)
+        case .digests(let digests): compare(digests)
+        case .switchover(_, let runs):
+            image?.header.runs = runs
+            queue.append(.then(.writeRest))
+        case .commit: commit()
+        case .abort: abandon()
+        case .ready, .running, .progress: preconditionFailure("the source sent a \(frame.kind) frame")
+        }
+    }
+
+    private func create(for hello: Hello) throws(TransportError) {
+        let header = ImageHeader(id: hello.session, begun: WallClock.milliseconds(), regions: hello.regions, creator: AerostatVersion.text)
+        do throws(SystemError) {
+            try file.setLength(header.layout.deviceStateOffset)
+            try writeFirstHeader(header)
+            let tables = try ImageTables(header.layout)
+            let comparison = hello.capabilities.contains(.verify) ? try ImageComparison(tables) : nil
+            image = Image(header: header, tables: tables, comparison: comparison)
+        } catch {
+            throw failure(error)
+        }
+        answers.append(.hello(hello))
+    }
+
+    private func store(_ runs: [RunDescriptor]) throws(TransportError) {
+        guard let tables = image?.tables, let memory else { preconditionFailure("pages came before the hello") }
+        for descriptor in runs {
+            switch descriptor.kind {
+            case .data:
+                tables.noteData(descriptor.run) { memory.checksum($0) }
+                for piece in descriptor.run.pieces(ofAtMost: Self.pieceBytes) { queue.append(.pages(piece)) }
+            case .zero: clear(tables.noteZero(descriptor.run))
+            case .free: clear(tables.noteFree(descriptor.run))
+            }
+        }
+    }
+
+    /// Older data of these pages goes, also what is being written at this moment: a page may be hinted after it was sent.
+    private func clear(_ runs: [PageRun]) {
+        if !runs.isEmpty { queue.append(.then(.barrier)) }
+        for run in runs {
+            if punchesHoles {
+                queue.append(.punch(run))
+            } else {
+                for piece in run.pieces(ofAtMost: FileSlot.stagingBytes) { queue.append(.zeros(piece)) }
+            }
+        }
+    }
+
+    /// The file system cannot punch holes: from now on zeros are written.
+    func writeZerosInstead(of run: PageRun) {
+        punchesHoles = false
+        let zeros = run.pieces(ofAtMost: FileSlot.stagingBytes).map { FileOperation.zeros($0) }
+        queue.insert(contentsOf: zeros, at: queue.startIndex)
+    }
+
+    /// Only pages with data are read back; the others are known to read as zero.
+    private func compare(_ digests: DigestRun) {
+        guard let image else { preconditionFailure("digests came before the hello") }
+        let run = PageRun(first: digests.first, count: digests.digests.count)
+        var position = run.first
+        func compareHoles(upTo end: PageIndex) {
+            while position < end {
+                self.image?.comparison?.compare(position, expected: digests.digests[position.rawValue - run.first.rawValue], found: nil)
+                position = position + 1
+            }
+        }
+        for stored in image.tables.data.runs(within: run) {
+            compareHoles(upTo: stored.first)
+            for piece in stored.pieces(ofAtMost: FileSlot.stagingBytes) {
+                let start = piece.first.rawValue - run.first.rawValue
+                queue.append(.compare(piece, digests.digests[start..<start + piece.count]))
+            }
+            position = stored.end
+        }
+        compareHoles(upTo: run.end)
+    }
+
+    // MARK: Steps
+
+    func perform(_ step: FileStep) throws(TransportError) {
+        switch step {
+        case .barrier: break
+        case .answer(let frame):
+            if case .progress = frame { noteSettled() }
+            answers.append(frame)
+        case .writeTables: queueChangedTables()
+        case .writeRest: try queueRest()
+        case .answerReady:
+            image?.comparison?.finish()
+            answers.append(.ready(image?.comparison?.ready ?? Ready()))
+        case .publish:
+            do throws(SystemError) { try file.publish() } catch { throw failure(error) }
+        }
+    }
+
+    /// In front of what waits for them.
+    private func queueChangedTables() {
+        guard let tables = image?.tables else { return }
+        var blocks: [FileOperation] = []
+        let blocksPerWrite = FileSlot.stagingBytes / ImageLayout.blockBytes
+        while let range = tables.takeChangedBlocks(maximumCount: blocksPerWrite) { blocks.append(.tables(range)) }
+        queue = blocks + queue
+    }
+
+    private func queueRest() throws(TransportError) {
+        guard var image else { preconditionFailure("the switchover came before the hello") }
+        let state = ImageDeviceState.encode(image.sections)
+        image.header.deviceSections = image.sections.count
+        image.header.deviceStateBytes = state.count
+        image.header.deviceStateChecksum = CRC32C.of(state)
+        image.header.bitmapsChecksum = image.tables.checksum(over: [.data, .zero, .free])
+        image.header.checksumsChecksum = image.tables.checksum(over: [.checksums])
+        (image.header.dataPages, image.header.zeroPages) = (image.tables.data.count(), image.tables.zero.count())
+        image.header.freePages = image.tables.free.count()
+        self.image = image
+        do throws(SystemError) { try file.setLength(image.header.fileBytes) } catch { throw failure(error) }
+        var start = 0
+        while start < state.count {
+            let piece = Array(state[start..<min(start + FileSlot.stagingBytes, state.count)])
+            queue.append(.bytes(piece, offset: image.header.layout.deviceStateOffset + start))
+            start += piece.count
+        }
+        queue += (sync == .none ? [] : [.sync]) + [.then(.answerReady)]
+        queueChangedTables()
+    }
+
+    /// From here on the image exists, or nothing.
+    private func commit() {
+        guard var header = image?.header else { preconditionFailure("commit came before the hello") }
+        beginCommit()
+        header.isComplete = true
+        header.finished = WallClock.milliseconds()
+        queue.append(.bytes(header.encode(), offset: 0))
+        queue += sync == .none ? [.then(.publish)] : [.sync, .then(.publish), .syncFolder]
+        queue.append(.then(.answer(.running)))
+    }
+}
+
+extension PageRun {
+    /// The run in parts of at most so many bytes.
+    func pieces(ofAtMost byteCount: Int) -> [PageRun] {
+        let pages = byteCount >> GuestPage.shift
+        return stride(from: 0, to: count, by: pages).map { PageRun(first: first + $0, count: Swift.min(pages, count - $0)) }
+    }
+}

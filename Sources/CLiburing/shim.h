@@ -9,6 +9,7 @@
 // module's entry gets a name of its own.
 #define io_uring_sqe aerostat_io_uring_sqe
 #include <liburing.h>
+#include <linux/falloc.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <poll.h>
@@ -26,3 +27,4 @@ static const unsigned int aerostat_setup_defer_taskrun = IORING_SETUP_DEFER_TASK
 static const unsigned int aerostat_msg_waitall = MSG_WAITALL;
 static const unsigned int aerostat_msg_nosignal = MSG_NOSIGNAL;
 static const unsigned int aerostat_msg_dontwait = MSG_DONTWAIT;
+static const int aerostat_punch_hole = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;

@@ -59,6 +59,11 @@ extension GuestRAM {
     package func digest(_ page: PageIndex) -> UInt64 {
         unsafe PageDigest.digest(UnsafeRawPointer(hostAddress(of: PageRun(first: page, count: 1))))
     }
+
+    /// The CRC-32C of a page's 4096 bytes, as guest images store it.
+    package func checksum(_ page: PageIndex) -> UInt32 {
+        unsafe CRC32C.ofPage(hostAddress(of: PageRun(first: page, count: 1)))
+    }
 }
 
 /// A multiply-and-fold hash over one page, in four independent lanes so that the multiplier stays busy.

@@ -17,6 +17,15 @@ public struct CRC32C: Hashable, Sendable {
         }
     }
 
+    /// The checksum of one 4096-byte page, in four interleaved streams where the processor can.
+    /// - Parameter page: 4096 readable bytes. They may change meanwhile; each is read once.
+    @unsafe package static func ofPage(_ page: UnsafeRawPointer) -> UInt32 {
+        if aerostat_has_crc32c_page() != 0 { return unsafe aerostat_crc32c_page(page.assumingMemoryBound(to: UInt8.self)) }
+        var checksum = CRC32C()
+        unsafe checksum.add(RawSpan(_unsafeStart: page, byteCount: 4096))
+        return checksum.value
+    }
+
     /// The same without the processor's help.
     package mutating func addPortably(_ bytes: RawSpan) {
         for offset in bytes.byteOffsets {

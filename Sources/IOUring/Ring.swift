@@ -27,9 +27,10 @@ public struct Ring: ~Copyable {
     /// Makes a ring with the best set-up that the kernel has.
     /// - Parameters:
     ///   - entries: how many operations can be prepared before a submit; a power of two up to 4096.
+    ///   - operations: what it will be used for; a kernel that lacks one of them is an error now.
     ///   - plain: take the plain set-up even where a better one works.
-    public init(entries: UInt32, plain: Bool = false) throws(RingError) {
-        (unsafe ring, isDeferred) = unsafe try Self.setUp(entries: entries, plain: plain)
+    public init(entries: UInt32, operations: RingOperations = .sockets, plain: Bool = false) throws(RingError) {
+        (unsafe ring, isDeferred) = unsafe try Self.setUp(entries: entries, operations: operations, plain: plain)
     }
 
     deinit {
@@ -37,7 +38,11 @@ public struct Ring: ~Copyable {
         unsafe ring.deallocate()
     }
 
-    private static func setUp(entries: UInt32, plain: Bool) throws(RingError) -> (UnsafeMutablePointer<io_uring>, isDeferred: Bool) {
+    private static func setUp(
+        entries: UInt32,
+        operations: RingOperations,
+        plain: Bool
+    ) throws(RingError) -> (UnsafeMutablePointer<io_uring>, isDeferred: Bool) {
         let ring = UnsafeMutablePointer<io_uring>.allocate(capacity: 1)
         unsafe ring.initialize(to: io_uring())
         let best = aerostat_setup_single_issuer | aerostat_setup_defer_taskrun
@@ -51,7 +56,7 @@ public struct Ring: ~Copyable {
             throw [.notPermitted, .permissionDenied, .noFunction].contains(error)
                 ? .forbidden(error) : .system(operation: "set up a ring", error)
         }
-        do throws(RingError) { try unsafe Self.probe(ring) } catch {
+        do throws(RingError) { try unsafe Self.probe(ring, for: operations) } catch {
             unsafe io_uring_queue_exit(ring)
             unsafe ring.deallocate()
             throw error
@@ -59,14 +64,11 @@ public struct Ring: ~Copyable {
         return unsafe (ring, isDeferred)
     }
 
-    /// The operations that the transports use, asked of the kernel itself.
-    private static func probe(_ ring: UnsafeMutablePointer<io_uring>) throws(RingError) {
+    /// Asks the kernel itself for the operations.
+    private static func probe(_ ring: UnsafeMutablePointer<io_uring>, for operations: RingOperations) throws(RingError) {
         guard let probe = unsafe io_uring_get_probe_ring(ring) else { throw .missingOperation("probing") }
         defer { unsafe io_uring_free_probe(probe) }
-        let needed: [(io_uring_op, String)] = [
-            (IORING_OP_SENDMSG, "SENDMSG"), (IORING_OP_RECVMSG, "RECVMSG"), (IORING_OP_POLL_ADD, "POLL_ADD"),
-        ]
-        for (operation, name) in needed where unsafe io_uring_opcode_supported(probe, Int32(operation.rawValue)) == 0 {
+        for (operation, name) in operations.needed where unsafe io_uring_opcode_supported(probe, Int32(operation.rawValue)) == 0 {
             throw .missingOperation(name)
         }
         guard unsafe ring.pointee.features & UInt32(IORING_FEAT_EXT_ARG) != 0 else { throw .missingOperation("timed waits") }
@@ -86,24 +88,13 @@ public struct Ring: ~Copyable {
         unsafe io_uring_prep_recvmsg(entry, descriptor, message, aerostat_msg_waitall)
     }
 
-    /// Prepares receiving `count` bytes.
-    public mutating func prepareReceive(
-        _ descriptor: Int32,
-        into buffer: UnsafeMutableRawPointer,
-        count: Int,
-        token: UInt64
-    ) throws(RingError) {
-        let entry = unsafe try nextEntry(token)
-        unsafe io_uring_prep_recv(entry, descriptor, buffer, count, Int32(aerostat_msg_waitall))
-    }
-
     /// Prepares waiting until a descriptor can be read.
     public mutating func preparePoll(_ descriptor: Int32, token: UInt64) throws(RingError) {
         let entry = unsafe try nextEntry(token)
         unsafe io_uring_prep_poll_add(entry, descriptor, UInt32(POLLIN))
     }
 
-    private mutating func nextEntry(_ token: UInt64) throws(RingError) -> UnsafeMutablePointer<aerostat_io_uring_sqe> {
+    mutating func nextEntry(_ token: UInt64) throws(RingError) -> UnsafeMutablePointer<aerostat_io_uring_sqe> {
         var entry = unsafe io_uring_get_sqe(ring)
         if unsafe entry == nil {
             try submit()

@@ -87,4 +87,33 @@ import Testing
         #expect(bitmap.nextRun(from: PageIndex(993)).run == nil)
         #expect(bitmap.nextRun(from: PageIndex(1000)).next == PageIndex(1000))
     }
+
+    @Test("Pages of words carry the whole set, and no bit behind its end", arguments: [1, 64, 32767, 32768, 32769, 100_000])
+    func pages(pageCount: Int) throws {
+        var random = SeededGenerator(seed: UInt64(pageCount))
+        let bitmap = try DirtyBitmap(pageCount: pageCount)
+        for _ in 0..<500 { bitmap.insert(PageIndex(.random(in: 0..<pageCount, using: &random))) }
+        bitmap.insert(PageIndex(pageCount - 1))
+        let copy = try DirtyBitmap(pageCount: pageCount)
+        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 4096, alignment: 8)
+        defer { unsafe buffer.deallocate() }
+        #expect(bitmap.wordPageCount == (pageCount + 32767) / 32768)
+        for page in 0..<bitmap.wordPageCount {
+            unsafe bitmap.copyPage(page, into: buffer)
+            for bit in 0..<32768 {
+                let index = page * 32768 + bit
+                let isSet = unsafe buffer[bit / 8] & (1 << UInt8(bit % 8)) != 0
+                #expect(isSet == (index < pageCount && bitmap.contains(PageIndex(index))))
+            }
+            #expect(unsafe copy.insertPage(page, from: UnsafeRawBufferPointer(buffer)))
+        }
+        #expect((0..<bitmap.wordCount).allSatisfy { bitmap.load(word: $0) == copy.load(word: $0) })
+        if pageCount % 32768 != 0 {
+            let behind = pageCount % 32768
+            unsafe buffer[behind / 8] |= 1 << UInt8(behind % 8)
+            let refusing = try DirtyBitmap(pageCount: pageCount)
+            #expect(unsafe !refusing.insertPage(bitmap.wordPageCount - 1, from: UnsafeRawBufferPointer(buffer)))
+            #expect(refusing.count() == 0)
+        }
+    }
 }

@@ -38,4 +38,16 @@ import Testing
         }
         #expect(pieced == whole)
     }
+
+    @Test("A page in four streams gives what the table gives", arguments: 0..<50 as Range<UInt64>)
+    func page(seed: UInt64) {
+        var random = SeededGenerator(seed: seed)
+        // Seed 0 is the page of zeros, seed 1 has one bit.
+        var bytes = [UInt8](repeating: 0, count: 4096)
+        if seed == 1 { bytes[Int.random(in: 0..<4096, using: &random)] = 1 }
+        if seed > 1 { for index in bytes.indices { bytes[index] = .random(in: 0...255, using: &random) } }
+        var portable = CRC32C()
+        unsafe portable.addPortably(bytes.span.bytes)
+        #expect(unsafe bytes.withUnsafeBytes { unsafe CRC32C.ofPage($0.baseAddress!) } == portable.value)
+    }
 }

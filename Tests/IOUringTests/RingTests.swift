@@ -17,7 +17,8 @@ import Testing
         }
         let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1000, alignment: 8)
         defer { unsafe buffer.deallocate() }
-        try unsafe ring.prepareReceive(near.number, into: buffer.baseAddress!, count: 1000, token: 7)
+        let message = unsafe OneMessage(buffer)
+        try unsafe ring.prepareReceive(near.number, message: message.header, token: 7)
         let inFlight = ring.inFlight
         #expect(inFlight == 1)
         try ring.submitAndWait(timeout: .zero)
@@ -85,12 +86,33 @@ import Testing
         _ = Glibc.close(b)
         let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 8, alignment: 8)
         defer { unsafe buffer.deallocate() }
-        try unsafe ring.prepareReceive(near.number, into: buffer.baseAddress!, count: 8, token: 1)
+        let message = unsafe OneMessage(buffer)
+        try unsafe ring.prepareReceive(near.number, message: message.header, token: 1)
         let completion = try complete(&ring)
         #expect(completion?.result == 0)
-        try unsafe ring.prepareReceive(-1, into: buffer.baseAddress!, count: 8, token: 2)
+        try unsafe ring.prepareReceive(-1, message: message.header, token: 2)
         let refused = try complete(&ring)
         #expect(refused?.result == -EBADF)
         #expect(throws: RingError.self) { _ = try Ring(entries: 1 << 20) }
+    }
+}
+
+/// A message of one piece, which stays where it is as long as this lives.
+@safe private final class OneMessage {
+    let header: UnsafeMutablePointer<msghdr>
+    private let piece: UnsafeMutablePointer<iovec>
+
+    init(_ buffer: UnsafeMutableRawBufferPointer) {
+        unsafe piece = .allocate(capacity: 1)
+        unsafe piece.initialize(to: iovec(iov_base: buffer.baseAddress, iov_len: buffer.count))
+        unsafe header = .allocate(capacity: 1)
+        unsafe header.initialize(to: msghdr())
+        unsafe header.pointee.msg_iov = piece
+        unsafe header.pointee.msg_iovlen = 1
+    }
+
+    deinit {
+        unsafe header.deallocate()
+        unsafe piece.deallocate()
     }
 }

@@ -21,6 +21,8 @@ struct PartialFile: ~Copyable {
     var partialPath: String { path + ".partial" }
 
     init(_ path: String) throws(SystemError) {
+        // A link stays, and the file that it names is replaced.
+        let path = Self.resolvingLinks(path)
         var status = stat()
         // Renaming would fail at the end, after all the work.
         if unsafe stat(path, &status) == 0, status.st_mode & S_IFMT != S_IFREG {
@@ -36,6 +38,12 @@ struct PartialFile: ~Copyable {
     deinit { remove() }
 
     var folderNumber: Int32 { folder.number }
+
+    private static func resolvingLinks(_ path: String) -> String {
+        guard let resolved = unsafe realpath(path, nil) else { return path }
+        defer { unsafe free(resolved) }
+        return unsafe String(cString: resolved)
+    }
 
     private static func openFolder(of path: String) throws(SystemError) -> OwnedDescriptor {
         let slash = path.lastIndex(of: "/")

@@ -197,7 +197,9 @@ final class SourceDriver {
     }
 
     private func checkProgress(_ now: MonotonicClock.Instant) throws(Interruption) {
-        if link.hasSentAll || link.bytesSent != lastProgress.bytes { lastProgress = (link.bytesSent, now) }
+        // Both directions: an image is read back where it is verified.
+        let moved = link.bytesSent + link.bytesReceived
+        if link.hasSentAll || moved != lastProgress.bytes { lastProgress = (moved, now) }
         if lastProgress.at.duration(to: now) > migration.limits.stall {
             throw Interruption(link: .stalled(seconds: Int(migration.limits.stall.inSeconds)))
         }

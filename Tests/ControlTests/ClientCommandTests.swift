@@ -66,6 +66,8 @@ struct ClientCommandTests {
                     "--hint-grace",
                     "0.5s",
                     "--verify",
+                    "--sync",
+                    "end",
                     "tcp:localhost:1"
                 )
                 #expect(ended.status == 0, "\(ended.errors)")
@@ -78,7 +80,7 @@ struct ClientCommandTests {
                 #expect(
                     machine.parameters.json == [
                         "downtime-limit": 100, "max-bandwidth": 1_000_000_000, "timeout": 10_000, "on-timeout": "pause",
-                        "free-page-hints": false, "hint-grace": 500, "verify": true,
+                        "free-page-hints": false, "hint-grace": 500, "verify": true, "image-sync": "end",
                     ]
                 )
             }
@@ -110,11 +112,12 @@ struct ClientCommandTests {
 
     @Test func `a source that dies in the middle is reported as such`() async throws {
         try await withServer { machine, server in
-            let ended = try await aerostat("migrate", "--control", server.path, "unix:/nowhere/slow") { _ in
+            let ended = try await aerostat("migrate", "--json", "--control", server.path, "unix:/nowhere/slow") { _ in
                 machine.waitForMigrationQueries(2)
                 Task { await server.close() }
             }
-            #expect(ended.status == 1)
+            #expect(ended.status == 3)
+            #expect(try JSONParser.parse(ended.output.utf8, limits: .reply)["status"] == "outcome-unknown")
             #expect(ended.errors.contains("the guest is gone with it; ask the destination"), "\(ended)")
         }
     }

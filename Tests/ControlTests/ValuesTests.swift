@@ -94,6 +94,8 @@ import Testing
         #expect(MigrationText(report).table.isEmpty, "nothing was sent")
         report.ram.transferred = .max
         report.verify = .init(status: .failed, pagesCompared: .max, pagesFree: 0, differences: 1)
+        #expect(MigrationText(report).progress.count == 1, "no round began")
+        report.rounds = [MigrationReport.Round(number: .max, start: .infinity)]
         #expect(MigrationText(report).progress.count == 2)
         #expect(MigrationText(report).table.count >= 6)
     }

@@ -90,7 +90,7 @@ extension EndToEnd {
         func `the source is killed: the destination ends and says that the guest is not here`(_ stage: Stage) async throws {
             try await withGuests { guests in
                 let (source, destination, migrate) = try await migrate(guests, killing: { source, _ in source }, at: stage)
-                migrate.expectFailure("was lost", "ask the destination")
+                migrate.expectFailure(code: 3, "was lost", "ask the destination")
                 #expect(try await source.exitCode() == -SIGKILL)
                 try await destination.expectGuestDidNotCome()
             }
@@ -127,7 +127,8 @@ extension EndToEnd {
                     }
                 )
                 let migrate = try await source.migrate(to: proxy.uri, "--bandwidth-limit", "200M")
-                #expect(migrate.code == 1, "\(migrate)")
+                // Whoever asks too late finds nobody to ask.
+                #expect([1, 3].contains(migrate.code), "\(migrate)")
                 #expect(try await source.exitCode() == 0, "\(source.log)")
                 try await destination.expectGuestDidNotCome("the source gave up", "cancelled")
             }

@@ -253,4 +253,15 @@ import Testing
         #expect(walk.handle(.failed(.guest("it sleeps"))) == [])
         #expect(walk.session.report.errorDescription?.contains("it sleeps") == true)
     }
+
+    @Test(arguments: [true, false])
+    func `a commit that is known not to have happened resumes the guest, and only then`(_ runs: Bool) {
+        var walk = Walk()
+        walk.go(to: .awaitingRunning, runs: runs)
+        let effects = walk.handle(.failed(.notCommitted("the disk failed")))
+        #expect(effects.contains(.resumeGuest) == runs)
+        #expect(effects.last == .finish(.failed(.notCommitted("the disk failed"))))
+        #expect(walk.session.report.status == .failed)
+        expectRules(walk, runsAtStart: runs, "not committed")
+    }
 }

@@ -1,5 +1,6 @@
 """Processes that the benchmark starts and speaks to: guests, their control sockets, the plain loop, memory that is held ready."""
 
+import glob
 import json
 import os
 import re
@@ -14,6 +15,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 CACHE = os.path.join(ROOT, ".cache", "bench")
 AEROSTAT = os.path.join(ROOT, ".build", "release", "aerostat")
 PLAIN_LOOP = os.path.join(CACHE, "plainloop")
+DIRECT_LOOP = os.path.join(CACHE, "directloop")
 KIB, MIB, GIB, TIB = 1 << 10, 1 << 20, 1 << 30, 1 << 40
 PAGE = 4 * KIB
 SECONDS = 300  # the longest that anything here may take
@@ -27,8 +29,9 @@ class Failed(Exception):
 def build(is_built=False):
     """Compiles what is measured and what measures."""
     os.makedirs(CACHE, exist_ok=True)
-    source = os.path.join(ROOT, "tools", "benchmarks", "plainloop.c")
-    subprocess.run(["cc", "-O2", "-Wall", "-Wextra", "-o", PLAIN_LOOP, source], check=True)
+    for program in (PLAIN_LOOP, DIRECT_LOOP):
+        source = os.path.join(ROOT, "tools", "benchmarks", os.path.basename(program) + ".c")
+        subprocess.run(["cc", "-O2", "-Wall", "-Wextra", "-o", program, source, "-luring"], check=True)
     if not is_built:
         subprocess.run(["swift", "build", "-c", "release", "--product", "aerostat"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
 
@@ -202,6 +205,28 @@ def plain_loop(byte_count, pages):
                 release(held)
                 sender.end_input()
                 return float(sender.line())
+
+
+def direct_loop(path, byte_count, depth):
+    """Seconds for a plain loop to write the bytes to a file, past the page cache, and to sync it."""
+    with Child([DIRECT_LOOP, path, str(byte_count), str(depth)]) as child:
+        child.line()
+        child.end_input()
+        return float(child.line())
+
+
+class ImageInfo:
+    """What `aerostat image info` says of an image."""
+
+    def __init__(self, path):
+        document = json.loads(subprocess.run([AEROSTAT, "image", "info", "--json", path], check=True, capture_output=True).stdout)
+        self.stored, self.disk = document["stored-bytes"], document["disk-bytes"]
+
+    @staticmethod
+    def of_real_linux():
+        """The newest image that tools/guest-image left; `None` where there is none."""
+        images = glob.glob(os.path.join(ROOT, ".cache", "guest-image", "**", "*.image"), recursive=True)
+        return max(images, key=os.path.getmtime, default=None)
 
 
 def memcpy_rate():

@@ -1,42 +1,15 @@
 """What must be reached, row by row. Each function measures, and returns the rows of the table that follow from it."""
 
 import tempfile
-from dataclasses import dataclass, field
 
+import images
 import qemu
 from processes import GIB, MIB, PAGE, TIB, Failed, Migration, median, memcpy_rate, plain_loop, spread
-
-
-@dataclass
-class Row:
-    what: str
-    bar: str
-    measured: str
-    passed: bool | None  # None: nothing is asked, or nothing could be measured
-    samples: dict = field(default_factory=dict)
+from table import Row, at_least, at_most, context, note
 
 
 # One bit for each page: pending, free, announced and skipped in the ledger, what the tracker found, what the devices wrote.
 BITMAPS = 6
-
-
-def note(text):
-    print(f"    {text}", flush=True)
-
-
-def at_most(what, values, bar, unit="", digits=2, strictly=False):
-    """A row that passes where the median is below the bar, or on it."""
-    middle = median(values)
-    passed = middle < bar if strictly else middle <= bar
-    return Row(what, f"{'<' if strictly else '<='} {bar:g}{unit}", spread(values, unit, digits), passed, {"values": values})
-
-
-def at_least(what, values, bar, unit="x", digits=2):
-    return Row(what, f">= {bar:g}{unit}", spread(values, unit, digits), median(values) >= bar, {"values": values})
-
-
-def context(what, text):
-    return Row(what, "(context)", text, None)
 
 
 def throughput(runs):
@@ -180,4 +153,5 @@ ROWS = {
     "sparse": sparse,
     "lock": lock,
     "qemu": against_qemu,
+    **images.ROWS,
 }

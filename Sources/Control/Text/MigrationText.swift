@@ -9,15 +9,19 @@ package struct MigrationText: Sendable {
     /// Where it stands, in two lines.
     package var progress: [String] {
         let ram = report.ram
-        let round = max(report.rounds.count, 1)
-        let left = "\(Figures.size(ram.remaining)) left of \(Figures.size(ram.total))"
-        let dirty = "dirty \(Figures.size(ram.dirtyPagesRate.multipliedReportingOverflow(by: ram.pageSize).partialValue))/s"
+        // Before the first round nothing is known but the guest's size, before the first pages no rate, before its end no dirty rate.
+        guard !report.rounds.isEmpty else { return ["\(stage): a guest of \(Figures.size(ram.total))"] }
+        var first = ["\(Figures.size(ram.remaining)) left of \(Figures.size(ram.total))"]
+        if bytesPerSecond > 0 { first.append(Figures.rate(bytesPerSecond: bytesPerSecond)) }
+        if ram.dirtySyncCount > 0 {
+            first.append("dirty \(Figures.size(ram.dirtyPagesRate.multipliedReportingOverflow(by: ram.pageSize).partialValue))/s")
+        }
         var second = ["sent \(Figures.size(ram.transferred))"]
         if report.freePageHints.skippedPages > 0 { second.append("hinted away \(Figures.size(report.freePageHints.avoidedBytes))") }
         second.append(Figures.time(milliseconds: Double(report.totalTime)))
         second.append(estimate)
         return [
-            "\(stage), round \(round): \(left), \(Figures.rate(bytesPerSecond: bytesPerSecond)), \(dirty)",
+            "\(stage), round \(report.rounds.count): " + first.joined(separator: ", "),
             "  " + second.joined(separator: ", "),
         ]
     }

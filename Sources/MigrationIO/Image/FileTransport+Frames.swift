@@ -19,8 +19,7 @@ extension FileTransport {
             image?.header.runs = runs
             queue.append(.then(.writeRest))
         case .commit: commit()
-        case .abort: abandon()
-        case .ready, .running, .progress: preconditionFailure("the source sent a \(frame.kind) frame")
+        case .abort, .ready, .running, .progress: preconditionFailure("the source sent a \(frame.kind) frame")
         }
     }
 

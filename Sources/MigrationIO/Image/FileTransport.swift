@@ -91,6 +91,7 @@ final class FileTransport: Transport {
 
     func send(_ frame: Frame, from memory: GuestRAM?) throws(TransportError) {
         precondition(canSend, "the link was handed a frame while it was full")
+        if case .abort = frame { return abandon() }
         self.memory = memory ?? self.memory
         try concluding { () throws(TransportError) in
             try accept(frame)

@@ -21,12 +21,14 @@ struct PartialFile: ~Copyable {
     var partialPath: String { path + ".partial" }
 
     init(_ path: String) throws(SystemError) {
+        // A link stays, and the file that it names is replaced.
+        let path = Self.resolvingLinks(path)
         var status = stat()
         // Renaming would fail at the end, after all the work.
         if unsafe stat(path, &status) == 0, status.st_mode & S_IFMT != S_IFREG {
             throw SystemError("write the image", place: path, code: status.st_mode & S_IFMT == S_IFDIR ? .isDirectory : .invalidArgument)
         }
-        let folder = try OwnedDescriptor.open(Self.folder(of: path), flags: O_RDONLY | O_DIRECTORY)
+        let folder = try Self.openFolder(of: path)
         let descriptor = try Self.lock(path + ".partial")
         self.path = path
         self.folder = folder
@@ -37,9 +39,18 @@ struct PartialFile: ~Copyable {
 
     var folderNumber: Int32 { folder.number }
 
-    private static func folder(of path: String) -> String {
-        guard let slash = path.lastIndex(of: "/") else { return "." }
-        return slash == path.startIndex ? "/" : String(path[..<slash])
+    private static func resolvingLinks(_ path: String) -> String {
+        guard let resolved = unsafe realpath(path, nil) else { return path }
+        defer { unsafe free(resolved) }
+        return unsafe String(cString: resolved)
+    }
+
+    private static func openFolder(of path: String) throws(SystemError) -> OwnedDescriptor {
+        let slash = path.lastIndex(of: "/")
+        let folder = slash.map { $0 == path.startIndex ? "/" : String(path[..<$0]) } ?? "."
+        do throws(SystemError) { return try OwnedDescriptor.open(folder, flags: O_RDONLY | O_DIRECTORY) } catch {
+            throw SystemError("write the image: its folder cannot be opened", place: path, code: error.code)
+        }
     }
 
     private static func lock(_ path: String) throws(SystemError) -> OwnedDescriptor {

@@ -20,8 +20,10 @@ struct DumpMemory: AsyncParsableCommand {
 
     func run() async throws {
         let path = absolutePath(output)
-        let answer = try await options.connect().execute("pmemsave", ["val": 0, "filename": .string(path)])
-        options.print(answer, text: "wrote \(path)")
+        let client = try await options.connect()
+        let answer = try await client.execute("pmemsave", ["val": 0, "filename": .string(path)])
+        let copy = try await client.runState() == .postMigrate ? ": the copy that the guest left here when it went" : ""
+        options.print(answer, text: "wrote \(path)\(copy)")
     }
 }
 

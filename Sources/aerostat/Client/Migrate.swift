@@ -80,20 +80,24 @@ struct Migrate: AsyncParsableCommand {
             _ = try await client.execute("migrate", ["uri": .string(resolvedURI)])
         } catch ControlError.refused(let command, let error) {
             let state = try await client.runState()
-            let report = try await client.migrationReport()
+            var report = try await client.migrationReport()
+            if report.status == .none { report.status = .failed }
             throw ControlError.refused(command: command, QMPError(error.class, "\(error)\n\(place(state, report))"))
         }
 
         var view = ProgressView()
         let report: MigrationReport
+        var last = MigrationReport()
         do {
             report = try await followMigration(on: client) { report in
                 view.show(report)
                 recorder?.add(report)
+                last = report
             }
         } catch ControlError.connectionLost {
             view.clear()
-            throw SourceLost(control: options.control)
+            try reportLoss(last)
+            throw ExitCode.outcomeUnknown
         }
         view.clear()
         try recorder?.write(report)
@@ -111,6 +115,19 @@ struct Migrate: AsyncParsableCommand {
         } else {
             print(lines.joined(separator: "\n"))
         }
+    }
+
+    /// The source's process ended, or closed its control socket, in the middle of the migration: nobody here knows where the guest is.
+    private func reportLoss(_ last: MigrationReport) throws {
+        let reason = """
+            the connection to the source (\(options.control)) was lost: its process has ended or was killed. If it ended before the \
+            switch-over, the guest is gone with it; ask the destination whether the guest runs there (aerostat status --control DESTINATION)
+            """
+        var report = last
+        report.status = .unknown
+        report.errorDescription = reason
+        if options.json { print(try report.json.text(.indented)) }
+        writeToStandardError("Error: \(reason)\n")
     }
 
     private func place(_ state: RunState, _ report: MigrationReport) -> String {
@@ -138,17 +155,5 @@ struct Migrate: AsyncParsableCommand {
             return scheme + absolutePath(String(uri.dropFirst(scheme.count)))
         }
         return uri
-    }
-}
-
-/// The source's process ended, or closed its control socket, in the middle of a migration.
-private struct SourceLost: Error, CustomStringConvertible {
-    let control: String
-
-    var description: String {
-        """
-        the connection to the source (\(control)) was lost: its process has ended or was killed. If it ended before the switch-over, the \
-        guest is gone with it; ask the destination whether the guest runs there (aerostat status --control DESTINATION)
-        """
     }
 }

@@ -56,7 +56,7 @@ public struct SourceFile: ~Copyable, Sendable {
                     unsafe pread(descriptor.number, $0.baseAddress! + range.lowerBound * size + done, range.count * size - done, position)
                 }
             }
-            if count == 0 { throw SystemError("read the file", place: "\(path) at byte \(position), where it ends now", code: .ioError) }
+            if count == 0 { throw Self.truncated(path, UInt64(position)) }
             done += count
         }
     }
@@ -74,11 +74,18 @@ public struct SourceFile: ~Copyable, Sendable {
             return start..<min(end, byteCount)
         } catch {
             switch error.code {
-            case .noSuchAddressOrDevice: return nil
+            case .noSuchAddressOrDevice:
+                // A hole up to the end; but is that where it was?
+                if try seek(0, SEEK_END) < byteCount { throw Self.truncated(path, offset) }
+                return nil
             case .invalidArgument: return offset..<byteCount
             default: throw error
             }
         }
+    }
+
+    private static func truncated(_ path: String, _ position: UInt64) -> SystemError {
+        SystemError("read the file", place: "\(path) at byte \(position), where it ends now", code: .ioError)
     }
 
     private func seek(_ offset: UInt64, _ whence: Int32) throws(SystemError) -> Int {

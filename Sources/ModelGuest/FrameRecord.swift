@@ -116,7 +116,7 @@ extension KernelMemory {
         list.pages &+= 1 << UInt64(order)
     }
 
-    func remove(_ frame: Int, order: Int, from list: inout FrameList) throws(KernelPanic) {
+    package func remove(_ frame: Int, order: Int, from list: inout FrameList) throws(KernelPanic) {
         var record = record(of: frame)
         let previous = try self.frame(UInt64(record.previous))
         let next = try self.frame(UInt64(record.next))

@@ -111,6 +111,8 @@ public struct MachineDump: ~Copyable, Sendable {
         /// Neither free nor zero: what an image of the machine has to hold.
         public var usedData = 0
 
+        public init() {}
+
         enum CodingKeys: String, CodingKey {
             case frames, free, zero, holes
             case freeTopOrder = "free-top-order"

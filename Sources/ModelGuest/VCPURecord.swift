@@ -28,5 +28,5 @@ package struct VCPURecord: BitwiseCopyable {
 extension Kernel {
     package func loadVCPU(_ vcpu: Int) -> VCPURecord { memory.load(at: layout.vcpuOffset(of: vcpu)) }
 
-    func storeVCPU(_ record: VCPURecord, _ vcpu: Int) { memory.store(record, at: layout.vcpuOffset(of: vcpu)) }
+    package func storeVCPU(_ record: VCPURecord, _ vcpu: Int) { memory.store(record, at: layout.vcpuOffset(of: vcpu)) }
 }

@@ -228,6 +228,8 @@ extension EndToEnd {
             ["run", "--control", "/nonexistent/x", "--incoming", "tcp:127.0.0.1:0", "--memory", "1KiB"],
             ["run", "--control", "/nonexistent/x", "--tracker", "dog"],
             ["run", "--control", "/nonexistent/x", "--workload", "steady", "--write-rate", "0"],
+            ["run", "--control", "/nonexistent/x", "--incoming", "tcp:127.0.0.1:0", "--workload", "idle"],
+            ["run", "--control", "/nonexistent/x", "--incoming", "tcp:127.0.0.1:0", "--balloon-driver", "correct"],
             ["migrate", "--control", "/nonexistent/x"],
             ["migrate", "--control", "/nonexistent/x", "tcp:1.2.3.4:5", "--downtime-limit", "300"],
             ["migrate", "--control", "/nonexistent/x", "tcp:1.2.3.4:5", "--bandwidth-limit", "fast"],

@@ -3,6 +3,7 @@ import Control
 import Foundation
 import GuestMemory
 import Migration
+import ModelGuest
 
 /// `aerostat demo`: the same guest moved twice, without hints and with them.
 struct DemoCommand: AsyncParsableCommand {
@@ -32,8 +33,9 @@ struct DemoCommand: AsyncParsableCommand {
     func validate() throws { _ = try options.configuration(defaultMemory: Self.defaultMemory) }
 
     func run() async throws {
-        let memory = options.memory.map(UInt64.init) ?? Self.defaultMemory
-        say("a guest of \(Bytes(Int(memory))), \(percent(options.used)) in use, \(percent(options.freed)) written and freed again\n")
+        let guest = try options.configuration(defaultMemory: Self.defaultMemory)
+        let (used, freed) = (percent(guest.usedShare), percent(guest.freedShare))
+        say("a guest of \(Bytes(Int(guest.memory.byteCount))), \(used) in use, \(freed) written and freed again\n")
         let directory = FileManager.default.temporaryDirectory.appendingPathComponent(
             "aerostat-demo-\(ProcessInfo.processInfo.processIdentifier)"
         )
@@ -99,17 +101,21 @@ struct DemoCommand: AsyncParsableCommand {
         return Run(report: report, isVerified: report.verify?.status != .failed && check.isClean && state == .running)
     }
 
-    /// The guest as `run` takes it.
+    /// The guest as `run` takes it: what was said.
     private var guestArguments: [String] {
-        var arguments = [
-            "--memory", "\(options.memory ?? Int(Self.defaultMemory))", "--used", "\(options.used * 100)%", "--freed",
-            "\(options.freed * 100)%",
-            "--fragmentation", "\(options.fragmentation * 100)%", "--workload", options.workload.rawValue,
-            "--write-rate", "\(options.writeRate)", "--working-set", "\(options.workingSet)", "--vcpus", "\(options.vcpus)",
-            "--seed", "\(options.seed)",
+        let said: [(String, String?)] = [
+            ("--memory", "\(options.memory ?? Int(Self.defaultMemory))"),
+            ("--used", options.used.map { "\($0 * 100)%" }),
+            ("--freed", options.freed.map { "\($0 * 100)%" }),
+            ("--fragmentation", options.fragmentation.map { "\($0 * 100)%" }),
+            ("--workload", options.workload?.rawValue),
+            ("--write-rate", options.writeRate.map { "\($0)" }),
+            ("--working-set", options.workingSet.map { "\($0)" }),
+            ("--vcpus", options.vcpus.map { "\($0)" }),
+            ("--seed", options.seed.map { "\($0)" }),
+            ("--tracker", options.tracker?.rawValue),
         ]
-        if let tracker = options.tracker { arguments += ["--tracker", tracker.rawValue] }
-        return arguments
+        return said.flatMap { name, value in value.map { [name, $0] } ?? [] }
     }
 
     private func percent(_ share: Double) -> String { "\((share * 1000).rounded() / 10) %" }

@@ -44,11 +44,12 @@ struct RunCommand: AsyncParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "How the guest's balloon driver answers: correct, silent, wrong-id, outside-ram, unaligned, descriptor-loop or bad-indices.",
+            "How the guest's balloon driver answers: correct, silent, wrong-id, outside-ram, unaligned, descriptor-loop or bad-indices "
+                + "(default: correct).",
             discussion: "All but the first are hostile guests, to see that the device withstands them."
         )
     )
-    var balloonDriver: DriverBehaviour = .correct
+    var balloonDriver: DriverBehaviour?
 
     /// `--memory` where nothing comes in and nothing was said.
     static let defaultMemory: UInt64 = 256 << 20
@@ -57,6 +58,8 @@ struct RunCommand: AsyncParsableCommand {
         if let incoming {
             _ = try Self.uri(incoming)
             _ = try options.regions()
+            try options.refuseMaking(with: "--incoming")
+            if balloonDriver != nil { throw ValidationError("--balloon-driver has no meaning with --incoming: the guest comes as it is") }
         } else {
             _ = try options.configuration(defaultMemory: Self.defaultMemory)
         }
@@ -73,7 +76,7 @@ struct RunCommand: AsyncParsableCommand {
                 listener = try IncomingListener(try Self.uri(incoming))
                 process = try GuestProcess(guest: nil, run: .inMigrate, inheritedSockets: inherited, logger: logger)
             } else {
-                let configuration = try options.configuration(defaultMemory: Self.defaultMemory, driver: balloonDriver)
+                let configuration = try options.configuration(defaultMemory: Self.defaultMemory, driver: balloonDriver ?? .correct)
                 process = try GuestProcess(
                     guest: try ModelGuest(booting: configuration, tracker: options.tracker),
                     run: .preLaunch,

@@ -31,8 +31,15 @@ public struct SourceFile: ~Copyable, Sendable {
         diskBytes = UInt64(status.st_blocks) * 512
     }
 
-    /// For rings and mappings; this value's.
+    /// For rings; this value's.
     package var number: Int32 { descriptor.number }
+
+    /// For mappings.
+    package func withDescriptor<Result: ~Copyable>(
+        _ body: (borrowing OwnedDescriptor) throws(SystemError) -> Result
+    ) throws(SystemError) -> Result {
+        try body(descriptor)
+    }
 
     /// Asks for reads past the page cache, which take whole blocks at whole blocks only.
     /// - Returns: whether the file system says that it can.

@@ -4,11 +4,32 @@ public import Migration
 
 // Guest RAM from an image.
 extension GuestImage {
+    /// Guest RAM whose pages are read from the file when they are touched. They are not compared with their checksums.
+    public func lazyMemory() throws(ImageError) -> GuestRAM {
+        try ImageError.reading { () throws(SystemError) in
+            // The guest's pages go their own way; the image's map stays.
+            let pages = try DirtyBitmap(pageCount: tables.data.pageCount)
+            tables.data.forEachRun { _ = pages.insert($0) }
+            return try file.withDescriptor { (descriptor) throws(SystemError) in
+                let offset = UInt64(ImageLayout.memoryOffset)
+                return try GuestRAM(header.regions, backedBy: descriptor, path: path, at: offset, pages: pages)
+            }
+        }
+    }
+
+    /// Guest RAM into which all pages were read, and compared with their checksums.
+    /// - Parameter doorbell: ends it early (`interrupted`).
+    public func preloadedMemory(doorbell: Doorbell? = nil) throws(ImageError) -> GuestRAM {
+        let memory = try ImageError.reading { () throws(SystemError) in try GuestRAM(header.regions) }
+        try preload(into: memory, doorbell: doorbell)
+        return memory
+    }
+
     /// Reads all pages into fresh guest RAM and compares each with its checksum. Where it fails the memory is of no use.
     /// - Parameters:
     ///   - memory: of the image's regions, never touched.
     ///   - doorbell: ends it early (`interrupted`).
-    public func preload(into memory: GuestRAM, doorbell: Doorbell? = nil) throws(ImageError) {
+    package func preload(into memory: GuestRAM, doorbell: Doorbell? = nil) throws(ImageError) {
         precondition(memory.regions == header.regions, "memory of another shape")
         try loadChecksums()
         var pages = DataPages(tables.data)

@@ -11,6 +11,8 @@ public struct SourceFile: ~Copyable, Sendable {
     public let path: String
     /// Its length when it was opened.
     public let byteCount: UInt64
+    /// The room that it took on the disk then.
+    public let diskBytes: UInt64
 
     public init(_ path: String) throws(SystemError) {
         // Not blocking: to open a FIFO would wait for a writer.
@@ -25,6 +27,24 @@ public struct SourceFile: ~Copyable, Sendable {
         self.descriptor = descriptor
         self.path = path
         byteCount = UInt64(status.st_size)
+        // POSIX: in units of 512 bytes.
+        diskBytes = UInt64(status.st_blocks) * 512
+    }
+
+    /// For rings; this value's.
+    package var number: Int32 { descriptor.number }
+
+    /// For mappings.
+    package func withDescriptor<Result: ~Copyable>(
+        _ body: (borrowing OwnedDescriptor) throws(SystemError) -> Result
+    ) throws(SystemError) -> Result {
+        try body(descriptor)
+    }
+
+    /// Asks for reads past the page cache, which take whole blocks at whole blocks only.
+    /// - Returns: whether the file system says that it can.
+    package func setDirect(_ isDirect: Bool) -> Bool {
+        aerostat_fcntl(descriptor.number, F_SETFL, isDirect ? aerostat_o_direct : 0) == 0
     }
 
     /// Fills some words of an array with what the file has from `offset` on, as it is there. A file that ends before is an error.

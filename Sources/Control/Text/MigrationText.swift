@@ -117,11 +117,14 @@ package struct MigrationText: Sendable {
             'aerostat resume --force --control \(control)'
             """
         case (.running, .none): "the guest runs in this process"
+        // Told so by a person, who vouches for its image.
+        case (.running, .completed): "the guest runs here again"
         case (.running, _): "the guest is still running at the source"
         case (.paused, .none): "the guest is paused; 'aerostat resume --control \(control)' runs it"
         case (.paused, _): "the guest is paused at the source; 'aerostat resume --control \(control)' runs it"
         case (.preLaunch, _): "the guest has not been started; 'aerostat resume --control \(control)' runs it"
         case (.inMigrate, _): "this process waits for a guest to come in"
+        case (.restoreVM, _): "the guest's memory is being read from its image"
         case (.finishMigrate, _): "the guest is paused at the source, for the switch-over"
         case (.postMigrate, .completed): "the guest now runs at the destination"
         case (.postMigrate, _): "the guest has left this process for the destination"

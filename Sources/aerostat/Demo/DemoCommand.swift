@@ -124,7 +124,9 @@ struct DemoCommand: AsyncParsableCommand {
     /// The guest as `run` takes it: what was said.
     private var guestArguments: [String] {
         // All of an image is read first: the migration is measured, not the disk.
-        let origin = image.map { ["--restore", "file:" + $0, "--preload"] } ?? ["--memory", "\(options.memory ?? Int(Self.defaultMemory))"]
+        let origin =
+            image.map { ["--restore", "file:" + $0, "--preload"] }
+            ?? ["--memory", "\(options.memory ?? Int(Self.defaultMemory))"]
         let said: [(String, String?)] = [
             ("--used", options.used.map { "\($0 * 100)%" }),
             ("--freed", options.freed.map { "\($0 * 100)%" }),

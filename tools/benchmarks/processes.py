@@ -224,9 +224,9 @@ class ImageInfo:
 
     @staticmethod
     def of_real_linux():
-        """The newest image that tools/guest-image left; `None` where there is none."""
-        images = glob.glob(os.path.join(ROOT, ".cache", "guest-image", "**", "*.image"), recursive=True)
-        return max(images, key=os.path.getmtime, default=None)
+        """The largest image that tools/guest-image left; `None` where there is none."""
+        images = glob.glob(os.path.join(ROOT, ".cache", "guest-image", "*", "image"))
+        return max(images, key=os.path.getsize, default=None)
 
 
 def memcpy_rate():

@@ -31,7 +31,7 @@ import Testing
     @Test("A guest that writes all the while is in its image as it was at the end", arguments: trackers, [false, true])
     func writing(tracker: TrackerKind, hints: Bool) throws {
         let folder = try ImageFolder()
-        var setup = Pair.Setup(tracker: tracker, writing: 40, working: 100..<1900, hints: hints ? .honest : nil, filled: 0..<1600)
+        var setup = Pair.Setup(tracker: tracker, writing: 40, working: 100..<1200, hints: hints ? .honest : nil, filled: 0..<1600)
         setup.free = hints ? 700..<1500 : 0..<0
         setup.parameters.verifies = true
         // Slow, so that pages change in every round, and while they are written.
@@ -46,7 +46,7 @@ import Testing
         let image = try GuestImage(opening: folder["image"])
         #expect(image.deviceSections == pair.source.sections && image.header.runs)
         #expect(image.header.dataPages < report.ram.normal, "pages came again")
-        if hints { #expect(image.header.freePages > 0) }
+        if hints { #expect(image.header.freePages >= 300) }
         try expectImage(folder["image"], holds: pair.source.memory, isFree: pair.source.isFree)
     }
 

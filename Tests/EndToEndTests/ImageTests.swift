@@ -20,7 +20,7 @@ extension EndToEnd {
                 let verify = try await image("verify", path)
                 #expect(verify.code == 0, "\(verify)")
 
-                let restored = try await guests.run(arguments: ["--restore", "file:" + path] + options)
+                let restored = try await guests.start(["--restore", "file:" + path] + options)
                 #expect(restored.log.contains(options.isEmpty ? "when they are touched" : "were read and checked"), "\(restored.log)")
                 #expect(try await restored.state() == .running)
                 try await restored.expectClean()
@@ -57,7 +57,10 @@ extension EndToEnd {
                 #expect(try await source.migrate(to: "file:" + path).code == 0)
                 let document = try JSONParser.parse(Array(try await image("info", path, "--json").output.utf8), limits: .reply)
                 let summary = try document.decode(ImageSummary.self)
-                #expect(summary.memoryBytes == 64 << 20 && summary.storedBytes > 0 && summary.diskBytes <= summary.storedBytes * 102 / 100 + 65536)
+                #expect(
+                    summary.memoryBytes == 64 << 20 && summary.storedBytes > 0
+                        && summary.diskBytes <= summary.storedBytes * 102 / 100 + 65536
+                )
 
                 // Page 0 holds the guest's boot header.
                 let file = try FileHandle(forUpdating: URL(filePath: path))
@@ -69,7 +72,10 @@ extension EndToEnd {
                 #expect(preload.code == 1 && preload.text.contains("page 0 is damaged"), "\(preload)")
 
                 try file.truncate(atOffset: 40 << 20)
-                for words in [["image", "info", path], ["image", "verify", path], ["run", "--control", guests.path("x"), "--restore", "file:" + path]] {
+                for words in [
+                    ["image", "info", path], ["image", "verify", path],
+                    ["run", "--control", guests.path("x"), "--restore", "file:" + path],
+                ] {
                     let refused = try await Aerostat.run(Aerostat.path, words)
                     #expect(refused.code == 1 && refused.text.contains("\(path) is refused: it is cut off"), "\(refused)")
                 }

@@ -36,12 +36,13 @@ import Testing
         setup.parameters.verifies = true
         // Slow, so that pages change in every round, and while they are written.
         setup.parameters.bandwidthLimit = 20 << 20
-        setup.parameters.timeout = .milliseconds(700)
+        setup.parameters.downtimeLimit = .milliseconds(6)
+        setup.parameters.timeout = .milliseconds(1000)
         setup.parameters.onTimeout = .pause
         let pair = try migrate(setup, to: folder["image"])
         defer { pair.end() }
         let report = pair.migration.report
-        #expect(report.verify?.status == .passed && report.rounds.count > 3)
+        #expect(report.verify?.status == .passed && report.rounds.count >= 3)
         #expect(folder.entries == ["image"])
         let image = try GuestImage(opening: folder["image"])
         #expect(image.deviceSections == pair.source.sections && image.header.runs)
@@ -53,7 +54,9 @@ import Testing
     @Test("A paused guest's image says so, and holds its sections in their order")
     func paused() throws {
         let sample = try SampleImage(runs: false)
-        let sections = (0..<3).map { DeviceSection(name: "section \($0)", version: UInt32($0), bytes: Array(repeating: 9, count: 5000 * $0)) }
+        let sections = (0..<3).map {
+            DeviceSection(name: "section \($0)", version: UInt32($0), bytes: Array(repeating: 9, count: 5000 * $0))
+        }
         try sample.folder.write("other", of: sample.memory, rounds: [], sections: sections, runs: false)
         #expect(try GuestImage(opening: sample.path).header.runs == false)
         #expect(try GuestImage(opening: sample.folder["other"]).deviceSections == sections)

@@ -30,11 +30,11 @@ private let kinds: [TrackerKind] = canScan ? [.software, .pagemapScan] : [.softw
         let memory = try file.memory(pages: Self.pages, data: Self.data)
         let tracker = try makeTracker(kind, for: memory)
         for page in [10, 512, 800] { try memory.setFirstByte(page, 1) }
-        _ = try memory.firstByte(513)
+        try memory.touch(513)
         try tracker.arm()
         #expect(try harvest(tracker, memory) == [], "what was written before is forgotten")
         #expect(try memory.presentPages() == [10] + Array(512..<768) + [800, 1600])
-        for page in Array(512..<1024) + Array(1536..<2048) + [10] { _ = try memory.firstByte(page) }
+        for page in Array(512..<1024) + Array(1536..<2048) + [10] { try memory.touch(page) }
         #expect(try harvest(tracker, memory) == [], "reading is not writing")
         // Read then written; then never read.
         for page in [600, 601, 900, 1600] { try memory.setFirstByte(page, 2) }
@@ -102,7 +102,12 @@ private let kinds: [TrackerKind] = canScan ? [.software, .pagemapScan] : [.softw
         for page in data { content[page] = ImageFile.byte(page) }
         for _ in 0..<300 {
             let page = Int.random(in: 0..<pages, using: &random)
-            if Bool.random(using: &random) { content[page] = 1; try memory.setFirstByte(page, 1) } else { _ = try memory.firstByte(page) }
+            if Bool.random(using: &random) {
+                content[page] = 1
+                try memory.setFirstByte(page, 1)
+            } else {
+                try memory.touch(page)
+            }
         }
         try tracker.arm()
         var written: Set<Int> = []

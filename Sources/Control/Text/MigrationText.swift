@@ -105,6 +105,9 @@ package struct MigrationText: Sendable {
         if state == .postMigrate, let image = report.destination, image.hasPrefix("file:") {
             return "the guest is in the image now; 'aerostat run --restore \(image)' starts it"
         }
+        if state == .postMigrate, report.status == .completed, report.downtime == nil {
+            return "the guest is at the destination now, paused as it was here"
+        }
         return whereabouts(state, after: report.status, control: control)
     }
 

@@ -7,14 +7,14 @@ import MigrationIO
 struct ImageCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "image",
-        abstract: "Looks into guest images, checks and compares them.",
+        abstract: "Looks into guest images, checks and compares them; makes one of a real machine's memory.",
         discussion: """
             'aerostat migrate file:PATH' writes an image, 'aerostat run --restore file:PATH' starts it.
 
             Exits with 0 where all is well; 1 when an image cannot be read or is refused (torn, cut off, foreign, of a newer version); 2 when \
             a checksum or a page differs; 64 for usage.
             """,
-        subcommands: [ImageInfo.self, ImageVerify.self, ImageCompare.self]
+        subcommands: [ImageInfo.self, ImageVerify.self, ImageCompare.self, ImageImport.self]
     )
 }
 

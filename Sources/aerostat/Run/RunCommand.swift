@@ -85,6 +85,8 @@ struct RunCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
+        // An image that exceeds the limit for files is an error, not the end of the guest.
+        signal(SIGXFSZ, SIG_IGN)
         // Before anything is opened here.
         let inherited = openStreamSockets()
         let logger = Logger(label: "aerostat")

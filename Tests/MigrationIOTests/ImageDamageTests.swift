@@ -86,7 +86,12 @@ import Testing
 
         var testDescription: String { name }
 
-        init<Value: FixedWidthInteger>(_ name: String, _ value: Value, at offset: Int, _ isExpected: @escaping @Sendable (ImageError) -> Bool) {
+        init<Value: FixedWidthInteger>(
+            _ name: String,
+            _ value: Value,
+            at offset: Int,
+            _ isExpected: @escaping @Sendable (ImageError) -> Bool
+        ) {
             var writer = ByteWriter()
             writer.append(value)
             (self.name, self.offset, bytes, self.isExpected) = (name, offset, writer.bytes, isExpected)
@@ -164,7 +169,8 @@ import Testing
         func expectMalformed(_ words: String, _ spoil: () throws -> Void) throws {
             try spoil()
             try file.reseal()
-            guard case .malformed(let part, _, let reason)? = fault(sample.path), part.hasPrefix("the page map") || part.hasPrefix("page") else {
+            guard case .malformed(let part, _, let reason)? = fault(sample.path), part.hasPrefix("the page map") || part.hasPrefix("page")
+            else {
                 Issue.record("\(words): \(String(describing: fault(sample.path)))")
                 return
             }

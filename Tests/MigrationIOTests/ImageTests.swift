@@ -31,29 +31,32 @@ import Testing
     @Test("A guest that writes all the while is in its image as it was at the end", arguments: trackers, [false, true])
     func writing(tracker: TrackerKind, hints: Bool) throws {
         let folder = try ImageFolder()
-        var setup = Pair.Setup(tracker: tracker, writing: 40, working: 100..<1900, hints: hints ? .honest : nil, filled: 0..<1600)
+        var setup = Pair.Setup(tracker: tracker, writing: 40, working: 100..<1200, hints: hints ? .honest : nil, filled: 0..<1600)
         setup.free = hints ? 700..<1500 : 0..<0
         setup.parameters.verifies = true
         // Slow, so that pages change in every round, and while they are written.
         setup.parameters.bandwidthLimit = 20 << 20
-        setup.parameters.timeout = .milliseconds(700)
+        setup.parameters.downtimeLimit = .milliseconds(6)
+        setup.parameters.timeout = .milliseconds(1000)
         setup.parameters.onTimeout = .pause
         let pair = try migrate(setup, to: folder["image"])
         defer { pair.end() }
         let report = pair.migration.report
-        #expect(report.verify?.status == .passed && report.rounds.count > 3)
+        #expect(report.verify?.status == .passed && report.rounds.count >= 3)
         #expect(folder.entries == ["image"])
         let image = try GuestImage(opening: folder["image"])
         #expect(image.deviceSections == pair.source.sections && image.header.runs)
         #expect(image.header.dataPages < report.ram.normal, "pages came again")
-        if hints { #expect(image.header.freePages > 0) }
+        if hints { #expect(image.header.freePages >= 300) }
         try expectImage(folder["image"], holds: pair.source.memory, isFree: pair.source.isFree)
     }
 
     @Test("A paused guest's image says so, and holds its sections in their order")
     func paused() throws {
         let sample = try SampleImage(runs: false)
-        let sections = (0..<3).map { DeviceSection(name: "section \($0)", version: UInt32($0), bytes: Array(repeating: 9, count: 5000 * $0)) }
+        let sections = (0..<3).map {
+            DeviceSection(name: "section \($0)", version: UInt32($0), bytes: Array(repeating: 9, count: 5000 * $0))
+        }
         try sample.folder.write("other", of: sample.memory, rounds: [], sections: sections, runs: false)
         #expect(try GuestImage(opening: sample.path).header.runs == false)
         #expect(try GuestImage(opening: sample.folder["other"]).deviceSections == sections)

@@ -29,7 +29,9 @@ struct ImageCompare: AsyncParsableCommand {
     func run() async throws {
         let (a, b) = (try GuestImage.named(first), try GuestImage.named(second))
         let difference: ImageDifference
-        do throws(ImageError) { difference = try a.compare(with: b) } catch { throw ImageRefused(path: "\(first) or \(second)", error: error) }
+        do throws(ImageError) { difference = try a.compare(with: b) } catch {
+            throw ImageRefused(path: "\(first) or \(second)", error: error)
+        }
         options.print(try JSONValue(encoding: difference), text: lines(difference).joined(separator: "\n"))
         if !difference.isSameMemory { throw ExitCode.differs }
     }

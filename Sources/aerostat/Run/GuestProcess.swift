@@ -107,7 +107,9 @@ final class GuestProcess: Sendable {
             case .postMigrate:
                 guard let image = state.image else { throw QMPError("the guest has gone: the destination said that it runs there") }
                 guard force else {
-                    throw QMPError("the guest is in its image \(image) now. Make sure that nobody starts it from there, then resume with force")
+                    throw QMPError(
+                        "the guest is in its image \(image) now. Make sure that nobody starts it from there, then resume with force"
+                    )
                 }
             case .inMigrate, .shutdown: throw QMPError("there is no guest here yet: an incoming migration is awaited")
             case .restoreVM: throw QMPError("there is no guest here yet: its image is being read")

@@ -141,7 +141,9 @@ struct RunCommand: AsyncParsableCommand {
 
     private static func image(_ text: String) throws -> String {
         guard case .file(let path) = try uri(text) else {
-            throw ValidationError("--restore takes file:PATH, not '\(text)'; a guest that comes from another process is waited for with --incoming")
+            throw ValidationError(
+                "--restore takes file:PATH, not '\(text)'; a guest that comes from another process is waited for with --incoming"
+            )
         }
         return path
     }

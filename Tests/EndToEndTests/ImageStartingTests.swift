@@ -122,7 +122,8 @@ extension EndToEnd {
                     #expect(guest.log.contains("could not be read from the image \(path)"), "\(guest.log)")
                 } else {
                     unsafe truncate(path, 64 << 20)
-                    let cut = try await Aerostat.command("run", "--restore", "file:\(path)", "--preload", "--control", guests.path("x.sock"))
+                    let arguments = ["run", "--restore", "file:\(path)", "--preload", "--control", guests.path("x.sock")]
+                    let cut = try await Aerostat.run(Aerostat.path, arguments)
                     #expect(cut.code == 1 && cut.text.contains("cut off"), "\(cut)")
                 }
             }

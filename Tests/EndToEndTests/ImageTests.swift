@@ -9,27 +9,6 @@ extension EndToEnd {
     @Suite struct Images {
         private func image(_ words: String...) async throws -> Ended { try await Aerostat.run(Aerostat.path, ["image"] + words) }
 
-        @Test(arguments: [[], ["--preload"]])
-        func `a guest goes into an image and runs on from it, whole, and goes on to another process`(_ options: [String]) async throws {
-            try await withGuests { guests in
-                let path = guests.path("guest.image")
-                let source = try await guests.run("--memory", "64MiB", "--workload", "churn")
-                let migrate = try await source.migrate(to: "file:" + path, "--verify")
-                #expect(migrate.code == 0 && migrate.text.contains("no difference"), "\(migrate)")
-                #expect(try await source.state() == .postMigrate)
-                let verify = try await image("verify", path)
-                #expect(verify.code == 0, "\(verify)")
-
-                let restored = try await guests.start(["--restore", "file:" + path] + options)
-                #expect(restored.log.contains(options.isEmpty ? "when they are touched" : "were read and checked"), "\(restored.log)")
-                #expect(try await restored.state() == .running)
-                try await restored.expectClean()
-                try await restored.expectMigrates(guests)
-                // Nothing of that is in the file.
-                #expect(try await image("verify", path).code == 0)
-            }
-        }
-
         @Test func `an image restored with --paused and written again is the same, page for page, also in its devices`() async throws {
             try await withGuests { guests in
                 let (first, second) = (guests.path("first.image"), guests.path("second.image"))

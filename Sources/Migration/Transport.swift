@@ -48,7 +48,7 @@ public enum TransportError: Error, Hashable, Sendable, CustomStringConvertible {
     /// Nothing moved for this long.
     case stalled(seconds: Int)
     case stream(StreamError)
-    /// The disk is full.
+    /// The disk is full. `written`: bytes of guest memory that the file has or was about to get.
     case noSpace(path: String, written: Int)
     /// Commit was not carried out and never will be: the other side does not run the guest.
     case notCommitted(String)

@@ -129,7 +129,9 @@ final class SourceDriver {
     /// A link that breaks because the destination gave up: its reason may have come just before.
     private func explained(_ interruption: Interruption) -> Interruption {
         if case .failed(.noSpace(let path, let written)) = interruption.event {
-            return Interruption(.failed(.noSpace(path: path, needed: written + ledger.pendingPages * GuestPage.size)))
+            // What is pending may be in the file already, in an older state.
+            let needed = min(written + ledger.pendingPages * GuestPage.size, Int(memory.regions.byteCount))
+            return Interruption(.failed(.noSpace(path: path, needed: needed)))
         }
         guard case .failed(.link) = interruption.event else { return interruption }
         let deadline = MonotonicClock.now() + .milliseconds(100)

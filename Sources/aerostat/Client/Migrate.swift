@@ -101,12 +101,13 @@ struct Migrate: AsyncParsableCommand {
         }
         view.clear()
         try recorder?.write(report)
-        let state = try await client.runState()
-        conclude(report, state)
+        // The report is final: that the source's process ends now changes nothing in it.
+        conclude(report, try? await client.runState())
         if ExitCode(report) != .success { throw ExitCode(report) }
     }
 
-    private func conclude(_ report: MigrationReport, _ state: RunState) {
+    /// - Parameter state: `nil` where the source's process has ended since.
+    private func conclude(_ report: MigrationReport, _ state: RunState?) {
         let text = MigrationText(report)
         let lines = ["\(text.outcome); \(place(state, report))"] + text.table
         if options.json, let document = try? report.json {
@@ -130,8 +131,11 @@ struct Migrate: AsyncParsableCommand {
         writeToStandardError("Error: \(reason)\n")
     }
 
-    private func place(_ state: RunState, _ report: MigrationReport) -> String {
-        MigrationText.whereabouts(state, after: report, control: options.control)
+    private func place(_ state: RunState?, _ report: MigrationReport) -> String {
+        guard let state = state ?? (report.status == .completed ? .postMigrate : nil) else {
+            return "the source's process has ended since, and its guest with it"
+        }
+        return MigrationText.whereabouts(state, after: report, control: options.control)
     }
 
     /// All of them, so that nothing lingers from an earlier migration.

@@ -25,6 +25,8 @@ public protocol Transport: AnyObject {
     /// Whether the pages asked for are all there.
     var hasReceivedPages: Bool { get }
 
+    /// Whether the other side is a disk of this host: it answers when it is done, however long that takes, and is never a dead peer.
+    var isDisk: Bool { get }
     /// What the link itself adds to the downtime, as far as it is known: a disk that must be waited for, say.
     var switchOverCost: Duration { get }
 

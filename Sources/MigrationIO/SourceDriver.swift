@@ -213,7 +213,7 @@ final class SourceDriver {
         within limit: Duration,
         _ match: (Frame) -> Content?
     ) throws(Interruption) -> Content {
-        let came = try wait(until: MonotonicClock.now() + limit) { () throws(Interruption) in !arrived.isEmpty }
+        let came = try wait(until: link.isDisk ? nil : MonotonicClock.now() + limit) { () throws(Interruption) in !arrived.isEmpty }
         guard came else { throw Interruption(.failed(.link("the destination did not say \(what) within \(Int(limit.inSeconds)) s"))) }
         let frame = arrived.removeFirst()
         guard let content = match(frame) else {

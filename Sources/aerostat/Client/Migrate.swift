@@ -120,10 +120,12 @@ struct Migrate: AsyncParsableCommand {
 
     /// The source's process ended, or closed its control socket, in the middle of the migration: nobody here knows where the guest is.
     private func reportLoss(_ last: MigrationReport) throws {
-        let reason = """
-            the connection to the source (\(options.control)) was lost: its process has ended or was killed. If it ended before the \
-            switch-over, the guest is gone with it; ask the destination whether the guest runs there (aerostat status --control DESTINATION)
-            """
+        let whereNow =
+            uri.hasPrefix("file:")
+            ? "it ended before the image was finished, the guest is gone with it; 'aerostat image info \(uri.dropFirst(5))' says what is there"
+            : "it ended before the switch-over, the guest is gone with it; ask the destination whether the guest runs there "
+                + "(aerostat status --control DESTINATION)"
+        let reason = "the connection to the source (\(options.control)) was lost: its process has ended or was killed. If \(whereNow)"
         var report = last
         report.status = .unknown
         report.errorDescription = reason

@@ -159,6 +159,21 @@ extension EndToEnd {
             }
         }
 
+        @Test func `an import does not overwrite what it is made of`() async throws {
+            try await withGuests { guests in
+                let (ram, flags) = (guests.path("ram"), guests.path("flags"))
+                try Data(count: 16 << 20).write(to: URL(filePath: ram))
+                try Data(count: (16 << 20) / 512).write(to: URL(filePath: flags))
+                for output in [ram, flags] {
+                    let refused = try await Aerostat.command("image", "import", "--ram", ram, "--page-flags", flags, "-o", output)
+                    refused.expectFailure(code: 64, "would overwrite its own source")
+                }
+                #expect(try Data(contentsOf: URL(filePath: ram)).count == 16 << 20)
+                let image = guests.path("guest.image")
+                #expect(try await Aerostat.command("image", "import", "--ram", ram, "--page-flags", flags, "-o", image).code == 0)
+            }
+        }
+
         @Test func `a paused guest goes into an image as it is`() async throws {
             try await withGuests { guests in
                 let source = try await guests.run("--memory", "64MiB", "--workload", "churn")

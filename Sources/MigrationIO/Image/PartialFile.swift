@@ -26,7 +26,9 @@ struct PartialFile: ~Copyable {
         var status = stat()
         // Renaming would fail at the end, after all the work.
         if unsafe stat(path, &status) == 0, status.st_mode & S_IFMT != S_IFREG {
-            throw SystemError("write the image", place: path, code: status.st_mode & S_IFMT == S_IFDIR ? .isDirectory : .invalidArgument)
+            let isFolder = status.st_mode & S_IFMT == S_IFDIR
+            let operation = "write the image: \(isFolder ? "a folder is there" : "what is there is not a regular file")"
+            throw SystemError(operation, place: path, code: isFolder ? .isDirectory : .fileExists)
         }
         let folder = try Self.openFolder(of: path)
         let descriptor = try Self.lock(path + ".partial")
@@ -123,6 +125,8 @@ struct PartialFile: ~Copyable {
         }
         try retryingInterrupts("rename the finished image", place: path) { unsafe rename(partialPath, path) }
         isPublished = true
+        // It is an image now, and whoever starts it will hold it.
+        flock(descriptor.number, LOCK_UN)
     }
 
     /// Leaves nothing behind, unless the file is in its place already.

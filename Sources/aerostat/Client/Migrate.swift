@@ -91,6 +91,10 @@ struct Migrate: AsyncParsableCommand {
             var report = try await client.migrationReport()
             if report.status == .none { report.status = .failed }
             throw ControlError.refused(command: command, QMPError(error.class, "\(error)\n\(place(state, report))"))
+        } catch ControlError.connectionLost {
+            // It may have begun, and even ended.
+            if try reportLoss(MigrationReport(), since: start) { return }
+            throw ExitCode.outcomeUnknown
         }
 
         var view = ProgressView()

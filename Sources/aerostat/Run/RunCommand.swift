@@ -115,10 +115,11 @@ struct RunCommand: AsyncParsableCommand {
             let server = try await ControlServer.listen(path: control, handler: process, logger: logger)
             process.attach(server)
             let signals = Self.endOnSignals(process)
+            var receiver: HostThread?
             do {
                 var isReady = true
                 if let listener = listener.take() {
-                    try receive(process, listener)
+                    receiver = try receive(process, listener)
                 } else if let restore {
                     isReady = try await self.restore(process, try Self.image(restore))
                 } else {
@@ -132,6 +133,8 @@ struct RunCommand: AsyncParsableCommand {
             }
             let ending = await process.waitForEnd()
             await server.close()
+            // The source hears why its guest is not taken, which takes seconds at most.
+            receiver?.join()
             withExtendedLifetime(signals) {}
             process.shutdownGuest()
             if case .failed = ending { throw ExitCode(1) }
@@ -174,12 +177,12 @@ struct RunCommand: AsyncParsableCommand {
     }
 
     /// Waits for the migration on a thread of its own.
-    private func receive(_ process: GuestProcess, _ listener: consuming IncomingListener) throws {
+    private func receive(_ process: GuestProcess, _ listener: consuming IncomingListener) throws -> HostThread {
         let shape = try options.regions()
         let handover = Handover(listener)
         let tracker = options.tracker
         let paused = paused
-        _ = try HostThread(name: "incoming") {
+        return try HostThread(name: "incoming") {
             process.receive(handover.listener, shape: shape, tracker: tracker, paused: paused)
         }
     }

@@ -20,6 +20,8 @@ extension BalloonDevice: FreePageHinting {
             }
             let id = state.sequencer.begin()
             state.sink = sink
+            state.isIDUnread = true
+            state.markOlderChains()
             // Before the guest can see the id: it may answer at once.
             sink.hintsOpened(id)
             state.signals.configurationChanged()

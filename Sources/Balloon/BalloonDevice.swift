@@ -116,7 +116,13 @@ public final class BalloonDevice: VirtioDevice {
     public var queuePositions: [VirtqueuePosition?] { core.withState { $0.queuePositions } }
 
     public func readConfiguration(offset: Int, width: Int) -> UInt64 {
+        let idBytes = BalloonConfiguration.commandIDOffset..<BalloonConfiguration.commandIDOffset + 4
         let bytes = core.withState { state in
+            // From now on the driver can answer, and what it queued before is no answer.
+            if state.isIDUnread, idBytes.overlaps(offset..<max(offset, offset + width)) {
+                state.isIDUnread = false
+                state.markOlderChains()
+            }
             var writer = StateWriter()
             writer.put(state.targetPages)
             writer.put(state.actualPages)

@@ -27,6 +27,12 @@ struct BalloonState: Sendable {
     var isShutDown = false
 
     var sequencer = FreePageHintSequencer()
+    /// Chains of the hint queue that were there before the driver read the id of the open command: they answer an older one, whatever
+    /// they say now. Linux's driver keeps the id that it answers in one word, which every start buffer of its names, so a start that the device
+    /// has not read yet turns into the start of the next command; blocks behind it would be taken for hints of that command (DESIGN, rule 3).
+    var olderChains: UInt16 = 0
+    /// The driver has not read the id of the open command.
+    var isIDUnread = false
     /// Blocks in a row that were taken and spared nothing.
     private var idleBlocks = 0
     var sink: (any HintSink)?
@@ -112,6 +118,10 @@ struct BalloonState: Sendable {
 
     private mutating func handle(_ chain: DescriptorChain, queue: Int) {
         switch roles[queue] {
+        case .freePageHint where olderChains > 0:
+            olderChains -= 1
+            statistics.staleBlocks += chain.segments.count - chain.readableCount
+            giveBack(chain, queue: queue)
         case .freePageHint:
             if chain.readableCount > 0 { perform(sequencer.command(commandWord(chain))) }
             chainInWork = ChainInWork(queue: queue, chain: chain, next: chain.readableCount)
@@ -185,6 +195,12 @@ struct BalloonState: Sendable {
 
     // MARK: The command
 
+    /// What waits on the hint queue at this moment is older than the driver's answer to the open command.
+    mutating func markOlderChains() {
+        guard let index = roles.firstIndex(of: .freePageHint) else { return }
+        olderChains = queues[index]?.waitingChains ?? 0
+    }
+
     /// The command is over, whoever ended it: says so once.
     mutating func closeCommand(_ id: CommandID) {
         sink?.hintsStopped(id)
@@ -211,6 +227,8 @@ struct BalloonState: Sendable {
         roles = []
         nextQueue = 0
         chainInWork = nil
+        olderChains = 0
+        isIDUnread = false
         fault = nil
         // The pages that the host wants and the driver last reported stay, as in QEMU.
         poison = 0

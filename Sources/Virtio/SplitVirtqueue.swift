@@ -88,6 +88,9 @@ public struct SplitVirtqueue: Sendable {
         }
     }
 
+    /// Chains that the driver has made available and that were not popped; at most the ring's size, whatever the driver says.
+    public var waitingChains: UInt16 { min(ring.loadAcquire(ring.availableIndex) &- nextAvailable, layout.size) }
+
     /// Gives a chain back.
     /// - Parameter length: how many bytes the device wrote into it.
     public mutating func push(head: UInt16, length: UInt32) {

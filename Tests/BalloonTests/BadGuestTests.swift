@@ -200,4 +200,44 @@ import Virtio
         #expect(Set(stopped).count == stopped.count)
         #expect(stopped.count == Int(id.rawValue - CommandID.minimum.rawValue))
     }
+
+    @Test(arguments: [true, false])
+    func `a start that the device has not read does not become the start of the next command`(_ readsLate: Bool) throws {
+        let bench = try BalloonBench.ready()
+        // As Linux's driver: one word for the id that is answered, which every start buffer names.
+        let word = GuestAddress(0x8000)
+        func queueStart(_ id: CommandID) throws {
+            try bench.memory.store(id.rawValue, at: word)
+            try bench.driver.rings[BalloonBench.hints].send([VirtqueueSegment(address: word, length: 4, isWritable: false)])
+        }
+        func queueBlock(_ address: UInt64) throws {
+            let segment = VirtqueueSegment(address: GuestAddress(address), length: 0x1000, isWritable: true)
+            try bench.driver.rings[BalloonBench.hints].send([segment])
+        }
+        func answerSlowly(_ id: CommandID) throws {
+            #expect(bench.shownID == id)
+            try queueStart(id)
+            try queueBlock(0x40_0000)
+        }
+        let first = bench.device.begin(reportingTo: bench.sink)
+        bench.device.park()
+        if !readsLate { try answerSlowly(first) }
+        bench.device.stop()
+        // The guest may use the page again, write it, and the harvest sees that. Then the next round begins.
+        let second = bench.device.begin(reportingTo: bench.sink)
+        if readsLate {
+            // The driver was slower still: it answers the first command when the second has been opened.
+            try queueStart(first)
+            try queueBlock(0x40_0000)
+        }
+        #expect(bench.shownID == second)
+        try queueStart(second)
+        try queueBlock(0x50_0000)
+        bench.device.unpark()
+        bench.driver.kick(BalloonBench.hints)
+        try bench.settle()
+        #expect(bench.sink.events.contains(.hint(second, address: 0x50_0000, byteCount: 0x1000)))
+        #expect(!bench.sink.events.contains(.hint(second, address: 0x40_0000, byteCount: 0x1000)), "a hint of the first command")
+        #expect(bench.device.statistics.staleBlocks == 1)
+    }
 }

@@ -24,19 +24,44 @@ public struct GuestAccessError: Error, Hashable, Sendable, CustomStringConvertib
 @safe
 public final class GuestRAM: @unchecked Sendable {
     public let regions: RegionTable
-    private let mapping: Mapping
+    let mapping: Mapping
     @usableFromInline let hostStart: UnsafeMutableRawPointer
     /// Pages written through the door while `isLoggingWrites`.
     public let writeLog: DirtyBitmap
     private let logging = Atomic<Bool>(false)
+    /// The image that pages come from when touched; `nil` where all memory is anonymous.
+    let image: ImageBacking?
+    private let watch: ImageFaultGuard?
+    /// Held where mappings are replaced, and where the kernel is asked about all of them.
+    let layout: Monitor<Layout>
+
+    /// How the memory is mapped, as far as it changes.
+    struct Layout {
+        /// The mappings that the kernel keeps for this memory, at most.
+        var mappings: Int
+        /// The userfaultfd that sees all of the memory, while a tracker is armed.
+        var fault: Int32?
+    }
 
     public var pageCount: Int { regions.pageCount }
 
     /// Reserves the memory; none of it is populated.
-    public init(_ regions: RegionTable) throws(SystemError) {
+    public convenience init(_ regions: RegionTable) throws(SystemError) {
+        try self.init(regions, Mapping(anonymousByteCount: Int(regions.byteCount)), nil, nil)
+    }
+
+    init(
+        _ regions: RegionTable,
+        _ mapping: consuming Mapping,
+        _ image: ImageBacking?,
+        _ watch: consuming ImageFaultGuard?
+    ) throws(SystemError) {
+        self.watch = watch
         self.regions = regions
-        mapping = try Mapping(anonymousByteCount: Int(regions.byteCount))
-        unsafe hostStart = mapping.base
+        self.mapping = mapping
+        self.image = image
+        layout = Monitor(Layout(mappings: image?.mappings ?? 1))
+        unsafe hostStart = self.mapping.base
         writeLog = try DirtyBitmap(pageCount: regions.pageCount)
     }
 

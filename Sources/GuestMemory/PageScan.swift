@@ -6,10 +6,14 @@ import SystemPackage
 /// `/proc/self/pagemap`: which pages of guest RAM exist, and which were written (`PAGEMAP_SCAN`, Linux 6.7).
 struct PageScan: ~Copyable {
     /// What to look for. Holes never match: the kernel skips them at page-table cost.
+    ///
+    /// Nor do pages that show their file's content. The mapping is private, so the first write to one puts a page of this process's own
+    /// in its place, which is not the file's and not protected: written. Reading one, its eviction and its return change nothing. So
+    /// they need no protection, and no markers in page tables that would have to be built for it.
     enum Pass {
-        /// Populated pages whose content is not known to be zero.
+        /// Pages of this process's own whose content is not known to be zero.
         case present
-        /// Every populated page; write-protects them.
+        /// Every page of this process's own; write-protects them.
         case protectPopulated
         /// Pages written since they were protected; protects them again.
         case harvestWritten
@@ -32,15 +36,17 @@ struct PageScan: ~Copyable {
         argument.start = base
         argument.end = base + memory.regions.byteCount
         argument.category_anyof_mask = aerostat_page_is_present | aerostat_page_is_swapped
+        argument.category_mask = aerostat_page_is_file
+        argument.category_inverted = aerostat_page_is_file
         switch pass {
         case .present:
-            argument.category_mask = aerostat_page_is_pfnzero
-            argument.category_inverted = aerostat_page_is_pfnzero
+            argument.category_mask |= aerostat_page_is_pfnzero
+            argument.category_inverted |= aerostat_page_is_pfnzero
         case .protectPopulated:
             argument.flags = aerostat_pm_scan_wp_matching | aerostat_pm_scan_check_wpasync
         case .harvestWritten:
             argument.flags = aerostat_pm_scan_wp_matching | aerostat_pm_scan_check_wpasync
-            argument.category_mask = aerostat_page_is_written
+            argument.category_mask |= aerostat_page_is_written
         }
         argument.return_mask = 0
         argument.vec_len = UInt64(Self.regionsPerCall)
@@ -67,10 +73,12 @@ struct PageScan: ~Copyable {
 }
 
 extension GuestRAM {
-    /// Adds the pages that exist: populated or swapped out, and not the kernel's shared zero page. Reads none of them.
+    /// Adds the pages that exist: populated or swapped out, and not the kernel's shared zero page; and those whose data is in the
+    /// image, touched or not. Reads none of them.
     ///
     /// Where the kernel lacks `PAGEMAP_SCAN`, the classic pagemap is read (8 bytes for each page of the guest).
     package func insertPresentPages(into present: DirtyBitmap) throws(SystemError) {
+        if let image { insertImagePages(image, into: present) }
         let scan = try PageScan()
         do throws(SystemError) {
             try scan.scan(self, .present) { present.insert($0) }
@@ -79,11 +87,12 @@ extension GuestRAM {
         }
     }
 
-    /// Bits 63 (present) and 62 (swapped) of the 64-bit entries of `/proc/self/pagemap`
+    /// Bits 63 (present), 62 (swapped) and 61 (a file's page) of the 64-bit entries of `/proc/self/pagemap`
     /// (Documentation/admin-guide/mm/pagemap.rst). The shared zero page counts as present here.
     private func insertPresentPagesFromPagemap(into present: DirtyBitmap) throws(SystemError) {
         let pagemap = try OwnedDescriptor.open("/proc/self/pagemap", flags: O_RDONLY)
         let existing: UInt64 = 0b11 << 62
+        let filed: UInt64 = 1 << 61
         var entries = [UInt64](repeating: 0, count: 64 << 10)
         let firstEntry = unsafe Int(bitPattern: hostBase) >> GuestPage.shift
         var page = 0
@@ -93,7 +102,9 @@ extension GuestRAM {
                 unsafe entries.withUnsafeMutableBytes { unsafe pread(pagemap.number, $0.baseAddress!, wanted * 8, (firstEntry + page) * 8) }
             }
             guard bytes >= 8 else { throw SystemError("read the page table", place: "/proc/self/pagemap", code: .ioError) }
-            for index in 0..<bytes / 8 where entries[index] & existing != 0 { present.insert(PageIndex(page + index)) }
+            for index in 0..<bytes / 8 where entries[index] & existing != 0 && entries[index] & filed == 0 {
+                present.insert(PageIndex(page + index))
+            }
             page += bytes / 8
         }
     }
@@ -130,19 +141,20 @@ public final class PagemapScanTracker: DirtyTracker {
         try retryingInterrupts("ask userfaultfd for asynchronous write-protection") {
             aerostat_uffd_api(fault.number, aerostat_uffd_feature_wp_async | aerostat_uffd_feature_wp_hugetlbfs_shmem)
         }
-        let start = unsafe UInt64(UInt(bitPattern: memory.hostBase))
-        try retryingInterrupts("register guest memory with userfaultfd") {
-            aerostat_uffd_register_wp(fault.number, start, memory.regions.byteCount)
+        try memory.layout.withLock { layout throws(SystemError) in
+            try memory.register(PageRun(first: PageIndex(0), count: memory.pageCount), with: number)
+            // Only what is populated: protecting holes would build page tables for all of RAM.
+            try scan.scan(memory, .protectPopulated) { _ in }
+            layout.fault = number
         }
-        // Only what is populated: protecting holes would build page tables for all of RAM.
-        try scan.scan(memory, .protectPopulated) { _ in }
         let kept = fault.release()
         registration.withLock { $0 = kept }
     }
 
     public func harvest(into dirty: DirtyBitmap) throws(SystemError) {
         precondition(registration.withLock { $0 != nil }, "harvest before arm")
-        try scan.scan(memory, .harvestWritten) { dirty.insert($0) }
+        // Under the lock: a mapping that a discard has just replaced is seen by userfaultfd again.
+        try memory.layout.withLock { _ throws(SystemError) in try scan.scan(memory, .harvestWritten) { dirty.insert($0) } }
     }
 
     public func disarm() {
@@ -151,8 +163,11 @@ public final class PagemapScanTracker: DirtyTracker {
             return state
         }
         guard let number else { return }
-        // Closing the descriptor unregisters the range and lifts the protection.
-        _ = OwnedDescriptor(adopting: number)
+        memory.layout.withLock { layout in
+            layout.fault = nil
+            // Closing the descriptor unregisters the range and lifts the protection.
+            _ = OwnedDescriptor(adopting: number)
+        }
     }
 }
 

@@ -16,6 +16,20 @@ public enum WallClock {
         unsafe clock_gettime(CLOCK_REALTIME, &time)
         return UInt64(time.tv_sec) * 1000 + UInt64(time.tv_nsec) / 1_000_000
     }
+
+    /// "2026-11-21T06:02:35Z"
+    /// - Parameter milliseconds: since 1970.
+    /// - Returns: `nil` behind the year 9999, for which there is no such text.
+    public static func iso8601(_ milliseconds: UInt64) -> String? {
+        var seconds = time_t(clamping: milliseconds / 1000)
+        var parts = unsafe tm()
+        guard unsafe gmtime_r(&seconds, &parts) != nil else { return nil }
+        let (year, month, day) = unsafe (Int(parts.tm_year) + 1900, parts.tm_mon + 1, parts.tm_mday)
+        let time = unsafe [parts.tm_hour, parts.tm_min, parts.tm_sec]
+        guard year <= 9999 else { return nil }
+        func digits(_ value: Int32) -> String { value < 10 ? "0\(value)" : "\(value)" }
+        return "\(year)-\(digits(month))-\(digits(day))T\(time.map(digits).joined(separator: ":"))Z"
+    }
 }
 
 /// Processor time of the calling thread: what it did itself, without the time for which another thread had its core.

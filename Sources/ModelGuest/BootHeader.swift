@@ -1,11 +1,13 @@
 import GuestMemory
 
-/// The first words of guest RAM: what the kernel was booted with. Written once, by boot.
+/// The first words of guest RAM: what the kernel was booted with. Written by boot; a guest that is made of an image may get another
+/// workload before it runs.
 ///
 /// Integers only, in the host's order (little-endian everywhere Aerostat runs), so the Swift struct is the format.
 struct BootHeader: BitwiseCopyable {
+    /// 2: frame records know opaque pages.
+    static let currentVersion: UInt64 = 2
     static let magicWord: UInt64 = 0x4C45_444F_4D52_4541  // "AERMODEL"
-    static let currentVersion: UInt64 = 1
 
     var magic = Self.magicWord
     var version = Self.currentVersion
@@ -13,14 +15,14 @@ struct BootHeader: BitwiseCopyable {
     var vcpus: UInt64
     var seed: UInt64
     /// An index into `WorkloadKind.allCases`, and its parameters.
-    var workload: UInt64
+    private(set) var workload: UInt64 = WorkloadKind.idle.rawValue
     /// Bytes a second, for each vCPU.
-    var rate: UInt64 = 0
+    private(set) var rate: UInt64 = 0
     /// Pages, for each vCPU.
-    var workingSet: UInt64 = 0
-    /// The most pages that one vCPU's churn holds at a time: together half of what boot left, and at most 1 GiB. So churn meets the
+    private(set) var workingSet: UInt64 = 0
+    /// The most pages that one vCPU's churn holds at a time: together half of what was free then, and at most 1 GiB. So churn meets the
     /// balloon driver's blocks and never starves the guest.
-    var churnPages: UInt64 = 0
+    private(set) var churnPages: UInt64 = 0
     /// An index into `DriverBehaviour.allCases`.
     var driver: UInt64
 
@@ -28,12 +30,19 @@ struct BootHeader: BitwiseCopyable {
 
     enum WorkloadKind: UInt64 { case idle, steady, churn, hog }
 
-    init(_ configuration: ModelGuestConfiguration) {
-        pageCount = UInt64(configuration.memory.pageCount)
-        vcpus = UInt64(configuration.vcpus)
-        seed = configuration.seed
-        driver = UInt64(DriverBehaviour.allCases.firstIndex(of: configuration.driver)!)
-        switch configuration.workload {
+    /// - Parameter freePages: what the workload finds free when it begins.
+    init(_ behaviour: GuestBehaviour, pageCount: Int, freePages: UInt64) {
+        self.pageCount = UInt64(pageCount)
+        vcpus = UInt64(behaviour.vcpus)
+        seed = behaviour.seed
+        driver = UInt64(DriverBehaviour.allCases.firstIndex(of: behaviour.driver)!)
+        setWorkload(behaviour.workload, freePages: freePages)
+    }
+
+    /// - Precondition: the header was checked, for `vcpus` divides.
+    mutating func setWorkload(_ new: Workload, freePages: UInt64) {
+        (rate, workingSet, churnPages) = (0, 0, 0)
+        switch new {
         case .idle: workload = WorkloadKind.idle.rawValue
         case .hog:
             workload = WorkloadKind.hog.rawValue
@@ -45,8 +54,7 @@ struct BootHeader: BitwiseCopyable {
         case .churn(let bytes):
             workload = WorkloadKind.churn.rawValue
             rate = UInt64(bytes) / vcpus
-            let unused = Double(configuration.memory.pageCount) * (1 - configuration.usedShare)
-            churnPages = min(UInt64(unused / 2), Self.maximumChurnPages) / vcpus
+            churnPages = min(freePages / 2, Self.maximumChurnPages) / vcpus
         }
     }
 }
@@ -109,4 +117,14 @@ package struct AllocatorState: BitwiseCopyable, Hashable {
     package var shrunkBlocks: UInt64 = 0
     /// Those of them that it took while the command was open, whether the device had read their hints or not.
     package var shrunkInRound: UInt64 = 0
+}
+
+extension Kernel {
+    /// Gives the kernel in RAM another workload, before anything runs it: its vCPUs stay, and so does what they had allocated.
+    static func setWorkload(_ workload: Workload, in memory: KernelMemory) throws(KernelPanic) {
+        let kernel = try Kernel(running: memory)
+        var header: BootHeader = memory.load(at: 0)
+        header.setWorkload(workload, freePages: min(kernel.freePages(kernel.allocator), UInt64(memory.layout.pageCount)))
+        memory.store(header, at: 0)
+    }
 }

@@ -1,6 +1,7 @@
 /// One entry of mem_map, 16 bytes of guest RAM: what a frame is.
 ///
-/// Only a block's first frame, its head, says what the block is; the records behind it are `inside`, and carry each its page's stamp.
+/// Only a block's first frame, its head, says what the block is; the records behind it are `inside`, and carry each what is known of their
+/// page's content: nothing, a stamp (the kernel wrote it), or the checksum of an opaque page (it came with an imported machine).
 /// Zeros are a valid record: inside, never stamped.
 package struct FrameRecord: BitwiseCopyable, Hashable, Sendable {
     package enum State: UInt8, Sendable {
@@ -14,15 +15,17 @@ package struct FrameRecord: BitwiseCopyable, Hashable, Sendable {
         case table = 4
     }
 
-    /// Bits 0-7 state, 8-15 order, 16 stamped.
+    /// Bits 0-7 state, 8-15 order, 16 stamped, 17 opaque.
     package private(set) var word: UInt32 = 0
-    /// Counts the page's rewrites; kept when the block is freed.
-    package var generation: UInt32 = 0
+    /// Counts the page's rewrites; kept when the block is freed. Of an opaque page: the CRC-32C of its content.
+    package private(set) var generation: UInt32 = 0
     /// Links of the list that the head is on; 0 ends it (frame 0 is the boot header, so no list can hold it).
     package var next: UInt32 = 0
     package var previous: UInt32 = 0
 
     private static let stampedBit: UInt32 = 1 << 16
+    private static let opaqueBit: UInt32 = 1 << 17
+    private static let contentBits = stampedBit | opaqueBit
 
     /// `nil` where the bits make no sense.
     package var head: (state: State, order: Int)? {
@@ -31,18 +34,40 @@ package struct FrameRecord: BitwiseCopyable, Hashable, Sendable {
         return (state, order)
     }
 
-    package var isStamped: Bool {
-        get { word & Self.stampedBit != 0 }
-        set { word = newValue ? word | Self.stampedBit : word & ~Self.stampedBit }
+    package var isStamped: Bool { word & Self.stampedBit != 0 }
+
+    /// Whether the page holds what the guest did not write.
+    package var isOpaque: Bool { word & Self.opaqueBit != 0 }
+
+    /// How often the page was written, ever. That an opaque page came is its first time: so its record counts in the sum that
+    /// finds lost ones, although its generation is no count.
+    var writes: UInt32 { isOpaque ? 1 : generation }
+
+    /// The page's content came from elsewhere.
+    mutating func setOpaque(checksum: UInt32) {
+        word = word & ~Self.stampedBit | Self.opaqueBit
+        generation = checksum
     }
 
-    /// Makes the record a head (or no head); the stamp stays as it is.
+    /// The page gets its content of the next generation.
+    mutating func stamp() {
+        generation = writes &+ 1
+        word = word & ~Self.opaqueBit | Self.stampedBit
+    }
+
+    /// The page's content is nobody's any more; its writes go on counting.
+    mutating func forgetContent() {
+        generation = writes
+        word &= ~Self.contentBits
+    }
+
+    /// Makes the record a head (or no head); what it says about the content stays as it is.
     mutating func setHead(_ state: State, order: Int) {
-        word = word & Self.stampedBit | UInt32(state.rawValue) | UInt32(order) << 8
+        word = word & Self.contentBits | UInt32(state.rawValue) | UInt32(order) << 8
     }
 
     func isHead(_ state: State, order: Int) -> Bool {
-        word & ~Self.stampedBit == UInt32(state.rawValue) | UInt32(order) << 8
+        word & ~Self.contentBits == UInt32(state.rawValue) | UInt32(order) << 8
     }
 }
 
@@ -91,7 +116,7 @@ extension KernelMemory {
         list.pages &+= 1 << UInt64(order)
     }
 
-    func remove(_ frame: Int, order: Int, from list: inout FrameList) throws(KernelPanic) {
+    package func remove(_ frame: Int, order: Int, from list: inout FrameList) throws(KernelPanic) {
         var record = record(of: frame)
         let previous = try self.frame(UInt64(record.previous))
         let next = try self.frame(UInt64(record.next))

@@ -19,7 +19,7 @@ public struct GuestCheckResult: Hashable, Sendable, Codable {
     public struct WrongPage: Hashable, Sendable, Codable {
         /// Dense page index.
         public var page: Int
-        /// The first 64-bit word that differs, in hexadecimal.
+        /// The first 64-bit word that differs, in hexadecimal; of a page that came with an imported machine, the CRC-32C of the whole.
         public var expected: String
         public var found: String
     }

@@ -27,7 +27,7 @@ extension Kernel {
     /// Gives an allocated block back. It must be on no list.
     package func free(_ frame: Int) throws(KernelPanic) {
         let order = try memory.order(of: frame, .allocated)
-        forgetStamps(frame..<frame + 1 << order)
+        forgetContent(frame..<frame + 1 << order)
         allocator.allocatedPages &-= 1 << UInt64(order)
         try release(frame, order: order)
     }
@@ -36,8 +36,8 @@ extension Kernel {
     func free(_ frame: Int, keeping kept: Int) throws(KernelPanic) {
         let order = try memory.order(of: frame, .allocated)
         precondition((frame..<frame + 1 << order).contains(kept), "the kept frame is in the block")
-        forgetStamps(frame..<kept)
-        forgetStamps(kept + 1..<frame + 1 << order)
+        forgetContent(frame..<kept)
+        forgetContent(kept + 1..<frame + 1 << order)
         var start = frame
         for half in (0..<order).reversed() {
             let upper = start + 1 << half
@@ -165,8 +165,7 @@ extension Kernel {
         memory.setRecord(record, of: frame)
     }
 
-    /// The content of these frames is nobody's any more; their generations go on counting.
-    private func forgetStamps(_ frames: Range<Int>) {
-        memory.updateRecords(frames) { _, record in record.isStamped = false }
+    private func forgetContent(_ frames: Range<Int>) {
+        memory.updateRecords(frames) { _, record in record.forgetContent() }
     }
 }

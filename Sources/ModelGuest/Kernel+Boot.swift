@@ -6,7 +6,9 @@ extension Kernel {
     ///
     /// Used and freed blocks are drawn in random order, so that both lie mixed in the lower part of RAM, and the rest stays untouched.
     package convenience init(booting configuration: ModelGuestConfiguration, in memory: KernelMemory) throws(SystemError) {
-        memory.store(BootHeader(configuration), at: 0)
+        let pages = memory.layout.pageCount
+        let unused = UInt64(Double(pages) * (1 - configuration.usedShare))
+        memory.store(BootHeader(configuration.behaviour, pageCount: pages, freePages: unused), at: 0)
         do throws(KernelPanic) {
             try self.init(running: memory)
         } catch {
@@ -15,7 +17,8 @@ extension Kernel {
         let own = "the kernel's own tables are wrong at boot"
         var plan: BootPlan
         do throws(KernelPanic) {
-            try initialiseTables()
+            initialiseTables()
+            try freeBehindTables()
             plan = try allocateAtBoot(configuration)
         } catch {
             preconditionFailure("\(own): \(error)")
@@ -54,12 +57,16 @@ private struct BootPlan {
 }
 
 extension Kernel {
-    /// Frees what is behind the tables in their last block and counts the rest as virgin.
-    private func initialiseTables() throws(KernelPanic) {
+    /// Counts all memory as virgin.
+    func initialiseTables() {
         allocator = AllocatorState(virginBlocks: UInt64(layout.virginBlocksAtBoot), virginCursor: UInt64(layout.firstBlock + 1))
         for vcpu in 0..<parameters.vcpus {
             storeVCPU(VCPURecord(random: PageContent.mix(parameters.seed &+ UInt64(vcpu))), vcpu)
         }
+    }
+
+    /// Frees what is behind the tables in their last block.
+    func freeBehindTables() throws(KernelPanic) {
         guard layout.isUsable(block: layout.firstBlock) else { return }
         setClaimed(layout.firstBlock, true)
         let start = describe(block: layout.firstBlock)

@@ -18,7 +18,7 @@ package struct KernelCheck {
     private var virginBlocks: UInt64 = 0
     private var heldRecords: UInt64 = 0
     /// Modulo 2^32, as generations are.
-    private var generations: UInt32 = 0
+    private var writes: UInt32 = 0
     /// What the held stack says.
     private var heldVirgin: Set<Int> = []
     private var heldDescribed: Set<Int> = []
@@ -113,20 +113,30 @@ package struct KernelCheck {
         if frame < layout.firstFrame { complain("frame \(frame) holds a table, but is recorded as \(state)") }
         for page in frame..<frame + size {
             let record = memory.record(of: page)
-            generations &+= record.generation
+            writes &+= record.writes
             if page > frame, !record.isHead(.inside, order: 0) { complain("frame \(page) is a head inside the block at \(frame)") }
-            guard record.isStamped else { continue }
-            if state == .allocated { compare(page, record) } else { complain("frame \(page) is free, but carries a stamp") }
+            guard record.isStamped || record.isOpaque else { continue }
+            if record.isStamped && record.isOpaque { complain("frame \(page) carries a stamp and is opaque") }
+            if state == .allocated { compare(page, record) } else { complain("frame \(page) is free, but its record speaks of content") }
         }
     }
 
     private mutating func compare(_ page: Int, _ record: FrameRecord) {
         result.pagesChecked += 1
-        guard let difference = memory.verify(page, generation: record.generation, seed: kernel.parameters.seed) else { return }
+        guard let difference = record.isOpaque ? checksumDifference(page, record) : stampDifference(page, record) else { return }
         result.pagesWrong += 1
         if result.firstWrongPage == nil {
             result.firstWrongPage = .init(page: page, expected: hexadecimal(difference.expected), found: hexadecimal(difference.found))
         }
+    }
+
+    private func stampDifference(_ page: Int, _ record: FrameRecord) -> (expected: UInt64, found: UInt64)? {
+        memory.verify(page, generation: record.generation, seed: kernel.parameters.seed).map { ($0.expected, $0.found) }
+    }
+
+    private func checksumDifference(_ page: Int, _ record: FrameRecord) -> (expected: UInt64, found: UInt64)? {
+        let found = memory.checksum(of: page)
+        return found == record.generation ? nil : (UInt64(record.generation), UInt64(found))
     }
 
     private func hexadecimal(_ word: UInt64) -> String {
@@ -211,8 +221,8 @@ package struct KernelCheck {
             complain("the kernel counts \(counter) \(name), there are \(found)")
         }
         let stamped = (0..<kernel.parameters.vcpus).reduce(UInt64(0)) { $0 &+ kernel.loadVCPU($1).stampedPages }
-        if UInt32(truncatingIfNeeded: stamped) != generations {
-            complain("\(stamped) pages were stamped, but the generations in the frame records do not add up to it")
+        if UInt32(truncatingIfNeeded: stamped) != writes {
+            complain("\(stamped) pages were written, but the writes that the frame records count do not add up to it")
         }
         if state.heldHighWater < state.heldBlocks { complain("the held stack is higher than it ever was") }
     }

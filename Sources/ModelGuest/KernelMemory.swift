@@ -1,4 +1,5 @@
 package import GuestMemory
+import Host
 
 /// The model kernel found its own tables broken: its memory was lost or damaged. It halts, as a real kernel would; the process goes on.
 package struct KernelPanic: Error, Hashable, Sendable, CustomStringConvertible {
@@ -78,10 +79,7 @@ package struct KernelMemory: Sendable {
 
     /// Writes each frame's content for a generation one higher than its record's, and marks its record as stamped.
     func stamp(_ frames: Range<Int>, seed: UInt64) {
-        updateRecords(frames) { _, record in
-            record.generation &+= 1
-            record.isStamped = true
-        }
+        updateRecords(frames) { _, record in record.stamp() }
         unsafe ram.withWritablePages(PageRun(first: PageIndex(frames.lowerBound), count: frames.count)) { buffer in
             for frame in frames {
                 let page = unsafe buffer.baseAddress! + (frame - frames.lowerBound) << GuestPage.shift
@@ -94,5 +92,25 @@ package struct KernelMemory: Sendable {
     func verify(_ frame: Int, generation: UInt32, seed: UInt64) -> PageContent.Difference? {
         let page = unsafe UnsafeRawPointer(ram.hostAddress(of: PageRun(first: PageIndex(frame), count: 1)))
         return unsafe PageContent(seed: seed, frame: frame, generation: generation).firstDifference(page)
+    }
+
+    /// The CRC-32C of a frame's bytes, through a copy: the checksum wants bytes that stand still.
+    func checksum(of frame: Int) -> UInt32 {
+        unsafe withUnsafeTemporaryAllocation(byteCount: GuestPage.size, alignment: 8) { copy in
+            unsafe copy.copyMemory(
+                from: UnsafeRawBufferPointer(start: ram.hostAddress(of: PageRun(first: PageIndex(frame), count: 1)), count: GuestPage.size)
+            )
+            var checksum = CRC32C()
+            unsafe checksum.add(RawSpan(_unsafeBytes: UnsafeRawBufferPointer(copy)))
+            return checksum.value
+        }
+    }
+
+    /// Fills a frame with a page from elsewhere.
+    func write(_ page: Span<UInt64>, to frame: Int) {
+        precondition(page.count * 8 == GuestPage.size, "a frame is written whole")
+        unsafe ram.withWritablePages(PageRun(first: PageIndex(frame), count: 1)) { target in
+            unsafe page.withUnsafeBytes { unsafe target.copyMemory(from: $0) }
+        }
     }
 }

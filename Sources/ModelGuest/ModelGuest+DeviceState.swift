@@ -49,6 +49,18 @@ extension ModelGuest {
         }
     }
 
+    /// Gives a guest another workload between the arrival of its RAM and that of its device state. Its vCPUs stay as many as they are.
+    /// - Throws: where the guest is past that point, the workload is nonsense, or RAM holds no model kernel.
+    public func override(workload: Workload) throws(GuestError) {
+        do throws(ModelGuestConfiguration.Invalid) { try workload.validate() } catch { throw GuestError("\(error)") }
+        try machine.withLock { (machine) throws(GuestError) in
+            guard kernel == nil, machine.threads.isEmpty, !machine.hasEnded else {
+                throw GuestError("only a guest whose device state is not loaded yet can be given another workload")
+            }
+            do throws(KernelPanic) { try Kernel.setWorkload(workload, in: KernelMemory(memory)) } catch { throw GuestError("\(error)") }
+        }
+    }
+
     private func readRegisters(_ sections: [DeviceSection]) throws(GuestError) -> (vcpus: UInt32, nanoseconds: UInt64) {
         guard let section = sections.first(where: { $0.name == Self.registersSection }) else {
             throw GuestError("the device state has no section \(Self.registersSection)")

@@ -32,14 +32,23 @@ public final class ModelGuest: Guest {
     public convenience init(booting configuration: ModelGuestConfiguration, tracker: TrackerKind? = nil) throws {
         try configuration.validate()
         try self.init(shell: configuration.memory, tracker: tracker)
-        let kernel = try Kernel(booting: configuration, in: KernelMemory(memory))
+        try start(Kernel(booting: configuration, in: KernelMemory(memory)))
+    }
+
+    /// Takes a kernel that was made in this machine's RAM, and lets it find its device.
+    func start(_ kernel: Kernel) throws(KernelPanic) {
         try BalloonDriver(kernel: kernel, transport: transport).probe()
         loaded.withLock { $0 = kernel }
     }
 
     /// An empty machine of a given shape, to be filled by an incoming migration: RAM first, then `loadDeviceState`, then `resume`.
-    public init(shell regions: RegionTable, tracker: TrackerKind? = nil) throws(SystemError) {
-        memory = try GuestRAM(regions)
+    public convenience init(shell regions: RegionTable, tracker: TrackerKind? = nil) throws(SystemError) {
+        try self.init(shell: GuestRAM(regions), tracker: tracker)
+    }
+
+    /// The same around RAM that is there already, such as that of an image, whose pages come when they are touched.
+    public init(shell memory: GuestRAM, tracker: TrackerKind? = nil) throws(SystemError) {
+        self.memory = memory
         self.tracker = try makeTracker(tracker, for: memory)
         let interrupt = try Doorbell()
         self.interrupt = interrupt

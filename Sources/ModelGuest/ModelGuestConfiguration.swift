@@ -37,23 +37,43 @@ public enum DriverBehaviour: String, CaseIterable, Hashable, Sendable {
     case badIndices = "bad-indices"
 }
 
-/// A model guest as somebody asks for it. `validate()` says what is wrong with it in words.
-public struct ModelGuestConfiguration: Hashable, Sendable {
-    public var memory: RegionTable
+/// How a model guest behaves, whatever its memory is made of.
+public struct GuestBehaviour: Hashable, Sendable {
     /// 1 to 64; each is a thread.
     public var vcpus = 1
     /// Everything that looks random in the guest follows from it.
     public var seed: UInt64 = 1
+    public var workload = Workload.idle
+    public var driver = DriverBehaviour.correct
+
+    public init() {}
+
+    public func validate() throws(ModelGuestConfiguration.Invalid) {
+        let maximum = ModelGuestConfiguration.maximumVCPUs
+        guard (1...maximum).contains(vcpus) else { throw .init(description: "vcpus must be from 1 to \(maximum), not \(vcpus)") }
+        try workload.validate()
+    }
+}
+
+/// A model guest as somebody asks for it: its memory made up. `validate()` says what is wrong with it in words.
+@dynamicMemberLookup
+public struct ModelGuestConfiguration: Hashable, Sendable {
+    public var memory: RegionTable
+    /// Its members are the configuration's own: `configuration.vcpus`.
+    public var behaviour = GuestBehaviour()
     /// The share of RAM that is allocated and filled at boot.
     public var usedShare = 0.10
     /// The share of RAM that is filled at boot and then freed.
     public var freedShare = 0.50
     /// The share of the freed memory that is left in blocks smaller than those which are hinted.
     public var fragmentationShare = 0.0
-    public var workload = Workload.idle
-    public var driver = DriverBehaviour.correct
 
     public init(memory: RegionTable) { self.memory = memory }
+
+    public subscript<Value>(dynamicMember member: WritableKeyPath<GuestBehaviour, Value>) -> Value {
+        get { behaviour[keyPath: member] }
+        set { behaviour[keyPath: member] = newValue }
+    }
 
     /// Less does not hold the guest's tables and a few blocks of the top order.
     public static let minimumMemoryBytes: UInt64 = 16 << 20
@@ -74,29 +94,30 @@ public struct ModelGuestConfiguration: Hashable, Sendable {
         guard memory.regions[0].byteCount >= Self.minimumFirstRegionBytes else {
             throw Invalid(description: "the model guest's first memory region must have at least 2 MiB")
         }
-        guard (1...Self.maximumVCPUs).contains(vcpus) else {
-            throw Invalid(description: "vcpus must be from 1 to \(Self.maximumVCPUs), not \(vcpus)")
-        }
+        try behaviour.validate()
         for (name, share) in [("used", usedShare), ("freed", freedShare), ("fragmentation", fragmentationShare)] {
             guard (0...1).contains(share) else { throw Invalid(description: "\(name) must be from 0 % to 100 %") }
         }
         guard usedShare + freedShare <= 1 else {
             throw Invalid(description: "used and freed memory together are more than 100 % of the guest's RAM")
         }
-        switch workload {
+    }
+}
+
+extension Workload {
+    public func validate() throws(ModelGuestConfiguration.Invalid) {
+        switch self {
         case .idle, .hog: break
         case .steady(let rate, let workingSet):
             try Self.validate(rate: rate, "write-rate")
-            guard workingSet >= GuestPage.size else {
-                throw Invalid(description: "the working set must be at least one page of 4096 bytes")
-            }
+            guard workingSet >= GuestPage.size else { throw .init(description: "the working set must be at least one page of 4096 bytes") }
         case .churn(let rate): try Self.validate(rate: rate, "the churn rate")
         }
     }
 
-    private static func validate(rate: Int, _ name: String) throws(Invalid) {
-        guard (GuestPage.size...maximumRate).contains(rate) else {
-            throw Invalid(description: "\(name) must be from 4096 bytes/s to 1 TiB/s")
+    private static func validate(rate: Int, _ name: String) throws(ModelGuestConfiguration.Invalid) {
+        guard (GuestPage.size...ModelGuestConfiguration.maximumRate).contains(rate) else {
+            throw .init(description: "\(name) must be from 4096 bytes/s to 1 TiB/s")
         }
     }
 }

@@ -8,9 +8,9 @@ package struct VCPURecord: BitwiseCopyable {
     var nextTick: UInt64 = 0
     /// Steps made: the heartbeat.
     package var steps: UInt64 = 0
-    /// Blocks that were filled at boot and stay.
+    /// Blocks that were filled at boot, or imported, and stay.
     package var resident = FrameList()
-    /// Pages stamped, ever: all vCPUs' together are the sum of all frames' generations, so a lost page of frame records does not add up.
+    /// Pages stamped, ever, and opaque pages that came: all vCPUs' together are the sum of all frames' writes, so a lost page of frame records does not add up.
     package var stampedPages: UInt64 = 0
     /// Where the rewriting of the resident blocks stands: the block (0 = begin with the first), the page in it, pages since the first.
     var cursorBlock: UInt32 = 0
@@ -28,5 +28,5 @@ package struct VCPURecord: BitwiseCopyable {
 extension Kernel {
     package func loadVCPU(_ vcpu: Int) -> VCPURecord { memory.load(at: layout.vcpuOffset(of: vcpu)) }
 
-    func storeVCPU(_ record: VCPURecord, _ vcpu: Int) { memory.store(record, at: layout.vcpuOffset(of: vcpu)) }
+    package func storeVCPU(_ record: VCPURecord, _ vcpu: Int) { memory.store(record, at: layout.vcpuOffset(of: vcpu)) }
 }

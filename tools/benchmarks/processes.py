@@ -209,7 +209,8 @@ def plain_loop(byte_count, pages):
 
 def direct_loop(path, byte_count, depth):
     """Seconds for a plain loop to write the bytes to a file, past the page cache, and to sync it."""
-    with Child([DIRECT_LOOP, path, str(byte_count), str(depth)]) as child:
+    whole_pages = (byte_count + PAGE - 1) // PAGE * PAGE
+    with Child([DIRECT_LOOP, path, str(whole_pages), str(depth)]) as child:
         child.line()
         child.end_input()
         return float(child.line())
@@ -224,9 +225,9 @@ class ImageInfo:
 
     @staticmethod
     def of_real_linux():
-        """The newest image that tools/guest-image left; `None` where there is none."""
-        images = glob.glob(os.path.join(ROOT, ".cache", "guest-image", "**", "*.image"), recursive=True)
-        return max(images, key=os.path.getmtime, default=None)
+        """The largest image that tools/guest-image left; `None` where there is none."""
+        images = glob.glob(os.path.join(ROOT, ".cache", "guest-image", "*", "image"))
+        return max(images, key=os.path.getsize, default=None)
 
 
 def memcpy_rate():

@@ -52,6 +52,7 @@ struct aerostat_pm_scan_arg {
 };
 
 static const uint64_t aerostat_page_is_written = 1 << 1;
+static const uint64_t aerostat_page_is_file = 1 << 2;
 static const uint64_t aerostat_page_is_present = 1 << 3;
 static const uint64_t aerostat_page_is_swapped = 1 << 4;
 static const uint64_t aerostat_page_is_pfnzero = 1 << 5;
@@ -81,6 +82,15 @@ static inline int aerostat_uffd_register_wp(int fd, uint64_t start, uint64_t len
         .range = {.start = start, .len = length}, .mode = UFFDIO_REGISTER_MODE_WP, .ioctls = 0};
     return ioctl(fd, UFFDIO_REGISTER, &reg);
 }
+
+// ---- Guest memory mapped from a file (ImageFault.c).
+
+#define AEROSTAT_IMAGE_RANGES 64
+
+/// From now on a SIGBUS for an address in the range ends the process with status 1 and a line on standard error that names the file.
+/// Returns a slot, or -1 where all are taken.
+int aerostat_add_image_range(uint64_t start, uint64_t length, uint64_t file_offset, const char *path);
+void aerostat_remove_image_range(int slot);
 
 // ---- madvise advice that older headers lack.
 

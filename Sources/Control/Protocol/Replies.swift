@@ -7,6 +7,8 @@ public enum RunState: String, CaseIterable, Hashable, Sendable {
     case paused
     /// Waits for a migration to come in.
     case inMigrate = "inmigrate"
+    /// Is being made from an image.
+    case restoreVM = "restore-vm"
     /// Stopped, because the guest has gone to another process.
     case postMigrate = "postmigrate"
     /// Started with `--paused`, never ran.

@@ -105,6 +105,9 @@ package struct MigrationText: Sendable {
         if state == .postMigrate, let image = report.destination, image.hasPrefix("file:") {
             return "the guest is in the image now; 'aerostat run --restore \(image)' starts it"
         }
+        if state == .postMigrate, report.status == .completed, report.downtime == nil {
+            return "the guest is at the destination now, paused as it was here"
+        }
         return whereabouts(state, after: report.status, control: control)
     }
 
@@ -117,11 +120,14 @@ package struct MigrationText: Sendable {
             'aerostat resume --force --control \(control)'
             """
         case (.running, .none): "the guest runs in this process"
+        // Told so by a person, who vouches for its image.
+        case (.running, .completed): "the guest runs here again"
         case (.running, _): "the guest is still running at the source"
         case (.paused, .none): "the guest is paused; 'aerostat resume --control \(control)' runs it"
         case (.paused, _): "the guest is paused at the source; 'aerostat resume --control \(control)' runs it"
         case (.preLaunch, _): "the guest has not been started; 'aerostat resume --control \(control)' runs it"
         case (.inMigrate, _): "this process waits for a guest to come in"
+        case (.restoreVM, _): "the guest's memory is being read from its image"
         case (.finishMigrate, _): "the guest is paused at the source, for the switch-over"
         case (.postMigrate, .completed): "the guest now runs at the destination"
         case (.postMigrate, _): "the guest has left this process for the destination"

@@ -15,6 +15,8 @@ public enum ImageError: Error, Hashable, Sendable, CustomStringConvertible {
     /// A header field, table or section holds a value that it must not have.
     case malformed(part: String, offset: Int, reason: String)
     case system(operation: String, path: String, reason: String)
+    /// Whoever asked for it does not want it any more.
+    case interrupted
 
     public var description: String {
         switch self {
@@ -33,6 +35,7 @@ public enum ImageError: Error, Hashable, Sendable, CustomStringConvertible {
                 : "it is \(found) bytes long, where its header says \(expected)"
         case .malformed(let part, let offset, let reason): "\(part) is malformed (offset \(offset)): \(reason)"
         case .system(let operation, let path, let reason): "could not \(operation) (\(path)): \(reason)"
+        case .interrupted: "reading it was interrupted"
         }
     }
 }

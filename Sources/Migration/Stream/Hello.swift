@@ -89,7 +89,7 @@ public struct Hello: Hashable, Sendable {
 }
 
 /// Tells one migration from another.
-public struct SessionID: Hashable, Sendable {
+public struct SessionID: Hashable, Sendable, CustomStringConvertible {
     public var high: UInt64
     public var low: UInt64
 
@@ -99,6 +99,14 @@ public struct SessionID: Hashable, Sendable {
     }
 
     public static func random() -> SessionID { SessionID(high: .random(in: .min ... .max), low: .random(in: .min ... .max)) }
+
+    /// 32 hexadecimal digits.
+    public var description: String {
+        [high, low].map { word in
+            let digits = String(word, radix: 16)
+            return String(repeating: "0", count: 16 - digits.count) + digits
+        }.joined()
+    }
 }
 
 extension RegionTable {

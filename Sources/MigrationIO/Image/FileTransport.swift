@@ -1,8 +1,8 @@
 import Glibc
 import GuestMemory
-import Host
+package import Host
 import IOUring
-import Migration
+package import Migration
 import SystemPackage
 
 /// The link to a guest image: it plays the destination's part, and what the source sends becomes a file.
@@ -246,4 +246,9 @@ final class FileTransport: Transport {
     func mapping(_ body: (inout Ring) throws(RingError) -> Void) throws(TransportError) {
         do throws(RingError) { try body(&ring) } catch { throw .system(operation: "write the image \(file.path)", reason: "\(error)") }
     }
+}
+
+/// A link to an image with a chosen way of making holes, for tests of both.
+package func makeFileTransport(_ path: String, doorbell: Doorbell, punchesHoles: Bool = true) throws(TransportError) -> any Transport {
+    try FileTransport(path, sync: .none, doorbell: doorbell, punchesHoles: punchesHoles)
 }

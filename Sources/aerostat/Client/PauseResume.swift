@@ -22,7 +22,8 @@ struct Resume: AsyncParsableCommand {
         abstract: "Lets a paused guest run.",
         discussion: """
             After a migration whose outcome is unknown, the guest may be running at the destination: --force runs it here all the same. \
-            Two processes that run one guest destroy its data; make sure that the destination is gone.
+            Two processes that run one guest destroy its data; make sure that the destination is gone. The same holds after a migration to \
+            an image: --force runs the guest here again, once you have made sure that nobody starts it from the image.
 
             Example:
               aerostat resume --control /run/guest.sock
@@ -31,7 +32,7 @@ struct Resume: AsyncParsableCommand {
 
     @OptionGroup var options: ControlOptions
 
-    @Flag(help: "Run the guest even though the destination may be running it.")
+    @Flag(help: "Run the guest even though the destination may be running it, or somebody may start its image.")
     var force = false
 
     func run() async throws {

@@ -3,6 +3,8 @@ import Control
 import Foundation
 import GuestMemory
 import Migration
+import MigrationIO
+import ModelGuest
 
 /// `aerostat demo`: the same guest moved twice, without hints and with them.
 struct DemoCommand: AsyncParsableCommand {
@@ -13,12 +15,19 @@ struct DemoCommand: AsyncParsableCommand {
             Each of the two migrations has a source and a destination process of its own, joined by TCP on the loopback interface. Both \
             compare all memory before the guest is let go, and the guest checks itself where it arrived. Needs no privileges.
 
-            Example:
+            With --image the guest is the one in a guest image, a real Linux machine's memory for example ('tools/guest-image' makes one); both \
+            migrations start from it. It does what it did when the image was written, unless --workload says otherwise.
+
+            Examples:
               aerostat demo --memory 2GiB --workload churn --vcpus 2
+              aerostat demo --image linux.image --workload steady
             """
     )
 
     @OptionGroup var options: GuestOptions
+
+    @Option(help: ArgumentHelp("Take the guest from an image.", valueName: "file"), completion: .file())
+    var image: String?
 
     @Flag(help: "Print one JSON document on stdout; text for people goes to stderr.")
     var json = false
@@ -29,11 +38,14 @@ struct DemoCommand: AsyncParsableCommand {
     /// Large enough that the difference is seen, small enough for any machine.
     static let defaultMemory: UInt64 = 1 << 30
 
-    func validate() throws { _ = try options.configuration(defaultMemory: Self.defaultMemory) }
+    func validate() throws {
+        guard image != nil else { return _ = try options.configuration(defaultMemory: Self.defaultMemory) }
+        if options.memory != nil { throw ValidationError("--memory has no meaning with --image: the guest comes as it is") }
+        try options.refuseMaking(with: "--image", except: ["--workload", "--write-rate", "--working-set"])
+    }
 
     func run() async throws {
-        let memory = options.memory.map(UInt64.init) ?? Self.defaultMemory
-        say("a guest of \(Bytes(Int(memory))), \(percent(options.used)) in use, \(percent(options.freed)) written and freed again\n")
+        say(try introduction())
         let directory = FileManager.default.temporaryDirectory.appendingPathComponent(
             "aerostat-demo-\(ProcessInfo.processInfo.processIdentifier)"
         )
@@ -57,6 +69,16 @@ struct DemoCommand: AsyncParsableCommand {
         }
         guard without.report.status == .completed, with.report.status == .completed else { throw ExitCode.failed }
         if !verified { throw ExitCode.differs }
+    }
+
+    private func introduction() throws -> String {
+        if let image {
+            let summary = ImageSummary(try GuestImage.named(image))
+            return "the guest in \(image): \(Bytes(summary.memoryBytes)), \(Bytes(summary.storedBytes)) of it with data\n"
+        }
+        let guest = try options.configuration(defaultMemory: Self.defaultMemory)
+        let (used, freed) = (percent(guest.usedShare), percent(guest.freedShare))
+        return "a guest of \(Bytes(Int(guest.memory.byteCount))), \(used) in use, \(freed) written and freed again\n"
     }
 
     /// One migration that is over.
@@ -99,17 +121,24 @@ struct DemoCommand: AsyncParsableCommand {
         return Run(report: report, isVerified: report.verify?.status != .failed && check.isClean && state == .running)
     }
 
-    /// The guest as `run` takes it.
+    /// The guest as `run` takes it: what was said.
     private var guestArguments: [String] {
-        var arguments = [
-            "--memory", "\(options.memory ?? Int(Self.defaultMemory))", "--used", "\(options.used * 100)%", "--freed",
-            "\(options.freed * 100)%",
-            "--fragmentation", "\(options.fragmentation * 100)%", "--workload", options.workload.rawValue,
-            "--write-rate", "\(options.writeRate)", "--working-set", "\(options.workingSet)", "--vcpus", "\(options.vcpus)",
-            "--seed", "\(options.seed)",
+        // All of an image is read first: the migration is measured, not the disk.
+        let origin =
+            image.map { ["--restore", "file:" + $0, "--preload"] }
+            ?? ["--memory", "\(options.memory ?? Int(Self.defaultMemory))"]
+        let said: [(String, String?)] = [
+            ("--used", options.used.map { "\($0 * 100)%" }),
+            ("--freed", options.freed.map { "\($0 * 100)%" }),
+            ("--fragmentation", options.fragmentation.map { "\($0 * 100)%" }),
+            ("--workload", options.workload?.rawValue),
+            ("--write-rate", options.writeRate.map { "\($0)" }),
+            ("--working-set", options.workingSet.map { "\($0)" }),
+            ("--vcpus", options.vcpus.map { "\($0)" }),
+            ("--seed", options.seed.map { "\($0)" }),
+            ("--tracker", options.tracker?.rawValue),
         ]
-        if let tracker = options.tracker { arguments += ["--tracker", tracker.rawValue] }
-        return arguments
+        return origin + said.flatMap { name, value in value.map { [name, $0] } ?? [] }
     }
 
     private func percent(_ share: Double) -> String { "\((share * 1000).rounded() / 10) %" }

@@ -9,32 +9,40 @@ struct GuestOptions: ParsableArguments {
     @Option(help: ArgumentHelp("The guest's RAM, 16MiB to 16TiB in whole pages.", valueName: "size"), transform: Values.size)
     var memory: Int?
 
-    @Option(help: ArgumentHelp("Share of RAM that is allocated and filled at start.", valueName: "share"), transform: Values.percentage)
-    var used: Double = 0.10
-
-    @Option(help: ArgumentHelp("Share of RAM that is filled at start and then freed.", valueName: "share"), transform: Values.percentage)
-    var freed: Double = 0.50
+    // Absent is not the same as the default: a guest that comes from elsewhere is as it is, and whoever says otherwise is told so.
 
     @Option(
-        help: ArgumentHelp("Share of the freed memory that is left in blocks too small to be hinted.", valueName: "share"),
+        help: ArgumentHelp("Share of RAM that is allocated and filled at start (default: 10%).", valueName: "share"),
         transform: Values.percentage
     )
-    var fragmentation: Double = 0
+    var used: Double?
 
-    @Option(help: "What the guest does: idle, steady, churn or hog.")
-    var workload: WorkloadName = .idle
+    @Option(
+        help: ArgumentHelp("Share of RAM that is filled at start and then freed (default: 50%).", valueName: "share"),
+        transform: Values.percentage
+    )
+    var freed: Double?
 
-    @Option(help: ArgumentHelp("Bytes a second that steady and churn write.", valueName: "size"), transform: Values.size)
-    var writeRate: Int = 100 << 20
+    @Option(
+        help: ArgumentHelp("Share of the freed memory that is left in blocks too small to be hinted (default: 0%).", valueName: "share"),
+        transform: Values.percentage
+    )
+    var fragmentation: Double?
 
-    @Option(help: ArgumentHelp("Memory that steady rewrites round and round.", valueName: "size"), transform: Values.size)
-    var workingSet: Int = Workload.defaultWorkingSet
+    @Option(help: "What the guest does: idle, steady, churn or hog (default: idle).")
+    var workload: WorkloadName?
 
-    @Option(help: "Virtual CPUs, each a thread; 1 to 64.")
-    var vcpus: Int = 1
+    @Option(help: ArgumentHelp("Bytes a second that steady and churn write (default: 100MiB).", valueName: "size"), transform: Values.size)
+    var writeRate: Int?
 
-    @Option(help: "Everything that looks random in the guest follows from this number.")
-    var seed: UInt64 = 1
+    @Option(help: ArgumentHelp("Memory that steady rewrites round and round (default: 256MiB).", valueName: "size"), transform: Values.size)
+    var workingSet: Int?
+
+    @Option(help: "Virtual CPUs, each a thread; 1 to 64 (default: 1).")
+    var vcpus: Int?
+
+    @Option(help: "Everything that looks random in the guest follows from this number (default: 1).")
+    var seed: UInt64?
 
     @Option(help: ArgumentHelp("How dirty pages are tracked: pagemap-scan or software; the best that works where absent."))
     var tracker: TrackerKind?
@@ -51,22 +59,44 @@ struct GuestOptions: ParsableArguments {
         }
     }
 
+    private static let defaultWriteRate = 100 << 20
+
+    /// What the guest shall do; `nil` where nothing was said.
+    var chosenWorkload: Workload? {
+        let rate = writeRate ?? Self.defaultWriteRate
+        return switch workload {
+        case nil: nil
+        case .idle: .idle
+        case .steady: .steady(writeRate: rate, workingSet: workingSet ?? Workload.defaultWorkingSet)
+        case .churn: .churn(rate: rate)
+        case .hog: .hog
+        }
+    }
+
+    /// Refuses what was said about the making of a guest, where none is made.
+    /// - Parameters:
+    ///   - option: where the guest comes from instead.
+    ///   - allowed: options that mean something all the same.
+    func refuseMaking(with option: String, except allowed: Set<String> = []) throws {
+        let said: [(String, Bool)] = [
+            ("--used", used != nil), ("--freed", freed != nil), ("--fragmentation", fragmentation != nil), ("--workload", workload != nil),
+            ("--write-rate", writeRate != nil), ("--working-set", workingSet != nil), ("--vcpus", vcpus != nil), ("--seed", seed != nil),
+        ]
+        for (name, isSaid) in said where isSaid && !allowed.contains(name) {
+            throw ValidationError("\(name) has no meaning with \(option): the guest comes as it is")
+        }
+    }
+
     /// - Parameter defaultMemory: taken where `--memory` is absent.
     func configuration(defaultMemory: UInt64, driver: DriverBehaviour = .correct) throws -> ModelGuestConfiguration {
         var configuration = ModelGuestConfiguration(memory: try regions() ?? RegionTable(contiguousBytes: defaultMemory))
-        configuration.vcpus = vcpus
-        configuration.seed = seed
-        configuration.usedShare = used
-        configuration.freedShare = freed
-        configuration.fragmentationShare = fragmentation
+        configuration.vcpus = vcpus ?? configuration.vcpus
+        configuration.seed = seed ?? configuration.seed
+        configuration.usedShare = used ?? configuration.usedShare
+        configuration.freedShare = freed ?? configuration.freedShare
+        configuration.fragmentationShare = fragmentation ?? configuration.fragmentationShare
         configuration.driver = driver
-        configuration.workload =
-            switch workload {
-            case .idle: .idle
-            case .steady: .steady(writeRate: writeRate, workingSet: workingSet)
-            case .churn: .churn(rate: writeRate)
-            case .hog: .hog
-            }
+        configuration.workload = chosenWorkload ?? .idle
         do throws(ModelGuestConfiguration.Invalid) { try configuration.validate() } catch { throw ValidationError("\(error)") }
         return configuration
     }

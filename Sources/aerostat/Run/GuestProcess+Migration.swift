@@ -15,12 +15,15 @@ extension GuestProcess {
         do throws(MigrationURI.ParseError) { uri = try MigrationURI(text) } catch { throw QMPError("\(error)") }
         if case .descriptor(let number) = uri { try claimInherited(number) }
         let migration = try state.withLock { (state) throws(QMPError) -> SourceMigration in
-            guard let guest = state.guest else { throw QMPError("there is no guest here yet: an incoming migration is awaited") }
+            guard let guest = state.guest else {
+                let waits = state.run == .restoreVM ? "its image is being read" : "an incoming migration is awaited"
+                throw QMPError("there is no guest here yet: \(waits)")
+            }
             if let running = state.migration, running.outcome == nil { throw QMPError("There's a migration process in progress") }
             switch state.run {
             case .running, .paused, .preLaunch: break
-            case .postMigrate: throw QMPError("the guest has gone to another process already")
-            case .finishMigrate, .inMigrate, .shutdown: throw QMPError("the guest is \(state.run.rawValue)")
+            case .postMigrate: throw QMPError("the guest has gone to \(state.image.map { "its image \($0)" } ?? "another process") already")
+            case .finishMigrate, .inMigrate, .restoreVM, .shutdown: throw QMPError("the guest is \(state.run.rawValue)")
             }
             guard !state.isOwnershipUnknown else {
                 throw QMPError("the destination of the last migration may be running this guest; resume it with force first")

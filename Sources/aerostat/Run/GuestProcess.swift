@@ -28,6 +28,12 @@ final class GuestProcess: Sendable {
         var isOwnershipUnknown = false
         /// Sockets that the process was started with, for `fd:N`.
         var inheritedSockets: Set<Int32>
+
+        /// The image that the last migration wrote or writes; `nil` where it goes to another process.
+        var image: String? {
+            guard let place = migration?.report.destination, place.hasPrefix("file:") else { return nil }
+            return String(place.dropFirst("file:".count))
+        }
     }
 
     /// Why the process ends.
@@ -81,6 +87,7 @@ final class GuestProcess: Sendable {
             case .paused, .preLaunch, .postMigrate: return nil
             case .finishMigrate: throw QMPError("the guest is paused already: a migration is switching it over")
             case .inMigrate, .shutdown: throw QMPError("there is no guest here yet: an incoming migration is awaited")
+            case .restoreVM: throw QMPError("there is no guest here yet: its image is being read")
             }
             do throws(GuestError) { try state.guest?.pause() } catch { throw QMPError("\(error)") }
             state.run = .paused
@@ -89,15 +96,23 @@ final class GuestProcess: Sendable {
         if let event { announce(event) }
     }
 
-    /// - Parameter force: runs the guest although the destination may run it too; a person has made sure that it does not.
+    /// - Parameter force: runs the guest although the destination may run it too, or somebody may start its image; a person has made sure
+    ///   that this is not so.
     func resume(force: Bool) throws(QMPError) {
         let event = try state.withLock { (state) throws(QMPError) -> Event? in
             switch state.run {
             case .running: return nil
             case .paused, .preLaunch: break
             case .finishMigrate: throw QMPError("a migration is switching the guest over; it decides where the guest runs")
-            case .postMigrate: throw QMPError("the guest has gone: the destination said that it runs there")
+            case .postMigrate:
+                guard let image = state.image else { throw QMPError("the guest has gone: the destination said that it runs there") }
+                guard force else {
+                    throw QMPError(
+                        "the guest is in its image \(image) now. Make sure that nobody starts it from there, then resume with force"
+                    )
+                }
             case .inMigrate, .shutdown: throw QMPError("there is no guest here yet: an incoming migration is awaited")
+            case .restoreVM: throw QMPError("there is no guest here yet: its image is being read")
             }
             if state.isOwnershipUnknown && !force {
                 throw QMPError(
@@ -116,7 +131,8 @@ final class GuestProcess: Sendable {
     /// The guest, for commands that need one.
     func presentGuest() throws(QMPError) -> ModelGuest {
         guard let guest = state.withLock({ $0.guest }) else {
-            throw QMPError("there is no guest here yet: an incoming migration is awaited")
+            let isRestored = state.withLock { $0.run == .restoreVM }
+            throw QMPError("there is no guest here yet: \(isRestored ? "its image is being read" : "an incoming migration is awaited")")
         }
         return guest
     }

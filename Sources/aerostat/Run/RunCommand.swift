@@ -14,7 +14,7 @@ import Synchronization
 struct RunCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "run",
-        abstract: "Runs a guest in the foreground, or waits for one to come in.",
+        abstract: "Runs a guest in the foreground: a new one, one that comes in, or one from an image.",
         discussion: """
             Once it can be spoken to, it prints one line of JSON on standard output: {"event":"READY", ...} with the control socket and, \
             where it waits for a guest, the place where it listens. It ends on 'aerostat quit', SIGINT or SIGTERM.
@@ -23,6 +23,9 @@ struct RunCommand: AsyncParsableCommand {
               aerostat run --memory 1GiB --workload churn --control /tmp/a.sock
               aerostat run --incoming tcp:127.0.0.1:4444 --control /tmp/b.sock
               aerostat migrate --control /tmp/a.sock tcp:127.0.0.1:4444
+
+            Example: a guest from its image
+              aerostat run --restore file:/srv/guest.image --control /tmp/c.sock
             """
     )
 
@@ -36,6 +39,12 @@ struct RunCommand: AsyncParsableCommand {
     @Option(help: "Wait for a guest at tcp:HOST:PORT (port 0: any), unix:PATH or fd:N. Without --memory its shape comes from the source.")
     var incoming: String?
 
+    @Option(help: "Start the guest from an image, file:PATH. Its pages are read when they are touched.")
+    var restore: String?
+
+    @Flag(help: "Read all of the image first, and compare it with its checksums.")
+    var preload = false
+
     @Flag(help: "Do not let the guest run until 'aerostat resume'.")
     var paused = false
 
@@ -44,25 +53,40 @@ struct RunCommand: AsyncParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "How the guest's balloon driver answers: correct, silent, wrong-id, outside-ram, unaligned, descriptor-loop or bad-indices.",
+            "How the guest's balloon driver answers: correct, silent, wrong-id, outside-ram, unaligned, descriptor-loop or bad-indices "
+                + "(default: correct).",
             discussion: "All but the first are hostile guests, to see that the device withstands them."
         )
     )
-    var balloonDriver: DriverBehaviour = .correct
+    var balloonDriver: DriverBehaviour?
 
     /// `--memory` where nothing comes in and nothing was said.
     static let defaultMemory: UInt64 = 256 << 20
 
     func validate() throws {
+        if preload, restore == nil { throw ValidationError("--preload goes with --restore") }
         if let incoming {
+            if restore != nil { throw ValidationError("a guest comes in (--incoming) or from an image (--restore), not both") }
             _ = try Self.uri(incoming)
             _ = try options.regions()
+            try options.refuseMaking(with: "--incoming")
+            if balloonDriver != nil { throw ValidationError("--balloon-driver has no meaning with --incoming: the guest comes as it is") }
+        } else if let restore {
+            _ = try Self.image(restore)
+            if options.memory != nil { throw ValidationError("--memory has no meaning with --restore: the guest comes as it is") }
+            try options.refuseMaking(with: "--restore", except: ["--workload", "--write-rate", "--working-set"])
+            if options.workload == nil, options.writeRate != nil || options.workingSet != nil {
+                throw ValidationError("--write-rate and --working-set go with --workload: without it the guest does what it did")
+            }
+            if balloonDriver != nil { throw ValidationError("--balloon-driver has no meaning with --restore: the guest comes as it is") }
         } else {
             _ = try options.configuration(defaultMemory: Self.defaultMemory)
         }
     }
 
     func run() async throws {
+        // An image that exceeds the limit for files is an error, not the end of the guest.
+        signal(SIGXFSZ, SIG_IGN)
         // Before anything is opened here.
         let inherited = openStreamSockets()
         let logger = Logger(label: "aerostat")
@@ -72,8 +96,10 @@ struct RunCommand: AsyncParsableCommand {
             if let incoming {
                 listener = try IncomingListener(try Self.uri(incoming))
                 process = try GuestProcess(guest: nil, run: .inMigrate, inheritedSockets: inherited, logger: logger)
+            } else if restore != nil {
+                process = try GuestProcess(guest: nil, run: .restoreVM, inheritedSockets: inherited, logger: logger)
             } else {
-                let configuration = try options.configuration(defaultMemory: Self.defaultMemory, driver: balloonDriver)
+                let configuration = try options.configuration(defaultMemory: Self.defaultMemory, driver: balloonDriver ?? .correct)
                 process = try GuestProcess(
                     guest: try ModelGuest(booting: configuration, tracker: options.tracker),
                     run: .preLaunch,
@@ -85,12 +111,15 @@ struct RunCommand: AsyncParsableCommand {
             let server = try await ControlServer.listen(path: control, handler: process, logger: logger)
             process.attach(server)
             let signals = Self.endOnSignals(process)
+            var isReady = true
             if let listener = listener.take() {
                 try receive(process, listener)
+            } else if let restore {
+                isReady = try await self.restore(process, try Self.image(restore))
             } else {
                 try process.start(paused: paused)
             }
-            try Self.printReady(control: control, incoming: place)
+            if isReady { try Self.printReady(control: control, incoming: place) }
             let ending = await process.waitForEnd()
             await server.close()
             withExtendedLifetime(signals) {}
@@ -108,6 +137,29 @@ struct RunCommand: AsyncParsableCommand {
 
     private static func uri(_ text: String) throws -> MigrationURI {
         do throws(MigrationURI.ParseError) { return try MigrationURI(text) } catch { throw ValidationError("\(error)") }
+    }
+
+    private static func image(_ text: String) throws -> String {
+        guard case .file(let path) = try uri(text) else {
+            throw ValidationError(
+                "--restore takes file:PATH, not '\(text)'; a guest that comes from another process is waited for with --incoming"
+            )
+        }
+        return path
+    }
+
+    /// Makes the image's guest on a thread of its own, so that the process can be asked to end meanwhile.
+    private func restore(_ process: GuestProcess, _ path: String) async throws -> Bool {
+        let restoration = Restoration(
+            path: path,
+            preloads: preload,
+            paused: paused,
+            tracker: options.tracker,
+            workload: options.chosenWorkload
+        )
+        return try await withCheckedThrowingContinuation { continuation in
+            DispatchQueue.global().async { continuation.resume(with: Result { try process.restore(restoration) }) }
+        }
     }
 
     /// Waits for the migration on a thread of its own.

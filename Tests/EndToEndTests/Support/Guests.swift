@@ -105,6 +105,7 @@ final class GuestChild: Sendable {
         get throws { try #require(ready?.incoming) }
     }
 
+    var identifier: Int32 { process.processIdentifier }
     var hasEnded: Bool { ended.withLock { $0 } }
 
     func signal(_ number: Int32) { if !hasEnded { Foundation.kill(process.processIdentifier, number) } }

@@ -1,0 +1,122 @@
+import CLinux
+import Glibc
+package import Host
+import SystemPackage
+
+/// What guest memory has of its image, besides its bytes.
+struct ImageBacking: Sendable {
+    /// Pages whose data is in the image, written since or not, and not discarded.
+    let data: DirtyBitmap
+    /// Where the image is mapped: stretches around `data`, less what was discarded. Holes of the file in them read as zero.
+    let mapped: DirtyBitmap
+    /// The kernel's mappings for it, at most: each stretch, and the anonymous memory around it.
+    let mappings: Int
+}
+
+// Guest memory that comes from an image, page by page as it is touched.
+extension GuestRAM {
+    /// The most mappings that memory may be cut into: half of what Linux allows a process (vm.max_map_count, 65530), because thread
+    /// stacks and the allocator need mappings too.
+    static let maximumMappings = 32768
+
+    /// Reserves the memory and maps the image over it; nothing is read yet.
+    ///
+    /// What the guest writes stays in this process; the file is never written. It must not change in place as long as this lives
+    /// (replacing it by renaming another one over it is no change): pages that nobody touched yet would change with it.
+    /// - Parameters:
+    ///   - file: readable; may be closed afterwards.
+    ///   - path: how people know the file, for the message when it can no longer be read.
+    ///   - offset: where in the file page 0 lies, page p being `p * 4096` further on; a multiple of 2 MiB.
+    ///   - pages: those that have data in the file; the others read as zero. Handed over: discarded pages leave it.
+    package convenience init(
+        _ regions: RegionTable,
+        backedBy file: borrowing OwnedDescriptor,
+        path: String,
+        at offset: UInt64,
+        pages: DirtyBitmap
+    ) throws(SystemError) {
+        precondition(offset % UInt64(Mapping.hugePageBytes) == 0 && pages.pageCount == regions.pageCount, "not this memory's image")
+        let mapping = try Mapping(anonymousByteCount: Int(regions.byteCount))
+        let stretches = FileStretches.covering(pages)
+        let needed = offset + UInt64(stretches.last?.end.rawValue ?? 0) << UInt64(GuestPage.shift)
+        var status = stat()
+        try retryingInterrupts("ask for the file's length", place: path) { unsafe fstat(file.number, &status) }
+        // Behind the end of a file there is nothing to map, not even zeros.
+        guard UInt64(status.st_size) >= needed else {
+            throw SystemError("map guest memory from the file, which is shorter than \(needed) bytes", place: path, code: .invalidArgument)
+        }
+        let mapped = try DirtyBitmap(pageCount: regions.pageCount)
+        for stretch in stretches {
+            let start = stretch.first.rawValue << GuestPage.shift
+            try mapping.mapFile(file, at: offset + UInt64(start), over: start..<start + stretch.byteCount)
+            mapped.insert(stretch)
+        }
+        let watch = try ImageFaultGuard(mapping, path: path, fileOffset: offset)
+        let image = ImageBacking(data: pages, mapped: mapped, mappings: 2 * stretches.count + 1)
+        try self.init(regions, mapping, image, watch)
+    }
+
+    /// Cuts a run where the image begins or ends to be mapped.
+    func forEachPart<Failure: Error>(
+        of run: PageRun,
+        _ body: (_ part: PageRun, _ isFromImage: Bool) throws(Failure) -> Void
+    ) throws(Failure) {
+        guard let image else { return try body(run, false) }
+        precondition(run.end.rawValue <= pageCount, "run outside guest memory")
+        var position = run.first
+        while position < run.end {
+            // Not further than the run goes.
+            let words = (run.end.rawValue - 1) >> 6 - position.rawValue >> 6 + 1
+            let found = image.mapped.nextRun(from: position, maximumPages: run.end.rawValue - position.rawValue, maximumWords: words).run
+            let start = min(found?.first ?? run.end, run.end)
+            if position < start { try body(PageRun(first: position, count: start.rawValue - position.rawValue), false) }
+            position = start
+            guard let found, start < run.end else { continue }
+            let end = min(found.end, run.end)
+            try body(PageRun(first: start, count: end.rawValue - start.rawValue), true)
+            position = end
+        }
+    }
+
+    /// Puts anonymous memory in the image's place. `MADV_DONTNEED` would bring the image's old content back (DESIGN, rule 9).
+    ///
+    /// Where that would take too many mappings, the pages are cleared, which keeps their memory.
+    func discardFromImage(_ run: PageRun) throws(SystemError) {
+        guard let image else { preconditionFailure("no image to discard from") }
+        try layout.withLock { layout throws(SystemError) in
+            if try mapAnonymous(run, &layout) { image.mapped.remove(run) } else { clear(run) }
+        }
+        // Last: were it first, a migration that begins now could take the old content for absent.
+        image.data.remove(run)
+    }
+
+    /// - Returns: false where there are mappings enough already.
+    private func mapAnonymous(_ run: PageRun, _ layout: inout Layout) throws(SystemError) -> Bool {
+        // A mapping in the middle of another makes three of one.
+        guard layout.mappings + 2 <= Self.maximumMappings else { return false }
+        let start = run.first.rawValue << GuestPage.shift
+        do throws(SystemError) { try mapping.mapAnonymous(over: start..<start + run.byteCount) } catch {
+            guard error.code == .noMemory else { throw error }
+            return false
+        }
+        layout.mappings += 2
+        // The armed tracker must see the new mapping too. What is written to it before this is found all the same: it is not protected.
+        if let fault = layout.fault { try register(run, with: fault) }
+        return true
+    }
+
+    /// Has a userfaultfd see the writes to a run.
+    func register(_ run: PageRun, with fault: Int32) throws(SystemError) {
+        try retryingInterrupts("register guest memory with userfaultfd", place: "\(run)") {
+            unsafe aerostat_uffd_register_wp(fault, UInt64(UInt(bitPattern: hostAddress(of: run))), UInt64(run.byteCount))
+        }
+    }
+
+    /// Adds the pages that have data in the image.
+    func insertImagePages(_ image: ImageBacking, into present: DirtyBitmap) {
+        for index in 0..<image.data.wordCount {
+            let bits = image.data.load(word: index)
+            if bits != 0 { present.insert(bits: bits, word: index) }
+        }
+    }
+}

@@ -1,0 +1,38 @@
+import CLinux
+import Glibc
+import SystemPackage
+
+// Parts of a mapping that come from a file. The address range stays one reservation.
+extension Mapping {
+    /// Puts a private view of a file in place of a part: its bytes are read when touched, and what is written stays in this process.
+    /// - Parameters:
+    ///   - part: byte offsets into the mapping, whole pages.
+    ///   - fileOffset: where in the file the part begins; whole pages.
+    package func mapFile(_ file: borrowing OwnedDescriptor, at fileOffset: UInt64, over part: Range<Int>) throws(SystemError) {
+        try replace(part, flags: MAP_PRIVATE | MAP_NORESERVE, file.number, fileOffset)
+    }
+
+    /// Puts fresh memory, which reads as zero, in place of a part.
+    package func mapAnonymous(over part: Range<Int>) throws(SystemError) {
+        try replace(part, flags: MAP_PRIVATE | MAP_NORESERVE | MAP_ANONYMOUS, -1, 0)
+    }
+
+    private func replace(_ part: Range<Int>, flags: Int32, _ file: Int32, _ fileOffset: UInt64) throws(SystemError) {
+        precondition(part.lowerBound >= 0 && part.upperBound <= byteCount && !part.isEmpty, "a part outside the mapping")
+        precondition((part.lowerBound | part.upperBound | Int(fileOffset)) % 4096 == 0, "a part is whole pages")
+        let result = unsafe mmap(
+            base + part.lowerBound,
+            part.count,
+            PROT_READ | PROT_WRITE,
+            flags | MAP_FIXED,
+            file,
+            off_t(fileOffset)
+        )
+        guard unsafe result != aerostat_map_failed else {
+            throw SystemError.current(
+                "map memory",
+                place: file < 0 ? "\(part.count) bytes" : "\(part.count) bytes of a file at \(fileOffset)"
+            )
+        }
+    }
+}

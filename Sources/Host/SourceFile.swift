@@ -1,0 +1,103 @@
+import CLinux
+import Glibc
+import SystemPackage
+
+/// A regular file that somebody else made, read at chosen offsets.
+public struct SourceFile: ~Copyable, Sendable {
+    /// include/uapi/linux/fs.h; the C library shows them to GNU sources only.
+    private static let (seekData, seekHole): (Int32, Int32) = (3, 4)
+
+    private let descriptor: OwnedDescriptor
+    public let path: String
+    /// Its length when it was opened.
+    public let byteCount: UInt64
+    /// The room that it took on the disk then.
+    public let diskBytes: UInt64
+
+    public init(_ path: String) throws(SystemError) {
+        // Not blocking: to open a FIFO would wait for a writer.
+        let descriptor = try OwnedDescriptor.open(path, flags: O_RDONLY | O_NONBLOCK)
+        var status = stat()
+        try retryingInterrupts("examine the file", place: path) { unsafe fstat(descriptor.number, &status) }
+        switch status.st_mode & S_IFMT {
+        case S_IFREG: break
+        case S_IFDIR: throw SystemError("read the file", place: path, code: .isDirectory)
+        default: throw SystemError("read the file", place: "\(path), which is not a regular file", code: .invalidArgument)
+        }
+        self.descriptor = descriptor
+        self.path = path
+        byteCount = UInt64(status.st_size)
+        // POSIX: in units of 512 bytes.
+        diskBytes = UInt64(status.st_blocks) * 512
+    }
+
+    /// For rings; this value's.
+    package var number: Int32 { descriptor.number }
+
+    /// For mappings.
+    package func withDescriptor<Result: ~Copyable>(
+        _ body: (borrowing OwnedDescriptor) throws(SystemError) -> Result
+    ) throws(SystemError) -> Result {
+        try body(descriptor)
+    }
+
+    /// Asks for reads past the page cache, which take whole blocks at whole blocks only.
+    /// - Returns: whether the file system says that it can.
+    package func setDirect(_ isDirect: Bool) -> Bool {
+        aerostat_fcntl(descriptor.number, F_SETFL, isDirect ? aerostat_o_direct : 0) == 0
+    }
+
+    /// Fills some words of an array with what the file has from `offset` on, as it is there. A file that ends before is an error.
+    public func read<Word: FixedWidthInteger & BitwiseCopyable>(
+        at offset: UInt64,
+        into words: inout [Word],
+        _ range: Range<Int>
+    ) throws(SystemError) {
+        precondition(range.lowerBound >= 0 && range.upperBound <= words.count, "words outside the array")
+        let size = MemoryLayout<Word>.stride
+        var done = 0
+        while done < range.count * size {
+            let position = Int(offset) + done
+            let count = try retryingInterrupts("read the file", place: "\(path) at byte \(position)") {
+                unsafe words.withUnsafeMutableBytes {
+                    unsafe pread(descriptor.number, $0.baseAddress! + range.lowerBound * size + done, range.count * size - done, position)
+                }
+            }
+            if count == 0 { throw Self.truncated(path, UInt64(position)) }
+            done += count
+        }
+    }
+
+    /// The first piece at or behind `offset` that is no hole; `nil` where there is none.
+    ///
+    /// What lies between pieces reads as zeros. A file system without holes has one piece.
+    public func dataExtent(from offset: UInt64) throws(SystemError) -> Range<UInt64>? {
+        guard offset < byteCount else { return nil }
+        do throws(SystemError) {
+            let start = UInt64(try seek(offset, Self.seekData))
+            guard (offset..<byteCount).contains(start) else { return nil }
+            // There is data at the start, so a hole that begins there appeared meanwhile: one byte makes progress, and is data or zero.
+            let end = max(UInt64(try seek(start, Self.seekHole)), start + 1)
+            return start..<min(end, byteCount)
+        } catch {
+            switch error.code {
+            case .noSuchAddressOrDevice:
+                // A hole up to the end; but is that where it was?
+                if try seek(0, SEEK_END) < byteCount { throw Self.truncated(path, offset) }
+                return nil
+            case .invalidArgument: return offset..<byteCount
+            default: throw error
+            }
+        }
+    }
+
+    private static func truncated(_ path: String, _ position: UInt64) -> SystemError {
+        SystemError("read the file", place: "\(path) at byte \(position), where it ends now", code: .ioError)
+    }
+
+    private func seek(_ offset: UInt64, _ whence: Int32) throws(SystemError) -> Int {
+        try retryingInterrupts("look for data in the file", place: "\(path) at byte \(offset)") {
+            lseek(descriptor.number, Int(offset), whence)
+        }
+    }
+}

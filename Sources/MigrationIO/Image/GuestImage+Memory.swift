@@ -1,0 +1,79 @@
+public import GuestMemory
+public import Host
+public import Migration
+
+// Guest RAM from an image.
+extension GuestImage {
+    /// Guest RAM whose pages are read from the file when they are touched. They are not compared with their checksums.
+    public func lazyMemory() throws(ImageError) -> GuestRAM {
+        try ImageError.reading { () throws(SystemError) in
+            // The guest's pages go their own way; the image's map stays.
+            let pages = try DirtyBitmap(pageCount: tables.data.pageCount)
+            tables.data.forEachRun { _ = pages.insert($0) }
+            return try file.withDescriptor { (descriptor) throws(SystemError) in
+                let offset = UInt64(ImageLayout.memoryOffset)
+                return try GuestRAM(header.regions, backedBy: descriptor, path: path, at: offset, pages: pages)
+            }
+        }
+    }
+
+    /// Guest RAM into which all pages were read, and compared with their checksums.
+    /// - Parameter doorbell: ends it early (`interrupted`).
+    public func preloadedMemory(doorbell: Doorbell? = nil) throws(ImageError) -> GuestRAM {
+        let memory = try ImageError.reading { () throws(SystemError) in try GuestRAM(header.regions) }
+        try preload(into: memory, doorbell: doorbell)
+        return memory
+    }
+
+    /// Reads all pages into fresh guest RAM and compares each with its checksum. Where it fails the memory is of no use.
+    /// - Parameters:
+    ///   - memory: of the image's regions, never touched.
+    ///   - doorbell: ends it early (`interrupted`).
+    package func preload(into memory: GuestRAM, doorbell: Doorbell? = nil) throws(ImageError) {
+        precondition(memory.regions == header.regions, "memory of another shape")
+        try loadChecksums()
+        var pages = DataPages(tables.data)
+        let reads = try FileReads(self, into: memory, doorbell: doorbell)
+        unsafe try reads.run { () throws(ImageError) in
+            try ImageError.reading { () throws(SystemError) in try pages.next(of: memory) }
+        } arrived: { (run, _) throws(ImageError) in
+            memory.markWritten(run)
+            for page in run.indices {
+                if let fault = fault(of: PageIndex(page), memory.checksum(PageIndex(page))) { throw fault }
+            }
+        }
+    }
+}
+
+/// The pages with data, in pieces to be read; guest memory is populated ahead of them.
+private struct DataPages {
+    private let data: DirtyBitmap
+    private var hugePages = HugePageAdvice()
+    /// Populated, and not handed out yet.
+    private var pieces: ArraySlice<PageRun> = []
+    private var position = PageIndex(0)
+
+    /// Populated at a time, in aligned stretches so that huge pages fit.
+    private static let stretchPages = (16 << 20) / GuestPage.size
+
+    init(_ data: DirtyBitmap) { self.data = data }
+
+    mutating func next(of memory: GuestRAM) throws(SystemError) -> PageRun? {
+        if pieces.isEmpty, let stretch = nextStretch() {
+            try hugePages.populate(stretch, of: memory)
+            pieces = stretch.pieces(ofAtMost: FileReads.pieceBytes)[...]
+        }
+        return pieces.popFirst()
+    }
+
+    private mutating func nextStretch() -> PageRun? {
+        let (run, next) = data.nextRun(from: position, maximumPages: Self.stretchPages)
+        guard let run else {
+            position = next
+            return nil
+        }
+        let stretch = PageRun(first: run.first, count: min(run.count, Self.stretchPages - run.first.rawValue % Self.stretchPages))
+        position = stretch.end
+        return stretch
+    }
+}

@@ -1,0 +1,124 @@
+import GuestMemory
+import Host
+public import Migration
+
+/// A guest image that was opened: its header, page map and device state are checked, its pages are not read yet.
+///
+/// Opening costs what the image holds, not what the guest is large: holes in the tables are skipped. Used by one thread at a time.
+public final class GuestImage {
+    public let path: String
+    public let header: ImageHeader
+    public let deviceSections: [DeviceSection]
+    let file: SourceFile
+    let tables: ImageTables
+    private var hasChecksums = false
+
+    /// Bytes read at once where the file is read one piece after the other.
+    private static let pieceBytes = 256 << 10
+
+    /// Opens an image and believes nothing in it that was not checked.
+    public init(opening path: String) throws(ImageError) {
+        self.path = path
+        file = try ImageError.reading { () throws(SystemError) in try SourceFile(path) }
+        let fileBytes = Int(clamping: file.byteCount)
+        header = try Self.header(of: file, fileBytes)
+        do throws(SystemError) { tables = try ImageTables(header.layout) } catch {
+            throw .system(operation: error.operation, path: path, reason: "\(error.code)")
+        }
+        deviceSections = try Self.deviceSections(of: file, header)
+        let checksum = try load([.data, .zero, .free])
+        guard checksum == header.bitmapsChecksum else {
+            throw .checksum(
+                part: "the page map",
+                offset: header.layout.tablesOffset,
+                byteCount: header.layout.offset(of: .checksums) - header.layout.tablesOffset
+            )
+        }
+        if let contradiction = tables.contradiction(with: header) { throw contradiction }
+    }
+
+    private static func header(of file: borrowing SourceFile, _ fileBytes: Int) throws(ImageError) -> ImageHeader {
+        guard fileBytes > 0 else { throw .notAnImage }
+        var block = [UInt8](repeating: 0, count: ImageLayout.blockBytes)
+        let present = min(fileBytes, block.count)
+        do throws(SystemError) { try file.read(at: 0, into: &block, 0..<present) } catch { throw ImageError(error) }
+        do throws(ImageError) { return try ImageHeader(decoding: block, fileBytes: fileBytes) } catch {
+            // Of a file that ends in its header the checksum says nothing.
+            if present < block.count, error != .notAnImage { throw .length(expected: block.count, found: fileBytes) }
+            throw error
+        }
+    }
+
+    /// The file is as long as its header says, so the header's length of the state can be believed.
+    private static func deviceSections(of file: borrowing SourceFile, _ header: ImageHeader) throws(ImageError) -> [DeviceSection] {
+        let offset = header.layout.deviceStateOffset
+        var bytes = [UInt8](repeating: 0, count: header.deviceStateBytes)
+        do throws(SystemError) { try file.read(at: UInt64(offset), into: &bytes, 0..<bytes.count) } catch { throw ImageError(error) }
+        guard CRC32C.of(bytes) == header.deviceStateChecksum else {
+            throw .checksum(part: "the device state", offset: offset, byteCount: bytes.count)
+        }
+        do throws(StreamError) { return try ImageDeviceState.decode(bytes, count: header.deviceSections) } catch {
+            throw .malformed(part: "the device state", offset: offset, reason: "\(error)")
+        }
+    }
+
+    // MARK: Tables
+
+    /// The pages' checksums, for whoever compares them. The table is a thousandth of the data.
+    func loadChecksums() throws(ImageError) {
+        guard !hasChecksums else { return }
+        let layout = header.layout
+        guard try load([.checksums]) == header.checksumsChecksum else {
+            throw .checksum(part: "the checksum table", offset: layout.offset(of: .checksums), byteCount: layout.byteCount(of: .checksums))
+        }
+        hasChecksums = true
+    }
+
+    /// Takes over the blocks of some tables, which lie one behind the other.
+    /// - Returns: the checksum over them as they are in the file.
+    private func load(_ which: [ImageLayout.Table]) throws(ImageError) -> UInt32 {
+        let layout = header.layout
+        var checksum = BlockChecksum()
+        let last = which[which.count - 1]
+        let range = layout.offset(of: which[0])..<layout.offset(of: last) + layout.byteCount(of: last)
+        try forEachBlock(in: range) { (offset, block) throws(ImageError) in
+            let number = (offset - layout.tablesOffset) / ImageLayout.blockBytes
+            checksum.add(number, block)
+            guard unsafe block.withUnsafeBytes({ unsafe tables.loadBlock(number, from: $0) }) else {
+                throw .malformed(part: "the page map", offset: offset, reason: "it speaks of pages behind the last one")
+            }
+        }
+        return checksum.value
+    }
+
+    /// Calls `body` with each block of a part of the file that is not all zeros.
+    /// - Parameter range: whole blocks.
+    func forEachBlock(in range: Range<Int>, _ body: (_ offset: Int, _ block: [UInt8]) throws(ImageError) -> Void) throws(ImageError) {
+        let blockBytes = ImageLayout.blockBytes
+        var buffer = [UInt8](repeating: 0, count: min(Self.pieceBytes, range.count))
+        var position = range.lowerBound
+        while position < range.upperBound {
+            let extent = try ImageError.reading { () throws(SystemError) in try file.dataExtent(from: UInt64(position)) }
+            guard let extent, extent.lowerBound < range.upperBound else { return }
+            position = max(position, Int(extent.lowerBound) / blockBytes * blockBytes)
+            let end = min(range.upperBound, (Int(extent.upperBound) + blockBytes - 1) / blockBytes * blockBytes)
+            while position < end {
+                let count = min(buffer.count, end - position)
+                do throws(SystemError) { try file.read(at: UInt64(position), into: &buffer, 0..<count) } catch { throw ImageError(error) }
+                for start in stride(from: 0, to: count, by: blockBytes) {
+                    let block = Array(buffer[start..<start + blockBytes])
+                    if block.contains(where: { $0 != 0 }) { try body(position + start, block) }
+                }
+                position += count
+            }
+        }
+    }
+}
+
+extension ImageError {
+    init(_ error: SystemError) { self = .system(operation: error.operation, path: error.place, reason: "\(error.code)") }
+
+    static func reading<Result: ~Copyable>(_ body: () throws(SystemError) -> Result) throws(ImageError) -> Result {
+        do throws(SystemError) { return try body() } catch { throw ImageError(error) }
+    }
+}

@@ -1,0 +1,80 @@
+import GuestMemory
+import Host
+import Migration
+
+/// What an image says of itself, as `aerostat image info --json` shows it. Sizes are bytes.
+public struct ImageSummary: Hashable, Sendable, Codable {
+    public let path: String
+    public let formatVersion: Int
+    public let createdBy: String
+    public let id: String
+    /// ISO 8601, in UTC; absent where the file holds a number that is no time.
+    public let begun: String?
+    public let finished: String?
+    /// Whether the guest was running, and shall when it is restored.
+    public let running: Bool
+    public let pageSize: Int
+    public let regions: [Region]
+    public let memoryBytes: Int
+    /// Pages that existed and are not free: stored and zero ones.
+    public let populatedBytes: Int
+    public let storedBytes: Int
+    public let zeroBytes: Int
+    public let freeBytes: Int
+    public let absentBytes: Int
+    /// The file's length, and the room that it takes on the disk.
+    public let fileBytes: Int
+    public let diskBytes: Int
+    public let deviceSections: [Section]
+
+    public struct Region: Hashable, Sendable, Codable {
+        /// Guest-physical.
+        public let base: UInt64
+        public let size: UInt64
+    }
+
+    public struct Section: Hashable, Sendable, Codable {
+        public let name: String
+        public let version: UInt32
+        public let bytes: Int
+    }
+
+    public init(_ image: GuestImage) {
+        let header = image.header
+        let size = GuestPage.size
+        path = image.path
+        formatVersion = Int(ImageHeader.version)
+        createdBy = header.creator
+        id = "\(header.id)"
+        begun = WallClock.iso8601(header.begun)
+        finished = WallClock.iso8601(header.finished)
+        running = header.runs
+        pageSize = size
+        regions = header.regions.regions.map { Region(base: $0.base.rawValue, size: $0.byteCount) }
+        memoryBytes = header.regions.pageCount * size
+        populatedBytes = (header.dataPages + header.zeroPages) * size
+        storedBytes = header.dataPages * size
+        zeroBytes = header.zeroPages * size
+        freeBytes = header.freePages * size
+        absentBytes = memoryBytes - populatedBytes - freeBytes
+        fileBytes = header.fileBytes
+        diskBytes = Int(clamping: image.file.diskBytes)
+        deviceSections = image.deviceSections.map { Section(name: $0.name, version: $0.version, bytes: $0.bytes.count) }
+    }
+
+    enum CodingKeys: String, CodingKey {
+        case path, id, begun, finished, running, regions
+        case formatVersion = "format-version"
+        case createdBy = "created-by"
+        case pageSize = "page-size"
+        case memoryBytes = "memory-bytes"
+        case populatedBytes = "populated-bytes"
+        case storedBytes = "stored-bytes"
+        case zeroBytes = "zero-bytes"
+        case freeBytes = "free-bytes"
+        case absentBytes = "absent-bytes"
+        case fileBytes = "file-bytes"
+        case diskBytes = "disk-bytes"
+        case deviceSections = "device-sections"
+    }
+}

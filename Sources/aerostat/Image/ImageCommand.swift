@@ -1,0 +1,64 @@
+import ArgumentParser
+import Control
+import Migration
+import MigrationIO
+
+/// `aerostat image`: what can be done with a guest image while nobody runs it.
+struct ImageCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "image",
+        abstract: "Looks into guest images, checks and compares them; makes one of a real machine's memory.",
+        discussion: """
+            'aerostat migrate file:PATH' writes an image, 'aerostat run --restore file:PATH' starts it.
+
+            Exits with 0 where all is well; 1 when an image cannot be read or is refused (torn, cut off, foreign, of a newer version); 2 when \
+            a checksum or a page differs; 64 for usage.
+            """,
+        subcommands: [ImageInfo.self, ImageVerify.self, ImageCompare.self, ImageImport.self]
+    )
+}
+
+/// What every subcommand that reads images takes.
+struct ImageOptions: ParsableArguments {
+    @Flag(help: "Print one JSON document on stdout; text for people goes to stderr.")
+    var json = false
+
+    /// Prints the result: the document under `--json`, else the text.
+    func print(_ document: JSONValue, text: String) {
+        Swift.print(json ? document.text(.indented) : text)
+    }
+}
+
+/// An image that is of no use, and why.
+struct ImageRefused: Error, CustomStringConvertible {
+    let path: String
+    let error: ImageError
+
+    var description: String {
+        if case .system = error { return "\(error)" }
+        return "\(path) is refused: \(error)"
+    }
+}
+
+extension GuestImage {
+    /// Opens an image that a person named, also as a URI.
+    static func named(_ name: String) throws(ImageRefused) -> GuestImage {
+        let path = name.hasPrefix("file:") ? String(name.dropFirst("file:".count)) : name
+        do throws(ImageError) { return try GuestImage(opening: path) } catch { throw ImageRefused(path: path, error: error) }
+    }
+}
+
+extension ImageError {
+    /// Whether the file is an image that is damaged, and not something else.
+    var isDamage: Bool {
+        switch self {
+        case .checksum, .pageChecksum: true
+        case .notAnImage, .version, .pageSize, .incomplete, .length, .malformed, .system, .interrupted: false
+        }
+    }
+}
+
+/// Rows for people: names on the left, what they stand for on the right.
+func imageTable(_ rows: [(String, String)]) -> [String] {
+    rows.map { "  " + $0.0 + String(repeating: " ", count: max(20 - $0.0.count, 1)) + $0.1 }
+}

@@ -1,0 +1,51 @@
+import ArgumentParser
+import Control
+import Migration
+import MigrationIO
+
+struct ImageCompare: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "compare",
+        abstract: "Compares the memory of two guest images, page by page.",
+        discussion: """
+            Pages that are free in one of the two are left out: nobody uses what they hold. Devices are compared too and named where they \
+            differ, which is no difference of memory.
+
+            Exits with 0 where the memory is the same and with 2 where it is not.
+
+            Example:
+              aerostat image compare before.image after.image
+            """
+    )
+
+    @OptionGroup var options: ImageOptions
+
+    @Argument(help: "An image.", completion: .file())
+    var first: String
+
+    @Argument(help: "Another one.", completion: .file())
+    var second: String
+
+    func run() async throws {
+        let (a, b) = (try GuestImage.named(first), try GuestImage.named(second))
+        let difference: ImageDifference
+        do throws(ImageError) { difference = try a.compare(with: b) } catch {
+            throw ImageRefused(path: "\(first) or \(second)", error: error)
+        }
+        options.print(try JSONValue(encoding: difference), text: lines(difference).joined(separator: "\n"))
+        if !difference.isSameMemory { throw ExitCode.differs }
+    }
+
+    private func lines(_ difference: ImageDifference) -> [String] {
+        guard difference.isSameShape else { return ["the guests' memory regions are not the same; no page was compared"] }
+        let first = difference.firstDifference.map { ", the first is page \($0)" } ?? ""
+        let outcome = difference.differences == 0 ? "no difference" : "\(Figures.count(difference.differences)) DIFFER\(first)"
+        var lines = [
+            "\(Figures.count(difference.pagesCompared)) pages compared, \(Figures.count(difference.pagesFree)) free ones left out: \(outcome)"
+        ]
+        if !difference.differingSections.isEmpty {
+            lines.append("  device state that differs: \(difference.differingSections.joined(separator: ", "))")
+        }
+        return lines
+    }
+}

@@ -1,0 +1,86 @@
+import ArgumentParser
+import Control
+import GuestMemory
+import Migration
+import MigrationIO
+import ModelGuest
+
+struct ImageImport: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "import",
+        abstract: "Makes an image of a real Linux machine's memory.",
+        discussion: """
+            Takes the RAM of a machine that stood still, as one file from physical address 0 (QEMU's memory-backend-file, for example), and \
+            what its /proc/kpageflags said. In the image's guest the frames that Linux had free are free, in the same blocks and with what \
+            they held; all others are in use: the guest keeps them, compares them with their checksums, and rewrites some of them where its \
+            workload says so. 'tools/guest-image' makes such files and imports them.
+
+            Example:
+              aerostat image import --ram machine.ram --page-flags machine.flags -o machine.image
+            """
+    )
+
+    @OptionGroup var options: ImageOptions
+
+    @Option(help: ArgumentHelp("The machine's RAM.", valueName: "file"), completion: .file())
+    var ram: String
+
+    @Option(help: ArgumentHelp("Its page flags, 8 bytes for each page frame.", valueName: "file"), completion: .file())
+    var pageFlags: String
+
+    @Option(name: .shortAndLong, help: ArgumentHelp("The image to write.", valueName: "file"), completion: .file())
+    var output: String
+
+    @OptionGroup var guest: GuestOptions
+
+    func validate() throws {
+        if guest.memory != nil { throw ValidationError("--memory has no meaning here: the guest is as large as the machine was") }
+        try guest.refuseMaking(with: "image import", except: ["--workload", "--write-rate", "--working-set", "--vcpus", "--seed"])
+        do throws(ModelGuestConfiguration.Invalid) { try behaviour.validate() } catch { throw ValidationError("\(error)") }
+    }
+
+    private var behaviour: GuestBehaviour {
+        var behaviour = GuestBehaviour()
+        behaviour.vcpus = guest.vcpus ?? behaviour.vcpus
+        behaviour.seed = guest.seed ?? behaviour.seed
+        behaviour.workload = guest.chosenWorkload ?? behaviour.workload
+        return behaviour
+    }
+
+    func run() async throws {
+        let imported = try ImportedGuest(try MachineDump(ram: ram, pageFlags: pageFlags), behaviour: behaviour, tracker: .software)
+        defer { imported.guest.shutdown() }
+        try write(imported.guest, to: absolutePath(output))
+        options.print(try JSONValue(encoding: imported.summary), text: lines(imported.summary).joined(separator: "\n"))
+    }
+
+    /// The engine writes the image, as that of any guest. What is free goes along: what it holds is what the machine left there.
+    private func write(_ guest: ModelGuest, to path: String) throws {
+        var parameters = MigrationParameters()
+        parameters.usesHints = false
+        // The guest stands still, but it shall run when it is restored.
+        let observer = SourceMigration.Observer(statusChanged: { _ in }, roundBegan: { _ in }, isGuestRunning: { true }, takeOver: { true })
+        let migration = try SourceMigration(guest: guest, parameters: parameters, observer: observer)
+        try migration.start(to: .file(path: path))
+        switch migration.wait() {
+        case .completed: return
+        case .failed(let failure): throw ImportFailed(description: "the image was not written: \(failure)")
+        case .cancelled(let reason), .unknown(let reason): throw ImportFailed(description: "the image was not written: \(reason)")
+        }
+    }
+
+    private struct ImportFailed: Error, CustomStringConvertible {
+        let description: String
+    }
+
+    private func lines(_ summary: MachineDump.Summary) -> [String] {
+        func pages(_ count: Int) -> String { "\(Figures.count(count)) (\(Figures.size(count * GuestPage.size)))" }
+        return ["\(output): the memory of a machine with \(Figures.size(summary.frames * GuestPage.size))"]
+            + imageTable([
+                ("free", pages(summary.free)),
+                ("in blocks of 4 MiB", pages(summary.freeTopOrder)),
+                ("zero", pages(summary.zero)),
+                ("in use, not zero", pages(summary.usedData)),
+            ])
+    }
+}

@@ -11,13 +11,20 @@
  */
 
 #ifndef PAGES
-#define PAGES 3                 /* page 0 holds the virtqueue: the device writes it too */
+#define PAGES 2                 /* page 0 holds the virtqueue: the device writes it too */
 #endif
 #ifndef OPERATIONS
-#define OPERATIONS 4            /* what the guest does to its memory: allocate, write, free, take back */
+#define OPERATIONS 3            /* what the guest does to its memory: allocate, write, free, take back */
 #endif
 #ifndef ROUNDS
 #define ROUNDS 2                /* rounds of precopy while the guest runs */
+#endif
+
+#ifndef RING
+#define RING 2                  /* buffers on the virtqueue at a time */
+#endif
+#ifndef LINK
+#define LINK 1                  /* frames on their way at a time */
 #endif
 
 #define STOP 0                  /* words of configuration space */
@@ -48,7 +55,7 @@ bool scratch[PAGES];            /* harvested, not merged yet */
 bool pending[PAGES];
 bool is_free[PAGES];
 bool announced[PAGES];
-byte open = 0;                  /* the id under which blocks count; 0: none */
+byte open_id = 0;                  /* the id under which blocks count; 0: none */
 
 /* The device. */
 byte word = DONE;               /* configuration space: the command id */
@@ -56,19 +63,20 @@ mtype device = IDLE;
 byte device_id = 0;
 bool parked = false;
 bool device_busy = false;       /* a buffer was popped and is not dealt with */
-chan ring = [3] of { mtype, byte };
+chan ring = [RING] of { mtype, byte };
 
 /* The link, and what the destination holds. */
 bool link_up = true;
-chan link = [3] of { mtype, byte, bit };
+chan link = [LINK] of { mtype, byte, bit };
 #ifdef BREAK_TWO_CHANNELS
-chan second_link = [3] of { mtype, byte, bit };
+chan second_link = [LINK] of { mtype, byte, bit };
 #endif
-chan answers = [2] of { mtype };
+chan answers = [1] of { mtype };
 bit sent[PAGES];                /* flips each time a page is sent */
 bit there[PAGES];               /* the last that was applied */
 bool fresh[PAGES];              /* what was sent last is what the page holds */
 
+bool begun = false;              /* what is in use at the start is settled */
 bool host_over = false;
 bool outcome_unknown = false;
 bool destination_over = false;
@@ -89,6 +97,7 @@ inline touch(p) {
 /* Its allocator and whoever uses memory. Under pressure the shrinker takes held pages back, read by the device or not. */
 active proctype Memory() {
     byte p;
+    begun;
     do
     :: operations < OPERATIONS ->
         if
@@ -115,6 +124,7 @@ active proctype Memory() {
 active proctype Driver() {
     byte active_id = 0;
     byte p;
+    begun;
 end:
     do
     :: atomic { guest_runs && word == DONE && (held[0] || held[1] || held[PAGES - 1]) ->
@@ -159,6 +169,7 @@ inline device_writes_ring() {
 active proctype HintThread() {
     mtype kind;
     byte value, id;
+    begun;
 end:
     do
     :: atomic { source_runs && !parked && nempty(ring) -> ring?kind, value; device_busy = true; id = device_id; device_writes_ring() };
@@ -184,11 +195,11 @@ end:
             atomic {
                 if
 #if defined(BREAK_STALE_ID)                                     /* rule 3: any open command will do */
-                :: open != 0 ->
+                :: open_id != 0 ->
 #elif defined(BREAK_HINT_WHILE_CLOSED)                          /* rule 2: a late hint is applied */
                 :: id != 0 ->
 #else
-                :: open != 0 && open == id && device == STARTED ->
+                :: open_id != 0 && open_id == id && device == STARTED ->
 #endif
                     pending[value] = false;
                     is_free[value] = true;
@@ -217,12 +228,12 @@ inline arm_tracker() {
 }
 
 inline open_hints() {
-    atomic { id++; open = id; device_id = id; device = REQUESTED; word = id }
+    atomic { id++; open_id = id; device_id = id; device = REQUESTED; word = id }
 }
 
 inline close_hints() {
     atomic {
-        open = 0;
+        open_id = 0;
         if
         :: device != IDLE || word >= FIRST_ID -> device = IDLE; word = STOP
         :: else
@@ -329,7 +340,9 @@ inline send_pending() {
 
 /* Before the next round the destination has applied this one. */
 inline await_applied() {
-#ifndef BREAK_TWO_CHANNELS
+#ifdef BREAK_TWO_CHANNELS
+    skip
+#else
     if
     :: empty(link)
     :: !link_up
@@ -355,7 +368,7 @@ active proctype Source() {
     byte id = 1;
     byte q = 0;
     byte round = 0;
-    bool stays_paused = false;
+    begun;
 
     /* What exists when the migration begins is pending. */
 #ifdef BREAK_ARM_LATE                                           /* rule 1 */
@@ -448,6 +461,7 @@ active proctype Destination() {
     byte p = 0;
     bit generation;
     bool prepared = false;
+    begun;
     do
     :: atomic { link?kind, p, generation ->
             if
@@ -480,6 +494,7 @@ active proctype Saboteur() {
     mtype kind;
     byte p;
     bit generation;
+    begun;
     if
     :: atomic { link_up = false;
             do
@@ -498,13 +513,13 @@ init {
         do
         :: p < PAGES ->
             if
-            :: p == 0 -> used[p] = true; written[p] = true
-            :: p != 0 -> used[p] = true; written[p] = true
+            :: used[p] = true; written[p] = true
             :: p != 0 -> skip
             fi;
             p++
         :: else -> break
-        od
+        od;
+        begun = true
     }
 }
 

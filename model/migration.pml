@@ -31,6 +31,7 @@
 #ifndef PAUSES
 #define PAUSES 0                /* how often a person pauses the guest */
 #endif
+/* HINTLESS: in any round the guest may not be asked */
 #ifndef RING
 #define RING 2                  /* buffers on the virtqueue at a time */
 #endif
@@ -76,7 +77,7 @@ bool scratch[PAGES];            /* harvested, not merged yet */
 bool pending[PAGES];
 bool is_free[PAGES];
 bool announced[PAGES];
-bool open = false;              /* blocks count */
+bool counting = false;          /* blocks count: a command is open */
 
 /* The device. */
 byte word = DONE;               /* configuration space: the command id */
@@ -170,6 +171,9 @@ end:
             fi;
             page = 1
         }
+#ifdef LIVENESS
+    :: break
+#endif
     od
 }
 
@@ -258,12 +262,12 @@ inline apply_hint(page) {
 
 /* Where blocks count: by the device's state and the ledger's, under one lock (rule 3). */
 #if defined(BREAK_STALE_ID)                                     /* any open command will do */
-#define block_counts open
+#define block_counts counting
 #elif defined(BREAK_HINT_WHILE_CLOSED)                          /* it counts by what was when it was popped */
-bool counted = false;
-#define block_counts counted
+bool was_started = false;
+#define block_counts was_started
 #else
-#define block_counts (open && device == STARTED)
+#define block_counts (counting && device == STARTED)
 #endif
 
 #ifdef BREAK_NOT_PARKED                                         /* rule 5: the device goes on while the guest stands still */
@@ -316,7 +320,7 @@ end:
             :: kind == BLOCK ->
                 printf("device: pops the hint of page %d\n", value);
 #ifdef BREAK_HINT_WHILE_CLOSED
-                counted = device == STARTED;
+                was_started = device == STARTED;
 #endif
                 work = value
             fi;
@@ -329,7 +333,7 @@ end:
             :: else ->
                 printf("device: ignores the hint of page %d\n", work);
 #ifdef REACH_STALE_BLOCK
-                assert(!open)
+                assert(!counting)
 #endif
             fi;
             work = 0; give_back()
@@ -370,7 +374,7 @@ inline open_hints() {
         older = len(ring);
 #endif
         printf("source: opens hints, id %d\n", device_id);
-        open = true; device = REQUESTED; word = device_id
+        counting = true; device = REQUESTED; word = device_id
     }
 }
 
@@ -378,7 +382,7 @@ inline close_hints() {
     atomic {
         !half_written ->
         printf("source: closes hints\n");
-        open = false;
+        counting = false;
         if
         :: device != CLOSED -> device = CLOSED; word = STOP
         :: else
@@ -508,7 +512,9 @@ inline send_pending(may_time_out) {
 
 /* Before the next round the destination has applied this one. */
 inline await_applied() {
-#ifndef BREAK_TWO_CHANNELS
+#ifdef BREAK_TWO_CHANNELS
+    skip
+#else
     if
     :: link_up && empty(link)
     :: !link_up || cancelled -> goto failed
@@ -523,7 +529,9 @@ active proctype Source() {
 
 set_up:
     /* What exists when the migration begins is pending. */
-#ifndef BREAK_ARM_LATE                                          /* rule 1 */
+#ifdef BREAK_ARM_LATE                                           /* rule 1 */
+    skip;
+#else
     arm_tracker();
 #endif
     every(pending[page] = true);
@@ -531,7 +539,14 @@ set_up:
     do
     :: round < ROUNDS && link_up ->
         round++;
+#ifdef HINTLESS
+        if
+        :: open_hints()
+        :: skip
+        fi;
+#else
         open_hints();
+#endif
 #ifdef BREAK_ARM_LATE
         if :: round == 1 -> arm_tracker() :: else fi;
 #endif

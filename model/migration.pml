@@ -270,8 +270,10 @@ bool was_started = false;
 #define block_counts (counting && device == STARTED)
 #endif
 
-#ifdef BREAK_NOT_PARKED                                         /* rule 5: the device goes on while the guest stands still */
+#if defined(BREAK_NOT_PARKED)                                   /* rule 5: the device goes on while the guest stands still */
 #define device_works (guest_runs || taken_over)
+#elif defined(BREAK_KEEP_BUFFERS)                               /* rule 3: what does not count is not returned */
+#define device_works (guest_runs && counting)
 #else
 #define device_works guest_runs
 #endif
@@ -584,11 +586,12 @@ switch_over:
     put(COMMIT, 0);
     if
     :: answers?RUNNING
-    :: answers?NOT_COMMITTED -> 
+    :: answers?NOT_COMMITTED ->
 #ifdef REACH_NOT_COMMITTED
         assert(false);
 #endif
         goto failed
+#ifndef BREAK_WAIT_FOREVER                                      /* rule 12: every wait has an end */
     :: atomic { !link_up ->
             printf("source: the link broke after commit: the outcome is unknown\n");
             outcome_unknown = true;
@@ -599,6 +602,7 @@ switch_over:
             assert(!destination_owns);
 #endif
         }
+#endif
     fi;
 #ifdef BREAK_RESUME_AT_BOTH                                     /* rule 10 */
     if :: outcome_unknown -> goto failed :: else fi;
@@ -758,6 +762,16 @@ end:
 #endif
     od
 }
+
+#ifdef LIVENESS
+/* Where nothing can happen any more, time still passes: Spin's fair cycles need a step. */
+active proctype Time() {
+end:
+    do
+    :: timeout
+    od
+}
+#endif
 
 init {
     atomic {

@@ -596,7 +596,7 @@ switch_over:
             printf("source: the link broke after commit: the outcome is unknown\n");
             outcome_unknown = true;
 #ifdef REACH_COMMIT_LOST
-            assert(!(!destination_owns && empty(link)));
+            assert(destination_owns || nempty(link));
 #endif
 #ifdef REACH_RUNNING_LOST
             assert(!destination_owns);

@@ -110,7 +110,7 @@ if isFuzzing {
                 path: "Tests/Fuzz",
                 exclude: ["CLibFuzzer", "Corpus"],
                 swiftSettings: swiftSettings,
-                linkerSettings: [.unsafeFlags(fuzzer)]
+                linkerSettings: [.unsafeFlags(fuzzer + ["-use-ld=lld", "-Xlinker", "-z", "-Xlinker", "muldefs"])]
             ),
         ]
 }

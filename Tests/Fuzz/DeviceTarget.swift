@@ -277,7 +277,7 @@ struct HostileMachine {
     }
 
     private func content() -> [UInt8] {
-        memory.regions.regions.flatMap { try! memory.read(at: $0.base, byteCount: Int($0.byteCount)) }
+        memory.regions.regions.reduce(into: []) { $0 += try! memory.read(at: $1.base, byteCount: Int($1.byteCount)) }
     }
 
     /// The device ends, and has written nothing but used rings.

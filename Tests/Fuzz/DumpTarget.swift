@@ -10,6 +10,8 @@ enum DumpTarget: FuzzTarget {
     private static let blockFrames = 1024
     /// Pages written for each run.
     private static let writtenFrames = 4
+    /// Other bits than BUDDY say nothing about a page being free.
+    private static let (freeWord, usedWord) = (littleEndian(UInt64(1 << 10)), littleEndian(~UInt64(1 << 10)))
     private static let ram = ScratchFile()
     private static let flags = ScratchFile()
 
@@ -33,7 +35,9 @@ enum DumpTarget: FuzzTarget {
             }
             frame = end
         }
-        flags.write(Array(machine.flatMap { littleEndian($0.isFree ? 1 << 10 : ~UInt64(1 << 10)) }.prefix(flagBytes)), at: 0)
+        var words: [UInt8] = []
+        for frame in machine { words += frame.isFree ? freeWord : usedWord }
+        flags.write(Array(words.prefix(flagBytes)), at: 0)
         // The rest are flags of frames behind RAM.
         let surplus = input.take(atMost: max(0, flagBytes - frames * 8))
         if shape >= 16 { flags.write(surplus, at: frames * 8) }

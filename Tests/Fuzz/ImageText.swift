@@ -27,7 +27,7 @@ struct ImageText {
     /// Larger guests have a header and no file behind it.
     static let maximumPages = 8192
     private static let maximumPieces = 256
-    private static let headerBytes = 1232
+    static let headerBytes = 1232
     /// Offsets of the header's fields.
     private enum Field {
         static let offsets = 56
@@ -55,6 +55,30 @@ struct ImageText {
 
     init(header: [UInt8], deviceStateBytes: UInt32, pieces: [Piece]) {
         (wrong, self.header, self.deviceStateBytes, self.pieces) = ([], header, deviceStateBytes, pieces)
+    }
+
+    /// Takes a whole file apart; the page checksums are left out, because they are made anew.
+    init(describing file: [UInt8]) {
+        let header = try! ImageHeader(decoding: Array(file[..<ImageLayout.blockBytes]), fileBytes: file.count)
+        let layout = header.layout
+        self.init(header: Array(file[..<Self.headerBytes]), deviceStateBytes: UInt32(header.deviceStateBytes), pieces: [])
+        let parts: [(UInt8, Range<Int>)] = [
+            (5, ImageLayout.memoryOffset..<layout.tablesOffset), (0, layout.tablesOffset..<layout.offset(of: .checksums)),
+            (4, layout.deviceStateOffset..<file.count),
+        ]
+        for (place, range) in parts {
+            var position = range.lowerBound
+            while let start = file[position..<range.upperBound].firstIndex(where: { $0 != 0 }) {
+                // Up to the next sixteen zeros.
+                var (end, zeros) = (start, 0)
+                while end < range.upperBound, zeros < 16, end - start < Int(UInt16.max) {
+                    zeros = file[end] == 0 ? zeros + 1 : 0
+                    end += 1
+                }
+                pieces.append(Piece(place: place, offset: UInt32(start - range.lowerBound), bytes: Array(file[start..<end - zeros])))
+                position = end
+            }
+        }
     }
 
     var encoded: [UInt8] {

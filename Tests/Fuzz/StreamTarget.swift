@@ -27,7 +27,7 @@ enum StreamTarget: FuzzTarget {
             demand(shape == nil || shape == regions, "a guest has the shape that was asked for")
             guard regions.pageCount <= maximumPages else { throw GuestError("too large for a fuzzer") }
             do {
-                let guest = IdleGuest(try GuestRAM(regions), link)
+                let guest = IdleGuest(try GuestRAM(regions), link: link)
                 link.model = PageModel(guest.memory)
                 return guest
             } catch { fatalError("no memory: \(error)") }
@@ -108,30 +108,5 @@ struct PageModel {
                 demand(found == stamp, "page \(index) is \(page) and holds \(found)")
             }
         }
-    }
-}
-
-/// A guest of memory only.
-private final class IdleGuest: Guest {
-    let memory: GuestRAM
-    let tracker: any DirtyTracker
-    let hinting: (any FreePageHinting)? = nil
-    // Both belong to the one thread of the fuzzer.
-    nonisolated(unsafe) private let link: ForeignLink
-
-    init(_ memory: GuestRAM, _ link: ForeignLink) {
-        self.memory = memory
-        tracker = SoftwareTracker(memory)
-        unsafe self.link = link
-    }
-
-    func pause() {}
-    func resume() throws(GuestError) { unsafe demand(link.hasCommitted, "no guest runs before the commit") }
-    func saveDeviceState() -> [DeviceSection] { [] }
-    func memoryUse() -> GuestMemoryUse? { nil }
-
-    func loadDeviceState(_ sections: [DeviceSection]) throws(GuestError) {
-        demand(sections.count <= DeviceSection.maximumCount, "device sections are bounded")
-        if sections.first?.bytes.first == 0xEE { throw GuestError("refused") }
     }
 }

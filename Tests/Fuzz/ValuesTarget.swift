@@ -28,7 +28,7 @@ enum ValuesTarget: FuzzTarget {
     private static func readURI(_ text: String) {
         let uri: MigrationURI
         do throws(MigrationURI.ParseError) { uri = try MigrationURI(text) } catch {
-            demand(error.description.contains(text), "a refusal names the text")
+            demand(error.description.utf8.contains(text.utf8), "a refusal names the text")
             return
         }
         if case .socket(.unix(let path)) = uri { demand(!path.isEmpty && path.utf8.count <= 107, "a socket's path fits") }

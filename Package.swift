@@ -95,7 +95,9 @@ let package = Package(
 
 if isFuzzing {
     // Of `Control` what reads foreign words: NIO takes minutes to build, and moves bytes only.
-    let parts: Set<String> = ["Host", "CLinux", "CLiburing", "GuestMemory", "IOUring", "Migration", "Virtio", "Balloon", "MigrationIO", "ModelGuest"]
+    let parts: Set<String> = [
+        "Host", "CLinux", "CLiburing", "GuestMemory", "IOUring", "Migration", "Virtio", "Balloon", "MigrationIO", "ModelGuest",
+    ]
     let server = ["Server", "Client", "ControlError.swift"]
     package.products = []
     package.targets =

@@ -131,7 +131,10 @@ final class ForeignLink: Transport {
         func isInside(_ first: PageIndex, _ count: Int) -> Bool { first.rawValue >= 0 && count > 0 && first.rawValue + count <= pageCount }
         switch frame {
         case .runs(let runs, _):
-            demand(runs.count <= RunDescriptor.maximumCount && runs.allSatisfy { isInside($0.run.first, $0.run.count) }, "runs are inside RAM")
+            demand(
+                runs.count <= RunDescriptor.maximumCount && runs.allSatisfy { isInside($0.run.first, $0.run.count) },
+                "runs are inside RAM"
+            )
         case .digests(let run): demand(isInside(run.first, run.digests.count), "digests are of pages inside RAM")
         default: break
         }
@@ -144,7 +147,7 @@ final class ForeignLink: Transport {
             let stamp = input.take(UInt64.self)
             last?.stamps.append(stamp)
             pagesLeft -= 1
-            memory.withWritablePages(PageRun(first: PageIndex(page), count: 1)) {
+            unsafe memory.withWritablePages(PageRun(first: PageIndex(page), count: 1)) {
                 unsafe $0.bindMemory(to: UInt64.self).update(repeating: stamp)
             }
         }

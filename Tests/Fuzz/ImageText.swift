@@ -59,7 +59,7 @@ struct ImageText {
 
     /// Takes a whole file apart; the page checksums are left out, because they are made anew.
     init(describing file: [UInt8]) {
-        let header = try! ImageHeader(decoding: Array(file[..<ImageLayout.blockBytes]), fileBytes: file.count)
+        let header = must { try ImageHeader(decoding: Array(file[..<ImageLayout.blockBytes]), fileBytes: file.count) }
         let layout = header.layout
         self.init(header: Array(file[..<Self.headerBytes]), deviceStateBytes: UInt32(header.deviceStateBytes), pieces: [])
         let parts: [(UInt8, Range<Int>)] = [
@@ -84,6 +84,14 @@ struct ImageText {
     var encoded: [UInt8] {
         let front = [wrong.rawValue] + littleEndian(UInt16(header.count)) + header + littleEndian(deviceStateBytes)
         return front + pieces.flatMap { [$0.place] + littleEndian($0.offset) + littleEndian(UInt16($0.bytes.count)) + $0.bytes }
+    }
+
+    /// Pages that some piece is in, and the first one. All others are holes.
+    var writtenPages: Set<Int> {
+        pieces.reduce(into: [0]) { pages, piece in
+            let first = Int(piece.offset) >> GuestPage.shift
+            if piece.place == 5 { pages.formUnion(first...(Int(piece.offset) + piece.bytes.count) >> GuestPage.shift) }
+        }
     }
 
     // MARK: The file
@@ -130,17 +138,24 @@ struct ImageText {
         }
         if !wrong.contains(.offsets) {
             let state = Int(deviceStateBytes)
-            let places = [ImageLayout.memoryOffset, layout.tablesOffset, layout.deviceStateOffset, state, layout.fileBytes(deviceStateBytes: state)]
+            let places = [
+                ImageLayout.memoryOffset, layout.tablesOffset, layout.deviceStateOffset, state, layout.fileBytes(deviceStateBytes: state),
+            ]
             put(places.map(UInt64.init), at: Field.offsets)
         }
-        let maps = [ImageLayout.Table.data, .zero, .free].map { file.read(layout.offset(of: $0)..<layout.offset(of: $0) + layout.byteCount(of: $0)) }
+        let maps = [ImageLayout.Table.data, .zero, .free].map {
+            file.read(layout.offset(of: $0)..<layout.offset(of: $0) + layout.byteCount(of: $0))
+        }
         if !wrong.contains(.pages) { sumPages(file, layout, maps[0]) }
         if !wrong.contains(.counts) { put(maps.map { UInt64($0.reduce(0) { $0 + $1.nonzeroBitCount }) }, at: Field.counts) }
         if !wrong.contains(.tables) {
             let state = file.read(layout.deviceStateOffset..<layout.deviceStateOffset + Int(deviceStateBytes))
             let checksums = layout.offset(of: .checksums)
             put(
-                [blocks(file, layout, layout.tablesOffset..<checksums), blocks(file, layout, checksums..<layout.deviceStateOffset), CRC32C.of(state)],
+                [
+                    blocks(file, layout, layout.tablesOffset..<checksums), blocks(file, layout, checksums..<layout.deviceStateOffset),
+                    CRC32C.of(state),
+                ],
                 at: Field.checksums
             )
         }

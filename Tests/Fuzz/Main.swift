@@ -69,3 +69,8 @@ struct FuzzInput {
         return Array(bytes[position..<end])
     }
 }
+
+/// What cannot fail unless the harness is wrong, or the machine is out of something.
+func must<Result>(_ body: () throws -> Result) -> Result {
+    do { return try body() } catch { fatalError("the harness failed: \(error)") }
+}

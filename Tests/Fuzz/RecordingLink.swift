@@ -16,7 +16,7 @@ final class RecordingLink: Transport {
         guard let frame = try link.takeFrame() else { return nil }
         for page in arriving?.runs.flatMap(\.indices) ?? [] {
             let address = arriving!.memory.regions.address(of: PageIndex(page))
-            frames += littleEndian(try! arriving!.memory.load(UInt64.self, at: address))
+            frames += littleEndian(must { try arriving!.memory.load(UInt64.self, at: address) })
         }
         arriving = nil
         frames += frame.encode(sequence: sequence)

@@ -12,7 +12,9 @@ enum Seeds {
         let seeds: [String: [[UInt8]]] = [
             "canary": [],
             "device": sessions,
-            "dump": [[255, 0, 4, 3, 0, 4, 1, 255, 3, 2, 100, 0, 7, 200, 0, 14], [16, 8, 0, 0xFF, 3, 1, 0xFF, 3, 3, 0xFF, 3, 0, 0xFF, 3, 6]],
+            "dump": [
+                [255, 0, 4, 3, 0, 4, 1, 255, 3, 2, 100, 0, 7, 200, 0, 14], [16, 8, 0, 0xFF, 3, 1, 0xFF, 3, 3, 0xFF, 3, 0, 0xFF, 3, 6],
+            ],
             "image": [try modelImage(), smallImage],
             "qmp": conversations.map { Array($0.utf8) },
             "stream": try [(verifies: false, paused: false), (true, true)].map { try stream(verifies: $0.verifies, paused: $0.paused) },
@@ -67,7 +69,10 @@ enum Seeds {
     /// Programs of `HostileMachine`: as a correct driver, and as one that is not.
     private static let sessions: [[UInt8]] = [
         // Start with rings of 64, begin, answer, four hints, the guest's stop; then another round that the host stops, done.
-        [0, 5, 0, 6, 10, 0, 13, 0, 14, 1, 15, 14, 20, 3, 14, 200, 7, 14, 40, 0, 13, 0xF0, 0, 0, 0, 0, 10, 1, 13, 0, 14, 2, 2, 10, 2, 14, 3, 3, 10, 3],
+        [
+            0, 5, 0, 6, 10, 0, 13, 0, 14, 1, 15, 14, 20, 3, 14, 200, 7, 14, 40, 0, 13, 0xF0, 0, 0, 0, 0, 10, 1, 13, 0, 14, 2, 2, 10, 2, 14,
+            3, 3, 10, 3,
+        ],
         // Moved in the middle of a round, twice; then a reset.
         [0, 5, 0, 10, 10, 0, 13, 0, 14, 1, 1, 11, 10, 0, 13, 0, 14, 9, 9, 10, 4, 11, 14, 2, 2, 10, 5, 9, 15, 0, 5, 1, 3],
         // Chains of several descriptors, indirect ones and loops, in the hint queue and another one.
@@ -86,7 +91,7 @@ enum Seeds {
         ])
         let memory = try GuestRAM(regions)
         for page in stride(from: 0, to: 40, by: 3) {
-            memory.withWritablePages(PageRun(first: PageIndex(page), count: 2)) {
+            unsafe memory.withWritablePages(PageRun(first: PageIndex(page), count: 2)) {
                 unsafe $0.bindMemory(to: UInt64.self).update(repeating: UInt64(page % 5))
             }
         }
@@ -104,7 +109,8 @@ enum Seeds {
         try source.start(to: .descriptor(numbers[0]))
         let doorbell = try Doorbell()
         let link = RecordingLink(try makeSocketTransport(OwnedDescriptor(adopting: numbers[1]), doorbell: doorbell, plainRing: false))
-        let destination = DestinationMigration(link, shape: nil, doorbell: doorbell, startsGuest: true, arrived: { _ in }) { (regions) throws(GuestError) in
+        let destination = DestinationMigration(link, shape: nil, doorbell: doorbell, startsGuest: true, arrived: { _ in }) {
+            (regions) throws(GuestError) in
             do { return IdleGuest(try GuestRAM(regions)) } catch { throw GuestError("\(error)") }
         }
         guard case .running = destination.run(), case .completed = source.wait() else { fatalError("the migration to be recorded failed") }
@@ -134,7 +140,7 @@ enum Seeds {
         var header = ImageHeader(
             id: SessionID(high: 1, low: 2),
             begun: 1,
-            regions: try! RegionTable(contiguousBytes: 16 << 12),
+            regions: must { try RegionTable(contiguousBytes: 16 << 12) },
             creator: "fuzz"
         )
         header.isComplete = true

@@ -10,13 +10,13 @@ import MigrationIO
 enum StreamTarget: FuzzTarget {
     /// Larger guests are refused as if there were no memory for them.
     static let maximumPages = 256
-    private static let doorbell = try! Doorbell()
+    private static let doorbell = must { try Doorbell() }
 
     static func run(_ input: [UInt8]) {
         var input = FuzzInput(input)
         let flags = input.take(UInt8.self)
         let link = ForeignLink(input, repairs: flags & 1 == 0)
-        let shape = flags & 2 == 0 ? nil : try! RegionTable(contiguousBytes: 16 << 12)
+        let shape = flags & 2 == 0 ? nil : must { try RegionTable(contiguousBytes: 16 << 12) }
         let destination = DestinationMigration(
             link,
             shape: shape,
@@ -104,7 +104,7 @@ struct PageModel {
             let address = memory.regions.address(of: PageIndex(index))
             let stamp = if case .data(let stamp) = page { stamp } else { UInt64(0) }
             for offset in [0, 2048, 4088] as [UInt64] {
-                let found = try! memory.load(UInt64.self, at: GuestAddress(address.rawValue + offset))
+                let found = must { try memory.load(UInt64.self, at: GuestAddress(address.rawValue + offset)) }
                 demand(found == stamp, "page \(index) is \(page) and holds \(found)")
             }
         }

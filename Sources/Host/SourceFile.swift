@@ -101,3 +101,9 @@ public struct SourceFile: ~Copyable, Sendable {
         }
     }
 }
+
+/// Whether two paths lead to one file that exists.
+public func areSameFile(_ first: String, _ second: String) -> Bool {
+    var (one, other) = (stat(), stat())
+    return unsafe stat(first, &one) == 0 && stat(second, &other) == 0 && one.st_ino == other.st_ino && one.st_dev == other.st_dev
+}

@@ -25,6 +25,8 @@ public protocol Transport: AnyObject {
     /// Whether the pages asked for are all there.
     var hasReceivedPages: Bool { get }
 
+    /// Whether the other side is a disk of this host: it answers when it is done, however long that takes, and is never a dead peer.
+    var isDisk: Bool { get }
     /// What the link itself adds to the downtime, as far as it is known: a disk that must be waited for, say.
     var switchOverCost: Duration { get }
 
@@ -48,7 +50,7 @@ public enum TransportError: Error, Hashable, Sendable, CustomStringConvertible {
     /// Nothing moved for this long.
     case stalled(seconds: Int)
     case stream(StreamError)
-    /// The disk is full.
+    /// The disk is full. `written`: bytes of guest memory that the file has or was about to get.
     case noSpace(path: String, written: Int)
     /// Commit was not carried out and never will be: the other side does not run the guest.
     case notCommitted(String)

@@ -22,6 +22,7 @@ final class SocketTransport: Transport {
     var outgoingSequence: UInt32 = 0
     let incoming: IncomingMessage
     var pageCount = 0
+    let isDisk = false
     /// Nothing is known to add to the rest's own time.
     let switchOverCost: Duration = .zero
     var bytesSent = 0

@@ -89,7 +89,7 @@ extension SourceDriver {
     }
 
     private func awaitAcknowledgement(of round: Int) throws(Interruption) {
-        let deadline = MonotonicClock.now() + migration.limits.ready
+        let deadline = link.isDisk ? nil : MonotonicClock.now() + migration.limits.ready
         guard try wait(until: deadline, for: { () throws(Interruption) in acknowledgedRound >= round }) else {
             throw Interruption(.failed(.link("the destination did not acknowledge round \(round)")))
         }

@@ -129,7 +129,9 @@ final class SourceDriver {
     /// A link that breaks because the destination gave up: its reason may have come just before.
     private func explained(_ interruption: Interruption) -> Interruption {
         if case .failed(.noSpace(let path, let written)) = interruption.event {
-            return Interruption(.failed(.noSpace(path: path, needed: written + ledger.pendingPages * GuestPage.size)))
+            // What is pending may be in the file already, in an older state.
+            let needed = min(written + ledger.pendingPages * GuestPage.size, Int(memory.regions.byteCount))
+            return Interruption(.failed(.noSpace(path: path, needed: needed)))
         }
         guard case .failed(.link) = interruption.event else { return interruption }
         let deadline = MonotonicClock.now() + .milliseconds(100)
@@ -211,7 +213,7 @@ final class SourceDriver {
         within limit: Duration,
         _ match: (Frame) -> Content?
     ) throws(Interruption) -> Content {
-        let came = try wait(until: MonotonicClock.now() + limit) { () throws(Interruption) in !arrived.isEmpty }
+        let came = try wait(until: link.isDisk ? nil : MonotonicClock.now() + limit) { () throws(Interruption) in !arrived.isEmpty }
         guard came else { throw Interruption(.failed(.link("the destination did not say \(what) within \(Int(limit.inSeconds)) s"))) }
         let frame = arrived.removeFirst()
         guard let content = match(frame) else {

@@ -66,8 +66,6 @@ struct ClientCommandTests {
                     "--hint-grace",
                     "0.5s",
                     "--verify",
-                    "--sync",
-                    "end",
                     "tcp:localhost:1"
                 )
                 #expect(ended.status == 0, "\(ended.errors)")
@@ -80,7 +78,7 @@ struct ClientCommandTests {
                 #expect(
                     machine.parameters.json == [
                         "downtime-limit": 100, "max-bandwidth": 1_000_000_000, "timeout": 10_000, "on-timeout": "pause",
-                        "free-page-hints": false, "hint-grace": 500, "verify": true, "image-sync": "end",
+                        "free-page-hints": false, "hint-grace": 500, "verify": true, "image-sync": "rounds",
                     ]
                 )
             }
@@ -136,10 +134,10 @@ struct ClientCommandTests {
 
     @Test func `refusals and wrong words`() async throws {
         try await withServer { _, server in
-            var ended = try await aerostat("migrate", "--control", server.path, "carrier-pigeon:")
+            var ended = try await aerostat("migrate", "--control", server.path, "file:/carrier/pigeon")
             #expect(ended.status == 1)
             #expect(
-                ended.errors.contains("the URI 'carrier-pigeon:' is not understood\nthe guest is still running at the source"),
+                ended.errors.contains("the URI 'file:/carrier/pigeon' is not understood\nthe guest is still running at the source"),
                 "\(ended)"
             )
             ended = try await aerostat("dump-memory", "--control", server.path, "-o", "/nowhere/file")

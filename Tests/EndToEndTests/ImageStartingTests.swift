@@ -81,6 +81,32 @@ extension EndToEnd {
             }
         }
 
+        @Test func `one process at a time runs the guest of an image`() async throws {
+            try await withGuests { guests in
+                let path = try await image(guests)
+                let first = try await guests.run("--restore", "file:" + path)
+                let arguments = ["run", "--restore", "file:" + path, "--control", guests.path("second.sock")]
+                let second = try await Aerostat.run(Aerostat.path, arguments)
+                #expect(second.code == 1 && second.text.contains("another process runs it from this image"), "\(second)")
+                #expect(!FileManager.default.fileExists(atPath: guests.path("second.sock")))
+                try await guests.run("--restore", "file:" + path, "--clone").expectClean()
+                #expect(try await first.command("quit").code == 0)
+                _ = try await first.exitCode()
+                try await guests.run("--restore", "file:" + path).expectClean()
+            }
+        }
+
+        @Test func `a source killed while it writes an image: the command says whether the guest is in it`() async throws {
+            try await withGuests { guests in
+                let path = try await image(guests)
+                let source = try await guests.run("--memory", "64MiB", "--workload", "churn")
+                let migration = Task { try await source.migrate(to: "file:" + path, arguments: WritingImages.endless) }
+                try await eventually("the second round") { try await source.report().rounds.count >= 2 }
+                source.kill()
+                try await migration.value.expectFailure(code: 3, "the image was not finished", "\(path) is an older one, of 20")
+            }
+        }
+
         @Test func `a person may let the guest run on after its image was written, and must say so`() async throws {
             try await withGuests { guests in
                 let source = try await guests.run("--memory", "64MiB", "--workload", "churn")

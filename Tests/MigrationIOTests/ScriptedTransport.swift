@@ -12,6 +12,7 @@ final class ScriptedTransport: Transport {
     init(failsAfterCommit failure: TransportError?) { self.failure = failure }
 
     var pageCount = 0
+    let isDisk = false
     let switchOverCost: Duration = .zero
     private(set) var bytesSent = 0
     private(set) var bytesReceived = 0

@@ -153,6 +153,6 @@ public struct ImageHeader: Hashable, Sendable {
         .malformed(part: "the header", offset: offset, reason: reason)
     }
 
-    /// Text that ends with its first zero byte; what is not UTF-8 is shown as replacement characters.
-    private static func text(_ bytes: [UInt8]) -> String { String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self) }
+    /// Text that ends with its first zero byte; what cannot be shown is replaced.
+    private static func text(_ bytes: [UInt8]) -> String { String(foreign: bytes.prefix { $0 != 0 }) }
 }

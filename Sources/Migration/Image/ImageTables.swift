@@ -11,8 +11,9 @@ package final class ImageTables {
     private var checksums: SparseWords
     /// Blocks that differ from those in the file, counted from the first block of the first table.
     private let changed: DirtyBitmap
-    /// Blocks that came from a file and are not all zeros, counted in the same way.
-    private let loaded: DirtyBitmap
+    /// Blocks that may hold anything but zeros, counted in the same way: they were changed, or came from a file. The rest of a large
+    /// guest's tables is not even there, and is not looked at.
+    private let touched: DirtyBitmap
 
     package init(_ layout: ImageLayout) throws(SystemError) {
         self.layout = layout
@@ -22,7 +23,7 @@ package final class ImageTables {
         checksums = try SparseWords(count: layout.pageCount)
         let blocks = (layout.deviceStateOffset - layout.tablesOffset) / ImageLayout.blockBytes
         changed = try DirtyBitmap(pageCount: blocks)
-        loaded = try DirtyBitmap(pageCount: blocks)
+        touched = try DirtyBitmap(pageCount: blocks)
     }
 
     package func checksum(of page: PageIndex) -> UInt32 { checksums[page.rawValue] }
@@ -73,7 +74,9 @@ package final class ImageTables {
             let perBlock = table == .checksums ? ImageLayout.checksumsPerBlock : ImageLayout.bitsPerBlock
             let first = run.first.rawValue / perBlock
             let count = (run.end.rawValue - 1) / perBlock - first + 1
-            changed.insert(PageRun(first: PageIndex(firstBlock(of: table) + first), count: count))
+            let blocks = PageRun(first: PageIndex(firstBlock(of: table) + first), count: count)
+            changed.insert(blocks)
+            touched.insert(blocks)
         }
     }
 
@@ -130,18 +133,10 @@ package final class ImageTables {
     /// - Returns: false where it speaks of pages behind the guest's last.
     package func loadBlock(_ block: Int, from source: UnsafeRawBufferPointer) -> Bool {
         let (table, index) = place(ofBlock: block)
-        loaded.insert(PageIndex(block))
+        touched.insert(PageIndex(block))
         if let bitmap = bitmap(table) { return unsafe bitmap.insertPage(index, from: source) }
         unsafe checksums.loadPage(index, from: source)
         return true
-    }
-
-    /// Whether a block may hold anything but zeros.
-    private func hasContent(_ block: Int) -> Bool {
-        let (table, index) = place(ofBlock: block)
-        let perBlock = table == .checksums ? ImageLayout.checksumsPerBlock : ImageLayout.bitsPerBlock
-        let words = index * perBlock / 64..<min((index + 1) * perBlock / 64, data.wordCount)
-        return (bitmap(table) ?? data).hasPages(in: words)
     }
 
     /// The CRC-32C over the blocks of some tables that are not all zeros: for each its number as u64, and its bytes.
@@ -150,34 +145,49 @@ package final class ImageTables {
     package func checksum(over tables: [ImageLayout.Table]) -> UInt32 {
         var checksum = BlockChecksum()
         var block = [UInt8](repeating: 0, count: ImageLayout.blockBytes)
-        for number in tables.lazy.flatMap({ self.blocks(of: $0) }) where hasContent(number) {
-            unsafe block.withUnsafeMutableBytes { unsafe copyBlock(number, into: $0) }
-            checksum.add(number, block)
+        for blocks in tables.map({ self.blocks(of: $0) }) {
+            for number in touched.runs(within: PageRun(first: PageIndex(blocks.lowerBound), count: blocks.count)).lazy.flatMap(\.indices) {
+                unsafe block.withUnsafeMutableBytes { unsafe copyBlock(number, into: $0) }
+                checksum.add(number, block)
+            }
         }
         return checksum.value
     }
 
-    /// What is wrong with tables that were loaded; `nil` where nothing is. A page is in one bitmap at most.
-    ///
-    /// Looks only at blocks that were loaded: the rest of a large guest's tables is not even there.
-    package func contradiction(with header: ImageHeader) -> ImageError? {
+    /// Pages in each of the bitmaps.
+    package func counts() -> (data: Int, zero: Int, free: Int) {
         var counts = (data: 0, zero: 0, free: 0)
-        let bitmap = layout.blockCount(of: .data)
-        for index in 0..<bitmap where (0..<3).contains(where: { loaded.contains(PageIndex($0 * bitmap + index)) }) {
-            let first = index * DirtyBitmap.wordsPerPage
+        forEachWord { _, data, zero, free in
+            counts.data += data.nonzeroBitCount
+            counts.zero += zero.nonzeroBitCount
+            counts.free += free.nonzeroBitCount
+        }
+        return counts
+    }
+
+    /// Calls `body` with the words of the three bitmaps, where one of them was touched.
+    private func forEachWord(_ body: (_ index: Int, _ data: UInt64, _ zero: UInt64, _ free: UInt64) -> Void) {
+        let blocks = layout.blockCount(of: .data)
+        for block in 0..<blocks where (0..<3).contains(where: { touched.contains(PageIndex($0 * blocks + block)) }) {
+            let first = block * DirtyBitmap.wordsPerPage
             for word in first..<min(first + DirtyBitmap.wordsPerPage, data.wordCount) {
-                let (data, zero, free) = (data.load(word: word), zero.load(word: word), free.load(word: word))
-                let twice = data & zero | data & free | zero & free
-                if twice != 0 {
-                    let page = word << 6 + twice.trailingZeroBitCount
-                    let offset = layout.offset(of: .data) + word * 8
-                    return .malformed(part: "the page map", offset: offset, reason: "page \(page) has two states")
-                }
-                counts.data += data.nonzeroBitCount
-                counts.zero += zero.nonzeroBitCount
-                counts.free += free.nonzeroBitCount
+                body(word, data.load(word: word), zero.load(word: word), free.load(word: word))
             }
         }
+    }
+
+    /// What is wrong with tables that were loaded; `nil` where nothing is. A page is in one bitmap at most.
+    package func contradiction(with header: ImageHeader) -> ImageError? {
+        var twice: (word: Int, page: Int)?
+        forEachWord { word, data, zero, free in
+            let bits = data & zero | data & free | zero & free
+            if bits != 0, twice == nil { twice = (word, word << 6 + bits.trailingZeroBitCount) }
+        }
+        if let twice {
+            let offset = layout.offset(of: .data) + twice.word * 8
+            return .malformed(part: "the page map", offset: offset, reason: "page \(twice.page) has two states")
+        }
+        let counts = counts()
         let expected = [
             (counts.data, header.dataPages, "data"), (counts.zero, header.zeroPages, "zero"), (counts.free, header.freePages, "free"),
         ]

@@ -52,13 +52,22 @@ public struct ByteReader: Sendable {
         return try read(count: Int(count))
     }
 
-    /// Foreign text; what is not UTF-8 is shown as replacement characters.
+    /// Foreign text; what cannot be shown is replaced.
     public mutating func readCountedText(_ what: String, maximum: Int) throws(StreamError) -> String {
-        String(decoding: try readCounted(what, maximum: maximum), as: UTF8.self)
+        String(foreign: try readCounted(what, maximum: maximum))
     }
 
     /// Nothing may be left over.
     public func finish() throws(StreamError) {
         if remaining != 0 { throw .malformed("\(remaining) bytes too many") }
+    }
+}
+
+extension String {
+    /// Text that a peer or a file says, and that people will read: what is not UTF-8 becomes replacement characters, and so do control
+    /// characters, which a terminal would obey.
+    init(foreign bytes: some Collection<UInt8>) {
+        let scalars = String(decoding: bytes, as: UTF8.self).unicodeScalars
+        self.init(UnicodeScalarView(scalars.map { $0.properties.generalCategory == .control ? "\u{FFFD}" : $0 }))
     }
 }

@@ -114,6 +114,7 @@ final class FileSlot {
     func finish() {
         operation = nil
         memory = nil
+        missing = 0
         unsafe address = nil
     }
 }

@@ -126,8 +126,7 @@ extension FileTransport {
         image.header.deviceStateChecksum = CRC32C.of(state)
         image.header.bitmapsChecksum = image.tables.checksum(over: [.data, .zero, .free])
         image.header.checksumsChecksum = image.tables.checksum(over: [.checksums])
-        (image.header.dataPages, image.header.zeroPages) = (image.tables.data.count(), image.tables.zero.count())
-        image.header.freePages = image.tables.free.count()
+        (image.header.dataPages, image.header.zeroPages, image.header.freePages) = image.tables.counts()
         self.image = image
         do throws(SystemError) { try file.setLength(image.header.fileBytes) } catch { throw failure(error) }
         var start = 0

@@ -82,7 +82,8 @@ extension FileTransport {
 
     func failure(_ error: SystemError) -> TransportError {
         switch error.code {
-        case .noSpace, .diskQuotaExceeded: .noSpace(path: file.path, written: bytesSent)
+        // Not what was sent: pages that came again took no more room, and some are on their way still.
+        case .noSpace, .diskQuotaExceeded: .noSpace(path: file.path, written: (image?.tables.counts().data ?? 0) * GuestPage.size)
         default: .system(operation: error.operation, reason: "\(error.place): \(error.code)")
         }
     }

@@ -43,6 +43,7 @@ final class FileTransport: Transport {
     var roundEnd: MonotonicClock.Instant?
     private(set) var switchOverCost: Duration = .zero
 
+    let isDisk = true
     var pageCount = 0
     var bytesSent = 0
     private(set) var bytesReceived = 0
@@ -81,7 +82,19 @@ final class FileTransport: Transport {
         self.punchesHoles = punchesHoles
     }
 
-    deinit { abandon() }
+    deinit {
+        giveUp()
+        // What is under way ends by itself; a disk that does not answer for a minute is not waited for.
+        let deadline = MonotonicClock.now() + .seconds(60)
+        while !isIdle, MonotonicClock.now() < deadline {
+            try? ring.submitAndWait(timeout: .milliseconds(100))
+            while let completion = ring.nextCompletion() {
+                if completion.token != Self.doorbellToken { slots[Int(completion.token)].finish() }
+            }
+        }
+        // Its memory, and the guest's, must outlive an operation that never ended.
+        for slot in slots where slot.operation != nil { _ = unsafe Unmanaged.passRetained(slot) }
+    }
 
     // MARK: The link
 
@@ -91,7 +104,7 @@ final class FileTransport: Transport {
 
     func send(_ frame: Frame, from memory: GuestRAM?) throws(TransportError) {
         precondition(canSend, "the link was handed a frame while it was full")
-        if case .abort = frame { return abandon() }
+        if case .abort = frame { return giveUp() }
         self.memory = memory ?? self.memory
         try concluding { () throws(TransportError) in
             try accept(frame)
@@ -216,20 +229,10 @@ final class FileTransport: Transport {
 
     func beginCommit() { state = .committing }
 
-    /// The source gave up, or something failed: the kernel lets go of guest memory, and the file goes.
-    func abandon() {
+    /// The source gave up, or something failed: the file goes at once, whatever the disk is still busy with.
+    func giveUp() {
         state = .over
         queue = []
-        // What is under way ends by itself; a disk that does not answer for a minute is not waited for.
-        let deadline = MonotonicClock.now() + .seconds(60)
-        while !isIdle, MonotonicClock.now() < deadline {
-            try? ring.submitAndWait(timeout: .milliseconds(100))
-            while let completion = ring.nextCompletion() {
-                if completion.token != Self.doorbellToken { slots[Int(completion.token)].finish() }
-            }
-        }
-        // Its memory, and the guest's, must outlive an operation that never ended.
-        for slot in slots where slot.operation != nil { _ = unsafe Unmanaged.passRetained(slot) }
         file.discard()
     }
 
@@ -238,7 +241,7 @@ final class FileTransport: Transport {
         do throws(TransportError) { try body() } catch {
             let wasCommitting = state == .committing && !file.isPublished
             let wasOver = state == .over
-            abandon()
+            giveUp()
             throw wasCommitting && !wasOver ? .notCommitted("\(error)") : error
         }
     }

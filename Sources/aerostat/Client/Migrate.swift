@@ -1,6 +1,8 @@
 public import ArgumentParser
 import Control
+import Host
 public import Migration
+import MigrationIO
 
 extension MigrationParameters.TimeoutAction: ExpressibleByArgument {}
 extension ImageSync: ExpressibleByArgument {}
@@ -44,8 +46,8 @@ struct Migrate: AsyncParsableCommand {
     )
     var timeout: Duration?
 
-    @Option(help: "What happens then: the migration is cancelled, or the guest is paused so that the rest gets across.")
-    var onTimeout = MigrationParameters.TimeoutAction.cancel
+    @Option(help: "What happens then: the migration is cancelled (the default), or the guest is paused so that the rest gets across.")
+    var onTimeout: MigrationParameters.TimeoutAction?
 
     @Flag(help: "Do not ask the guest which memory is free.")
     var noHints = false
@@ -59,14 +61,19 @@ struct Migrate: AsyncParsableCommand {
     @Flag(help: "Compare all memory of both sides, while paused, before the guest is let go.")
     var verify = false
 
-    @Option(help: "For an image: wait for the disk after each of the rounds, at the end, or not at all (none).")
-    var sync = ImageSync.rounds
+    @Option(help: "For an image: wait for the disk after each of the rounds (the default), at the end, or not at all (none).")
+    var sync: ImageSync?
 
     @Option(help: ArgumentHelp("Write the report and its samples over time to a file.", valueName: "file"), completion: .file())
     var record: String?
 
     func validate() throws {
         if let timeout, timeout <= .zero { throw ValidationError("--timeout must be more than 0 ms") }
+        if timeout == nil, onTimeout != nil { throw ValidationError("--on-timeout goes with --timeout") }
+        let place: MigrationURI
+        do throws(MigrationURI.ParseError) { place = try MigrationURI(uri) } catch { throw ValidationError("\(error)") }
+        if case .file = place { return }
+        if sync != nil { throw ValidationError("--sync goes with file:PATH") }
     }
 
     func run() async throws {
@@ -75,6 +82,7 @@ struct Migrate: AsyncParsableCommand {
         // Before the migration begins: the key would end this command, and not the migration, in the moments until then.
         let interrupt = InterruptCanceller(client)
         defer { interrupt.end() }
+        let start = WallClock.milliseconds()
         do {
             _ = try await client.execute("migrate-set-parameters", parameters.arguments)
             _ = try await client.execute("migrate", ["uri": .string(resolvedURI)])
@@ -96,17 +104,18 @@ struct Migrate: AsyncParsableCommand {
             }
         } catch ControlError.connectionLost {
             view.clear()
-            try reportLoss(last)
+            if try reportLoss(last, since: start) { return }
             throw ExitCode.outcomeUnknown
         }
         view.clear()
         try recorder?.write(report)
-        let state = try await client.runState()
-        conclude(report, state)
+        // The report is final: that the source's process ends now changes nothing in it.
+        conclude(report, try? await client.runState())
         if ExitCode(report) != .success { throw ExitCode(report) }
     }
 
-    private func conclude(_ report: MigrationReport, _ state: RunState) {
+    /// - Parameter state: `nil` where the source's process has ended since.
+    private func conclude(_ report: MigrationReport, _ state: RunState?) {
         let text = MigrationText(report)
         let lines = ["\(text.outcome); \(place(state, report))"] + text.table
         if options.json, let document = try? report.json {
@@ -117,21 +126,38 @@ struct Migrate: AsyncParsableCommand {
         }
     }
 
-    /// The source's process ended, or closed its control socket, in the middle of the migration: nobody here knows where the guest is.
-    private func reportLoss(_ last: MigrationReport) throws {
-        let reason = """
-            the connection to the source (\(options.control)) was lost: its process has ended or was killed. If it ended before the \
-            switch-over, the guest is gone with it; ask the destination whether the guest runs there (aerostat status --control DESTINATION)
-            """
+    /// The source's process ended, or closed its control socket, in the middle of the migration: nobody here knows where the guest is, unless
+    /// it is in an image, which can be looked at.
+    /// - Returns: whether the guest is in its image.
+    private func reportLoss(_ last: MigrationReport, since start: UInt64) throws -> Bool {
         var report = last
-        report.status = .unknown
-        report.errorDescription = reason
+        let lost = "the connection to the source (\(options.control)) was lost: its process has ended or was killed"
+        let isInImage: Bool
+        if case .file(let path)? = try? MigrationURI(uri) {
+            let image = try? GuestImage(opening: path)
+            isInImage = image.map { $0.header.begun >= start } ?? false
+            report.errorDescription =
+                isInImage
+                ? "\(lost), after it had finished the image; the guest is in it: 'aerostat run --restore \(uri)' starts it"
+                : "\(lost), and the guest with it: the image was not finished"
+                    + (image.map { "; \(path) is an older one, of \(WallClock.iso8601($0.header.finished) ?? "an unknown time")" } ?? "")
+        } else {
+            isInImage = false
+            report.errorDescription =
+                "\(lost). If it ended before the switch-over, the guest is gone with it; ask the destination whether the guest runs there "
+                + "(aerostat status --control DESTINATION)"
+        }
+        report.status = isInImage ? .completed : .unknown
         if options.json { print(try report.json.text(.indented)) }
-        writeToStandardError("Error: \(reason)\n")
+        writeToStandardError("\(isInImage ? "" : "Error: ")\(report.errorDescription ?? "")\n")
+        return isInImage
     }
 
-    private func place(_ state: RunState, _ report: MigrationReport) -> String {
-        MigrationText.whereabouts(state, after: report, control: options.control)
+    private func place(_ state: RunState?, _ report: MigrationReport) -> String {
+        guard let state = state ?? (report.status == .completed ? .postMigrate : nil) else {
+            return "the source's process has ended since, and its guest with it"
+        }
+        return MigrationText.whereabouts(state, after: report, control: options.control)
     }
 
     /// All of them, so that nothing lingers from an earlier migration.
@@ -141,11 +167,11 @@ struct Migrate: AsyncParsableCommand {
         changes.maxBandwidth = bandwidthLimit
         // Rounded up: 0 would mean none.
         changes.timeout = timeout.map { max($0.milliseconds, 1) } ?? 0
-        changes.onTimeout = onTimeout
+        changes.onTimeout = onTimeout ?? .cancel
         changes.freePageHints = !noHints
         changes.hintGrace = hintGrace.milliseconds
         changes.verify = verify
-        changes.imageSync = sync
+        changes.imageSync = sync ?? .rounds
         return changes
     }
 

@@ -1,3 +1,4 @@
+import ArgumentParser
 import Control
 import Foundation
 import Migration
@@ -16,7 +17,9 @@ struct MigrationRecorder {
     /// Makes the file at once: a path that cannot be written is better known before the guest has moved.
     init(path: String) throws {
         self.path = path
-        try Data().write(to: URL(filePath: path))
+        do { try Data().write(to: URL(filePath: path)) } catch {
+            throw ValidationError("--record: the file cannot be written: \(path)")
+        }
     }
 
     mutating func add(_ report: MigrationReport) {

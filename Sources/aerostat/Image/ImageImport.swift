@@ -1,6 +1,7 @@
 import ArgumentParser
 import Control
 import GuestMemory
+import Host
 import Migration
 import MigrationIO
 import ModelGuest
@@ -13,7 +14,8 @@ struct ImageImport: AsyncParsableCommand {
             Takes the RAM of a machine that stood still, as one file from physical address 0 (QEMU's memory-backend-file, for example), and \
             what its /proc/kpageflags said. In the image's guest the frames that Linux had free are free, in the same blocks and with what \
             they held; all others are in use: the guest keeps them, compares them with their checksums, and rewrites some of them where its \
-            workload says so. 'tools/guest-image' makes such files and imports them.
+            workload says so: --workload, --write-rate, --working-set, --vcpus and --seed are those of 'aerostat run'. The guest is some MiB \
+            larger than the machine: its own tables lie in front. 'tools/guest-image' makes such files and imports them.
 
             Example:
               aerostat image import --ram machine.ram --page-flags machine.flags -o machine.image
@@ -31,7 +33,7 @@ struct ImageImport: AsyncParsableCommand {
     @Option(name: .shortAndLong, help: ArgumentHelp("The image to write.", valueName: "file"), completion: .file())
     var output: String
 
-    @OptionGroup var guest: GuestOptions
+    @OptionGroup(visibility: .hidden) var guest: GuestOptions
 
     func validate() throws {
         if guest.memory != nil { throw ValidationError("--memory has no meaning here: the guest is as large as the machine was") }
@@ -48,6 +50,9 @@ struct ImageImport: AsyncParsableCommand {
     }
 
     func run() async throws {
+        for (input, name) in [(ram, "--ram"), (pageFlags, "--page-flags")] where areSameFile(input, output) {
+            throw ValidationError("the image would overwrite its own source: -o and \(name) are the same file")
+        }
         let imported = try ImportedGuest(try MachineDump(ram: ram, pageFlags: pageFlags), behaviour: behaviour, tracker: .software)
         defer { imported.guest.shutdown() }
         try write(imported.guest, to: absolutePath(output))

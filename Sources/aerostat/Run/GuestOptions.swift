@@ -6,7 +6,10 @@ public import ModelGuest
 
 /// What the guest is made of: shared by `run` and `demo`.
 struct GuestOptions: ParsableArguments {
-    @Option(help: ArgumentHelp("The guest's RAM, 16MiB to 16TiB in whole pages.", valueName: "size"), transform: Values.size)
+    @Option(
+        help: ArgumentHelp("The guest's RAM, 16MiB to 16TiB in whole pages (default: 256MiB; demo: 1GiB).", valueName: "size"),
+        transform: Values.size
+    )
     var memory: Int?
 
     // Absent is not the same as the default: a guest that comes from elsewhere is as it is, and whoever says otherwise is told so.

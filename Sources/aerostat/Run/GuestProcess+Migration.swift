@@ -12,7 +12,7 @@ extension GuestProcess {
     /// Begins a migration; it goes on by itself.
     func migrate(to text: String) throws(QMPError) {
         let uri: MigrationURI
-        do throws(MigrationURI.ParseError) { uri = try MigrationURI(text) } catch { throw QMPError("\(error)") }
+        do throws(MigrationURI.ParseError) { uri = try MigrationURI(text).absolute } catch { throw QMPError("\(error)") }
         if case .descriptor(let number) = uri { try claimInherited(number) }
         let migration = try state.withLock { (state) throws(QMPError) -> SourceMigration in
             guard let guest = state.guest else {
@@ -154,5 +154,13 @@ extension GuestProcess {
         state.withLock { $0.run = runs ? .running : .paused }
         if runs { announce(.resume) }
         logger.info(runs ? "the guest has arrived and runs" : "the guest has arrived; it is paused")
+    }
+}
+
+extension MigrationURI {
+    /// With an image's path from the root on: what is said of it later is read by people in other folders.
+    fileprivate var absolute: MigrationURI {
+        guard case .file(let path) = self else { return self }
+        return .file(path: absolutePath(path))
     }
 }

@@ -17,6 +17,8 @@ struct Restoration: Sendable {
     let tracker: TrackerKind?
     /// What the guest shall do instead of what it did.
     let workload: Workload?
+    /// Start it although another process runs the guest from the same image.
+    let clones: Bool
 }
 
 extension GuestProcess {
@@ -25,6 +27,7 @@ extension GuestProcess {
     func restore(_ restoration: Restoration) throws -> Bool {
         let start = MonotonicClock.now()
         let image = try GuestImage.named(restoration.path)
+        let claim = restoration.clones ? nil : try ImageClaim(image.path)
         let memory: GuestRAM
         do throws(ImageError) {
             guard let filled = try self.memory(of: image, restoration) else { return false }
@@ -43,6 +46,7 @@ extension GuestProcess {
         if runs { try guest.resume() }
         state.withLock { state in
             state.guest = guest
+            state.claim = claim
             state.run = runs ? .running : .paused
         }
         if runs { announce(.resume) }

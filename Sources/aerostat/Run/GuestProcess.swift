@@ -22,6 +22,8 @@ final class GuestProcess: Sendable {
         var guest: ModelGuest?
         var run: RunState
         var parameters = MigrationParameters()
+        /// Keeps others from starting the image that the guest came from.
+        var claim: ImageClaim?
         /// The migration under way, or the last one.
         var migration: SourceMigration?
         /// Commit was sent and its answer never came: the destination may run the guest.
@@ -108,7 +110,7 @@ final class GuestProcess: Sendable {
                 guard let image = state.image else { throw QMPError("the guest has gone: the destination said that it runs there") }
                 guard force else {
                     throw QMPError(
-                        "the guest is in its image \(image) now. Make sure that nobody starts it from there, then resume with force"
+                        "the guest is in its image \(image) now. Make sure that nobody starts it from there, then 'aerostat resume --force'"
                     )
                 }
             case .inMigrate, .shutdown: throw QMPError("there is no guest here yet: an incoming migration is awaited")

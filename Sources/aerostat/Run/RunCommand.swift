@@ -45,6 +45,9 @@ struct RunCommand: AsyncParsableCommand {
     @Flag(help: "Read all of the image first, and compare it with its checksums.")
     var preload = false
 
+    @Flag(help: "With --restore: start a second guest from an image although another process runs one from it.")
+    var clone = false
+
     @Flag(help: "Do not let the guest run until 'aerostat resume'.")
     var paused = false
 
@@ -65,6 +68,7 @@ struct RunCommand: AsyncParsableCommand {
 
     func validate() throws {
         if preload, restore == nil { throw ValidationError("--preload goes with --restore") }
+        if clone, restore == nil { throw ValidationError("--clone goes with --restore") }
         if let incoming {
             if restore != nil { throw ValidationError("a guest comes in (--incoming) or from an image (--restore), not both") }
             _ = try Self.uri(incoming)
@@ -111,15 +115,21 @@ struct RunCommand: AsyncParsableCommand {
             let server = try await ControlServer.listen(path: control, handler: process, logger: logger)
             process.attach(server)
             let signals = Self.endOnSignals(process)
-            var isReady = true
-            if let listener = listener.take() {
-                try receive(process, listener)
-            } else if let restore {
-                isReady = try await self.restore(process, try Self.image(restore))
-            } else {
-                try process.start(paused: paused)
+            do {
+                var isReady = true
+                if let listener = listener.take() {
+                    try receive(process, listener)
+                } else if let restore {
+                    isReady = try await self.restore(process, try Self.image(restore))
+                } else {
+                    try process.start(paused: paused)
+                }
+                if isReady { try Self.printReady(control: control, incoming: place) }
+            } catch {
+                // Its socket goes with it.
+                await server.close()
+                throw error
             }
-            if isReady { try Self.printReady(control: control, incoming: place) }
             let ending = await process.waitForEnd()
             await server.close()
             withExtendedLifetime(signals) {}
@@ -155,7 +165,8 @@ struct RunCommand: AsyncParsableCommand {
             preloads: preload,
             paused: paused,
             tracker: options.tracker,
-            workload: options.chosenWorkload
+            workload: options.chosenWorkload,
+            clones: clone
         )
         return try await withCheckedThrowingContinuation { continuation in
             DispatchQueue.global().async { continuation.resume(with: Result { try process.restore(restoration) }) }

@@ -1,0 +1,28 @@
+extension SourceSession {
+    /// Why a migration did not succeed.
+    public enum Failure: Error, Hashable, Sendable, CustomStringConvertible {
+        /// The link broke, in these words.
+        case link(String)
+        /// The destination refused or gave up, in its words.
+        case peer(String)
+        case guest(String)
+        /// The disk is full. `needed`: bytes that the image would have had in all, as far as is known.
+        case noSpace(path: String, needed: Int)
+        /// The destination will never run the guest, although commit was sent.
+        case notCommitted(String)
+        /// The two memories differ.
+        case verification(differences: Int, firstPage: Int?)
+
+        public var description: String {
+            switch self {
+            case .link(let text): text
+            case .peer(let text): "the destination gave up: \(text)"
+            case .guest(let text): text
+            case .noSpace(let path, let needed): "the disk is full: \(path) needs about \(needed) bytes (\(needed >> 20) MiB) in all"
+            case .notCommitted(let text): text
+            case .verification(let differences, let page):
+                "verification found \(differences) differing pages" + (page.map { ", the first is page \($0)" } ?? "")
+            }
+        }
+    }
+}

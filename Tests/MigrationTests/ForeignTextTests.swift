@@ -1,0 +1,18 @@
+import GuestMemory
+import Migration
+import TestSupport
+import Testing
+
+@Suite struct ForeignTextTests {
+    @Test("A terminal obeys no foreign text: control characters are replaced")
+    func controls() throws {
+        var header = ImageHeader(id: .random(), begun: 1, regions: regionTable(pages: 10), creator: "\u{1b}[31mEvil\r\n é")
+        header.isComplete = true
+        let read = try ImageHeader(decoding: header.encode(), fileBytes: header.fileBytes)
+        #expect(read.creator == "\u{FFFD}[31mEvil\u{FFFD}\u{FFFD} é")
+        var writer = ByteWriter()
+        writer.appendCounted("a\u{7}b\u{9b}c")
+        var reader = ByteReader(writer.bytes)
+        #expect(try reader.readCountedText("name", maximum: 64) == "a\u{FFFD}b\u{FFFD}c")
+    }
+}

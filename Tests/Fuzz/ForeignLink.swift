@@ -28,6 +28,7 @@ final class ForeignLink: Transport {
     var hasReceivedPages: Bool { true }
     private(set) var bytesSent = 0
     var bytesReceived: Int { input.position }
+    let isDisk = false
     let switchOverCost: Duration = .zero
 
     func discardIncoming(until deadline: ContinuousClock.Instant) {}

@@ -36,6 +36,7 @@ final class RecordingLink: Transport {
     var bytesSent: Int { link.bytesSent }
     var bytesReceived: Int { link.bytesReceived }
     var hasReceivedPages: Bool { link.hasReceivedPages }
+    var isDisk: Bool { link.isDisk }
     var switchOverCost: Duration { link.switchOverCost }
     var pageCount: Int {
         get { link.pageCount }

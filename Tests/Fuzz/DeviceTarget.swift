@@ -80,8 +80,8 @@ struct HostileMachine {
         case 4: store(input.take(atMost: Int(input.take(UInt8.self)) % 64), address(&input))
         case 5: start(&input)
         case 6: describe(&input)
-        case 7: publish(queue(&input), head: input.take(), count: 1)
-        case 8: publish(queue(&input), head: input.take(), count: input.take())
+        case 7: publish(queue(&input), head: UInt16(input.take(UInt8.self)), count: 1, surplus: 4)
+        case 8: publish(queue(&input), head: UInt16(input.take(UInt8.self)), count: input.take(), surplus: 0)
         case 9: serve()
         case 10: host(input.take())
         case 11: move()
@@ -173,10 +173,11 @@ struct HostileMachine {
     }
 
     /// Makes chains available: descriptors one behind the other from `head` on, whatever they say.
-    private mutating func publish(_ queue: Int, head: UInt8, count: UInt8) {
+    /// - Parameter surplus: how many descriptors are named that there are not.
+    private mutating func publish(_ queue: Int, head: UInt16, count: UInt8, surplus: UInt16) {
         for offset in 0..<UInt16(count) {
             let entry = layout(queue).driverArea.rawValue + 4 + 2 * UInt64(available[queue] % sizes[queue])
-            store(littleEndian((UInt16(head) + offset) % sizes[queue]), entry)
+            store(littleEndian((head &+ offset) % (sizes[queue] + surplus)), entry)
             available[queue] &+= 1
         }
         store(littleEndian(available[queue]), layout(queue).driverArea.rawValue + 2)
@@ -190,7 +191,7 @@ struct HostileMachine {
         let word = kind < 0xE0 ? UInt32(truncatingIfNeeded: transport.read(offset: 0x108, width: 4)) : input.take()
         store(littleEndian(word), Self.commandAddress)
         store(littleEndian(Self.commandAddress) + littleEndian(UInt32(4)) + littleEndian(UInt32(0)), layout(2).descriptorTable.rawValue)
-        publish(2, head: 0, count: 1)
+        publish(2, head: 0, count: 1, surplus: 0)
     }
 
     /// Sends one block of one to sixteen pages.
@@ -199,7 +200,7 @@ struct HostileMachine {
         let address = place < 0x80 ? place << 12 : Self.highBase + (place & 0x7F) << 12
         let flags = UInt32(VirtqueueDescriptor.write)
         store(littleEndian(address) + littleEndian(pages << 12) + littleEndian(flags), layout(2).descriptorTable.rawValue)
-        publish(2, head: 0, count: 1)
+        publish(2, head: 0, count: 1, surplus: 0)
     }
 
     // MARK: The device and the host

@@ -110,7 +110,7 @@ if isFuzzing {
                     "CLibFuzzer", "Control", "MigrationIO", "ModelGuest", "Migration", "Balloon", "Virtio", "GuestMemory", "Host", system,
                 ],
                 path: "Tests/Fuzz",
-                exclude: ["CLibFuzzer", "Corpus"],
+                exclude: ["CLibFuzzer", "Corpus", "Dictionaries"],
                 swiftSettings: swiftSettings,
                 linkerSettings: [.unsafeFlags(fuzzer + ["-use-ld=lld", "-Xlinker", "-z", "-Xlinker", "muldefs"])]
             ),

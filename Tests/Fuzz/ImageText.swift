@@ -162,6 +162,14 @@ struct ImageText {
         return header
     }
 
+    /// Whether some page is in two of the three bitmaps.
+    func hasPageOfTwoStates(_ file: ScratchFile, _ layout: ImageLayout) -> Bool {
+        let maps = [ImageLayout.Table.data, .zero, .free].map {
+            file.read(layout.offset(of: $0)..<layout.offset(of: $0) + layout.byteCount(of: $0))
+        }
+        return maps[0].indices.contains { maps[0][$0] & maps[1][$0] | maps[0][$0] & maps[2][$0] | maps[1][$0] & maps[2][$0] != 0 }
+    }
+
     private func sumPages(_ file: ScratchFile, _ layout: ImageLayout, _ data: [UInt8]) {
         for page in 0..<layout.pageCount where data[page / 8] >> (page % 8) & 1 == 1 {
             let offset = layout.offset(of: PageIndex(page))

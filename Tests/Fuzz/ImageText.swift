@@ -28,6 +28,8 @@ struct ImageText {
     static let maximumPages = 8192
     private static let maximumPieces = 256
     static let headerBytes = 1232
+    /// The program's name, behind the regions, is left out of seeds.
+    static let creatorOffset = 1168
     /// Offsets of the header's fields.
     private enum Field {
         static let offsets = 56
@@ -61,7 +63,7 @@ struct ImageText {
     init(describing file: [UInt8]) {
         let header = must { try ImageHeader(decoding: Array(file[..<ImageLayout.blockBytes]), fileBytes: file.count) }
         let layout = header.layout
-        self.init(header: Array(file[..<Self.headerBytes]), deviceStateBytes: UInt32(header.deviceStateBytes), pieces: [])
+        self.init(header: Array(file[..<Self.creatorOffset]), deviceStateBytes: UInt32(header.deviceStateBytes), pieces: [])
         let parts: [(UInt8, Range<Int>)] = [
             (5, ImageLayout.memoryOffset..<layout.tablesOffset), (0, layout.tablesOffset..<layout.offset(of: .checksums)),
             (4, layout.deviceStateOffset..<file.count),
@@ -82,6 +84,8 @@ struct ImageText {
     }
 
     var encoded: [UInt8] {
+        // Zeros at its end go without saying.
+        let header = Array(header[...(header.lastIndex { $0 != 0 } ?? 0)])
         let front = [wrong.rawValue] + littleEndian(UInt16(header.count)) + header + littleEndian(deviceStateBytes)
         return front + pieces.flatMap { [$0.place] + littleEndian($0.offset) + littleEndian(UInt16($0.bytes.count)) + $0.bytes }
     }

@@ -150,7 +150,7 @@ enum Seeds {
             (0, 0, [0b11]), (1, 0, [0b100]), (2, 0, [0b1000]), (4, 0, state), (5, 10, Array("data".utf8)), (5, 5000, [1, 2, 3]),
         ]
         return ImageText(
-            header: Array(header.encode().prefix(ImageText.headerBytes)),
+            header: Array(header.encode().prefix(ImageText.creatorOffset)),
             deviceStateBytes: UInt32(state.count),
             pieces: pieces.map { ImageText.Piece(place: $0.0, offset: $0.1, bytes: $0.2) }
         ).encoded

@@ -2,14 +2,19 @@
 
 import PackageDescription
 
+/// Set by tools/fuzz alone: our modules are built with libFuzzer's coverage, and the program that feeds them stands in place of all else.
+let isFuzzing = Context.environment["AEROSTAT_FUZZ"] != nil
+let fuzzer: [String] = isFuzzing ? ["-sanitize=fuzzer"] : []
+
 /// The settings of every Swift target, in one place.
-let swiftSettings: [SwiftSetting] = [
-    .swiftLanguageMode(.v6),
-    .strictMemorySafety(),
-    .enableUpcomingFeature("ExistentialAny"),
-    .enableUpcomingFeature("InternalImportsByDefault"),
-    .enableUpcomingFeature("MemberImportVisibility"),
-]
+let swiftSettings: [SwiftSetting] =
+    [
+        .swiftLanguageMode(.v6),
+        .strictMemorySafety(),
+        .enableUpcomingFeature("ExistentialAny"),
+        .enableUpcomingFeature("InternalImportsByDefault"),
+        .enableUpcomingFeature("MemberImportVisibility"),
+    ] + (isFuzzing ? [.unsafeFlags(fuzzer)] : [])
 
 let system: Target.Dependency = .product(name: "SystemPackage", package: "swift-system")
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
@@ -87,3 +92,27 @@ let package = Package(
         tests("EndToEndTests", ["aerostat", "Control", "Migration", "GuestMemory", "Host"]),
     ]
 )
+
+if isFuzzing {
+    // Of `Control` what reads foreign words: NIO takes minutes to build, and moves bytes only.
+    let parts: Set<String> = [
+        "Host", "CLinux", "CLiburing", "GuestMemory", "IOUring", "Migration", "Virtio", "Balloon", "MigrationIO", "ModelGuest",
+    ]
+    let server = ["Server", "Client", "ControlError.swift"]
+    package.products = []
+    package.targets =
+        package.targets.filter { parts.contains($0.name) } + [
+            .target(name: "Control", dependencies: ["Migration", "Host"], exclude: server, swiftSettings: swiftSettings),
+            .systemLibrary(name: "CLibFuzzer", path: "Tests/Fuzz/CLibFuzzer"),
+            .executableTarget(
+                name: "fuzz",
+                dependencies: [
+                    "CLibFuzzer", "Control", "MigrationIO", "ModelGuest", "Migration", "Balloon", "Virtio", "GuestMemory", "Host", system,
+                ],
+                path: "Tests/Fuzz",
+                exclude: ["CLibFuzzer", "Corpus", "Dictionaries"],
+                swiftSettings: swiftSettings,
+                linkerSettings: [.unsafeFlags(fuzzer + ["-use-ld=lld", "-Xlinker", "-z", "-Xlinker", "muldefs"])]
+            ),
+        ]
+}

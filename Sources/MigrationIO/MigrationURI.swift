@@ -28,6 +28,7 @@ public enum MigrationURI: Hashable, Sendable, CustomStringConvertible {
             guard let port = UInt16(digits), digits.allSatisfy(\.isNumber) else { throw failure("'\(digits)' is no port") }
             var host = rest[..<last]
             if host.hasPrefix("["), host.hasSuffix("]") { host = host.dropFirst().dropLast() }
+            guard !host.contains(where: { "[]".contains($0) }) else { throw failure("'\(host)' is no host") }
             self = .socket(.tcp(host: String(host), port: port))
         case "unix":
             guard !rest.isEmpty else { throw failure("no path") }

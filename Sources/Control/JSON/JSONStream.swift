@@ -4,8 +4,8 @@
 /// brackets that were open are closed, or before the next opening brace where none was open. A brace that is itself the wrong byte
 /// begins the next document. Byte 0xFF, which UTF-8 never has, is an error and ends whatever was begun, as with QEMU: a client that
 /// does not know how far its words came can make a fresh start.
-struct JSONStream: Sendable {
-    enum Element: Sendable {
+package struct JSONStream: Sendable {
+    package enum Element: Sendable {
         case document(JSONValue)
         case garbage(JSONError)
     }
@@ -14,12 +14,12 @@ struct JSONStream: Sendable {
     /// How many brackets are open while skipping; `nil` while reading.
     private var skippedDepth: Int?
 
-    init(limits: JSONParser.Limits) { parser = JSONParser(limits: limits) }
+    package init(limits: JSONParser.Limits) { parser = JSONParser(limits: limits) }
 
     /// Whether a document has begun and not ended.
-    var isInside: Bool { parser.isInside }
+    package var isInside: Bool { parser.isInside }
 
-    mutating func feed(_ byte: UInt8) -> Element? {
+    package mutating func feed(_ byte: UInt8) -> Element? {
         if byte == 0xff {
             parser.reset()
             skippedDepth = nil

@@ -25,7 +25,7 @@ public enum Command: Hashable, Sendable {
 }
 
 /// What a client may ask of the protocol itself; the server answers it.
-enum ProtocolCommand: Hashable, Sendable {
+package enum ProtocolCommand: Hashable, Sendable {
     /// `qmp_capabilities`
     case negotiate(enable: [JSONValue])
     /// `query-version`
@@ -39,7 +39,7 @@ enum ProtocolCommand: Hashable, Sendable {
 }
 
 /// A request with all its arguments checked.
-enum Request: Hashable, Sendable {
+package enum Request: Hashable, Sendable {
     case machine(Command)
     case `protocol`(ProtocolCommand)
 
@@ -73,7 +73,7 @@ enum Request: Hashable, Sendable {
         "quit": { _ in .machine(.quit) },
     ]
 
-    static func decode(_ name: String, _ arguments: [String: JSONValue]) throws(QMPError) -> Request {
+    package static func decode(_ name: String, _ arguments: [String: JSONValue]) throws(QMPError) -> Request {
         guard let decoder = decoders[name] else {
             throw QMPError(.commandNotFound, "The command \(name) has not been found")
         }
@@ -103,14 +103,14 @@ enum Request: Hashable, Sendable {
 }
 
 /// A client's message, taken apart.
-struct Envelope {
-    let name: String
-    let arguments: [String: JSONValue]
+package struct Envelope {
+    package let name: String
+    package let arguments: [String: JSONValue]
 
     /// The `id` that the reply must carry, also where the message is refused.
-    static func id(of message: JSONValue) -> JSONValue? { message["id"] }
+    package static func id(of message: JSONValue) -> JSONValue? { message["id"] }
 
-    init(_ message: JSONValue) throws(QMPError) {
+    package init(_ message: JSONValue) throws(QMPError) {
         guard case .object(let members) = message else { throw QMPError("QMP input must be a JSON object") }
         if let other = members.keys.filter({ !["execute", "arguments", "id"].contains($0) }).min() {
             throw QMPError("QMP input member '\(other)' is unexpected")

@@ -37,7 +37,7 @@ public enum Event: Hashable, Sendable {
     }
 
     /// Reads a message; `nil` where it is no event, or one that we have no word for.
-    init?(message: JSONValue) {
+    package init?(message: JSONValue) {
         let data = message["data"]
         switch message["event"]?.string {
         case "STOP": self = .stop

@@ -17,15 +17,25 @@ public final class BalloonDevice: VirtioDevice {
     let core: BalloonCore
     let options: BalloonOptions
     private let bell: Doorbell
-    private let thread: HostThread
+    private let thread: HostThread?
     private let stepCount: StepCount
     public let signals: VirtioSignals
 
     /// Starts the device with its thread; it does nothing until a driver is ready.
     /// - Parameter interrupt: see `VirtioSignals`.
-    public init(
+    public convenience init(
         _ memory: GuestRAM,
         options: BalloonOptions = BalloonOptions(),
+        interrupt: @escaping @Sendable (_ level: Bool) -> Void
+    ) throws(SystemError) {
+        try self.init(memory, options: options, hasThread: true, interrupt: interrupt)
+    }
+
+    /// The same with or without its thread; a device without one works when `serve` is called.
+    package init(
+        _ memory: GuestRAM,
+        options: BalloonOptions,
+        hasThread: Bool,
         interrupt: @escaping @Sendable (_ level: Bool) -> Void
     ) throws(SystemError) {
         let signals = VirtioSignals(interrupt: interrupt)
@@ -37,6 +47,10 @@ public final class BalloonDevice: VirtioDevice {
         self.core = core
         self.bell = bell
         self.stepCount = stepCount
+        guard hasThread else {
+            thread = nil
+            return
+        }
         // The thread holds what it needs and not the device, whose end ends it.
         thread = try HostThread(name: "balloon") {
             var step = BalloonState.Step.sleep
@@ -54,7 +68,7 @@ public final class BalloonDevice: VirtioDevice {
     deinit {
         core.withState { $0.isShutDown = true }
         bell.ring()
-        thread.join()
+        thread?.join()
     }
 
     private final class StepCount: Sendable {
@@ -63,6 +77,14 @@ public final class BalloonDevice: VirtioDevice {
 
     /// How often the hint thread looked for work. Stands still while it sleeps.
     package var steps: Int { stepCount.value.load(ordering: .relaxed) }
+
+    /// One piece of the hint thread's work, for a device that has none.
+    /// - Returns: whether there may be more.
+    package func serve() -> Bool {
+        precondition(thread == nil, "the hint thread does this")
+        let step = core.step()
+        return step == .again || step == .rest
+    }
 
     // MARK: Pausing
 

@@ -143,7 +143,7 @@ public struct SourceSession: Sendable {
         self.parameters = parameters
         self.hello = hello
         self.hintsAvailable = hintsAvailable
-        planner = RoundPlanner(downtimeLimit: parameters.downtimeLimit)
+        planner = RoundPlanner(downtimeLimit: parameters.downtimeLimit, smallestRestPages: parameters.smallestRestPages)
         startTime = now
         roundStart = now
         report.status = .setup

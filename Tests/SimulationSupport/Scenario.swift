@@ -56,7 +56,7 @@ package struct Scenario: Hashable, Sendable, CustomStringConvertible {
         self[.hints] = pick(1...100) <= 92 ? 1 : 0
         self[.verify] = sometimes(25, 1)
         self[.downtime] = one(of: [0, 0, 6, 300])
-        self[.rest] = one(of: [0, 2, 8])
+        self[.rest] = one(of: [3, 3, 4, 10])
         self[.bandwidth] = sometimes(10, one(of: [1, 10, 100]))
         self[.grace] = one(of: [0, 1, 20, 1000])
         self[.timeout] = sometimes(15, pick(1...200))
@@ -122,6 +122,8 @@ extension Scenario.Knob {
         case .pages: 20
         case .ring: 8
         case .regions, .blockPages, .hints, .vcpu, .driver, .hintThread, .link, .source, .destination, .migrations: 1
+        // A round of hints writes three pages itself: less would never be reached.
+        case .rest: 3
         case .step: 2000
         case .chunk: 16
         case .wire: 200_000
@@ -135,6 +137,7 @@ extension Scenario.Knob {
         case .pages: 20
         case .regions, .blockPages, .vcpu, .driver, .hintThread, .link, .source, .destination, .step, .migrations: 1
         case .ring: 8
+        case .rest: 3
         case .chunk: 6
         case .wire: 1024
         case .cutAt, .cutBackAt: -64

@@ -56,8 +56,14 @@ final class SimulatedEnd: Transport {
 
     var pageCount = 0
     let switchOverCost: Duration = .zero
+    /// What the side knows of the kernel's work: it learns of it when it waits, as from a completion queue.
     private(set) var bytesSent = 0
     private(set) var bytesReceived = 0
+    private var unsentMessages = 0
+    private var hasFrame = false
+    private(set) var hasReceivedPages = true
+    private var sent = 0
+    private var received = 0
 
     /// - Parameter account: of the source's end.
     init(_ world: World, outgoing: Wire, incoming: Wire, account: WireAccount?) {
@@ -69,8 +75,8 @@ final class SimulatedEnd: Transport {
 
     // MARK: Transport
 
-    var canSend: Bool { messages.count < Self.maximumMessages }
-    var hasSentAll: Bool { messages.isEmpty }
+    var canSend: Bool { unsentMessages < Self.maximumMessages }
+    var hasSentAll: Bool { unsentMessages == 0 }
 
     func send(_ frame: Frame, from memory: GuestRAM?) throws(TransportError) {
         precondition(canSend, "the link was handed a frame while it was full")
@@ -91,10 +97,12 @@ final class SimulatedEnd: Transport {
         if let account, account.frames == world.scenario[.loseAt] { return world.note("a frame is lost") }
         scheduleCut(message)
         messages.append(message)
+        unsentMessages += 1
     }
 
     func takeFrame() throws(TransportError) -> Frame? {
-        guard case .frame(let header, let body) = stage else { return nil }
+        guard hasFrame, case .frame(let header, let body) = stage else { return nil }
+        hasFrame = false
         do throws(StreamError) {
             let frame = try Frame(header, body: body, pageCount: pageCount)
             stage = header.payloadBytes > 0 ? .awaitingPages(Int(header.payloadBytes)) : .header
@@ -110,12 +118,8 @@ final class SimulatedEnd: Transport {
         let pages = runs.flatMap(\.indices)
         precondition(pages.count * GuestPage.size == bytes, "other pages than the frame announced")
         stage = .pages(pages, memory, runs)
+        hasReceivedPages = false
         pagePosition = 0
-    }
-
-    var hasReceivedPages: Bool {
-        if case .pages = stage { return false }
-        return true
     }
 
     func discardIncoming(until deadline: ContinuousClock.Instant) {
@@ -128,7 +132,14 @@ final class SimulatedEnd: Transport {
         world.scheduler.sleep(until: deadline) { [self] in progress != seenProgress || isDisturbed || !failures.isEmpty }
         seenProgress = progress
         isDisturbed = false
+        reapCompletions()
         if !failures.isEmpty { throw failures.removeFirst() }
+    }
+
+    private func reapCompletions() {
+        (bytesSent, bytesReceived, unsentMessages) = (sent, received, messages.count)
+        if case .frame = stage { hasFrame = true }
+        if case .pages = stage {} else { hasReceivedPages = true }
     }
 
     /// The side is done with the link.
@@ -147,6 +158,15 @@ final class SimulatedEnd: Transport {
         world.scheduler.chance(oneIn: 2) ? sendSome() || receiveSome() : receiveSome() || sendSome()
     }
 
+    /// Whether `work` would move something.
+    var canWork: Bool {
+        if !messages.isEmpty {
+            if outgoing.isCut || outgoing.isReaderGone ? !isSendingDead : outgoing.room > 0 || outgoing.isCutDue { return true }
+        }
+        if discards { return incoming.count > 0 }
+        return wantedBytes > 0 && (incoming.count > 0 || incoming.isEnded)
+    }
+
     private var chunk: Int { world.scheduler.pick(1..<1 << world.scenario[.chunk] + 1) }
 
     private func sendSome() -> Bool {
@@ -162,7 +182,7 @@ final class SimulatedEnd: Transport {
         guard count > 0 else { return false }
         outgoing.push(bytes(of: message, count)[...])
         message.position += count
-        bytesSent += count
+        sent += count
         progress += 1
         if message.position == message.count { messages.removeFirst() } else { messages[0] = message }
         return true
@@ -207,7 +227,7 @@ final class SimulatedEnd: Transport {
     /// Flips a bit of a header or body, once.
     private func corrupted(_ part: ArraySlice<UInt8>, _ position: Int) -> ArraySlice<UInt8> {
         let place = world.scenario[.corruptAt]
-        guard account != nil, place > 0, !world.hasCorrupted, bytesSent >= place else { return part }
+        guard account != nil, place > 0, !world.hasCorrupted, sent >= place else { return part }
         world.hasCorrupted = true
         world.note("a bit of a frame flips")
         var part = part
@@ -226,7 +246,7 @@ final class SimulatedEnd: Transport {
         guard wanted > 0 else { return false }
         guard incoming.count > 0 else { return endIfEnded(wanted) }
         let bytes = incoming.pull(min(chunk, wanted))
-        bytesReceived += bytes.count
+        received += bytes.count
         progress += 1
         if case .pages(let pages, let memory, let runs) = stage {
             store(bytes, pages, memory)

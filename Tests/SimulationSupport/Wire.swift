@@ -33,7 +33,8 @@ final class Wire {
         cutIfDue()
     }
 
-    func cutIfDue() { if !isCut, total >= cutAfter { cut() } }
+    var isCutDue: Bool { !isCut && total >= cutAfter }
+    func cutIfDue() { if isCutDue { cut() } }
 
     func cut() {
         isCut = true

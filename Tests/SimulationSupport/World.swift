@@ -99,6 +99,8 @@ package final class World: @unchecked Sendable {
         migration.start()
         scheduler.sleep { migration.isOver }
         migration.checkEnd()
+        // Where the outcome is unknown, a person looks at the other side, and has the guest run where it is.
+        if guest.machine.isPaused, scheduler.chance(oneIn: 2) { guest.machine.run() }
     }
 
     /// The guest begins to run, or to be, on a machine.

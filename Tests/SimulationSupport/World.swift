@@ -80,6 +80,10 @@ package final class World: @unchecked Sendable {
         isOver = true
         // Loops that only wait for work see that it is over and return; where a check failed they may be anywhere, and keep their stacks.
         _ = scheduler.run(maximumSteps: 5_000, until: { false })
+        // They know the world, and it them: it would never be freed, nor its descriptors.
+        migrations = []
+        machines = []
+        guest = nil
     }
 
     /// The migrations are over: the guest goes on where it is, and takes back what it holds.

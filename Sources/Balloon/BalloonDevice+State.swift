@@ -1,3 +1,6 @@
+#if BrokenEngines
+    import Host
+#endif
 public import Migration
 public import Virtio
 
@@ -54,6 +57,9 @@ extension BalloonDevice {
             state.actualPages = actualPages
             state.poison = poison
             state.sequencer = FreePageHintSequencer(lastID: lastID)
+            #if BrokenEngines
+                if BrokenEngine.isActive(.travelsStopped) { return }
+            #endif
             state.sequencer.done()
         }
         signals.configurationChanged()

@@ -1,4 +1,7 @@
 import GuestMemory
+#if BrokenEngines
+    import Host
+#endif
 
 /// The source's side of a migration as a state machine: an event goes in, the effects to perform come out, in order.
 ///
@@ -263,6 +266,9 @@ public struct SourceSession: Sendable {
             report.status = .unknown
             report.errorDescription = reason
             state = .over
+            #if BrokenEngines
+                if BrokenEngine.isActive(.resumesAtBothEnds) { return [.resumeGuest, .disarm, .finish(.unknown(reason))] }
+            #endif
             return [.disarm, .finish(.unknown(reason))]
 
         case (_, .failed(let failure)): return fail(failure, now: now)

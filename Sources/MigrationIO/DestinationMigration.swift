@@ -210,6 +210,9 @@ public final class DestinationMigration {
                 }
             }
             runsAfterCommit = runs && startsGuest
+            #if BrokenEngines
+                if BrokenEngine.isActive(.runsBeforeCommit) { try? currentGuest.resume() }
+            #endif
             try send(.ready(pages!.ready))
 
         case .run:
@@ -254,7 +257,12 @@ public final class DestinationMigration {
                 case .zero:
                     for run in pages!.noteZero(run) { memory.clear(run) }
                 case .free:
-                    for run in pages!.noteFree(run) { try memory.discard(run) }
+                    for run in pages!.noteFree(run) {
+                        #if BrokenEngines
+                            if BrokenEngine.isActive(.keepsFreePages) { continue }
+                        #endif
+                        try memory.discard(run)
+                    }
                 }
             }
         } catch {

@@ -18,15 +18,24 @@ extension SourceDriver {
         case .openHints:
             // The device opens the ledger for the id before it publishes the id: a guest may answer at once.
             guard let hinting = guest.hinting else { preconditionFailure("hints are asked of a guest without a balloon") }
+            #if BrokenEngines
+                if try breakOpening(hinting) { return nil }
+            #endif
             _ = hinting.begin(reportingTo: ledger)
             return nil
 
         case .closeHints:
+            #if BrokenEngines
+                if BrokenEngine.isActive(.harvestsBeforeStop), effects.first == .harvest { return nil }
+            #endif
             guest.hinting?.stop()
             ledger.closeHints()
             return nil
 
         case .finishHints:
+            #if BrokenEngines
+                if BrokenEngine.isActive(.forgetsDone), session.report.status.isOver { return nil }
+            #endif
             guest.hinting?.done()
             return nil
 
@@ -97,7 +106,16 @@ extension SourceDriver {
     private func harvest() throws(Interruption) -> SourceSession.Event {
         let start = clock()
         do throws(SystemError) { try guest.tracker.harvest(into: scratch) } catch { throw Interruption(guest: error) }
+        #if BrokenEngines
+            if BrokenEngine.isActive(.losesLastRound), bytesAtPause != nil { scratch.removeAll() }
+        #endif
         let dirtied = ledger.merge(scratch)
+        #if BrokenEngines
+            if BrokenEngine.isActive(.harvestsBeforeStop) {
+                guest.hinting?.stop()
+                ledger.closeHints()
+            }
+        #endif
         return .harvested(dirtied: dirtied, pending: ledger.pendingPages, took: start.duration(to: clock()))
     }
 

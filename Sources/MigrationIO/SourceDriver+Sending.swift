@@ -50,9 +50,15 @@ extension SourceDriver {
             if !runs.isEmpty {
                 // A timeout may end the round in the middle of a batch; what did not leave must not be forgotten.
                 do throws(Interruption) { try sendBatch(describe(runs), round: round, limit: limit, &sent) } catch {
+                    #if BrokenEngines
+                        if BrokenEngine.isActive(.forgetsInterruptedBatch) { throw error }
+                    #endif
                     ledger.giveBack(runs)
                     throw error
                 }
+                #if BrokenEngines
+                    if BrokenEngine.isActive(.clearsAfterReading) { try clearAfterReading(runs) }
+                #endif
             }
             try checkRequests()
         }

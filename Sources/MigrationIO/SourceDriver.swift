@@ -29,7 +29,7 @@ final class SourceDriver {
     let clock: @Sendable () -> MonotonicClock.Instant
     private let timeout: MonotonicClock.Instant?
     private var lastProgress: (bytes: Int, at: MonotonicClock.Instant)
-    private var effects: [SourceSession.Effect] = []
+    private(set) var effects: [SourceSession.Effect] = []
 
     /// The last round that the destination has applied whole.
     var acknowledgedRound = 0

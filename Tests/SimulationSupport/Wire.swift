@@ -1,4 +1,7 @@
 import GuestMemory
+#if BrokenEngines
+    import Host
+#endif
 import Migration
 
 /// One direction of a link: bytes on their way, and what becomes of them.

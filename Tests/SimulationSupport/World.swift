@@ -126,15 +126,12 @@ package final class World: @unchecked Sendable {
         guard let destination = migration.destination else { return }
         for index in 0..<regions.pageCount {
             let page = PageIndex(index)
-            let isSame = machinesAgree(migration.source, destination, page)
-            let isZero = destination.memory.isZero(page)
             let lastWord = migration.wire.lastWord[index]
-            if lastWord == .free, !isZero {
+            if lastWord == .free, !destination.memory.isZero(page) {
                 return fail(.memory, "\(page), told to be free, holds old data")
             }
-            if isSame { continue }
-            if guest.isUndefined(index) { continue }
-            if guest.isFree(index), scenario[.poison] == 0, lastWord == .free, isZero { continue }
+            if machinesAgree(migration.source, destination, page) || guest.isUndefined(index) { continue }
+            if guest.isFree(index), scenario[.poison] == 0, lastWord == .free { continue }
             return fail(
                 .memory,
                 "\(page) (\(guest.describe(index))) differs; last on the wire: \(lastWord.map { "\($0)" } ?? "nothing")"

@@ -61,6 +61,10 @@ final class Machine: Guest, @unchecked Sendable {
         while !world.isOver {
             world.scheduler.sleep { self.isBellRung || self.world.isOver }
             isBellRung = false
+            // A thread that is woken need not run soon.
+            if world.scheduler.chance(oneIn: world.scenario[.hintStall]) {
+                world.scheduler.sleep(until: world.scheduler.now + world.scheduler.pick(1..<500) * world.scenario[.step])
+            }
             while !world.isOver {
                 isDeviceLocked = true
                 let more = device.serve()
@@ -84,6 +88,7 @@ final class Machine: Guest, @unchecked Sendable {
 
     func resume() throws(GuestError) {
         world.scheduler.yield()
+        if world.scenario[.resumeFails] == 1, world.migrations.last?.destination === self { throw GuestError("it does not wake up") }
         run()
     }
 

@@ -14,10 +14,13 @@ package struct Scenario: Hashable, Sendable, CustomStringConvertible {
         case hints, verify, downtime, rest, bandwidth, grace, timeout, pausesOnTimeout, shape
         // How fast everybody is, against the others.
         case vcpu, driver, hintThread, link, source, destination, step
+        /// How often the hint thread does not run at once when it is woken: one time in so many.
+        case hintStall
         /// The most bytes that the wire takes at once, as a power of two; and how much it holds.
         case chunk, wire
         // Injuries. Steps of the scheduler, bytes of the link, or frames; 0 is never.
-        case cancelAt, pauseAt, resumeAt, resetAt, breakRingAt, lieAt, cutAt, cutBackAt, corruptAt, loseAt, saveFails, loadFails
+        case cancelAt, pauseAt, resumeAt, resetAt, breakRingAt, lieAt, cutAt, cutBackAt, stallAt, corruptAt, loseAt
+        case quitAt, saveFails, loadFails, resumeFails
         /// Migrations one after the other.
         case migrations
     }
@@ -63,6 +66,7 @@ package struct Scenario: Hashable, Sendable, CustomStringConvertible {
         self[.pausesOnTimeout] = pick(0...1)
         for knob in [Knob.vcpu, .driver, .hintThread, .link, .source, .destination] { self[knob] = one(of: [1, 4, 16, 64]) }
         self[.step] = one(of: [200, 2_000, 20_000])
+        self[.hintStall] = one(of: [0, 0, 2, 6])
         self[.chunk] = one(of: [9, 11, 13, 16])
         self[.wire] = one(of: [4096, 20_000, 200_000])
         self[.cancelAt] = sometimes(12, pick(1...1500))
@@ -73,10 +77,13 @@ package struct Scenario: Hashable, Sendable, CustomStringConvertible {
         self[.lieAt] = sometimes(8, pick(1...60))
         self[.cutAt] = sometimes(10, one(of: [pick(1...400), pick(1...300_000), -pick(1...4)]))
         self[.cutBackAt] = sometimes(5, one(of: [pick(1...300), -pick(1...4)]))
-        self[.corruptAt] = sometimes(5, pick(1...20_000))
+        self[.stallAt] = sometimes(4, one(of: [pick(1...400), pick(1...300_000)]))
+        self[.corruptAt] = sometimes(8, pick(1...20_000))
         self[.loseAt] = sometimes(4, pick(2...8))
         self[.saveFails] = sometimes(1, 1)
         self[.loadFails] = sometimes(2, 1)
+        self[.resumeFails] = sometimes(2, 1)
+        self[.quitAt] = sometimes(3, pick(1...1500))
         self[.shape] = sometimes(1, 1)
         self[.migrations] = sometimes(25, 1) + 1
     }

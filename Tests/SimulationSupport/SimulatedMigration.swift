@@ -34,6 +34,11 @@ final class SimulatedMigration {
         let there = Wire(capacity: world.scenario[.wire])
         let back = Wire(capacity: world.scenario[.wire])
         if world.scenario[.cutAt] > 0 { there.cutAfter = world.scenario[.cutAt] }
+        if world.scenario[.stallAt] > 0 {
+            there.stallAfter = world.scenario[.stallAt]
+            let end = world.scheduler.now + world.scheduler.pick(0..<60) * 1_000_000_000
+            there.isStalled = { world.scheduler.now < end }
+        }
         if world.scenario[.cutBackAt] > 0 { back.cutAfter = world.scenario[.cutBackAt] }
         sourceEnd = SimulatedEnd(world, outgoing: there, incoming: back, account: wire)
         destinationEnd = SimulatedEnd(world, outgoing: back, incoming: there, account: nil)
@@ -119,8 +124,8 @@ final class SimulatedMigration {
     }
 
     private func spawnPerson() {
-        let (cancelAt, pauseAt, resumeAt) = (scenario[.cancelAt], scenario[.pauseAt], scenario[.resumeAt])
-        let moments = [cancelAt, pauseAt, resumeAt].filter { $0 > 0 }.sorted()
+        let (cancelAt, pauseAt, resumeAt, quitAt) = (scenario[.cancelAt], scenario[.pauseAt], scenario[.resumeAt], scenario[.quitAt])
+        let moments = [cancelAt, pauseAt, resumeAt, quitAt].filter { $0 > 0 }.sorted()
         guard !moments.isEmpty else { return }
         world.scheduler.spawn("person", speed: 16) { [self] in
             for moment in moments {
@@ -130,6 +135,11 @@ final class SimulatedMigration {
                     world.note("cancel")
                     migration.cancel()
                     disturbSource()
+                }
+                if moment == quitAt {
+                    world.note("the destination's process shall end")
+                    doorbell.ring()
+                    destinationEnd.isDisturbed = true
                 }
                 if moment == pauseAt { person { if !source.isPaused { try? source.pause() } } }
                 if moment == resumeAt { person { if source.isPaused { try? source.resume() } } }

@@ -14,6 +14,9 @@ final class Wire {
     private(set) var total = 0
     /// Nothing passes behind so many bytes.
     var cutAfter = Int.max
+    /// Behind so many bytes nothing moves for a while.
+    var stallAfter = Int.max
+    var isStalled: () -> Bool = { false }
     /// What was on its way is lost with the cut.
     var losesBytesOnTheWay = false
     private(set) var isCut = false
@@ -26,7 +29,10 @@ final class Wire {
 
     var count: Int { bytes.count - head }
     /// How many bytes it takes now; behind the cut it swallows all.
-    var room: Int { isCut ? 0 : max(0, min(capacity - count, cutAfter - total)) }
+    var room: Int {
+        if isCut || total >= stallAfter && isStalled() { return 0 }
+        return max(0, min(capacity - count, cutAfter - total))
+    }
     var isEnded: Bool { (isClosed || isCut) && count == 0 }
 
     func push(_ chunk: ArraySlice<UInt8>) {

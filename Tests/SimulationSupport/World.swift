@@ -54,9 +54,10 @@ package final class World: @unchecked Sendable {
         note("FAILURE \(check): \(failure!.text)")
     }
 
-    /// A few turns for others, mostly none.
+    /// A few turns for others, mostly none, sometimes many: a thread may lose its core anywhere.
     func perhapsYield(oneIn count: Int = 3) {
         while scheduler.chance(oneIn: count) { scheduler.yield() }
+        if scheduler.chance(oneIn: 16 * count) { for _ in 0..<scheduler.pick(1..<40) { scheduler.yield() } }
     }
 
     // MARK: Running

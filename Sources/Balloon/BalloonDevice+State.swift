@@ -1,8 +1,9 @@
+public import Migration
+public import Virtio
+
 #if BrokenEngines
     import Host
 #endif
-public import Migration
-public import Virtio
 
 // What travels of the device, in two sections: the transport's registers, and the device's own fields (little-endian):
 //

@@ -1,7 +1,8 @@
+public import Migration
+
 #if BrokenEngines
     import Host
 #endif
-public import Migration
 
 /// Decides which hints count: the device's half of the free-page-hint protocol (specification 5.5.6.6), without queues or locks.
 ///

@@ -1,4 +1,5 @@
 import GuestMemory
+
 #if BrokenEngines
     import Host
 #endif

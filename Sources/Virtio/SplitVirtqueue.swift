@@ -1,8 +1,9 @@
 public import GuestMemory
+import Synchronization
+
 #if BrokenEngines
     import Host
 #endif
-import Synchronization
 
 /// How far the device has read and written a ring: what device state carries, beside the rings themselves in guest RAM.
 public struct VirtqueuePosition: Hashable, Sendable {

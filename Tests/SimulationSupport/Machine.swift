@@ -54,6 +54,7 @@ final class Machine: Guest, @unchecked Sendable {
     /// Sleeps until nobody is in the middle of something in the device.
     func awaitDevice() {
         world.perhapsYield()
+        if isDeviceLocked, world.scheduler.current?.name == "source" { world.reached(.engineWaitsForHint) }
         while isDeviceLocked { world.scheduler.sleep { !self.isDeviceLocked || self.world.isOver } }
     }
 
@@ -88,7 +89,9 @@ final class Machine: Guest, @unchecked Sendable {
 
     func resume() throws(GuestError) {
         world.scheduler.yield()
-        if world.scenario[.resumeFails] == 1, world.migrations.last?.destination === self { throw GuestError("it does not wake up") }
+        if world.scenario[.resumeFails] == 1, world.migrations.last?.destination === self { 
+            throw GuestError("it does not wake up")
+        }
         run()
     }
 
@@ -146,6 +149,7 @@ final class SimulatedTracker: DirtyTracker, @unchecked Sendable {
             memory.writeLog.remove($0)
             dirty.insert($0)
         }
+        if (0..<memory.pageCount).contains(where: { memory.writeLog.contains(PageIndex($0)) }) { world.reached(.harvestMeetsWrite) }
         world.note("harvest ends")
     }
 
@@ -235,7 +239,13 @@ final class HintTap: HintSink, @unchecked Sendable {
         world.perhapsYield()
         let outcome = sink.hint(id, address: address, byteCount: byteCount)
         world.note("hint \(id) \(address)+\(byteCount): \(outcome)")
-        if case .taken(let pages, _) = outcome { world.migrations.last?.hints.reported += pages }
+        switch outcome {
+        case .taken(let pages, let skipped):
+            world.migrations.last?.hints.reported += pages
+            world.reached(skipped > 0 ? .hintSpared : .hintTaken)
+        case .stale: world.reached(.hintStale)
+        case .invalid: world.reached(.hintInvalid)
+        }
         world.perhapsYield()
         return outcome
     }

@@ -83,8 +83,16 @@ final class Scheduler {
     /// The same by the engine's clock.
     @discardableResult
     func sleep(until deadline: MonotonicClock.Instant?, for condition: @escaping () -> Bool) -> Bool {
-        sleep(until: deadline.map { max(now, Int(Self.start.duration(to: $0).components.seconds) * 1_000_000_000
-            + Int(Self.start.duration(to: $0).components.attoseconds / 1_000_000_000)) }, for: condition)
+        sleep(
+            until: deadline.map {
+                max(
+                    now,
+                    Int(Self.start.duration(to: $0).components.seconds) * 1_000_000_000
+                        + Int(Self.start.duration(to: $0).components.attoseconds / 1_000_000_000)
+                )
+            },
+            for: condition
+        )
     }
 
     // MARK: Running
@@ -116,28 +124,31 @@ final class Scheduler {
     }
 
     private func next() -> Actor? {
+        // Bit i: actor i can go on. One pass over closures, which cost; there are never 64 actors.
+        var ready: UInt64 = 0
         var total = 0
-        var ready: [Actor] = []
         var earliest: Actor?
-        for actor in actors {
+        for index in actors.indices {
+            let actor = actors[index]
             if isReady(actor) {
-                ready.append(actor)
+                ready |= 1 << UInt64(index)
                 total += actor.speed
             } else if let deadline = actor.deadline, deadline < earliest?.deadline ?? .max {
                 earliest = actor
             }
         }
-        guard total > 0 else {
+        guard ready != 0 else {
             guard let earliest, let deadline = earliest.deadline else { return nil }
             now = max(now, deadline)
             return earliest
         }
         var place = pick(0..<total)
-        for actor in ready {
+        while true {
+            let actor = actors[ready.trailingZeroBitCount]
             place -= actor.speed
             if place < 0 { return actor }
+            ready &= ready - 1
         }
-        return nil
     }
 
     private func isReady(_ actor: Actor) -> Bool {

@@ -275,6 +275,7 @@ extension SimulatedGuest {
         awaitDevice()
         guard !world.isOver else { return }
         world.note("driver resets the device")
+        if world.migrations.last?.isOver == false { world.reached(machine.device.fault == nil ? .deviceReset : .ringBroken) }
         machine.transport.write(.status, 0)
         machine.line.isRaised = false
         driver = DriverState()

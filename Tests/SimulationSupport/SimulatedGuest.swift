@@ -193,6 +193,7 @@ final class SimulatedGuest {
         for _ in 0..<scheduler.pick(1..<4) {
             guard let extent = held.popLast() else { return }
             world.note("shrinker takes \(extent.range)")
+            world.reached(driver.outstanding > 0 ? .heldBlockReusedUnread : .heldBlockReused)
             release(extent)
             for page in extent.range where states[page] == .free && percent(60) { take(page) }
         }
@@ -209,6 +210,7 @@ final class SimulatedGuest {
     private func hostTakesPage() {
         guard scenario[.poison] == 0, let page = find(scheduler.chance(oneIn: 2) ? .held : .free) else { return }
         world.note("the host takes page \(page)")
+        world.reached(.hostTookPage)
         world.migrations.last?.wire.hostTakes(PageIndex(page), of: machine.memory)
         do { try machine.memory.discard(PageRun(first: PageIndex(page), count: 1)) } catch { preconditionFailure("\(error)") }
         undefined[page] = true

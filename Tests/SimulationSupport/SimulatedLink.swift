@@ -184,6 +184,11 @@ final class SimulatedEnd: Transport {
         message.position += count
         sent += count
         progress += 1
+        if message.position > message.head.count, message.position < message.count,
+            (message.position - message.head.count) % GuestPage.size != 0
+        {
+            world.reached(.pageReadInPieces)
+        }
         if message.position == message.count { messages.removeFirst() } else { messages[0] = message }
         return true
     }
@@ -313,6 +318,12 @@ final class SimulatedEnd: Transport {
     }
 
     private func fail(_ error: TransportError) {
+        switch error {
+        case .closed: world.reached(.linkCutBetweenFrames)
+        case .cut: world.reached(.linkCutInFrame)
+        case .stream: world.reached(.frameRefused)
+        default: break
+        }
         failures.append(error)
         progress += 1
     }

@@ -21,6 +21,8 @@ final class SimulatedMigration {
     private var hasArrived = false
     private var firstStep = 0
     private let ranAtStart: Bool
+    private var wasPausedByTimeout = false
+    private var wasPausedByPerson = false
 
     private var scenario: Scenario { world.scenario }
     private var hasPerson: Bool { scenario[.pauseAt] > 0 || scenario[.resumeAt] > 0 }
@@ -47,7 +49,10 @@ final class SimulatedMigration {
         limits.clock = { world.scheduler.instant }
         self.limits = limits
         let observer = SourceMigration.Observer(
-            statusChanged: { status in if status.isOver { source.isTakenOver = false } },
+            statusChanged: { status in
+                if status.isOver { source.isTakenOver = false }
+                if status == .pausedByTimeout { world.migrations.last?.wasPausedByTimeout = true }
+            },
             roundBegan: { world.note("round \($0)") },
             isGuestRunning: { !source.isPaused },
             takeOver: {
@@ -92,7 +97,9 @@ final class SimulatedMigration {
         world.scheduler.spawn("link", speed: scenario[.link]) { [self] in
             while !isOver, !world.isOver {
                 let ends = world.scheduler.chance(oneIn: 2) ? [sourceEnd, destinationEnd] : [destinationEnd, sourceEnd]
-                if ends.contains(where: { $0.work() }) { world.scheduler.yield() } else {
+                if ends.contains(where: { $0.work() }) {
+                    world.scheduler.yield()
+                } else {
                     world.scheduler.sleep { [self] in ends.contains(where: \.canWork) || isOver || world.isOver }
                 }
             }
@@ -141,10 +148,16 @@ final class SimulatedMigration {
                     doorbell.ring()
                     destinationEnd.isDisturbed = true
                 }
-                if moment == pauseAt { person { if !source.isPaused { try? source.pause() } } }
+                if moment == pauseAt { person { pausedByPerson() } }
                 if moment == resumeAt { person { if source.isPaused { try? source.resume() } } }
             }
         }
+    }
+
+    private func pausedByPerson() {
+        guard !source.isPaused else { return }
+        try? source.pause()
+        wasPausedByPerson = true
     }
 
     /// What the owner of the guest does, which waits while the engine has it.
@@ -159,6 +172,7 @@ final class SimulatedMigration {
 
     func checkEnd() {
         guard let outcome = sourceOutcome, let there = destinationOutcome else { return }
+        noteEvents(outcome, there)
         switch outcome {
         case .completed:
             if !hasArrived { world.fail(.outcome, "completed, and the guest did not arrive: \(there)") }
@@ -172,6 +186,32 @@ final class SimulatedMigration {
             if !source.isPaused { world.fail(.oneOwner, "the outcome is unknown, and the source runs the guest") }
         }
         checkReport()
+    }
+
+    private func noteEvents(_ outcome: SourceSession.Outcome, _ there: DestinationMigration.Outcome) {
+        let report = migration.report
+        switch outcome {
+        case .completed: world.reached(.completed)
+        case .cancelled: world.reached(.cancelled)
+        case .failed(let failure):
+            world.reached(.failed)
+            if case .link(let text) = failure, text.contains("stuck") { world.reached(.linkStalled) }
+        case .unknown: world.reached(hasArrived ? .arrivedButSourceDoesNotKnow : .outcomeUnknown)
+        }
+        switch there {
+        case .running(let runs): if !runs { world.reached(.arrivedPaused) }
+        case .committedButDead: world.reached(.committedButDead)
+        case .notAMigration: world.reached(.notAMigration)
+        case .failed: break
+        }
+        let hints = report.freePageHints
+        let reached: [(Bool, SimulationEvent)] = [
+            (report.verify != nil, .verified), (world.migrations.count > 1 && hasArrived, .backAgain),
+            (hints.droppedBytes > 0, .hintDropped), (hints.redirtiedPages > 0, .freePageWritten), (wire.freePages > 0, .freePageTold),
+            (hints.staleBlocks > 0, .staleBlockAtDevice), (hints.commands > 2, .roundsWithHints), (report.absentPages > 0, .absentPage),
+            (wasPausedByTimeout, .timeoutPaused), (wasPausedByPerson, .guestPausedByPerson),
+        ]
+        for (isTrue, event) in reached where isTrue { world.reached(event) }
     }
 
     private func check(_ isRight: Bool, _ text: @autoclosure () -> String) {

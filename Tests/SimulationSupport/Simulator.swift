@@ -9,17 +9,24 @@ package final class Simulator {
     package init() {}
 
     /// Runs one scenario.
-    /// - Returns: what went wrong, and the trace where it was asked for.
-    package func run(_ scenario: Scenario, traces: Bool = false) -> (failure: SimulationFailure?, trace: [String]) {
+    package func run(_ scenario: Scenario, traces: Bool = false) -> SimulationResult {
         trap_notice_announce(scenario.seed)
         do {
             let world = try World(scenario, pool: pool, traces: traces)
             world.run()
-            return (world.failure, world.scheduler.trace ?? [])
+            return SimulationResult(failure: world.failure, events: world.events, trace: world.scheduler.trace ?? [])
         } catch {
             preconditionFailure("the simulator itself: \(error)")
         }
     }
+}
+
+/// What came of a scenario.
+package struct SimulationResult: Sendable {
+    package let failure: SimulationFailure?
+    package let events: Set<SimulationEvent>
+    /// What happened, step by step, where it was asked for.
+    package let trace: [String]
 }
 
 /// Runs the scenarios of many seeds on several threads.

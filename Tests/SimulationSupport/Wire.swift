@@ -1,8 +1,9 @@
 import GuestMemory
+import Migration
+
 #if BrokenEngines
     import Host
 #endif
-import Migration
 
 /// One direction of a link: bytes on their way, and what becomes of them.
 final class Wire {

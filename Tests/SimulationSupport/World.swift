@@ -47,6 +47,9 @@ package final class World: @unchecked Sendable {
 
     func note(_ text: @autoclosure () -> String) { scheduler.note(text()) }
 
+    private(set) var events: Set<SimulationEvent> = []
+    func reached(_ event: SimulationEvent) { events.insert(event) }
+
     /// The first thing that went wrong is the one that counts.
     func fail(_ check: SimulationFailure.Check, _ text: @autoclosure () -> String) {
         guard failure == nil else { return }

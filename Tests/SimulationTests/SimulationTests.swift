@@ -14,7 +14,7 @@ struct SimulationTests {
 
     @Test("A seed is a scenario: the same steps each time")
     func replays() {
-        for seed in UInt64(1)...20 {
+        for seed in UInt64(1)...40 {
             let first = Simulator().run(Scenario(seed: seed), traces: true)
             let second = Simulator().run(Scenario(seed: seed), traces: true)
             #expect(first.trace == second.trace && !first.trace.isEmpty, "seed \(seed)")
@@ -25,5 +25,12 @@ struct SimulationTests {
     func printed() {
         for seed in UInt64(1)...500 { #expect(Scenario(Scenario(seed: seed).description) == Scenario(seed: seed)) }
         #expect(Scenario("pages=x") == nil && Scenario("pages") == nil && Scenario("nonsense=1") == nil)
+    }
+
+    @Test("The scenarios reach every end, and every kind of day")
+    func coverage() {
+        let simulator = Simulator()
+        let seen = (UInt64(1)...3000).reduce(into: Set<SimulationEvent>()) { $0.formUnion(simulator.run(Scenario(seed: $1)).events) }
+        #expect(Set(SimulationEvent.allCases).subtracting(seen) == [])
     }
 }

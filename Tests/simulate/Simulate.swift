@@ -60,9 +60,9 @@ struct Simulate: ParsableCommand {
     /// One scenario; where it fails, the smallest that still does, and what happened in it.
     private func replay(_ scenario: Scenario) throws {
         let simulator = Simulator()
-        let (failure, steps) = simulator.run(scenario, traces: trace)
-        if trace { print(steps.joined(separator: "\n")) }
-        guard let failure else { return print("seed \(scenario.seed): nothing is wrong") }
+        let result = simulator.run(scenario, traces: trace)
+        if trace { print(result.trace.joined(separator: "\n")) }
+        guard let failure = result.failure else { return print("seed \(scenario.seed): nothing is wrong") }
         print("seed \(scenario.seed): \(failure)")
         try explain(failure, simulator)
     }

@@ -50,7 +50,8 @@ final class SimulatedMigration {
         self.limits = limits
         let observer = SourceMigration.Observer(
             statusChanged: { status in
-                if status.isOver { source.isTakenOver = false }
+                // A guest that has gone, or may have, is not resumed by a person who knows no more than this side.
+                if status == .cancelled || status == .failed { source.isTakenOver = false }
                 if status == .pausedByTimeout { world.migrations.last?.wasPausedByTimeout = true }
             },
             roundBegan: { world.note("round \($0)") },

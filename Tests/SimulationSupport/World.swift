@@ -45,7 +45,8 @@ package final class World: @unchecked Sendable {
         return regionTable(table)
     }
 
-    func note(_ text: @autoclosure () -> String) { scheduler.note(text()) }
+    /// For the trace, which ends with the failure.
+    func note(_ text: @autoclosure () -> String) { if failure == nil { scheduler.note(text()) } }
 
     private(set) var events: Set<SimulationEvent> = []
     func reached(_ event: SimulationEvent) { events.insert(event) }
@@ -53,8 +54,9 @@ package final class World: @unchecked Sendable {
     /// The first thing that went wrong is the one that counts.
     func fail(_ check: SimulationFailure.Check, _ text: @autoclosure () -> String) {
         guard failure == nil else { return }
-        failure = SimulationFailure(scenario: scenario, check: check, text: text())
-        note("FAILURE \(check): \(failure!.text)")
+        let found = SimulationFailure(scenario: scenario, check: check, text: text())
+        note("FAILURE: \(found)")
+        failure = found
     }
 
     /// A few turns for others, mostly none, sometimes many: a thread may lose its core anywhere.

@@ -36,6 +36,12 @@ let package = Package(
             targets: ["Host", "GuestMemory", "IOUring", "Migration", "Virtio", "Balloon", "MigrationIO", "ModelGuest", "Control"]
         ),
     ],
+    traits: [
+        .trait(
+            name: "BrokenEngines",
+            description: "Compiles deliberately broken variants in, for tools/simulate --broken. Never part of anything that is used."
+        )
+    ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
@@ -80,6 +86,23 @@ let package = Package(
             path: "Tests/TestSupport",
             swiftSettings: swiftSettings
         ),
+        // The deterministic simulator: stackful coroutines, the simulated world, and the program behind tools/simulate.
+        .target(name: "CCoroutine", path: "Tests/CCoroutine"),
+        .target(
+            name: "SimulationSupport",
+            dependencies: [
+                "CCoroutine", "TestSupport", "GuestMemory", "Migration", "MigrationIO", "Virtio", "Balloon", "Host",
+            ],
+            path: "Tests/SimulationSupport",
+            swiftSettings: swiftSettings
+        ),
+        .executableTarget(
+            name: "simulate",
+            dependencies: ["SimulationSupport", "Host", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+            path: "Tests/simulate",
+            swiftSettings: swiftSettings
+        ),
+        tests("SimulationTests", ["SimulationSupport", "Host"]),
         tests("HostTests", ["Host", system]),
         tests("GuestMemoryTests", ["GuestMemory", "Host"]),
         tests("IOUringTests", ["IOUring", "Host", system]),

@@ -1,5 +1,9 @@
 public import Migration
 
+#if BrokenEngines
+    import Host
+#endif
+
 /// Decides which hints count: the device's half of the free-page-hint protocol (specification 5.5.6.6), without queues or locks.
 ///
 ///              begin                start(id)             anything but id
@@ -70,7 +74,11 @@ public struct FreePageHintSequencer: Hashable, Sendable {
 
     /// Opens a command with an id not used before. The one open until now, if any, is over.
     public mutating func begin() -> CommandID {
-        let id = skipID()
+        #if BrokenEngines
+            let id = BrokenEngine.isActive(.reusesID) ? CommandID.minimum : skipID()
+        #else
+            let id = skipID()
+        #endif
         state = .requested(id)
         return id
     }
@@ -87,6 +95,12 @@ public struct FreePageHintSequencer: Hashable, Sendable {
     /// - Parameter word: its content; `nil` unless it is four readable bytes.
     public mutating func command(_ word: UInt32?) -> Action {
         guard let word else { return .countInvalid }
+        #if BrokenEngines
+            if BrokenEngine.isActive(.takesStaleID), word >= CommandID.minimum.rawValue, let id = openID {
+                state = .started(id)
+                return .announceStart(id)
+            }
+        #endif
         switch state {
         case .requested(let id) where id.rawValue == word:
             state = .started(id)
@@ -102,6 +116,9 @@ public struct FreePageHintSequencer: Hashable, Sendable {
     /// A device-writable buffer: a free block.
     public func block() -> BlockAction {
         if case .started(let id) = state { return .apply(id) }
+        #if BrokenEngines
+            if BrokenEngine.isActive(.takesBlocksBeforeStart), let openID { return .apply(openID) }
+        #endif
         return .countStale
     }
 }

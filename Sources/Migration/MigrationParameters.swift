@@ -23,6 +23,8 @@ public struct MigrationParameters: Hashable, Sendable {
     public var verifies = false
     /// For an image: when its bytes are waited for until they are on the disk.
     public var imageSync = ImageSync.rounds
+    /// A rest that is switched over without another round. Less, for guests of a few pages in tests.
+    package var smallestRestPages = RoundPlanner.smallestRestPages
 
     public init() {}
 

@@ -26,6 +26,9 @@ public final class PageLedger: HintSink {
     /// Pages that a hint took out of `pending` and that have not become pending again.
     private let skipped: DirtyBitmap
     private let state = Mutex(State())
+    #if BrokenEngines
+        private let lateHints = Mutex<[PageRun]>([])
+    #endif
 
     private struct State {
         /// The command whose hints count now (DESIGN, rule 3).
@@ -109,7 +112,12 @@ public final class PageLedger: HintSink {
     @discardableResult
     public func merge(_ dirty: DirtyBitmap) -> Int {
         precondition(dirty.pageCount == regions.pageCount, "a bitmap of another guest")
-        precondition(state.withLock { $0.open == nil }, "a harvest is merged while hints are open")
+        #if BrokenEngines
+            let mayBeOpen = BrokenEngine.isActive(.harvestsBeforeStop)
+        #else
+            let mayBeOpen = false
+        #endif
+        precondition(state.withLock { mayBeOpen || $0.open == nil }, "a harvest is merged while hints are open")
         var total = 0
         for start in stride(from: 0, to: dirty.wordCount, by: Self.wordsPerHold) {
             let words = start..<min(start + Self.wordsPerHold, dirty.wordCount)
@@ -117,10 +125,13 @@ public final class PageLedger: HintSink {
             guard dirty.hasPages(in: words) else { continue }
             pending.touch(words: words)
             total += withTimedLock { state in
-                precondition(state.open == nil, "a harvest is merged while hints are open")
+                precondition(mayBeOpen || state.open == nil, "a harvest is merged while hints are open")
                 var found = 0
                 for word in words {
-                    let bits = dirty.take(word: word)
+                    var bits = dirty.take(word: word)
+                    #if BrokenEngines
+                        if BrokenEngine.isActive(.forgetsFreePagesWrites) { bits &= ~free.load(word: word) }
+                    #endif
                     guard bits != 0 else { continue }
                     found += bits.nonzeroBitCount
                     state.counts.pending += (bits & ~pending.insert(bits: bits, word: word)).nonzeroBitCount
@@ -148,6 +159,9 @@ public final class PageLedger: HintSink {
     ) -> Bool {
         precondition(maximumPages > 0 && maximumRuns > 0, "an empty batch")
         runs.removeAll(keepingCapacity: true)
+        #if BrokenEngines
+            applyLateHints()
+        #endif
         let start = cursor
         let (taken, next) = withTimedLock { state in
             var taken: [PageRun] = []
@@ -269,7 +283,11 @@ public final class PageLedger: HintSink {
     }
 
     public func hint(_ id: CommandID, address: GuestAddress, byteCount: UInt64) -> HintOutcome {
-        let whole = regions.wholePages(at: address, byteCount: byteCount)
+        #if BrokenEngines
+            let whole = regions.brokenPages(at: address, byteCount: byteCount)
+        #else
+            let whole = regions.wholePages(at: address, byteCount: byteCount)
+        #endif
         let runs = whole.runs
         if whole.droppedBytes > 0 { state.withLock { $0.counts.droppedBytes += $0.open == id ? Int(whole.droppedBytes) : 0 } }
         // One hold for what Linux hints (4 MiB); a block of gigabytes, which nothing forbids, is applied in slices.
@@ -307,6 +325,13 @@ public final class PageLedger: HintSink {
                 state.counts.staleBlocks += 1
                 return nil
             }
+            #if BrokenEngines
+                if BrokenEngine.isActive(.appliesHintLate) {
+                    lateHints.withLock { $0.append(run) }
+                    state.counts.reported += run.count
+                    return 0
+                }
+            #endif
             let spared = takeFree(run)
             state.counts.pending -= spared
             state.counts.skipped += spared
@@ -316,6 +341,19 @@ public final class PageLedger: HintSink {
             return spared
         }
     }
+
+    #if BrokenEngines
+        /// What was checked when it came, and waits to be cleared.
+        private func applyLateHints() {
+            for run in lateHints.withLock({ hints in hints.extractAll() }) {
+                state.withLock { state in
+                    let spared = takeFree(run)
+                    state.counts.pending -= spared
+                    state.counts.skipped += spared
+                }
+            }
+        }
+    #endif
 
     /// Marks a run free and not pending.
     /// - Returns: how many of its pages were pending.

@@ -12,6 +12,7 @@ public struct RoundPlanner: Hashable, Sendable {
     public static let smallestRestPages = 64
 
     private let downtimeLimit: Duration
+    private let smallestRestPages: Int
     /// Bytes a second, smoothed over rounds that were long enough to measure.
     private(set) public var bytesPerSecond: Double?
     /// What the link itself adds: a disk that must be waited for, say.
@@ -19,7 +20,10 @@ public struct RoundPlanner: Hashable, Sendable {
     /// The longest harvest so far: the last one happens while the guest is paused.
     private var longestHarvest: Duration = .zero
 
-    public init(downtimeLimit: Duration) { self.downtimeLimit = downtimeLimit }
+    public init(downtimeLimit: Duration, smallestRestPages: Int = Self.smallestRestPages) {
+        self.downtimeLimit = downtimeLimit
+        self.smallestRestPages = smallestRestPages
+    }
 
     /// A round's traffic. Rounds too small to fill the link's buffers say nothing about its rate.
     public mutating func recordRound(bytes: Int, duration: Duration) {
@@ -40,7 +44,7 @@ public struct RoundPlanner: Hashable, Sendable {
     }
 
     public func decide(pendingPages: Int) -> Verdict {
-        pendingPages <= Self.smallestRestPages || expectedDowntime(pendingPages: pendingPages) <= downtimeLimit
+        pendingPages <= smallestRestPages || expectedDowntime(pendingPages: pendingPages) <= downtimeLimit
             ? .switchOver : .anotherRound
     }
 }

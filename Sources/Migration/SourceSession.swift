@@ -1,5 +1,9 @@
 import GuestMemory
 
+#if BrokenEngines
+    import Host
+#endif
+
 /// The source's side of a migration as a state machine: an event goes in, the effects to perform come out, in order.
 ///
 /// It touches no thread, descriptor or guest. `SourceMigration` performs the effects and feeds back what happened.
@@ -117,7 +121,7 @@ public struct SourceSession: Sendable {
         self.parameters = parameters
         self.hello = hello
         self.hintsAvailable = hintsAvailable
-        planner = RoundPlanner(downtimeLimit: parameters.downtimeLimit)
+        planner = RoundPlanner(downtimeLimit: parameters.downtimeLimit, smallestRestPages: parameters.smallestRestPages)
         startTime = now
         roundStart = now
         report.status = .setup
@@ -237,6 +241,9 @@ public struct SourceSession: Sendable {
             report.status = .unknown
             report.errorDescription = reason
             state = .over
+            #if BrokenEngines
+                if BrokenEngine.isActive(.resumesAtBothEnds) { return [.resumeGuest, .disarm, .finish(.unknown(reason))] }
+            #endif
             return [.disarm, .finish(.unknown(reason))]
 
         case (_, .failed(let failure)): return fail(failure, now: now)

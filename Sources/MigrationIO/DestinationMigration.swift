@@ -140,7 +140,7 @@ public final class DestinationMigration {
         until isDone: () throws(TransportError) -> Bool
     ) throws(Failure) {
         let limit = limit ?? limits.stall
-        var deadline = MonotonicClock.now() + limit
+        var deadline = limits.clock() + limit
         var moved = link.bytesReceived + link.bytesSent
         while true {
             do throws(TransportError) {
@@ -153,8 +153,8 @@ public final class DestinationMigration {
             // A visitor that has not said hello is given so long in all, however it drips.
             if session.isGreeted, link.bytesReceived + link.bytesSent != moved {
                 moved = link.bytesReceived + link.bytesSent
-                deadline = MonotonicClock.now() + limit
-            } else if MonotonicClock.now() >= deadline {
+                deadline = limits.clock() + limit
+            } else if limits.clock() >= deadline {
                 throw .link(.stalled(seconds: Int(limit.inSeconds)))
             }
         }
@@ -168,11 +168,11 @@ public final class DestinationMigration {
 
     /// Sends the reason and waits until the peer has hung up: closing with unread bytes would reset the link and lose the reason.
     private func bidFarewell(_ reason: String) {
-        let deadline = MonotonicClock.now() + limits.farewell
+        let deadline = limits.clock() + limits.farewell
         do throws(TransportError) {
             guard link.canSend else { return }
             try link.send(.abort(reason), from: nil)
-            while !link.hasSentAll, MonotonicClock.now() < deadline { try link.wait(until: deadline) }
+            while !link.hasSentAll, limits.clock() < deadline { try link.wait(until: deadline) }
             link.discardIncoming(until: deadline)
         } catch {
             return
@@ -210,6 +210,9 @@ public final class DestinationMigration {
                 }
             }
             runsAfterCommit = runs && startsGuest
+            #if BrokenEngines
+                if BrokenEngine.isActive(.runsBeforeCommit) { try? currentGuest.resume() }
+            #endif
             try send(.ready(pages!.ready))
 
         case .run:
@@ -254,7 +257,12 @@ public final class DestinationMigration {
                 case .zero:
                     for run in pages!.noteZero(run) { memory.clear(run) }
                 case .free:
-                    for run in pages!.noteFree(run) { try memory.discard(run) }
+                    for run in pages!.noteFree(run) {
+                        #if BrokenEngines
+                            if BrokenEngine.isActive(.keepsFreePages) { continue }
+                        #endif
+                        try memory.discard(run)
+                    }
                 }
             }
         } catch {

@@ -1,5 +1,8 @@
-/// How long the drivers wait for a peer that is silent. None of it applies to a peer that makes progress.
+package import Host
+
+/// How long the drivers wait for a peer that is silent, and by which clock. None of it applies to a peer that makes progress.
 package struct MigrationLimits: Sendable {
+    package var clock: @Sendable () -> MonotonicClock.Instant = { MonotonicClock.now() }
     /// For a connection, and for the hello in each direction.
     package var greeting: Duration = .seconds(10)
     /// A send or receive under way that moves no byte.

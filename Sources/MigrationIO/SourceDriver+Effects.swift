@@ -18,15 +18,24 @@ extension SourceDriver {
         case .openHints:
             // The device opens the ledger for the id before it publishes the id: a guest may answer at once.
             guard let hinting = guest.hinting else { preconditionFailure("hints are asked of a guest without a balloon") }
+            #if BrokenEngines
+                if try breakOpening(hinting) { return nil }
+            #endif
             _ = hinting.begin(reportingTo: ledger)
             return nil
 
         case .closeHints:
+            #if BrokenEngines
+                if BrokenEngine.isActive(.harvestsBeforeStop), effects.first == .harvest { return nil }
+            #endif
             guest.hinting?.stop()
             ledger.closeHints()
             return nil
 
         case .finishHints:
+            #if BrokenEngines
+                if BrokenEngine.isActive(.forgetsDone), session.report.status.isOver { return nil }
+            #endif
             guest.hinting?.done()
             return nil
 
@@ -95,10 +104,19 @@ extension SourceDriver {
     }
 
     private func harvest() throws(Interruption) -> SourceSession.Event {
-        let start = MonotonicClock.now()
+        let start = clock()
         do throws(SystemError) { try guest.tracker.harvest(into: scratch) } catch { throw Interruption(guest: error) }
+        #if BrokenEngines
+            if BrokenEngine.isActive(.losesLastRound), bytesAtPause != nil { scratch.removeAll() }
+        #endif
         let dirtied = ledger.merge(scratch)
-        return .harvested(dirtied: dirtied, pending: ledger.pendingPages, took: start.duration(to: MonotonicClock.now()))
+        #if BrokenEngines
+            if BrokenEngine.isActive(.harvestsBeforeStop) {
+                guest.hinting?.stop()
+                ledger.closeHints()
+            }
+        #endif
+        return .harvested(dirtied: dirtied, pending: ledger.pendingPages, took: start.duration(to: clock()))
     }
 
     /// A commit that was never handed to the link leaves the guest here; one that may have arrived does not.
@@ -119,14 +137,14 @@ extension SourceDriver {
 
     /// Tells the destination why, where the link still takes a frame. Nothing depends on it: a closed link says the same.
     private func sendAbort(_ reason: String) {
-        let deadline = MonotonicClock.now() + migration.limits.farewell
+        let deadline = clock() + migration.limits.farewell
         do throws(TransportError) {
             // A ring that nobody answers would keep the waits below from sleeping.
             migration.doorbell.answer()
-            while !link.canSend, MonotonicClock.now() < deadline { try link.wait(until: deadline) }
+            while !link.canSend, clock() < deadline { try link.wait(until: deadline) }
             guard link.canSend else { return }
             try link.send(.abort(reason), from: nil)
-            while !link.hasSentAll, MonotonicClock.now() < deadline { try link.wait(until: deadline) }
+            while !link.hasSentAll, clock() < deadline { try link.wait(until: deadline) }
             // Closing with unread bytes would reset the link and lose the reason.
             link.discardIncoming(until: deadline)
         } catch {

@@ -21,10 +21,10 @@ extension SourceDriver {
     /// What had left when a timeout ended the round is recorded nevertheless: the sums over rounds are the totals.
     func sendPending(round: Int, isPaced: Bool) throws(Interruption) -> SourceSession.RoundTraffic {
         var sent = SourceSession.RoundTraffic()
-        let start = MonotonicClock.now()
+        let start = clock()
         let bytesBefore = link.bytesSent
         func measure() {
-            sent.duration = start.duration(to: MonotonicClock.now())
+            sent.duration = start.duration(to: clock())
             sent.bytes = link.bytesSent - bytesBefore
             sent.skippedPages = max(0, ledger.counts.skipped - skippedAtRoundStart)
         }
@@ -32,7 +32,7 @@ extension SourceDriver {
             try sendAllPending(round: round, isPaced: isPaced, &sent)
         } catch {
             measure()
-            session.recordInterrupted(sent, now: MonotonicClock.now())
+            session.recordInterrupted(sent, now: clock())
             throw error
         }
         measure()
@@ -50,9 +50,15 @@ extension SourceDriver {
             if !runs.isEmpty {
                 // A timeout may end the round in the middle of a batch; what did not leave must not be forgotten.
                 do throws(Interruption) { try sendBatch(describe(runs), round: round, limit: limit, &sent) } catch {
+                    #if BrokenEngines
+                        if BrokenEngine.isActive(.forgetsInterruptedBatch) { throw error }
+                    #endif
                     ledger.giveBack(runs)
                     throw error
                 }
+                #if BrokenEngines
+                    if BrokenEngine.isActive(.clearsAfterReading) { try clearAfterReading(runs) }
+                #endif
             }
             try checkRequests()
         }
@@ -74,22 +80,22 @@ extension SourceDriver {
     /// One round while the guest runs. It ends when the destination has applied it: what still lay in socket buffers would otherwise
     /// be waited for while the guest stands still, and the link would look faster than it is.
     func sendRound(_ round: Int) throws(Interruption) -> SourceSession.RoundTraffic {
-        let start = MonotonicClock.now()
+        let start = clock()
         var sent = try sendPending(round: round, isPaced: true)
         do throws(Interruption) {
             try send(.roundEnd(UInt32(round)))
             try awaitAcknowledgement(of: round)
         } catch {
-            session.recordInterrupted(sent, now: MonotonicClock.now())
+            session.recordInterrupted(sent, now: clock())
             throw error
         }
         sent.linkCost = link.switchOverCost
-        sent.duration = start.duration(to: MonotonicClock.now()) - sent.linkCost
+        sent.duration = start.duration(to: clock()) - sent.linkCost
         return sent
     }
 
     private func awaitAcknowledgement(of round: Int) throws(Interruption) {
-        let deadline = link.isDisk ? nil : MonotonicClock.now() + migration.limits.ready
+        let deadline = link.isDisk ? nil : clock() + migration.limits.ready
         guard try wait(until: deadline, for: { () throws(Interruption) in acknowledgedRound >= round }) else {
             throw Interruption(.failed(.link("the destination did not acknowledge round \(round)")))
         }
@@ -149,7 +155,7 @@ extension SourceDriver {
                 }
             }
             if let limit {
-                nextSend = max(nextSend, MonotonicClock.now()) + .seconds(fromRate: Double(bytes) / Double(limit))
+                nextSend = max(nextSend, clock()) + .seconds(fromRate: Double(bytes) / Double(limit))
             }
         }
     }
@@ -157,7 +163,7 @@ extension SourceDriver {
     /// What is left while the guest stands still: pages, device state, digests where asked; then the destination's ready.
     func sendRest(round: Int, verifies: Bool, runs: Bool) throws(Interruption) -> Ready {
         let sent = try sendPending(round: round, isPaced: false)
-        _ = session.handle(.restSent(sent), now: MonotonicClock.now())
+        _ = session.handle(.restSent(sent), now: clock())
         let sections: [DeviceSection]
         do throws(GuestError) { sections = try guest.saveDeviceState() } catch { throw Interruption(guest: error) }
         precondition(sections.count <= DeviceSection.maximumCount, "too many device sections")

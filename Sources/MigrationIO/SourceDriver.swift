@@ -25,9 +25,11 @@ final class SourceDriver {
     var bytesAtPause: Int?
     /// Happened while an effect had to be finished first.
     var pendingFailure: Interruption?
+    /// The time, which the simulator makes up.
+    let clock: @Sendable () -> MonotonicClock.Instant
     private let timeout: MonotonicClock.Instant?
     private var lastProgress: (bytes: Int, at: MonotonicClock.Instant)
-    private var effects: [SourceSession.Effect] = []
+    private(set) var effects: [SourceSession.Effect] = []
 
     /// The last round that the destination has applied whole.
     var acknowledgedRound = 0
@@ -69,7 +71,8 @@ final class SourceDriver {
             throw .system(operation: "prepare the migration", reason: "\(error)")
         }
         link.pageCount = memory.pageCount
-        let now = MonotonicClock.now()
+        clock = migration.limits.clock
+        let now = clock()
         let parameters = migration.parameters
         let hello = Hello(session: .random(), regions: memory.regions, capabilities: parameters.verifies ? .verify : [])
         session = SourceSession(parameters, hello: hello, hintsAvailable: guest.hinting?.isAvailable ?? false, now: now)
@@ -116,7 +119,7 @@ final class SourceDriver {
 
     private func handle(_ event: SourceSession.Event) -> [SourceSession.Effect] {
         let before = session.report.status
-        let effects = session.handle(event, now: MonotonicClock.now())
+        let effects = session.handle(event, now: clock())
         let after = session.report.status
         // The end is announced when its effects are done.
         if before != after, !after.isOver {
@@ -134,8 +137,8 @@ final class SourceDriver {
             return Interruption(.failed(.noSpace(path: path, needed: needed)))
         }
         guard case .failed(.link) = interruption.event else { return interruption }
-        let deadline = MonotonicClock.now() + .milliseconds(100)
-        while MonotonicClock.now() < deadline {
+        let deadline = clock() + .milliseconds(100)
+        while clock() < deadline {
             do throws(TransportError) {
                 if let frame = try link.takeFrame() { arrived.append(frame) }
                 if case .abort(let reason)? = arrived.last { return Interruption(.failed(.peer(reason))) }
@@ -165,7 +168,7 @@ final class SourceDriver {
             try collectFrames()
             if try condition() { return true }
             try checkRequests()
-            let now = MonotonicClock.now()
+            let now = clock()
             if let deadline, now >= deadline { return false }
             try checkProgress(now)
             let wakeTimes = [deadline, session.timeoutApplies ? timeout : nil, now + .milliseconds(100)]
@@ -195,7 +198,7 @@ final class SourceDriver {
     /// Obeys a person and the clock. Called wherever the driver waits, and between batches.
     func checkRequests() throws(Interruption) {
         if session.canCancel, migration.isCancelRequested { throw Interruption(.cancelRequested) }
-        if session.timeoutApplies, let timeout, MonotonicClock.now() >= timeout { throw Interruption(.timeoutReached) }
+        if session.timeoutApplies, let timeout, clock() >= timeout { throw Interruption(.timeoutReached) }
     }
 
     private func checkProgress(_ now: MonotonicClock.Instant) throws(Interruption) {
@@ -213,7 +216,7 @@ final class SourceDriver {
         within limit: Duration,
         _ match: (Frame) -> Content?
     ) throws(Interruption) -> Content {
-        let came = try wait(until: link.isDisk ? nil : MonotonicClock.now() + limit) { () throws(Interruption) in !arrived.isEmpty }
+        let came = try wait(until: link.isDisk ? nil : clock() + limit) { () throws(Interruption) in !arrived.isEmpty }
         guard came else { throw Interruption(.failed(.link("the destination did not say \(what) within \(Int(limit.inSeconds)) s"))) }
         let frame = arrived.removeFirst()
         guard let content = match(frame) else {
@@ -227,7 +230,7 @@ final class SourceDriver {
     /// Live counters into the published report, on the way.
     func publishProgress() {
         let counts = ledger.counts
-        let now = MonotonicClock.now()
+        let now = clock()
         let window = rateWindow.at.duration(to: now)
         let rate = window < .milliseconds(200) ? nil : Double(link.bytesSent - rateWindow.bytes) * 8 / window.inSeconds / 1e6
         if rate != nil { rateWindow = (link.bytesSent, now) }

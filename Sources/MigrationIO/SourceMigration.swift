@@ -62,23 +62,26 @@ public final class SourceMigration: Sendable {
     /// Starts the migration.
     /// - Parameter connect: makes the link; called on the migration's thread, which alone uses it.
     public func start(_ connect: @escaping @Sendable (Doorbell) throws(TransportError) -> any Transport) throws(SystemError) {
-        _ = try HostThread(name: "migration") { [self] in
-            let outcome: SourceSession.Outcome
-            do throws(TransportError) {
-                let driver = try SourceDriver(self, link: try connect(doorbell))
-                outcome = driver.run()
-            } catch {
-                let wasCancelled = isCancelRequested
-                outcome = wasCancelled ? .cancelled("cancelled") : .failed(.link("\(error)"))
-                publish { report in
-                    report.status = wasCancelled ? .cancelled : .failed
-                    report.errorDescription = wasCancelled ? "cancelled before the destination was reached" : "\(error)"
-                }
+        _ = try HostThread(name: "migration") { [self] in run(connect) }
+    }
+
+    /// The migration on the calling thread.
+    package func run(_ connect: (Doorbell) throws(TransportError) -> any Transport) {
+        let outcome: SourceSession.Outcome
+        do throws(TransportError) {
+            let driver = try SourceDriver(self, link: try connect(doorbell))
+            outcome = driver.run()
+        } catch {
+            let wasCancelled = isCancelRequested
+            outcome = wasCancelled ? .cancelled("cancelled") : .failed(.link("\(error)"))
+            publish { report in
+                report.status = wasCancelled ? .cancelled : .failed
+                report.errorDescription = wasCancelled ? "cancelled before the destination was reached" : "\(error)"
             }
-            // The owner hears of the end before anybody who waits for the outcome.
-            observer.statusChanged(report.status)
-            shared.update { $0.outcome = outcome }
         }
+        // The owner hears of the end before anybody who waits for the outcome.
+        observer.statusChanged(report.status)
+        shared.update { $0.outcome = outcome }
     }
 
     /// Asks the migration to end with the guest here. It may be too late: the outcome says.

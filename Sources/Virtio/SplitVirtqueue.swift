@@ -1,6 +1,10 @@
 public import GuestMemory
 import Synchronization
 
+#if BrokenEngines
+    import Host
+#endif
+
 /// How far the device has read and written a ring: what device state carries, beside the rings themselves in guest RAM.
 public struct VirtqueuePosition: Hashable, Sendable {
     /// The next available entry to pop.
@@ -74,7 +78,12 @@ public struct SplitVirtqueue: Sendable {
             let available = ring.loadAcquire(ring.availableIndex)
             let waiting = available &- nextAvailable
             if waiting == 0 { return nil }
-            guard waiting <= layout.size else {
+            #if BrokenEngines
+                let isJump = waiting > layout.size && !BrokenEngine.isActive(.followsIndexJump)
+            #else
+                let isJump = waiting > layout.size
+            #endif
+            guard !isJump else {
                 throw .availableIndexJump(available: available, next: nextAvailable, size: layout.size)
             }
             let head = ring.load(UInt16.self, ring.availableEntry(nextAvailable))
@@ -95,6 +104,10 @@ public struct SplitVirtqueue: Sendable {
     /// - Parameter length: how many bytes the device wrote into it.
     public mutating func push(head: UInt16, length: UInt32) {
         precondition(head < layout.size, "a head that was never popped")
+        #if BrokenEngines
+            let restore = ring.memory.unmarkingWrite(at: layout.deviceArea)
+            defer { restore() }
+        #endif
         let entry = ring.usedEntry(nextUsed)
         ring.store(UInt32(head), entry)
         ring.store(length, GuestAddress(entry.rawValue + 4))

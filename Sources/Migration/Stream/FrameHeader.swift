@@ -98,12 +98,18 @@ public struct FrameHeader: Hashable, Sendable {
         guard payloadBytes <= kind.maximumPayloadBytes else {
             throw .limit("frame payload", value: payloadBytes, maximum: UInt64(kind.maximumPayloadBytes))
         }
+        #if BrokenEngines
+            if BrokenEngine.isActive(.skipsSequence) { return }
+        #endif
         guard self.sequence == sequence else { throw .sequence(expected: sequence, found: self.sequence) }
     }
 
     /// Checks header and body against the checksum in the header's bytes.
     public static func verify(header: [UInt8], body: [UInt8], frame: UInt32) throws(StreamError) {
         precondition(header.count == byteCount, "the fixed part has a fixed size")
+        #if BrokenEngines
+            if BrokenEngine.isActive(.skipsChecksum) { return }
+        #endif
         var checksum = CRC32C()
         unsafe checksum.add(header.span.bytes.extracting(0..<32))
         unsafe checksum.add([UInt8](repeating: 0, count: 8).span.bytes)

@@ -1,0 +1,14 @@
+#if BrokenEngines
+    import Host
+
+    extension GuestRAM {
+        /// Before a device's write that a broken engine forgets to mark; see `BrokenEngine`.
+        /// - Returns: what to do after it.
+        package func unmarkingWrite(at address: GuestAddress) -> () -> Void {
+            guard BrokenEngine.isActive(.forgetsDeviceWrite), let page = regions.page(containing: address), !writeLog.contains(page) else {
+                return {}
+            }
+            return { [writeLog] in writeLog.remove(PageRun(first: page, count: 1)) }
+        }
+    }
+#endif

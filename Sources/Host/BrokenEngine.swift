@@ -1,0 +1,90 @@
+#if BrokenEngines
+    import Synchronization
+
+    /// A rule that is broken on purpose, so that the tests of the rules can be seen to fail (DESIGN, section 3).
+    ///
+    /// None of this is compiled unless the package is built with the trait `BrokenEngines`, which `tools/simulate --broken` does in a
+    /// directory of its own. At most one rule is broken at a time.
+    package enum BrokenEngine: String, CaseIterable, Sendable {
+        /// The tracker is armed once more after the first id was published: what was written in between is forgotten.
+        case armsAfterAsking
+        /// A hint also takes its pages out of the tracker's log.
+        case hintClearsLog
+        /// The harvest is made while hints still count.
+        case harvestsBeforeStop
+        /// The id is checked when a hint comes, and its pages are cleared later.
+        case appliesHintLate
+        /// A start counts whatever id it carries.
+        case takesStaleID
+        /// Blocks count as soon as a command is open, before the guest has begun to answer it.
+        case takesBlocksBeforeStart
+        /// All commands have the same id.
+        case reusesID
+        /// What was sent is taken out of the log: it was read before.
+        case clearsAfterReading
+        /// The harvest reads the whole log first and re-arms it afterwards.
+        case rearmsLater
+        /// The device's writes to the used ring are not marked.
+        case forgetsDeviceWrite
+        /// Pages are read from where they lay when the link was set up.
+        case fixedBuffer
+        /// A frame may overtake another one that has the same page.
+        case twoChannels
+        /// Pages that are covered in part count as hinted.
+        case roundsOutward
+        /// A block goes on behind the end of its region, into the next one's pages.
+        case ignoresRegionEnds
+        /// The destination keeps what it has of a page that became free.
+        case keepsFreePages
+        /// A free page that was written stays free.
+        case forgetsFreePagesWrites
+        /// The last harvest, with the guest paused, is not sent.
+        case losesLastRound
+        /// What a timeout took from the sender's hands is not given back.
+        case forgetsInterruptedBatch
+        /// After a link that broke behind commit the source runs the guest.
+        case resumesAtBothEnds
+        /// The destination runs the guest when it is ready, without waiting for commit.
+        case runsBeforeCommit
+        /// Checksums of frames are not looked at.
+        case skipsChecksum
+        /// The numbers of frames are not looked at.
+        case skipsSequence
+        /// A used-ring index jump, which means a broken driver, is followed.
+        case followsIndexJump
+        /// A migration that is given up does not say done to the guest.
+        case forgetsDone
+        /// The hint state that travels is stop, not done.
+        case travelsStopped
+
+        private static let active = Atomic<Int>(-1)
+
+        package static func activate(_ engine: BrokenEngine) {
+            active.store(allCases.firstIndex(of: engine)!, ordering: .sequentiallyConsistent)
+        }
+
+        package static func isActive(_ engine: BrokenEngine) -> Bool {
+            let index = active.load(ordering: .relaxed)
+            return index >= 0 && allCases[index] == engine
+        }
+
+        /// The rule of DESIGN, section 3, and who breaks it.
+        package var rule: String {
+            switch self {
+            case .armsAfterAsking, .hintClearsLog: "1 arm before asking"
+            case .harvestsBeforeStop, .appliesHintLate: "2 stop before sync"
+            case .takesStaleID, .takesBlocksBeforeStart, .reusesID: "3 the id decides"
+            case .clearsAfterReading, .forgetsInterruptedBatch: "4 clear, then read"
+            case .rearmsLater: "4 clear, then read (simulator's tracker)"
+            case .forgetsDeviceWrite, .losesLastRound: "5 every writer is tracked"
+            case .fixedBuffer: "6 no fixed buffers (simulator's wire)"
+            case .twoChannels: "7 order per page (simulator's wire)"
+            case .roundsOutward, .ignoresRegionEnds: "8 whole pages inside RAM"
+            case .keepsFreePages, .forgetsFreePagesWrites: "9 free, never stale data"
+            case .resumesAtBothEnds, .runsBeforeCommit: "10 one owner"
+            case .skipsChecksum, .skipsSequence, .followsIndexJump: "11 hostile peer and guest"
+            case .forgetsDone, .travelsStopped: "12 done always comes"
+            }
+        }
+    }
+#endif

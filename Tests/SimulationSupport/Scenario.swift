@@ -1,0 +1,154 @@
+import TestSupport
+
+/// All that a seed decides beforehand: the guest, the parameters, the injuries. The same seed then decides who goes next at every step.
+///
+/// A list of numbers, so that a failure can be shrunk number by number, printed, and typed back.
+package struct Scenario: Hashable, Sendable, CustomStringConvertible {
+    /// One number of a scenario. 0 is the plainest for most, and `plain` says which for the others.
+    package enum Knob: String, CaseIterable, Sendable {
+        // The guest.
+        case pages, regions, absentPercent, freePercent, zeroPercent, ring, blockPages, ops, shrinkPercent, raggedPercent, poison
+        /// Free pages that the host takes away and that read as zero when they are touched again, in percent of the guest's steps.
+        case discardPercent
+        // What is asked for.
+        case hints, verify, downtime, rest, bandwidth, grace, timeout, pausesOnTimeout, shape
+        // How fast everybody is, against the others.
+        case vcpu, driver, hintThread, link, source, destination, step
+        /// How often the hint thread does not run at once when it is woken: one time in so many.
+        case hintStall
+        /// The most bytes that the wire takes at once, as a power of two; and how much it holds.
+        case chunk, wire
+        // Injuries. Steps of the scheduler, bytes of the link, or frames; 0 is never.
+        case cancelAt, pauseAt, resumeAt, resetAt, breakRingAt, lieAt, cutAt, cutBackAt, stallAt, corruptAt, loseAt
+        case quitAt, saveFails, loadFails, resumeFails
+        /// Migrations one after the other.
+        case migrations
+    }
+
+    package let seed: UInt64
+    private var values: [Int]
+
+    package subscript(knob: Knob) -> Int {
+        get { values[Self.index(knob)] }
+        set { values[Self.index(knob)] = newValue }
+    }
+
+    private static let indices = Dictionary(uniqueKeysWithValues: Knob.allCases.enumerated().map { ($1, $0) })
+    private static func index(_ knob: Knob) -> Int { indices[knob]! }
+
+    /// What a seed stands for.
+    package init(seed: UInt64) {
+        self.seed = seed
+        values = Knob.allCases.map(\.plain)
+        var random = SeededGenerator(seed: seed ^ 0x5CE7_A210)
+        func pick(_ range: ClosedRange<Int>) -> Int { range.lowerBound + Int(random.next() % UInt64(range.count)) }
+        func one(of choices: [Int]) -> Int { choices[pick(0...choices.count - 1)] }
+        func sometimes(_ percent: Int, _ value: @autoclosure () -> Int) -> Int { pick(1...100) <= percent ? value() : 0 }
+        self[.pages] = pick(20...72)
+        self[.regions] = pick(1...3)
+        self[.absentPercent] = one(of: [0, 10, 30])
+        self[.freePercent] = one(of: [10, 40, 70])
+        self[.zeroPercent] = one(of: [0, 10, 30])
+        self[.ring] = one(of: [8, 8, 16, 32])
+        self[.blockPages] = pick(1...6)
+        self[.ops] = pick(10...120)
+        self[.shrinkPercent] = one(of: [5, 20, 40])
+        self[.raggedPercent] = one(of: [0, 20, 50])
+        self[.poison] = sometimes(4, 0xAA)
+        self[.discardPercent] = sometimes(30, 10)
+        self[.hints] = pick(1...100) <= 92 ? 1 : 0
+        self[.verify] = sometimes(25, 1)
+        self[.downtime] = one(of: [0, 0, 6, 300])
+        self[.rest] = one(of: [3, 3, 4, 10])
+        self[.bandwidth] = sometimes(10, one(of: [1, 10, 100]))
+        self[.grace] = one(of: [0, 1, 20, 1000])
+        self[.timeout] = sometimes(15, pick(1...200))
+        self[.pausesOnTimeout] = pick(0...1)
+        for knob in [Knob.vcpu, .driver, .hintThread, .link, .source, .destination] { self[knob] = one(of: [1, 4, 16, 64]) }
+        self[.step] = one(of: [200, 2_000, 20_000])
+        self[.hintStall] = one(of: [0, 0, 2, 6])
+        self[.chunk] = one(of: [9, 11, 13, 16])
+        self[.wire] = one(of: [4096, 20_000, 200_000])
+        self[.cancelAt] = sometimes(12, pick(1...1500))
+        self[.pauseAt] = sometimes(8, pick(1...1000))
+        self[.resumeAt] = sometimes(60, self[.pauseAt] + pick(1...800))
+        self[.resetAt] = sometimes(8, pick(1...60))
+        self[.breakRingAt] = sometimes(4, pick(1...60))
+        self[.lieAt] = sometimes(8, pick(1...60))
+        self[.cutAt] = sometimes(10, one(of: [pick(1...400), pick(1...300_000), -pick(1...4)]))
+        self[.cutBackAt] = sometimes(5, one(of: [pick(1...300), -pick(1...4)]))
+        self[.stallAt] = sometimes(4, one(of: [pick(1...400), pick(1...300_000)]))
+        self[.corruptAt] = sometimes(8, pick(1...20_000))
+        self[.loseAt] = sometimes(4, pick(2...8))
+        self[.saveFails] = sometimes(1, 1)
+        self[.loadFails] = sometimes(2, 1)
+        self[.resumeFails] = sometimes(2, 1)
+        self[.quitAt] = sometimes(3, pick(1...1500))
+        self[.shape] = sometimes(1, 1)
+        self[.migrations] = sometimes(25, 1) + 1
+    }
+
+    /// A scenario as it was printed.
+    package init?(_ text: String) {
+        var seed: UInt64 = 0
+        values = Knob.allCases.map(\.plain)
+        var found: [Knob: Int] = [:]
+        for part in text.split(separator: " ") {
+            let sides = part.split(separator: "=")
+            guard sides.count == 2 else { return nil }
+            if sides[0] == "seed" {
+                guard let value = UInt64(sides[1]) else { return nil }
+                seed = value
+            } else {
+                guard let knob = Knob(rawValue: String(sides[0])), let value = Int(sides[1]), abs(value) < 1 << 40 else { return nil }
+                found[knob] = value
+            }
+        }
+        self.seed = seed
+        for (knob, value) in found { self[knob] = max(value, knob.smallest) }
+    }
+
+    /// The same with another order of steps.
+    func reseeded(_ seed: UInt64) -> Scenario {
+        var copy = Scenario(seed: seed)
+        copy.values = values
+        return copy
+    }
+
+    /// The numbers that are not plain.
+    package var description: String {
+        let parts = Knob.allCases.filter { self[$0] != $0.plain }.map { "\($0.rawValue)=\(self[$0])" }
+        return (["seed=\(seed)"] + parts).joined(separator: " ")
+    }
+}
+
+extension Scenario.Knob {
+    /// What shrinking tries first.
+    var plain: Int {
+        switch self {
+        case .pages: 20
+        case .ring: 8
+        case .regions, .blockPages, .hints, .vcpu, .driver, .hintThread, .link, .source, .destination, .migrations: 1
+        // A round of hints writes three pages itself: less would never be reached.
+        case .rest: 3
+        case .step: 2000
+        case .chunk: 16
+        case .wire: 200_000
+        default: 0
+        }
+    }
+
+    /// What typed scenarios are lifted to: less has no meaning.
+    var smallest: Int {
+        switch self {
+        case .pages: 20
+        case .regions, .blockPages, .vcpu, .driver, .hintThread, .link, .source, .destination, .step, .migrations: 1
+        case .ring: 8
+        case .rest: 3
+        case .chunk: 6
+        case .wire: 1024
+        case .cutAt, .cutBackAt: -64
+        default: 0
+        }
+    }
+}

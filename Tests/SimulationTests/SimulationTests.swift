@@ -1,0 +1,36 @@
+import Host
+import SimulationSupport
+import Testing
+
+@Suite("Simulation")
+struct SimulationTests {
+    @Test("No page is lost in 60000 scenarios")
+    func manyScenarios() throws {
+        let hunt = Hunt(1..<60_001)
+        try hunt.run(threads: 2)
+        for failure in hunt.failures { Issue.record("tools/simulate --seed \(failure.scenario.seed): \(failure)") }
+        #expect(hunt.scenarios == 60_000)
+    }
+
+    @Test("A seed is a scenario: the same steps each time")
+    func replays() {
+        for seed in UInt64(1)...40 {
+            let first = Simulator().run(Scenario(seed: seed), traces: true)
+            let second = Simulator().run(Scenario(seed: seed), traces: true)
+            #expect(first.trace == second.trace && !first.trace.isEmpty, "seed \(seed)")
+        }
+    }
+
+    @Test("A scenario that was printed is the same when it is typed")
+    func printed() {
+        for seed in UInt64(1)...500 { #expect(Scenario(Scenario(seed: seed).description) == Scenario(seed: seed)) }
+        #expect(Scenario("pages=x") == nil && Scenario("pages") == nil && Scenario("nonsense=1") == nil)
+    }
+
+    @Test("The scenarios reach every end, and every kind of day")
+    func coverage() {
+        let simulator = Simulator()
+        let seen = (UInt64(1)...3000).reduce(into: Set<SimulationEvent>()) { $0.formUnion(simulator.run(Scenario(seed: $1)).events) }
+        #expect(Set(SimulationEvent.allCases).subtracting(seen) == [])
+    }
+}

@@ -191,11 +191,16 @@ public final class PageLedger: HintSink {
         return next.rawValue < regions.pageCount
     }
 
-    /// Makes a batch that was taken and did not leave pending again. What was hinted meanwhile stays free: nobody needs its bytes.
+    /// Makes a batch that was taken and did not leave pending again. What was hinted meanwhile stays free: nobody needs its bytes, and
+    /// the hint spared them after all.
     public func giveBack(_ runs: [PageRun]) {
         withTimedLock { state in
-            for page in runs.lazy.flatMap(\.indices).map({ PageIndex($0) }) where !free.contains(page) {
-                state.counts.pending += pending.insert(PageRun(first: page, count: 1))
+            for run in runs.lazy.flatMap(\.indices).map({ PageRun(first: PageIndex($0), count: 1) }) {
+                if free.contains(run.first) {
+                    state.counts.skipped += skipped.insert(run)
+                } else {
+                    state.counts.pending += pending.insert(run)
+                }
             }
         }
     }

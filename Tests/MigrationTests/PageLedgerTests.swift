@@ -115,6 +115,21 @@ import Testing
         #expect(ledger.freePageCount() == model.free.count)
     }
 
+    @Test("A page hinted while the sender had it, in a batch that did not leave, was spared by the hint")
+    func hintedBeforeGivenBack() throws {
+        let ledger = try PageLedger(regionTable(pages: 64))
+        let dirty = try DirtyBitmap(pageCount: 64)
+        dirty.insert(PageRun(0, 10))
+        ledger.merge(dirty)
+        ledger.hintsOpened(.minimum)
+        var cursor = PageIndex(0)
+        var runs: [PageRun] = []
+        _ = ledger.takeBatch(from: &cursor, maximumPages: 64, maximumRuns: 10, into: &runs)
+        #expect(ledger.hint(.minimum, address: GuestAddress(4096), byteCount: 3 * 4096) == .taken(pages: 3, skipped: 0))
+        ledger.giveBack(runs)
+        #expect(ledger.counts.skipped == 3 && ledger.counts.pending == 7)
+    }
+
     @Test("A harvest may not be merged while hints are open (rule 2)")
     func mergeWhileOpen() async {
         await #expect(processExitsWith: .failure) {

@@ -77,7 +77,9 @@ struct DumpComparison {
     private static func freeFrames(_ dump: FileHandle, _ pageCount: Int) throws -> [Bool] {
         func bytes(at offset: Int, _ count: Int) throws -> [UInt8] {
             try dump.seek(toOffset: UInt64(offset))
-            guard let data = try dump.read(upToCount: count), data.count == count else { throw Unreadable(description: "a table is cut off") }
+            // No bytes are read as `nil`, like the end of the file.
+            let data = try dump.read(upToCount: count) ?? Data()
+            guard data.count == count else { throw Unreadable(description: "a table is cut off") }
             return [UInt8](data)
         }
         func wholePages(_ bytes: Int) -> Int { (bytes + pageBytes - 1) / pageBytes * pageBytes }

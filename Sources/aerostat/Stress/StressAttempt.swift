@@ -17,6 +17,8 @@ final class StressAttempt: Sendable {
     private struct State {
         var command: StressChild?
         var fired: [StressInjury] = []
+        /// What waits for its time, and what has begun.
+        var timers: [Task<Void, Never>] = []
         var tasks: [Task<Void, any Error>] = []
         var isOver = false
     }
@@ -49,22 +51,21 @@ final class StressAttempt: Sendable {
         state.withLock { $0.command = command }
         for injury in hop.injuries {
             guard case .time(let milliseconds) = injury.moment else { continue }
-            aside { [self] in
+            let timer = Task { [self] in
                 // Over before its time: cancelled, and so it does not happen.
                 guard (try? await Task.sleep(for: .milliseconds(milliseconds))) != nil else { return }
                 _ = fire(injury)
             }
+            state.withLock { $0.timers.append(timer) }
         }
         // Longer than any stall, freeze, timeout and wait for a silent peer together.
         let code = try await command.end(within: .seconds(75))
-        let (tasks, fired) = state.withLock { state in
+        let (timers, tasks, fired) = state.withLock { state in
             state.isOver = true
-            return (state.tasks, state.fired)
+            return (state.timers, state.tasks, state.fired)
         }
-        for task in tasks { task.cancel() }
+        for timer in timers { timer.cancel() }
         for task in tasks { try await task.value }
-        source.child.signal(SIGCONT)
-        destination?.child.signal(SIGCONT)
         let report = (try? JSONParser.parse(command.output.utf8, limits: .reply)).flatMap { try? MigrationReport(json: $0) }
         return Ending(code: code, report: report, text: command.output + command.log, fired: fired)
     }
@@ -88,10 +89,10 @@ final class StressAttempt: Sendable {
         return link.uri
     }
 
+    /// What was begun goes on to its end, also behind the migration's: nobody stays stopped.
     private func aside(_ body: @escaping @Sendable () async throws -> Void) {
-        state.withLock { state in
-            if !state.isOver { state.tasks.append(Task { try await body() }) }
-        }
+        let task = Task { try await body() }
+        state.withLock { $0.tasks.append(task) }
     }
 
     /// Does it, unless the migration is over.

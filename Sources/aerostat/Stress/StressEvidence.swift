@@ -14,7 +14,9 @@ struct StressEvidence {
         self.seed = seed
         self.round = round
         self.keep = keep
-        folder = FileManager.default.temporaryDirectory.appending(path: "aerostat-stress-\(ProcessInfo.processInfo.processIdentifier)-\(round)")
+        folder = FileManager.default.temporaryDirectory.appending(
+            path: "aerostat-stress-\(ProcessInfo.processInfo.processIdentifier)-\(round)"
+        )
     }
 
     /// The command that plays this round again.

@@ -161,7 +161,9 @@ final class StressGuest: Sendable {
     func expectNoPulse() async throws {
         let before = try await pulse()
         try await Task.sleep(for: .milliseconds(130))
-        if try await pulse() != before { throw StressFind("two owners: the guest's memory changes at \(child.name), where it must not run") }
+        if try await pulse() != before {
+            throw StressFind("two owners: the guest's memory changes at \(child.name), where it must not run")
+        }
     }
 
     /// Asks the process to end, and expects that it does without complaint.

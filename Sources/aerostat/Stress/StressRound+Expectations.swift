@@ -59,7 +59,9 @@ extension StressRound {
         default: break
         }
         let log = destination.child.log
-        if arrived != log.contains("the guest has arrived"), there != nil { throw StressFind("the destination's log says otherwise: \(log)") }
+        if arrived != log.contains("the guest has arrived"), there != nil {
+            throw StressFind("the destination's log says otherwise: \(log)")
+        }
         if !arrived, there == nil, destination.child.exitCode == 1, !log.contains("the guest is not here") {
             throw StressFind("the destination ended and does not say why: \(log)")
         }

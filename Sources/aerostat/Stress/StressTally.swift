@@ -52,7 +52,8 @@ struct StressTally {
     }
 
     func table(_ elapsed: Duration) -> String {
-        let all = rows.map { ($0.0, Figures.count($0.1)) } + [("bytes sent", "\(Bytes(bytes))"), ("seconds", "\(elapsed.components.seconds)")]
+        let all =
+            rows.map { ($0.0, Figures.count($0.1)) } + [("bytes sent", "\(Bytes(bytes))"), ("seconds", "\(elapsed.components.seconds)")]
         let width = all.map(\.0.count).max() ?? 0
         let figures = all.map(\.1.count).max() ?? 0
         return all.map { name, figure in
@@ -63,7 +64,8 @@ struct StressTally {
     func json(seed: UInt64, _ elapsed: Duration, finds places: [String]) -> JSONValue {
         [
             "seed": .string("\(seed)"), "rounds": .integer(rounds), "completed": .integer(completed), "images": .integer(images),
-            "cancelled": .integer(cancelled), "failed": .integer(failed), "outcome-unknown": .integer(unknown), "guests-ended": .integer(lost),
+            "cancelled": .integer(cancelled), "failed": .integer(failed), "outcome-unknown": .integer(unknown),
+            "guests-ended": .integer(lost),
             "injuries": .object(
                 Dictionary(
                     uniqueKeysWithValues: StressInjury.Kind.allCases.map { ("\($0)", .integer(injuries[$0] ?? 0)) }

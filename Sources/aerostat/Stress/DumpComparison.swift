@@ -71,7 +71,11 @@ struct DumpComparison {
     private static let heldCountOffset = 0x200 + 4 * 8
     private static let recordBytes = 16
     private static let stateFree: UInt8 = 1
+    private static let stateAllocated: UInt8 = 2
     private static let stateHeld: UInt8 = 3
+    /// Of a record: whether its page has content, the kernel's own or opaque.
+    private static let contentByte = 2
+    private static let contentBits: UInt8 = 0b11
     private static let virginBit: UInt32 = 1 << 31
 
     private static func freeFrames(_ dump: FileHandle, _ pageCount: Int) throws -> [Bool] {
@@ -116,8 +120,10 @@ struct DumpComparison {
                 guard order <= 10 else { throw Unreadable(description: "frame \(start + frame) has order \(order)") }
                 let end = frame + 1 << order
                 guard end <= blockPages else { throw Unreadable(description: "the block at frame \(start + frame) is too long") }
-                if state == stateFree || state == stateHeld {
-                    for page in frame..<end { free[start + page] = true }
+                for page in frame..<end {
+                    // A block that was free a moment ago, and is not filled yet, is nobody's data either.
+                    let isUnwritten = state == stateAllocated && records[page * recordBytes + contentByte] & contentBits == 0
+                    if state == stateFree || state == stateHeld || isUnwritten { free[start + page] = true }
                 }
                 frame = end
             }

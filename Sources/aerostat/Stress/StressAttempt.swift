@@ -60,14 +60,24 @@ final class StressAttempt: Sendable {
         }
         // Longer than any stall, freeze, timeout and wait for a silent peer together.
         let code = try await command.end(within: .seconds(75))
-        let (timers, tasks, fired) = state.withLock { state in
+        let (timers, tasks) = state.withLock { state in
             state.isOver = true
-            return (state.timers, state.tasks, state.fired)
+            return (state.timers, state.tasks)
         }
         for timer in timers { timer.cancel() }
         for task in tasks { try await task.value }
-        let report = (try? JSONParser.parse(command.output.utf8, limits: .reply)).flatMap { try? MigrationReport(json: $0) }
-        return Ending(code: code, report: report, text: command.output + command.log, fired: fired)
+        let fired = state.withLock { $0.fired }
+        var report = (try? JSONParser.parse(command.output.utf8, limits: .reply)).flatMap { try? MigrationReport(json: $0) }
+        var exit = code
+        if code == -SIGINT, fired.contains(where: { $0.kind == .interrupt }) {
+            // Interrupted in the moment between its last word and its end: what it would have said, the source knows.
+            let known = try await eventually("the interrupted migration is over") {
+                let report = try await self.source.report()
+                return report.status.isOver ? report : nil
+            }
+            (report, exit) = (known, known.status.exitCode)
+        }
+        return Ending(code: exit, report: report, text: command.output + command.log, fired: fired)
     }
 
     var reachedDestination: Int { link.withLock { $0?.reachedDestination ?? 0 } }
@@ -100,7 +110,7 @@ final class StressAttempt: Sendable {
     private func fire(_ injury: StressInjury) -> StressLink.Action {
         let command = state.withLock { state -> StressChild? in
             if state.isOver { return nil }
-            state.fired.append(injury)
+            if injury.kind != .interrupt { state.fired.append(injury) }
             return state.command
         }
         guard let command else { return .pass }
@@ -115,7 +125,7 @@ final class StressAttempt: Sendable {
             return .cut
         case .stallLink: return .stall(time)
         case .cancel: ask("migrate_cancel")
-        case .interrupt: command.signal(SIGINT)
+        case .interrupt: interrupt(command, injury)
         case .pause: ask("stop")
         case .pauseAndResume:
             aside { [self] in
@@ -129,6 +139,15 @@ final class StressAttempt: Sendable {
         case .check: aside { [self] in try await check() }
         }
         return .pass
+    }
+
+    /// The command listens for the key from the migration's beginning on; before, the key ends the command and nothing else.
+    private func interrupt(_ command: StressChild, _ injury: StressInjury) {
+        aside { [self] in
+            guard let report = try? await source.report(), !report.status.isOver else { return }
+            state.withLock { $0.fired.append(injury) }
+            command.signal(SIGINT)
+        }
     }
 
     private func freeze(_ child: StressChild, _ time: Duration) {
@@ -151,5 +170,16 @@ final class StressAttempt: Sendable {
             let check = try await source.check()
             if !check.isClean { throw StressFind("in the middle of a migration the guest's check of itself fails: \(check)") }
         } catch is StressGuest.Gone {} catch ControlError.refused {}
+    }
+}
+
+extension MigrationReport.Status {
+    /// What `aerostat migrate` ends with.
+    var exitCode: Int32 {
+        switch self {
+        case .completed: 0
+        case .unknown: 3
+        default: 1
+        }
     }
 }

@@ -24,14 +24,8 @@ extension StressRound {
             if ending.code == 1, ending.did(\.endsSource) { return tally.failed += 1 }
             throw StressFind("aerostat migrate ended with \(ending.code) and without a report: \(ending.text)")
         }
-        let expected: Int32 =
-            switch status {
-            case .completed: 0
-            case .unknown: 3
-            default: 1
-            }
         if ending.code == 2 { throw StressFind("verification found a difference: \(ending.text)") }
-        if ending.code != expected { throw StressFind("aerostat migrate ended with \(ending.code) and says \(status.rawValue)") }
+        if ending.code != status.exitCode { throw StressFind("aerostat migrate ended with \(ending.code) and says \(status.rawValue)") }
         if status == .failed, !ending.did(\.mayFail) { throw StressFind("a migration failed that nothing was done to: \(ending.text)") }
         if status == .cancelled, !ending.did(\.mayCancel), !hop.mayTimeOut { throw StressFind("cancelled by nobody: \(ending.text)") }
         if status == .unknown, !ending.did(\.mayFail) { throw StressFind("an unknown outcome without a cause: \(ending.text)") }

@@ -8,6 +8,6 @@ import ArgumentParser
             Exit codes: 0 done; 1 failed, and the guest still runs where it ran; 2 verification found a difference; 3 the outcome is \
             unknown (the link was lost between commit and running); 64 usage.
             """,
-        subcommands: [DemoCommand.self, RunCommand.self] + clientCommands + [ImageCommand.self]
+        subcommands: [DemoCommand.self, RunCommand.self] + clientCommands + [ImageCommand.self, StressCommand.self]
     )
 }

@@ -92,6 +92,12 @@ static inline int aerostat_uffd_register_wp(int fd, uint64_t start, uint64_t len
 int aerostat_add_image_range(uint64_t start, uint64_t length, uint64_t file_offset, const char *path);
 void aerostat_remove_image_range(int slot);
 
+// ---- Child processes (ChildProcess.c).
+
+/// Starts a program that is killed when the calling thread ends. Returns its process id, or -1 with errno; a program that cannot be
+/// executed ends with 127.
+int aerostat_spawn(const char *path, char *const arguments[], int output, int errors);
+
 // ---- madvise advice that older headers lack.
 
 static const int aerostat_madv_populate_write = 23;  // Linux 5.14

@@ -1,0 +1,90 @@
+import CLinux
+import Glibc
+import SystemPackage
+
+/// A program that this process started, and that never outlives it: the kernel kills the child when this process ends, also when it is killed.
+///
+/// The child has a process group of its own, so the interrupt key reaches this process only.
+public final class ChildProcess: Sendable {
+    public let identifier: Int32
+    private let ending = Monitor<Int32?>(nil)
+
+    /// Starts a program.
+    /// - Parameters:
+    ///   - arguments: without the program's name.
+    ///   - output: a file for its standard output, made anew.
+    ///   - errors: the same for standard error.
+    public init(_ path: String, _ arguments: [String], output: String, errors: String) throws(SystemError) {
+        let out = try OwnedDescriptor.open(output, flags: O_WRONLY | O_CREAT | O_TRUNC)
+        let err = try OwnedDescriptor.open(errors, flags: O_WRONLY | O_CREAT | O_TRUNC)
+        let request = Spawner.Request(path: path, arguments: arguments, output: out.number, errors: err.number)
+        identifier = try Spawner.shared.get().spawn(request)
+        _ = try HostThread(name: "child") { [identifier, ending] in
+            var information = unsafe siginfo_t()
+            // Looked at, not taken: until the child is reaped, under the lock, its number is nobody else's.
+            while unsafe waitid(P_PID, id_t(identifier), &information, WEXITED | WNOWAIT) < 0, errno == EINTR {}
+            ending.update { ending in
+                var status: Int32 = 0
+                unsafe waitpid(identifier, &status, 0)
+                ending = status & 0x7F == 0 ? status >> 8 & 0xFF : -(status & 0x7F)
+            }
+        }
+    }
+
+    /// The exit code, or the negative number of the signal that ended it; `nil` while it lives.
+    public var exitCode: Int32? { ending.withLock { $0 } }
+
+    /// Sends a signal, unless the child has ended.
+    public func signal(_ number: Int32) {
+        ending.withLock { if $0 == nil { kill(identifier, number) } }
+    }
+}
+
+/// Forks on one thread that lives as long as the process: the kernel ties a child's life to the thread that forked it.
+private final class Spawner: Sendable {
+    struct Request: Sendable {
+        let path: String
+        let arguments: [String]
+        let output: Int32
+        let errors: Int32
+    }
+
+    private struct State {
+        var request: Request?
+        var answer: Result<Int32, SystemError>?
+        var isBusy = false
+    }
+
+    static let shared = Result { () throws(SystemError) in try Spawner() }
+
+    private let state = Monitor(State())
+
+    private init() throws(SystemError) {
+        _ = try HostThread(name: "spawner") { [state] in
+            while let request = state.wait({ $0.request.take() }) {
+                let answer = Self.fork(request)
+                state.update { $0.answer = answer }
+            }
+        }
+    }
+
+    func spawn(_ request: Request) throws(SystemError) -> Int32 {
+        _ = state.wait { state -> Bool? in
+            if state.isBusy { return nil }
+            state.isBusy = true
+            return true
+        }
+        state.update { $0.request = request }
+        let answer = state.wait { $0.answer.take() }!
+        state.update { $0.isBusy = false }
+        return try answer.get()
+    }
+
+    private static func fork(_ request: Request) -> Result<Int32, SystemError> {
+        var arguments = unsafe ([request.path] + request.arguments).map { unsafe strdup($0) } + [nil]
+        defer { unsafe arguments.forEach { unsafe free($0) } }
+        let identifier = unsafe aerostat_spawn(request.path, &arguments, request.output, request.errors)
+        if identifier > 0 { return .success(identifier) }
+        return .failure(SystemError("start a process", place: request.path, code: .init(rawValue: errno)))
+    }
+}

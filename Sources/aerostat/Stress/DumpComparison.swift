@@ -1,0 +1,133 @@
+import Foundation
+
+/// Compares two dumps of a model guest's memory, byte for byte, and knows of the guest only what it reads in the first dump.
+///
+/// It shares no code with the engine or the model: the guest's tables are read by numbers that KernelLayout.swift and FrameRecord.swift
+/// state, written down here a second time. So a mistake in one of the two is not made in the other.
+struct DumpComparison {
+    private(set) var pagesCompared = 0
+    /// Left out, because the guest calls them free.
+    private(set) var pagesFree = 0
+    private(set) var differences: [Int] = []
+    /// How many of `differences` are listed.
+    private static let maximumListed = 20
+    private(set) var differenceCount = 0
+
+    struct Unreadable: Error, CustomStringConvertible {
+        let description: String
+    }
+
+    /// - Parameter leavingOutFree: whether free pages may differ: they may where free-page hints were used.
+    init(_ source: String, _ destination: String, leavingOutFree: Bool) throws {
+        let source = try FileHandle(forReadingFrom: URL(filePath: source))
+        let destination = try FileHandle(forReadingFrom: URL(filePath: destination))
+        let pageCount = Int(try source.seekToEnd()) / Self.pageBytes
+        guard try destination.seekToEnd() == UInt64(pageCount * Self.pageBytes) else {
+            throw Unreadable(description: "the dumps differ in size")
+        }
+        let free = leavingOutFree ? try Self.freeFrames(source, pageCount) : [Bool](repeating: false, count: pageCount)
+        try source.seek(toOffset: 0)
+        try destination.seek(toOffset: 0)
+        var page = 0
+        while page < pageCount {
+            let count = min(Self.blockPages, pageCount - page)
+            let (left, right) = (try Self.read(source, pages: count), try Self.read(destination, pages: count))
+            compare(left, right, from: page, count, free)
+            page += count
+        }
+    }
+
+    private mutating func compare(_ left: Data, _ right: Data, from page: Int, _ count: Int, _ free: [Bool]) {
+        let isEqual = left == right
+        for index in 0..<count {
+            if free[page + index] {
+                pagesFree += 1
+                continue
+            }
+            pagesCompared += 1
+            if isEqual { continue }
+            let bytes = index * Self.pageBytes..<(index + 1) * Self.pageBytes
+            if left[bytes] == right[bytes] { continue }
+            differenceCount += 1
+            if differences.count < Self.maximumListed { differences.append(page + index) }
+        }
+    }
+
+    private static func read(_ file: FileHandle, pages: Int) throws -> Data {
+        guard let data = try file.read(upToCount: pages * pageBytes), data.count == pages * pageBytes else {
+            throw Unreadable(description: "a dump ends early")
+        }
+        return data
+    }
+
+    // MARK: The guest's tables, in a guest of one region
+
+    private static let pageBytes = 4096
+    /// A block of the top order.
+    private static let blockPages = 1024
+    /// Header, processors and ring; behind them the claimed bitmap, the held stack and mem_map, each on whole pages.
+    private static let bitmapPage = 12
+    /// In page 0: the allocator's record, of which the fifth word counts the held blocks.
+    private static let heldCountOffset = 0x200 + 4 * 8
+    private static let recordBytes = 16
+    private static let stateFree: UInt8 = 1
+    private static let stateAllocated: UInt8 = 2
+    private static let stateHeld: UInt8 = 3
+    /// Of a record: whether its page has content, the kernel's own or opaque.
+    private static let contentByte = 2
+    private static let contentBits: UInt8 = 0b11
+    private static let virginBit: UInt32 = 1 << 31
+
+    private static func freeFrames(_ dump: FileHandle, _ pageCount: Int) throws -> [Bool] {
+        func bytes(at offset: Int, _ count: Int) throws -> [UInt8] {
+            try dump.seek(toOffset: UInt64(offset))
+            // No bytes are read as `nil`, like the end of the file.
+            let data = try dump.read(upToCount: count) ?? Data()
+            guard data.count == count else { throw Unreadable(description: "a table is cut off") }
+            return [UInt8](data)
+        }
+        func wholePages(_ bytes: Int) -> Int { (bytes + pageBytes - 1) / pageBytes * pageBytes }
+        func number(_ bytes: ArraySlice<UInt8>) -> Int { bytes.reversed().reduce(0) { $0 << 8 | Int($1) } }
+
+        let blocks = pageCount / blockPages
+        let bitmapOffset = bitmapPage * pageBytes
+        let stackOffset = bitmapOffset + wholePages((blocks + 63) / 64 * 8)
+        let mapOffset = stackOffset + wholePages(blocks * 4)
+        let firstFrame = (mapOffset + wholePages(pageCount * recordBytes)) / pageBytes
+
+        let claimed = try bytes(at: bitmapOffset, (blocks + 7) / 8)
+        let heldCount = number(try bytes(at: heldCountOffset, 8)[...])
+        guard heldCount <= blocks else { throw Unreadable(description: "\(heldCount) of \(blocks) blocks are held") }
+        let stack = try bytes(at: stackOffset, heldCount * 4)
+        let heldVirgin = Set(
+            stride(from: 0, to: stack.count, by: 4).compactMap { offset -> Int? in
+                let entry = UInt32(number(stack[offset..<offset + 4]))
+                return entry & virginBit == 0 ? nil : Int(entry & ~virginBit)
+            }
+        )
+
+        var free = [Bool](repeating: false, count: pageCount)
+        for block in firstFrame / blockPages..<blocks {
+            let start = block * blockPages
+            if claimed[block / 8] & 1 << UInt8(block % 8) == 0 || heldVirgin.contains(block) {
+                for frame in max(start, firstFrame)..<start + blockPages { free[frame] = true }
+                continue
+            }
+            let records = try bytes(at: mapOffset + start * recordBytes, blockPages * recordBytes)
+            var frame = 0
+            while frame < blockPages {
+                let (state, order) = (records[frame * recordBytes], records[frame * recordBytes + 1])
+                guard order <= 10 else { throw Unreadable(description: "frame \(start + frame) has order \(order)") }
+                let end = frame + 1 << order
+                guard end <= blockPages else { throw Unreadable(description: "the block at frame \(start + frame) is too long") }
+                for page in frame..<end {
+                    // A block that was free a moment ago, and is not filled yet, is nobody's data either.
+                    let isUnwritten = state == stateAllocated && records[page * recordBytes + contentByte] & contentBits == 0
+                    if state == stateFree || state == stateHeld || isUnwritten { free[start + page] = true }
+                }
+                frame = end
+            }
+        }
+        return free
+    }
+}

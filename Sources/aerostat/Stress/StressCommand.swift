@@ -1,0 +1,153 @@
+import ArgumentParser
+import Control
+import Dispatch
+import Foundation
+import Host
+import Synchronization
+
+/// `aerostat stress`: the hunt for a lost page.
+struct StressCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "stress",
+        abstract: "Hunts for lost pages: random guests, migrations and injuries, until something is wrong or the time is over.",
+        discussion: """
+            Each round draws from one number a guest (size, processors, workload, fragmentation, tracker, balloon driver), one to four migrations \
+            (TCP, unix socket, or into an image and back; hints, verification, limits and timeouts as it comes) and what is done to them: either \
+            process killed, stopped or asked to end, the link cut or stalled at any byte, the migration cancelled, the guest paused, \
+            resumed or checked. After each migration the guest must run in exactly one place, find nothing wrong in its memory and have \
+            back what it lent; exit codes, reports and logs must agree; and on some rounds both memories are dumped and compared by code \
+            that shares nothing with the engine.
+
+            A round's plan follows from its seed; the threads of its processes do not, so a find may take a few replays to come back. Not \
+            drawn yet: guests of several memory regions, poison, resets of the balloon device, and KVM guests.
+
+            Exits with 0 without a find and with 2 with one. The interrupt key ends it after the round.
+
+            Example:
+              aerostat stress --minutes 10
+              aerostat stress --seed 1 --first 17 --rounds 1
+            """
+    )
+
+    @Option(help: "How long to hunt (default: 1, unless --rounds is given).")
+    var minutes: Double?
+
+    @Option(help: "How many rounds to play.")
+    var rounds: Int?
+
+    @Option(help: "Everything that is drawn follows from this number (default: the time).")
+    var seed: UInt64?
+
+    @Option(help: "The first round to play.")
+    var first = 0
+
+    @Option(help: ArgumentHelp("Where a find's dumps, logs and reports are kept.", valueName: "folder"), completion: .directory)
+    var keep = "aerostat-finds"
+
+    @Flag(help: "Go on after a find.")
+    var keepGoing = false
+
+    @Flag(help: "Print one JSON document on stdout; text for people goes to stderr.")
+    var json = false
+
+    func validate() throws {
+        if let minutes, !(minutes > 0 && minutes <= 1_000_000) { throw ValidationError("--minutes must be more than 0") }
+        if let rounds, rounds < 1 { throw ValidationError("--rounds must be at least 1") }
+        if first < 0 { throw ValidationError("--first must not be negative") }
+    }
+
+    func run() async throws {
+        let seed = seed ?? WallClock.milliseconds()
+        let start = MonotonicClock.now()
+        let limit = minutes ?? (rounds == nil ? 1 : nil)
+        let deadline = limit.map { start + .seconds($0 * 60) }
+        let interrupt = StressInterrupt()
+        var view = StressView()
+        var tally = StressTally()
+        var places: [String] = []
+        writeToStandardError("seed \(seed)\n")
+        var round = first
+        while round - first < rounds ?? .max, deadline.map({ MonotonicClock.now() < $0 }) ?? true, !interrupt.isPending {
+            let evidence = StressEvidence(seed: seed, round: round, keep: absolutePath(keep))
+            let game = StressRound(StressPlan(seed: StressPlan.seed(ofRound: round, in: seed)), in: try evidence.makeFolder())
+            game.tally = tally
+            do {
+                try await game.run()
+                evidence.discard()
+            } catch {
+                view.clear()
+                game.tally.finds += 1
+                let place = try await evidence.keep(game, error)
+                writeToStandardError("FIND in round \(round): \(error)\nkept in \(place)\nreplay: \(evidence.replay)\n")
+                places.append(place)
+            }
+            game.end()
+            tally = game.tally
+            tally.rounds += 1
+            round += 1
+            view.show(tally, MonotonicClock.now() - start)
+            if tally.finds > 0, !keepGoing { break }
+        }
+        view.clear()
+        conclude(tally, seed, MonotonicClock.now() - start, places)
+        if tally.finds > 0 { throw ExitCode.differs }
+    }
+
+    private func conclude(_ tally: StressTally, _ seed: UInt64, _ elapsed: Duration, _ places: [String]) {
+        if json {
+            writeToStandardError(tally.table(elapsed))
+            print(tally.json(seed: seed, elapsed, finds: places).text(.indented))
+        } else {
+            print(tally.table(elapsed), terminator: "")
+        }
+    }
+}
+
+/// The interrupt key ends the hunt after the round; pressed again, at once.
+private final class StressInterrupt {
+    private let source: any DispatchSourceSignal
+    private let pending: Flag
+
+    private final class Flag: Sendable {
+        let value = Atomic(false)
+    }
+
+    var isPending: Bool { pending.value.load(ordering: .relaxed) }
+
+    init() {
+        let flag = Flag()
+        pending = flag
+        Terminal.setInterruptIgnored(true)
+        source = DispatchSource.makeSignalSource(signal: SIGINT, queue: .global())
+        source.setEventHandler {
+            flag.value.store(true, ordering: .relaxed)
+            Terminal.setInterruptIgnored(false)
+            writeToStandardError("\nending after this round; interrupt again to end at once\n")
+        }
+        source.resume()
+    }
+}
+
+/// How far the hunt is: one line that is drawn anew on a terminal, else one every few seconds.
+private struct StressView {
+    private let isTerminal = Terminal.isStandardErrorTerminal
+    private var isDrawn = false
+    private var last: ContinuousClock.Instant?
+
+    mutating func show(_ tally: StressTally, _ elapsed: Duration) {
+        let line = tally.line(elapsed)
+        if isTerminal {
+            clear()
+            writeToStandardError("\(line.prefix(max(Terminal.columns - 1, 1)))")
+            isDrawn = true
+        } else if last.map({ MonotonicClock.now() - $0 > .seconds(10) }) ?? true {
+            last = MonotonicClock.now()
+            writeToStandardError(line + "\n")
+        }
+    }
+
+    mutating func clear() {
+        if isDrawn { writeToStandardError("\r\u{1b}[K") }
+        isDrawn = false
+    }
+}

@@ -1,0 +1,56 @@
+import Control
+import Foundation
+import Migration
+
+/// The folder of one round; after a find it holds all that is needed to understand it.
+struct StressEvidence {
+    let seed: UInt64
+    let round: Int
+    private let keep: String
+    /// Short: control sockets have their place in it.
+    private let folder: URL
+
+    init(seed: UInt64, round: Int, keep: String) {
+        self.seed = seed
+        self.round = round
+        self.keep = keep
+        folder = FileManager.default.temporaryDirectory.appending(
+            path: "aerostat-stress-\(ProcessInfo.processInfo.processIdentifier)-\(round)"
+        )
+    }
+
+    /// The command that plays this round again.
+    var replay: String { "aerostat stress --seed \(seed) --first \(round) --rounds 1" }
+
+    func makeFolder() throws -> String {
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
+        return folder.path
+    }
+
+    func discard() { try? FileManager.default.removeItem(at: folder) }
+
+    /// Asks whoever still lives for report and memory, and puts everything where it stays.
+    /// - Returns: the folder.
+    func keep(_ game: StressRound, _ error: any Error) async throws -> String {
+        let text = "\(error)\nreplay: \(replay)\n\n" + game.story.joined(separator: "\n") + "\n"
+        try Data(text.utf8).write(to: folder.appending(path: "find.txt"))
+        for guest in game.guests where guest.child.exitCode == nil {
+            // It may be in trouble: what it does not tell is not there.
+            if let report = try? await guest.ask("query-migrate") {
+                try Data(report.text(.indented).utf8).write(to: folder.appending(path: "\(guest.child.name).report.json"))
+            }
+            try? await guest.dump(to: folder.appending(path: "\(guest.child.name).ram").path)
+        }
+        game.end()
+        let place = URL(filePath: keep).appending(path: "seed-\(seed)-round-\(round)")
+        try FileManager.default.createDirectory(atPath: keep, withIntermediateDirectories: true)
+        try? FileManager.default.removeItem(at: place)
+        // Sockets have no use any more, and cannot be copied to another file system.
+        for name in try FileManager.default.contentsOfDirectory(atPath: folder.path) {
+            let isRest = [".sock", ".link", ".in", ".pulse"].contains { name.hasSuffix($0) }
+            if isRest { try? FileManager.default.removeItem(at: folder.appending(path: name)) }
+        }
+        try FileManager.default.moveItem(at: folder, to: place)
+        return place.path
+    }
+}

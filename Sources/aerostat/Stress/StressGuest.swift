@@ -1,0 +1,175 @@
+import Control
+import Foundation
+import Host
+import Migration
+
+/// Something that must not happen did.
+struct StressFind: Error, CustomStringConvertible {
+    let description: String
+
+    init(_ description: String) { self.description = description }
+}
+
+/// A child process whose every answer is waited for, within a bound.
+final class StressChild: Sendable {
+    /// How long anything may take that is not a migration, on a machine with work to do.
+    static let patience: Duration = .seconds(25)
+
+    let name: String
+    let identifier: Int32
+    private let process: ChildProcess
+    private let outputPath: String
+    private let errorPath: String
+
+    /// - Parameter name: of its two log files.
+    init(_ name: String, _ arguments: [String], in folder: String) throws {
+        self.name = name
+        outputPath = "\(folder)/\(name).out"
+        errorPath = "\(folder)/\(name).log"
+        process = try ChildProcess(Self.program, arguments, output: outputPath, errors: errorPath)
+        identifier = process.identifier
+    }
+
+    /// This program.
+    private static let program = URL(filePath: "/proc/self/exe").resolvingSymlinksInPath().path
+
+    var output: String { Self.text(outputPath) }
+    var log: String { Self.text(errorPath) }
+    var exitCode: Int32? { process.exitCode }
+    func signal(_ number: Int32) { process.signal(number) }
+
+    private static func text(_ path: String) -> String {
+        (try? Data(contentsOf: URL(filePath: path))).map { String(decoding: $0, as: UTF8.self) } ?? ""
+    }
+
+    /// Waits for its end.
+    /// - Throws: a find where it does not come.
+    func end(within limit: Duration = patience) async throws -> Int32 {
+        try await eventually("\(name) (process \(identifier)) ends", within: limit) { self.exitCode }
+    }
+}
+
+/// Asks again and again for a result.
+/// - Throws: a find where it does not come in time.
+func eventually<Result>(
+    _ what: String,
+    within limit: Duration = StressChild.patience,
+    _ body: () async throws -> Result?
+) async throws -> Result {
+    let deadline = MonotonicClock.now() + limit
+    while true {
+        if let result = try await body() { return result }
+        guard MonotonicClock.now() < deadline else { throw StressFind("hang: not within \(limit): \(what)") }
+        try await Task.sleep(for: .milliseconds(5))
+    }
+}
+
+/// One `aerostat run`.
+final class StressGuest: Sendable {
+    let child: StressChild
+    let control: String
+    /// Where it waits for a guest, if it does.
+    let incoming: String?
+
+    private struct Ready: Decodable {
+        let incoming: String?
+    }
+
+    /// The process has ended, so it cannot answer.
+    struct Gone: Error {}
+
+    /// Starts the process and waits until it can be spoken to.
+    static func start(_ name: String, _ arguments: [String], in folder: String) async throws -> StressGuest {
+        let control = "\(folder)/\(name).sock"
+        let child = try StressChild(name, ["run", "--control", control] + arguments, in: folder)
+        do {
+            let ready = try await eventually("\(name) is ready") { () -> Ready? in
+                let output = child.output
+                if let end = output.firstIndex(of: "\n") { return try JSONDecoder().decode(Ready.self, from: Data(output[..<end].utf8)) }
+                if let code = child.exitCode { throw StressFind("\(name) ended with \(code) before it was ready: \(child.log)") }
+                return nil
+            }
+            return StressGuest(child, control: control, incoming: ready.incoming)
+        } catch {
+            child.signal(SIGKILL)
+            throw error
+        }
+    }
+
+    private init(_ child: StressChild, control: String, incoming: String?) {
+        self.child = child
+        self.control = control
+        self.incoming = incoming
+    }
+
+    /// Asks over a connection of its own.
+    /// - Throws: `Gone` where the process has ended, `ControlError.refused`, or a find: no answer.
+    func ask(_ command: String, _ arguments: [String: JSONValue] = [:]) async throws -> JSONValue {
+        let isLate = Monitor(false)
+        do {
+            let client = try await ControlClient.connect(to: control, timeout: 20)
+            defer { client.close() }
+            // A connection that ends ends the wait.
+            let alarm = Task {
+                try await Task.sleep(for: StressChild.patience)
+                isLate.update { $0 = true }
+                client.close()
+            }
+            defer { alarm.cancel() }
+            return try await client.execute(command, arguments)
+        } catch {
+            if case ControlError.refused = error { throw error }
+            if isLate.withLock({ $0 }) { throw StressFind("hang: \(child.name) does not answer \(command)") }
+            // It closes its socket a moment before it ends.
+            do { _ = try await child.end() } catch { throw StressFind("\(child.name) lives and cannot be asked \(command): \(error)") }
+            throw Gone()
+        }
+    }
+
+    /// Whether the guest runs here; `nil` where the process has ended.
+    func state() async throws -> RunState? {
+        do {
+            guard let state = RunState(json: try await ask("query-status")) else { throw StressFind("query-status says nothing") }
+            return state
+        } catch is Gone {
+            return nil
+        }
+    }
+
+    func report() async throws -> MigrationReport { try MigrationReport(json: try await ask("query-migrate")) }
+
+    func check() async throws -> GuestCheck { try await ask("check-guest").decode(GuestCheck.self) }
+
+    func dump(to path: String) async throws { _ = try await ask("pmemsave", ["val": 0, "filename": .string(path)]) }
+
+    /// The records of the guest's processors, which change with each tick of their timers: pages 1 and 2 (KernelLayout).
+    private func pulse() async throws -> Data {
+        let path = control + ".pulse"
+        _ = try await ask("pmemsave", ["val": 4096, "size": 8192, "filename": .string(path)])
+        return try Data(contentsOf: URL(filePath: path))
+    }
+
+    /// Sees the guest's memory change.
+    func expectPulse() async throws {
+        let before = try await pulse()
+        try await eventually("the guest at \(child.name), which says that it runs, writes its memory") {
+            try await pulse() == before ? nil : ()
+        }
+    }
+
+    /// Sees it stand still, for longer than the slowest guest does when it runs.
+    func expectNoPulse() async throws {
+        let before = try await pulse()
+        try await Task.sleep(for: .milliseconds(130))
+        if try await pulse() != before {
+            throw StressFind("two owners: the guest's memory changes at \(child.name), where it must not run")
+        }
+    }
+
+    /// Asks the process to end, and expects that it does without complaint.
+    func quit() async throws {
+        do { _ = try await ask("quit") } catch is Gone {}
+        let code = try await child.end()
+        if code != 0 { throw StressFind("\(child.name) was asked to quit and ended with \(code): \(child.log)") }
+    }
+}

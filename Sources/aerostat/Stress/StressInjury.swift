@@ -1,0 +1,78 @@
+import Migration
+import ModelGuest
+
+/// Something bad that happens in the middle of a migration.
+struct StressInjury: CustomStringConvertible {
+    enum Kind: String, CaseIterable {
+        case killSource = "source killed"
+        case killDestination = "destination killed"
+        case freezeSource = "source stopped for a while"
+        case freezeDestination = "destination stopped for a while"
+        case cutLink = "link cut"
+        case stallLink = "link stalled"
+        case cancel = "migration cancelled"
+        case interrupt = "migrate interrupted"
+        case pause = "guest paused"
+        case pauseAndResume = "guest paused and resumed"
+        case quitSource = "source asked to quit"
+        case terminateSource = "source sent SIGTERM"
+        case terminateDestination = "destination sent SIGTERM"
+        case check = "guest checked"
+
+        /// Beside these the guest's own process goes on.
+        var endsSource: Bool { [.killSource, .quitSource, .terminateSource].contains(self) }
+        var endsDestination: Bool { [.killDestination, .terminateDestination].contains(self) }
+        /// After these, and no others, a migration may fail.
+        var mayFail: Bool { endsDestination || endsSource || self == .cutLink }
+        var mayCancel: Bool { endsSource || self == .cancel || self == .interrupt }
+        var needsLink: Bool { self == .cutLink || self == .stallLink }
+        var needsDestination: Bool { needsLink || endsDestination || self == .freezeDestination }
+    }
+
+    enum Moment: CustomStringConvertible {
+        /// Since `aerostat migrate` was started.
+        case time(milliseconds: Int)
+        case bytes(Int, StressLink.Direction)
+        /// So many bytes into the first frame of this kind, in this direction; the frame's end where it is shorter.
+        case frame(FrameKind, StressLink.Direction, bytes: Int)
+
+        var description: String {
+            switch self {
+            case .time(let milliseconds): "after \(milliseconds) ms"
+            case .bytes(let bytes, let direction): "after \(bytes) bytes \(direction.rawValue)"
+            case .frame(let kind, let direction, let bytes): "\(bytes) bytes into the first \(kind) \(direction.rawValue)"
+            }
+        }
+    }
+
+    let kind: Kind
+    let moment: Moment
+    /// How long a stall or a freeze lasts: never as long as the engine waits for a silent peer.
+    let milliseconds: Int
+
+    var description: String {
+        let isPassing = [.freezeSource, .freezeDestination, .stallLink, .pauseAndResume].contains(kind)
+        return "\(kind.rawValue)\(isPassing ? " (\(milliseconds) ms)" : "") \(moment)"
+    }
+
+    init(_ random: inout SplitMix, through route: StressHop.Route, mebibytes: Int) {
+        let kinds = Kind.allCases.filter { route != .image || !$0.needsDestination }
+        kind = kinds.randomElement(using: &random)!
+        milliseconds = random.spread(1...1200)
+        switch random.weighted([0: 3, 1: 3, 2: 5]) {
+        case 1 where route != .image:
+            let back = random.chance(10)
+            moment = back ? .bytes(random.spread(1...500), .toSource) : .bytes(random.spread(1...mebibytes << 19), .toDestination)
+        case 2 where route != .image:
+            let frames: [(FrameKind, StressLink.Direction)] = [
+                (.hello, .toDestination), (.hello, .toSource), (.roundBegin, .toDestination), (.runs, .toDestination),
+                (.roundEnd, .toDestination), (.progress, .toSource), (.deviceState, .toDestination), (.digests, .toDestination),
+                (.switchover, .toDestination), (.ready, .toSource), (.commit, .toDestination), (.commit, .toDestination),
+                (.running, .toSource), (.running, .toSource),
+            ]
+            let (frame, direction) = frames.randomElement(using: &random)!
+            moment = .frame(frame, direction, bytes: random.chance(50) ? random.number(0...1) * 1_000_000 : random.spread(1...200_000))
+        default: moment = .time(milliseconds: random.spread(1...800))
+        }
+    }
+}

@@ -1,0 +1,128 @@
+import Migration
+import ModelGuest
+
+/// What one round does: everything in it was drawn from one number.
+struct StressPlan {
+    let seed: UInt64
+    let guest: StressGuestShape
+    let hops: [StressHop]
+
+    /// Rounds of one hunt are as far apart as its random numbers can be.
+    static func seed(ofRound round: Int, in hunt: UInt64) -> UInt64 {
+        var random = SplitMix(state: hunt &+ UInt64(truncatingIfNeeded: round) &* 0xD134_2543_DE82_EF95)
+        return random.next()
+    }
+
+    init(seed: UInt64) {
+        self.seed = seed
+        var random = SplitMix(state: seed)
+        let guest = StressGuestShape(&random)
+        self.guest = guest
+        hops = (0..<random.weighted([1: 4, 2: 4, 3: 2, 4: 1])).map { _ in StressHop(&random, guest) }
+    }
+}
+
+/// The guest of a round.
+struct StressGuestShape {
+    let mebibytes: Int
+    /// Nearly nothing of it was ever touched.
+    let isHollow: Bool
+    let arguments: [String]
+
+    init(_ random: inout SplitMix) {
+        // Small ones mostly: what is lost is lost in races, and those need rounds, not bytes.
+        mebibytes = random.weighted([16: 8, 24: 4, 32: 10, 64: 12, 128: 6, 256: 2, 512: 2, 16384: 2, 65536: 2])
+        isHollow = mebibytes > 512
+        // In per mille. Of a hollow guest a few MiB exist, and there are more free blocks to tell of than a round has time for.
+        let used = isHollow ? 65536 / mebibytes : random.number(10...500)
+        let freed = isHollow ? used : random.number(0...(850 - used))
+        var arguments = ["--memory", "\(mebibytes)MiB", "--used", "\(Double(used) / 10)%", "--freed", "\(Double(freed) / 10)%"]
+        arguments += ["--fragmentation", "\(random.chance(60) ? 0 : random.number(1...60))%"]
+        arguments += ["--vcpus", "\(random.weighted([1: 4, 2: 4, 3: 1, 4: 1]))", "--seed", "\(random.next() >> 1)"]
+        switch random.weighted([0: 1, 1: 3, 2: 8, 3: 3]) {
+        case 0: arguments += ["--workload", "idle"]
+        case 1:
+            arguments += ["--workload", "steady", "--write-rate", "\(random.spread(1...400))MiB"]
+            arguments += ["--working-set", "\(random.number(1...min(mebibytes, 512)))MiB"]
+        case 2: arguments += ["--workload", "churn", "--write-rate", "\(random.chance(40) ? 4096 : random.spread(8...800))MiB"]
+        default: arguments += ["--workload", "hog"]
+        }
+        if random.chance(15) {
+            arguments += ["--balloon-driver", DriverBehaviour.allCases.dropFirst().randomElement(using: &random)!.rawValue]
+        }
+        self.arguments = arguments + Self.tracker(&random)
+    }
+
+    static func tracker(_ random: inout SplitMix) -> [String] {
+        random.chance(20) ? ["--tracker", "software"] : []
+    }
+}
+
+/// One migration of a round.
+struct StressHop {
+    enum Route: String { case tcp, unix, image }
+
+    let route: Route
+    let usesHints: Bool
+    /// For `aerostat migrate`.
+    let arguments: [String]
+    /// For the process that takes the guest.
+    let placeArguments: [String]
+    /// The guest is kept paused where it arrives, and both memories are dumped and compared.
+    let compares: Bool
+    /// The next migration begins at once, before anything is looked at.
+    let isRushed: Bool
+    /// The clock may cancel it.
+    let mayTimeOut: Bool
+    let injuries: [StressInjury]
+
+    init(_ random: inout SplitMix, _ guest: StressGuestShape) {
+        route = [Route.tcp, .tcp, .unix, .unix, .image].randomElement(using: &random)!
+        usesHints = random.chance(80)
+        compares = random.chance(35) && !guest.isHollow
+        isRushed = !compares && random.chance(25)
+        var arguments = usesHints ? [] : ["--no-hints"]
+        if random.chance(30) { arguments.append("--verify") }
+        if random.chance(50) { arguments += ["--downtime-limit", "\(random.spread(1...300))ms"] }
+        if random.chance(40) { arguments += ["--bandwidth-limit", "\(random.spread(400...8000))M"] }
+        if random.chance(40) { arguments += ["--hint-grace", "\(random.spread(1...1500) - 1)ms"] }
+        let limited = random.chance(25)
+        mayTimeOut = limited && random.chance(40)
+        // A guest that writes faster than the link would stay for ever.
+        arguments += ["--timeout", "\(limited ? random.spread(20...1500) : 2500)ms", "--on-timeout", mayTimeOut ? "cancel" : "pause"]
+        var place = StressGuestShape.tracker(&random)
+        if route == .image {
+            arguments += ["--sync", ImageSync.allCases.randomElement(using: &random)!.rawValue]
+            if random.chance(40) { place.append("--preload") }
+        }
+        if compares { place.append("--paused") }
+        self.arguments = arguments
+        placeArguments = place
+        let route = route
+        let count = random.weighted([0: 5, 1: 8, 2: 2, 3: 1])
+        injuries = (0..<count).map { _ in StressInjury(&random, through: route, mebibytes: min(guest.mebibytes, 512)) }
+    }
+}
+
+extension SplitMix {
+    mutating func number(_ range: ClosedRange<Int>) -> Int { Int.random(in: range, using: &self) }
+
+    /// As likely between 1 and 10 as between 10 and 100.
+    mutating func spread(_ range: ClosedRange<Int>) -> Int {
+        var low = range.lowerBound
+        while low < range.upperBound, chance(75) { low = min(range.upperBound, max(low + 1, low * 2)) }
+        return number(low...min(range.upperBound, max(low, low * 2)))
+    }
+
+    mutating func chance(_ percent: Int) -> Bool { number(0...99) < percent }
+
+    /// One of the keys; a value says how often, beside the others.
+    mutating func weighted(_ weights: KeyValuePairs<Int, Int>) -> Int {
+        var left = number(0...(weights.reduce(0) { $0 + $1.value } - 1))
+        for (key, weight) in weights {
+            if left < weight { return key }
+            left -= weight
+        }
+        preconditionFailure("the weights were added up")
+    }
+}

@@ -1,0 +1,137 @@
+import Control
+import Foundation
+import Migration
+
+/// One round: a guest, its migrations, and what must be true after each of them.
+final class StressRound {
+    let plan: StressPlan
+    /// Of the round's own; everything that it writes is there.
+    let folder: String
+    var tally = StressTally()
+    /// All processes ever started, so that none is left.
+    private(set) var guests: [StressGuest] = []
+    /// What happened, for whoever reads a find.
+    private(set) var story: [String] = []
+
+    init(_ plan: StressPlan, in folder: String) {
+        self.plan = plan
+        self.folder = folder
+    }
+
+    /// - Throws: `StressFind`; any other error is one too, for nothing here may fail by itself.
+    func run() async throws {
+        tell("seed \(plan.seed): aerostat run " + plan.guest.arguments.joined(separator: " "))
+        var place: StressGuest? = try await start("g0", plan.guest.arguments)
+        var rushed = false
+        for (index, hop) in plan.hops.enumerated() {
+            guard let here = place else { break }
+            if !rushed { try await expectWhole(here) }
+            tell("hop \(index + 1): \(hop.route.rawValue) \(hop.arguments.joined(separator: " ")); " + "\(hop.placeArguments)")
+            for injury in hop.injuries { tell("  planned: \(injury)") }
+            place = hop.route == .image ? try await moveThroughImage(here, hop, index + 1) : try await move(here, hop, index + 1)
+            rushed = hop.isRushed
+            if place == nil { tally.lost += 1 }
+        }
+        if let place {
+            try await expectWhole(place)
+            try await place.quit()
+        }
+        try expectNothingLeft()
+    }
+
+    func tell(_ text: String) { story.append(text) }
+
+    func start(_ name: String, _ arguments: [String]) async throws -> StressGuest {
+        let guest = try await StressGuest.start(name, arguments, in: folder)
+        guests.append(guest)
+        return guest
+    }
+
+    func end() { for guest in guests { guest.child.signal(SIGKILL) } }
+
+    // MARK: From process to process
+
+    /// - Returns: where the guest is now; `nil` where it ended with its process.
+    private func move(_ source: StressGuest, _ hop: StressHop, _ number: Int) async throws -> StressGuest? {
+        let place = hop.route == .unix ? "unix:\(folder)/g\(number).in" : "tcp:127.0.0.1:0"
+        let destination = try await start("g\(number)", ["--incoming", place] + hop.placeArguments)
+        let attempt = StressAttempt(hop, from: source, to: destination, in: folder)
+        let ending = try await attempt.run("h\(number)", to: destination.incoming!)
+        try note(ending, hop)
+        let there = try await settled(destination, ending, attempt)
+        tally.bytes += try attempt.end()
+        let here = try await source.state()
+        tell("  source \(here.map(\.rawValue) ?? "ended"), destination \(there.map(\.rawValue) ?? "ended")")
+        try expectAgreement(ending, source, here, destination, there)
+        try expectReport(here == nil ? nil : try await source.report(), ending)
+
+        if there == .running || there == .paused || there == .preLaunch {
+            if here != nil { try await source.expectNoPulse() }
+            if hop.compares, there != .running, here != nil { try await compare(source, destination, hop) }
+            if here != nil { try await source.quit() }
+            return try await going(destination, there)
+        }
+        if there == .inMigrate { try await destination.quit() }
+        guard let here, here != .postMigrate else {
+            if here != nil { try await source.quit() }
+            return nil
+        }
+        return try await going(source, here, force: ending.code == 3)
+    }
+
+    /// Waits until the destination has the guest, has ended, or can be seen to have heard nothing.
+    private func settled(_ destination: StressGuest, _ ending: StressAttempt.Ending, _ attempt: StressAttempt) async throws -> RunState? {
+        try await eventually("\(destination.child.name) has the guest or ends, after exit \(ending.code) and \(ending.fired)") {
+            switch try await destination.state() {
+            case .inMigrate?:
+                let heardNothing = attempt.reachedDestination == 0 || destination.child.log.contains("still waiting")
+                return ending.code != 0 && heardNothing ? .some(.inMigrate) : nil
+            case let state: return .some(state)
+            }
+        }
+    }
+
+    /// Lets a paused guest run.
+    func going(_ guest: StressGuest, _ state: RunState?, force: Bool = false) async throws -> StressGuest {
+        if state != .running { _ = try await guest.ask("cont", force ? ["force": true] : [:]) }
+        return guest
+    }
+
+    // MARK: Into a file and back
+
+    private func moveThroughImage(_ source: StressGuest, _ hop: StressHop, _ number: Int) async throws -> StressGuest? {
+        let path = "\(folder)/i\(number).image"
+        let attempt = StressAttempt(hop, from: source, to: nil, in: folder)
+        let ending = try await attempt.run("h\(number)", to: "file:\(path)")
+        try note(ending, hop)
+        let here = try await source.state()
+        let isThere = FileManager.default.fileExists(atPath: path)
+        tell("  source \(here.map(\.rawValue) ?? "ended"), \(isThere ? "the image is there" : "no image")")
+        try expectAgreement(ending, source, here, imageIsThere: isThere)
+        try expectReport(here == nil ? nil : try await source.report(), ending)
+        if !ending.did(.killSource), FileManager.default.fileExists(atPath: path + ".partial") {
+            throw StressFind("\(path).partial is left, and nobody was killed")
+        }
+        guard isThere else { return try await here.asyncMap { try await self.going(source, $0) } }
+        tally.bytes += ending.report?.ram.transferred ?? 0
+        if here != nil { try await source.expectNoPulse() }
+        let destination = try await start("g\(number)", ["--restore", "file:\(path)"] + hop.placeArguments)
+        let there = try await destination.state()
+        if hop.compares, here != nil { try await compare(source, destination, hop) }
+        if here != nil { try await source.quit() }
+        return try await going(destination, there)
+    }
+
+    // MARK: The end
+
+    private func expectNothingLeft() throws {
+        for guest in guests where guest.child.exitCode == nil { throw StressFind("\(guest.child.name) is still there") }
+    }
+}
+
+extension Optional {
+    fileprivate func asyncMap<Result>(_ body: (Wrapped) async throws -> Result) async throws -> Result? {
+        guard let self else { return nil }
+        return try await body(self)
+    }
+}

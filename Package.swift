@@ -33,7 +33,9 @@ let package = Package(
         .executable(name: "aerostat", targets: ["aerostat"]),
         .library(
             name: "Aerostat",
-            targets: ["Host", "GuestMemory", "IOUring", "Migration", "Virtio", "Balloon", "MigrationIO", "ModelGuest", "Control"]
+            targets: [
+                "Host", "GuestMemory", "IOUring", "Migration", "Virtio", "Balloon", "MigrationIO", "ModelGuest", "MicroVM", "Control",
+            ]
         ),
     ],
     traits: [
@@ -49,8 +51,9 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
     ],
     targets: [
-        // C: header-only shims and the system's liburing.
+        // C: header-only shims, the tiny guest's machine code, and the system's liburing.
         .target(name: "CLinux"),
+        .target(name: "CTinyGuest"),
         .systemLibrary(name: "CLiburing", pkgConfig: "liburing", providers: [.apt(["liburing-dev"])]),
 
         // An arrow of imports only ever points up this list (DESIGN, section 1).
@@ -62,6 +65,7 @@ let package = Package(
         module("Balloon", ["Virtio", "GuestMemory", "Migration", "Host"]),
         module("MigrationIO", ["Migration", "GuestMemory", "IOUring", "Host", system, logging]),
         module("ModelGuest", ["Virtio", "Balloon", "Migration", "GuestMemory", "Host"]),
+        module("MicroVM", ["CTinyGuest", "Virtio", "Balloon", "Migration", "GuestMemory", "Host", "CLinux"]),
         module(
             "Control",
             [
@@ -73,7 +77,8 @@ let package = Package(
         .executableTarget(
             name: "aerostat",
             dependencies: [
-                "Host", "GuestMemory", "Migration", "MigrationIO", "Virtio", "Balloon", "ModelGuest", "Control", logging,
+                "Host", "GuestMemory", "Migration", "MigrationIO", "Virtio", "Balloon", "ModelGuest", "MicroVM", "Control",
+                logging,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: swiftSettings
@@ -111,6 +116,7 @@ let package = Package(
         tests("BalloonTests", ["Balloon", "Virtio", "GuestMemory", "Migration", "Host"]),
         tests("MigrationIOTests", ["MigrationIO", "Migration", "GuestMemory", "Host"]),
         tests("ModelGuestTests", ["ModelGuest", "Virtio", "Balloon", "Migration", "GuestMemory", "Host"]),
+        tests("MicroVMTests", ["MicroVM", "MigrationIO", "Balloon", "Virtio", "Migration", "GuestMemory", "Host", "CLinux"]),
         tests("ControlTests", ["Control", "Migration", "Host"]),
         tests("EndToEndTests", ["aerostat", "Control", "Migration", "GuestMemory", "Host"]),
     ]

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <linux/kvm.h>
 #include <linux/userfaultfd.h>
 #include <netdb.h>
 #include <netinet/in.h>

@@ -27,7 +27,8 @@ struct BzImage: Sendable {
 
         let version: UInt16 = header.get(0x206)
         guard version >= Self.oldestVersion else {
-            throw unsuitable("its boot protocol is \(version >> 8).\(version & 0xFF), and 2.12 is the oldest with a 64-bit entry")
+            let minor = version & 0xFF
+            throw unsuitable("its boot protocol is \(version >> 8).\(minor / 10)\(minor % 10), too old for a 64-bit entry")
         }
         let headerEnd = 0x202 + Int(header.bytes[0x201])
         // Up to and with init_size.

@@ -167,14 +167,14 @@ import Testing
         #expect(UInt64(page.get(0x218, as: UInt32.self)) == end - 4096)
     }
 
-    private static let distributed = ProcessInfo.processInfo.environment["AEROSTAT_TEST_KERNEL"]
+    private static let distributionKernel = ProcessInfo.processInfo.environment["AEROSTAT_TEST_KERNEL"]
 
     @Test(
         "A distribution's kernel is taken, and lies where its header wants it",
-        .enabled(if: distributed != nil, "AEROSTAT_TEST_KERNEL names no kernel (bzImage)")
+        .enabled(if: distributionKernel != nil, "AEROSTAT_TEST_KERNEL names no kernel (bzImage)")
     )
     func distributed() throws {
-        let path = try #require(Self.distributed)
+        let path = try #require(Self.distributionKernel)
         let memory = try machine(512 << 20)
         let entry = try LinuxBoot(kernelPath: path, initrdPath: path, commandLine: "console=ttyS0").load(into: memory, vcpus: 2, devices: 1)
         let header = try FieldBytes([UInt8](Data(contentsOf: URL(fileURLWithPath: path), options: .alwaysMapped).prefix(0x300)))

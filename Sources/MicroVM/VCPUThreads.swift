@@ -170,7 +170,6 @@ final class VCPUThreads: Sendable {
             if state.ends { return false }
             if state.mustStand { return nil }
             state.standing -= 1
-            state.obeyedKicks[vcpu.index] = state.kicks
             return true
         } ?? false
     }

@@ -101,3 +101,21 @@ package final class KVMDirtyRingTracker: DirtyTracker {
         }
     }
 }
+
+extension DirtyRings {
+    /// On a vCPU's thread that cannot go on before.
+    func serveFullRing() {
+        do throws(KVMError) { try empty() } catch { preconditionFailure("rings of our own: \(error)") }
+    }
+}
+
+extension VirtualMachine.Log {
+    /// The kind of log that a tracker needs.
+    init(for kind: TrackerKind?, _ kvm: borrowing KVM) throws(KVMError) {
+        switch kind {
+        case nil, .kvmDirtyLog: self = .bitmap
+        case .kvmDirtyRing: self = .rings(entries: KVMDirtyRingTracker.entries)
+        case .pagemapScan, .software: self = .none
+        }
+    }
+}

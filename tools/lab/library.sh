@@ -7,7 +7,7 @@ command_line="console=ttyS0 quiet loglevel=5 panic=-1"
 memory=512 # MiB
 vcpus=1
 vmm=aerostat
-next_number=0
+echo 0 >"$LAB_PLACE/number"
 
 say() { echo "lab: $*" >&2; }
 fail() { say "FAILED: $*"; exit 1; }
@@ -65,10 +65,15 @@ heard() { # NAME PATTERN: is there such a line on the console?
 when() { sed -n "s/^\([0-9]*\) $2.*/\1/p" "$LAB_PLACE/$1.console" | head -n 1; } # NAME PATTERN: the time when it was said
 await_ready() { await 120 "$1 to boot" heard "$1" @ready; }
 
+take_number() { # sets $number to one that nobody had, subshells included
+    read -r number <"$LAB_PLACE/number"
+    echo $((number += 1)) >"$LAB_PLACE/number"
+}
 # What an inner machine says to a command; one of the functions of inner-init.
 ask() { # NAME COMMAND...
-    local name=$1 number=$((next_number += 1))
+    local name=$1 number
     shift
+    take_number
     number=$name$number
     echo "$number $*" >"$LAB_PLACE/$name.in"
     await 120 "$name to answer '$*'" heard "$name" "@$number done"

@@ -20,7 +20,8 @@ start_qemu() { # NAME MODE [PLACE]
         <>"$LAB_PLACE/$name.in" >"$LAB_PLACE/$name.out" 2>>"$LAB_PLACE/$name.log"
 }
 qmp() { # NAME COMMAND [ARGUMENTS]: the answer, in $answer
-    local name=$1 number=$((next_number += 1))
+    local name=$1 number
+    take_number
     if ! [ -e "$LAB_PLACE/$name.greeted" ]; then
         await 30 "QEMU's greeting" test -s "$LAB_PLACE/$name.answers"
         echo '{"execute": "qmp_capabilities"}' >"$LAB_PLACE/$name.qmp.in"

@@ -3,15 +3,22 @@
 # A machine has a name, and in the folder $LAB_PLACE files that begin with it: NAME.in and NAME.out are pipes to its console, NAME.console holds
 # what it said, each line behind the outer clock's time, NAME.log what its VMM said, and NAME.pid the VMM's process.
 
-command_line="console=ttyS0 quiet loglevel=5 panic=-1"
+# Software emulation may leave a machine without a processor for many seconds: that must not look like a lockup.
+command_line="console=ttyS0 quiet panic=-1 watchdog_thresh=60 rcupdate.rcu_cpu_stall_timeout=120"
 memory=512 # MiB
 vcpus=1
 vmm=aerostat
 echo 0 >"$LAB_PLACE/number"
 
 say() { echo "lab: $*" >&2; }
-fail() { say "FAILED: $*"; exit 1; }
-result() { echo "$*" >"$LAB_RESULTS"; } # a line for the user's standard output
+fail() { say "FAILED: $*"; kill "$$"; exit 1; } # the whole script, from a subshell too
+end_machines() {
+    local file
+    for file in "$LAB_PLACE"/*.pid; do kill -9 "$(cat "$file")"; done 2>/dev/null
+}
+trap end_machines EXIT
+trap 'exit 1' TERM HUP INT
+result() { echo "$*" >>"$LAB_RESULTS"; } # a line for the user's standard output
 clock() { # sets $time: seconds since the outer machine's start, in hundredths
     local up
     read -r up _ </proc/uptime
@@ -39,6 +46,7 @@ start() { # NAME MODE [PLACE]
     : >"$LAB_PLACE/$name.console"
     : >"$LAB_PLACE/$name.log"
     pump "$name" <"$LAB_PLACE/$name.out" &
+    echo $! >"$LAB_PLACE/$name.pump"
     clock
     started=$time
     "start_$vmm" "$@" &
@@ -52,6 +60,7 @@ pump() { # NAME: a console's lines, until its VMM ends
         echo "$time $line" >>"$LAB_PLACE/$1.console"
         echo "$1| $line" >>"$LAB_CONSOLES"
     done
+    printf '%s' "$line" >"$LAB_PLACE/$1.partial" # a machine that leaves in the middle of a line ends it elsewhere
 }
 alive() { kill -0 "$(cat "$LAB_PLACE/$1.pid")" 2>/dev/null; }
 vmm_failed() { # NAME
@@ -82,6 +91,14 @@ ask() { # NAME COMMAND...
 stop() { # NAME: the VMM ends
     "quit_$vmm" "$1"
     await 30 "the VMM of $1 to end" ended "$1"
+    wait "$(cat "$LAB_PLACE/$1.pump")"
+}
+said() { # NAME...: what was said on these consoles, one after the other, without the outer clock's times
+    local name
+    for name in "$@"; do
+        sed 's/^[0-9]* //' "$LAB_PLACE/$name.console"
+        cat "$LAB_PLACE/$name.partial" 2>/dev/null
+    done
 }
 ended() { ! alive "$1"; }
 switch_off() { # NAME: the machine does it, and its VMM ends

@@ -32,7 +32,7 @@ qemu=(nice -n 5 timeout --foreground --kill-after=5 "$limit" qemu-system-x86_64
     -append "console=ttyS0 panic=-1 quiet loglevel=5 nokaslr mitigations=off tsc=reliable")
 
 if [[ $what == shell ]]; then
-    "${qemu[@]}" -serial mon:stdio -serial "file:$work/inner" -serial "file:$work/results"
+    "${qemu[@]}" -serial mon:stdio -serial "file:$work/inner" -serial "file:$work/results" 9>&-
     exit
 fi
 : >"$work/outer-console"

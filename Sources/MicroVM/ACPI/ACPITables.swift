@@ -1,0 +1,185 @@
+package import GuestMemory
+
+/// What the machine tells its guest about itself: the tables of hardware-reduced ACPI (6.5), which need no firmware and no PC of old.
+///
+///     RSDP -> XSDT -> FADT -> DSDT (devices)
+///                  -> MADT (vCPUs, IOAPIC)
+package enum ACPITables {
+    /// As many as have an interrupt below the event device's.
+    package static let maximumVirtioDevices = Int(MachineLayout.eventInterrupt - MachineLayout.virtioInterrupt)
+    /// As many as 8-bit APIC numbers name: 255 means all of them.
+    package static let maximumVCPUs = 255
+
+    /// Writes all tables to their place below 1 MiB.
+    /// - Returns: where the root pointer is.
+    package static func write(into memory: GuestRAM, vcpus: Int, virtioDevices: Int) throws(GuestAccessError) -> GuestAddress {
+        precondition((1...maximumVCPUs).contains(vcpus), "\(vcpus) vCPUs")
+        precondition((0...maximumVirtioDevices).contains(virtioDevices), "\(virtioDevices) virtio devices have no interrupts")
+        var position = BootLayout.acpiTables.rawValue + 64  // behind the root pointer
+        func place(_ table: [UInt8]) throws(GuestAccessError) -> UInt64 {
+            let address = position
+            position = (address + UInt64(table.count) + 15) & ~15
+            precondition(position <= BootLayout.acpiTablesEnd, "the tables have no room")
+            try memory.write(table, at: GuestAddress(address))
+            return address
+        }
+        let dsdt = try place(dsdt(virtioDevices: virtioDevices))
+        let fadt = try place(fadt(dsdt: dsdt))
+        let madt = try place(madt(vcpus: vcpus))
+        let xsdt = try place(xsdt([fadt, madt]))
+        try memory.write(rsdp(xsdt: xsdt), at: BootLayout.acpiTables)
+        return BootLayout.acpiTables
+    }
+
+    // MARK: The tables
+
+    /// Section 5.2.5.3.
+    private static func rsdp(xsdt: UInt64) -> [UInt8] {
+        let firstRevisionBytes = 20
+        var table = FieldBytes(byteCount: 36)
+        table.set(0, "RSD PTR ".utf8)
+        table.set(9, manufacturer.utf8)
+        table.set(15, UInt8(2))
+        table.set(20, UInt32(36))
+        table.set(24, xsdt)
+        table.set(8, checksum(table.bytes.prefix(firstRevisionBytes)))
+        table.set(32, checksum(table.bytes))
+        return table.bytes
+    }
+
+    private static func xsdt(_ tables: [UInt64]) -> [UInt8] {
+        var body = FieldBytes([])
+        for table in tables { body.append(table) }
+        return described("XSDT", revision: 1, body.bytes)
+    }
+
+    /// Section 5.2.9.
+    private static func fadt(dsdt: UInt64) -> [UInt8] {
+        // There is no VGA, no message-signalled interrupt, no PCIe power management and no CMOS clock, so nobody looks for them.
+        let bootArchitecture: UInt16 = 1 << 2 | 1 << 3 | 1 << 4 | 1 << 5
+        // WBINVD works, processors know C1, power and sleep button are no fixed hardware, there is a reset register, no ACPI hardware.
+        let flags: UInt32 = 1 << 0 | 1 << 2 | 1 << 4 | 1 << 5 | 1 << 10 | 1 << 20
+        var table = FieldBytes(byteCount: 276 - headerBytes)
+        func at(_ offset: Int) -> Int { offset - headerBytes }
+        table.set(at(40), UInt32(dsdt))
+        table.set(at(109), bootArchitecture)
+        table.set(at(112), flags)
+        table.set(at(116), port(MachineLayout.resetPort))
+        table.set(at(128), MachineLayout.resetValue)
+        table.set(at(131), UInt8(4))  // the minor version: 6.4
+        table.set(at(140), dsdt)
+        table.set(at(244), port(MachineLayout.sleepControlPort))
+        table.set(at(256), port(MachineLayout.sleepStatusPort))
+        return described("FACP", revision: 6, table.bytes)
+    }
+
+    /// Section 5.2.12. There are no two interrupt controllers of old, and every interrupt comes in where its number says.
+    private static func madt(vcpus: Int) -> [UInt8] {
+        var body = FieldBytes([])
+        body.append(UInt32(MachineLayout.localAPICBase))
+        body.append(UInt32(0))
+        for vcpu in 0..<vcpus {
+            let (kind, length, isEnabled): (UInt8, UInt8, UInt32) = (0, 8, 1)
+            body.append([kind, length, UInt8(vcpu), UInt8(vcpu)])
+            body.append(isEnabled)
+        }
+        let (kind, length, identifier, reserved): (UInt8, UInt8, UInt8, UInt8) = (1, 12, 0, 0)
+        body.append([kind, length, identifier, reserved])
+        body.append(UInt32(MachineLayout.ioapicBase))
+        body.append(UInt32(0))  // its first interrupt
+        return described("APIC", revision: 5, body.bytes)
+    }
+
+    private static func dsdt(virtioDevices: Int) -> [UInt8] {
+        let off = AML.name("\\_S5", AML.package([AML.integer(MachineLayout.sleepTypeOff), AML.integer(UInt8(0))]))
+        let devices = [serialPort, powerButton, eventDevice] + (0..<virtioDevices).map(virtio)
+        return described("DSDT", revision: 2, off + AML.scope("\\_SB", devices.flatMap { $0 }))
+    }
+
+    // MARK: Devices
+
+    private static var serialPort: AML.Term {
+        AML.device(
+            "COM1",
+            AML.name("_HID", AML.compressedID("PNP0501")),
+            AML.name("_UID", AML.integer(UInt8(0))),
+            AML.name(
+                "_CRS",
+                AML.resources([
+                    .ports(base: MachineLayout.serialPort, count: UInt8(SerialPort.portCount)),
+                    .interrupt(MachineLayout.serialInterrupt),
+                ])
+            )
+        )
+    }
+
+    private static var powerButton: AML.Term { AML.device("PWRB", AML.name("_HID", AML.compressedID("PNP0C0C"))) }
+
+    /// Whose interrupt has the guest look what happened.
+    private static var eventDevice: AML.Term {
+        let wasPressed: UInt8 = 0x80
+        return AML.device(
+            "GED",
+            AML.name("_HID", AML.string("ACPI0013")),
+            AML.name("_CRS", AML.resources([.interrupt(MachineLayout.eventInterrupt)])),
+            AML.ports("EVTR", from: MachineLayout.eventPort, "EVTS"),
+            AML.method(
+                "_EVT",
+                arguments: 1,
+                AML.store(AML.path("EVTS"), in: AML.local0),
+                AML.ifNonzero(
+                    AML.and(AML.local0, AML.integer(PowerControl.powerButton)),
+                    AML.notify("\\_SB.PWRB", wasPressed)
+                )
+            )
+        )
+    }
+
+    private static func virtio(_ index: Int) -> AML.Term {
+        let base = MachineLayout.virtioBase + UInt64(index) * MachineLayout.virtioStride
+        return AML.device(
+            "VR\(index / 10)\(index % 10)",
+            AML.name("_HID", AML.string("LNRO0005")),
+            AML.name("_UID", AML.integer(UInt8(index))),
+            AML.name(
+                "_CRS",
+                AML.resources([
+                    .memory(base: UInt32(base), byteCount: UInt32(MachineLayout.virtioStride)),
+                    .interrupt(MachineLayout.virtioInterrupt + UInt32(index)),
+                ])
+            )
+        )
+    }
+
+    // MARK: Parts
+
+    private static let headerBytes = 36
+    private static let manufacturer = "AERSTT"
+
+    /// A table with its header (section 5.2.6).
+    private static func described(_ signature: String, revision: UInt8, _ body: [UInt8]) -> [UInt8] {
+        var table = FieldBytes(byteCount: headerBytes)
+        table.append(body)
+        table.set(0, signature.utf8)
+        table.set(4, UInt32(table.bytes.count))
+        table.set(8, revision)
+        table.set(10, manufacturer.utf8)
+        table.set(16, "AEROSTAT".utf8)
+        table.set(24, UInt32(1))
+        table.set(28, "AERO".utf8)
+        table.set(32, UInt32(1))
+        table.set(9, checksum(table.bytes))
+        return table.bytes
+    }
+
+    /// What makes the sum of all bytes zero.
+    private static func checksum(_ bytes: some Sequence<UInt8>) -> UInt8 { 0 &- bytes.reduce(0, &+) }
+
+    /// A register of one byte among the I/O ports (section 5.2.3.2).
+    private static func port(_ number: UInt16) -> [UInt8] {
+        let (systemIO, bits, byteAccess): (UInt8, UInt8, UInt8) = (1, 8, 1)
+        var address = FieldBytes([systemIO, bits, 0, byteAccess])
+        address.append(UInt64(number))
+        return address.bytes
+    }
+}

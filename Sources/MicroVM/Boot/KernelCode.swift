@@ -1,0 +1,61 @@
+import Host
+
+/// A kernel's code and data: what goes where, and where it begins.
+struct KernelCode: Sendable {
+    enum Entry: Hashable, Sendable {
+        /// The PVH entry, 32 bits.
+        case pvh(UInt64)
+        /// The Linux boot protocol's 64-bit entry.
+        case long64(UInt64)
+
+        var address: UInt64 {
+            switch self {
+            case .pvh(let address), .long64(let address): address
+            }
+        }
+    }
+
+    let segments: [KernelSegment]
+    /// Where the last byte of memory that the kernel needs at its start ends.
+    let end: UInt64
+    let entry: Entry
+}
+
+/// A piece of a kernel's file, and the memory that it goes to.
+struct KernelSegment: Hashable, Sendable {
+    let address: UInt64
+    let fileOffset: UInt64
+    let fileBytes: UInt64
+    /// With what is zero in the beginning.
+    let memoryBytes: UInt64
+
+    var end: UInt64 { address + memoryBytes }
+
+    /// Physical addresses have 52 bits.
+    private static let maximumAddress: UInt64 = 1 << 52
+
+    /// Checks that it lies above 1 MiB, and inside the address space.
+    init(path: String, address: UInt64, fileOffset: UInt64, fileBytes: UInt64, memoryBytes: UInt64) throws(BootError) {
+        guard address >= BootLayout.highMemoryStart, address < Self.maximumAddress, memoryBytes < Self.maximumAddress else {
+            throw .unsuitable(path: path, reason: "it wants \(memoryBytes) bytes of memory at 0x\(String(address, radix: 16))")
+        }
+        self.address = address
+        self.fileOffset = fileOffset
+        self.fileBytes = fileBytes
+        self.memoryBytes = memoryBytes
+    }
+}
+
+extension SourceFile {
+    /// The first bytes of the file: as many as wanted, or all there are.
+    func header(byteCount: Int) throws(BootError) -> FieldBytes {
+        try bytes(at: 0, byteCount: Int(min(UInt64(byteCount), self.byteCount)))
+    }
+
+    /// Bytes that are inside the file.
+    func bytes(at offset: UInt64, byteCount: Int) throws(BootError) -> FieldBytes {
+        var bytes: [UInt8] = Array(repeating: 0, count: byteCount)
+        do throws(SystemError) { try read(at: offset, into: &bytes, 0..<byteCount) } catch { throw .file(error) }
+        return FieldBytes(bytes)
+    }
+}

@@ -1,0 +1,98 @@
+package import Migration
+import Synchronization
+package import Virtio
+
+/// The registers through which a guest goes to sleep, resets itself, and hears of its power button: those of hardware-reduced ACPI
+/// (6.5, sections 4.8.3.7 and 5.6.9), and the keyboard controller's reset line, which guests try after them.
+///
+/// Every vCPU may call at any time. The closures are called under a lock: they must not call back.
+package final class PowerControl: Sendable {
+    package enum Request: Hashable, Sendable {
+        case powerOff
+        case reset
+    }
+
+    /// The keyboard controller's command and status port; nothing else of that controller exists.
+    package static let keyboardPort: UInt16 = 0x64
+    /// Pulses the processor's reset line.
+    package static let keyboardReset: UInt8 = 0xFE
+    /// All ports that it answers.
+    package static let ports = [
+        MachineLayout.sleepControlPort, MachineLayout.sleepStatusPort, MachineLayout.resetPort, MachineLayout.eventPort, keyboardPort,
+    ]
+
+    // ACPI 6.5, tables 4.19 and 4.20.
+    private static let sleepTypeShift: UInt8 = 2
+    private static let sleepTypeMask: UInt8 = 7
+    private static let sleepEnable: UInt8 = 1 << 5
+    /// Of the event port: the power button.
+    static let powerButton: UInt8 = 1
+
+    /// Events that the guest has not read.
+    private let events = Mutex<UInt8>(0)
+    private let request: @Sendable (Request) -> Void
+    private let interrupt: @Sendable (Bool) -> Void
+
+    /// - Parameters:
+    ///   - request: called on the vCPU's thread when the guest wants to be off, or to begin anew.
+    ///   - interrupt: sets the level of `MachineLayout.eventInterrupt`.
+    package init(request: @escaping @Sendable (Request) -> Void, interrupt: @escaping @Sendable (Bool) -> Void) {
+        self.request = request
+        self.interrupt = interrupt
+    }
+
+    /// Tells the guest that somebody pressed its power button. It decides what that means.
+    package func pressPowerButton() {
+        events.withLock { events in
+            if events == 0 { interrupt(true) }
+            events |= Self.powerButton
+        }
+    }
+
+    /// The guest reads one of `ports`.
+    package func read(port: UInt16) -> UInt8 {
+        guard port == MachineLayout.eventPort else { return 0 }
+        return events.withLock { events in
+            if events != 0 { interrupt(false) }
+            defer { events = 0 }
+            return events
+        }
+    }
+
+    /// The guest writes to one of `ports`. What means nothing does nothing.
+    package func write(port: UInt16, _ value: UInt8) {
+        switch (port, value) {
+        case (MachineLayout.sleepControlPort, _):
+            let isOff = value >> Self.sleepTypeShift & Self.sleepTypeMask == MachineLayout.sleepTypeOff
+            if value & Self.sleepEnable != 0, isOff { request(.powerOff) }
+        case (MachineLayout.resetPort, MachineLayout.resetValue), (Self.keyboardPort, Self.keyboardReset): request(.reset)
+        default: break
+        }
+    }
+
+    // MARK: State
+
+    package static let section = "power"
+    private static let stateVersion: UInt32 = 1
+
+    /// What another process needs to go on: one byte, the events that the guest has not read. Only while the vCPUs are parked.
+    package func saveState() -> DeviceSection {
+        var writer = StateWriter()
+        writer.put(events.withLock { $0 })
+        return DeviceSection(name: Self.section, version: Self.stateVersion, bytes: writer.bytes)
+    }
+
+    /// Takes over what another process saved, and drives the interrupt line, so the interrupt controllers' state is in place already. After
+    /// an error nothing has changed.
+    /// - Parameter section: foreign input.
+    package func restoreState(_ section: DeviceSection) throws(DeviceStateError) {
+        guard section.version == Self.stateVersion else { throw .version(section.version) }
+        var reader = StateReader(section.bytes)
+        let restored = try reader.take("power events", upTo: Self.powerButton)
+        try reader.finish()
+        events.withLock { events in
+            events = restored
+            interrupt(restored != 0)
+        }
+    }
+}

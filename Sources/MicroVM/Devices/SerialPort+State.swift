@@ -1,0 +1,60 @@
+package import Migration
+package import Virtio
+
+// The section "serial": the registers in the order of their declaration, one byte each but the divisor's two, then the number of
+// received bytes and the bytes.
+extension SerialPort {
+    package static let section = "serial"
+    private static let stateVersion: UInt32 = 1
+
+    /// What another process needs to go on. Only while the vCPUs are parked.
+    package func saveState() -> DeviceSection {
+        let registers = snapshot
+        var writer = StateWriter()
+        writer.put(registers.interruptEnable)
+        writer.put(registers.isFIFOEnabled)
+        writer.put(registers.triggerCode)
+        writer.put(registers.lineControl)
+        writer.put(registers.modemControl)
+        writer.put(registers.scratch)
+        writer.put(registers.divisor)
+        writer.put(registers.modemChanges)
+        writer.put(registers.hasOverrun)
+        writer.put(registers.isTransmitterInterruptPending)
+        writer.put(UInt8(registers.received.count))
+        for byte in registers.received { writer.put(byte) }
+        return DeviceSection(name: Self.section, version: Self.stateVersion, bytes: writer.bytes)
+    }
+
+    /// Takes over what another process saved, and drives the interrupt line, so the interrupt controllers' state is in place already. After
+    /// an error nothing has changed.
+    /// - Parameter section: foreign input.
+    package func restoreState(_ section: DeviceSection) throws(DeviceStateError) {
+        guard section.version == Self.stateVersion else { throw .version(section.version) }
+        var reader = StateReader(section.bytes)
+        var registers = Registers()
+        registers.interruptEnable = try reader.take("serial interrupt enable", upTo: 0xF)
+        registers.isFIFOEnabled = try reader.takeFlag("serial FIFO enable")
+        registers.triggerCode = try reader.take("serial trigger", upTo: registers.isFIFOEnabled ? 3 : 0)
+        registers.lineControl = try reader.take("serial line control")
+        registers.modemControl = try reader.take("serial modem control", upTo: 0x1F)
+        registers.scratch = try reader.take("serial scratch")
+        registers.divisor = try reader.take("serial divisor")
+        registers.modemChanges = try reader.take("serial modem status", upTo: 0xF)
+        registers.hasOverrun = try reader.takeFlag("serial overrun")
+        registers.isTransmitterInterruptPending = try reader.takeFlag("serial transmitter interrupt")
+        let count = try reader.take("serial received bytes", upTo: UInt8(registers.isFIFOEnabled ? Registers.fifoBytes : 1))
+        for _ in 0..<count { registers.received.append(try reader.take("serial received byte")) }
+        try reader.finish()
+        restore(registers)
+    }
+}
+
+extension StateReader {
+    /// A byte that is not above a maximum.
+    mutating func take(_ field: String, upTo maximum: UInt8) throws(DeviceStateError) -> UInt8 {
+        let value: UInt8 = try take(field)
+        guard value <= maximum else { throw .value(field: field, UInt64(value)) }
+        return value
+    }
+}

@@ -1,0 +1,76 @@
+import Synchronization
+
+/// A 16550A serial port, for the console.
+///
+/// What the guest sends leaves at once, so its transmitter is always empty; what comes for it waits in sixteen bytes until it reads
+/// them. Every vCPU may call at any time. The closures are called under the port's lock, which keeps bytes and levels in order: they must
+/// not call back.
+package final class SerialPort: Sendable {
+    /// How many ports it has.
+    package static let portCount: UInt16 = 8
+
+    private let registers = Mutex(Registers())
+    private let output: @Sendable (UInt8) -> Void
+    private let interrupt: @Sendable (Bool) -> Void
+    private let roomForInput: @Sendable () -> Void
+
+    /// - Parameters:
+    ///   - output: takes a byte that the guest sent.
+    ///   - interrupt: sets the level of the interrupt line; called when it changes, and at a restore.
+    ///   - roomForInput: called when `receive` is worth another call, after one that could not take all.
+    package init(
+        output: @escaping @Sendable (UInt8) -> Void,
+        interrupt: @escaping @Sendable (Bool) -> Void,
+        roomForInput: @escaping @Sendable () -> Void = {}
+    ) {
+        self.output = output
+        self.interrupt = interrupt
+        self.roomForInput = roomForInput
+    }
+
+    /// The guest reads a port.
+    /// - Parameter offset: from the first of its ports; 0 to 7.
+    package func read(_ offset: UInt16) -> UInt8 { change { $0.read(offset) } }
+
+    /// The guest writes to a port.
+    package func write(_ offset: UInt16, _ value: UInt8) { change { $0.write(offset, value, output: output) } }
+
+    /// Bytes for the guest.
+    /// - Returns: how many of them, from the first on, there was room for; the caller keeps the others until `roomForInput`.
+    package func receive(_ bytes: some Collection<UInt8>) -> Int { change { $0.receive(bytes) } }
+
+    private func change<Result>(_ body: (inout Registers) -> Result) -> Result {
+        registers.withLock { registers in
+            let result = body(&registers)
+            if registers.pulses {
+                // The line falls and rises again, which an interrupt controller that looks for edges needs to see.
+                registers.pulses = false
+                if registers.level { interrupt(false) }
+                registers.level = false
+            }
+            if registers.level != registers.isInterrupting {
+                registers.level.toggle()
+                interrupt(registers.level)
+            }
+            if registers.hasRefusedInput, registers.room > 0 {
+                registers.hasRefusedInput = false
+                roomForInput()
+            }
+            return result
+        }
+    }
+
+    // MARK: State
+
+    var snapshot: Registers { registers.withLock { $0 } }
+
+    /// Takes over another port's registers and drives the line. Whoever has input offers it anew.
+    func restore(_ restored: Registers) {
+        registers.withLock { registers in
+            registers = restored
+            registers.level = restored.isInterrupting
+            interrupt(registers.level)
+            roomForInput()
+        }
+    }
+}

@@ -74,7 +74,12 @@ final class SourceDriver {
         clock = migration.limits.clock
         let now = clock()
         let parameters = migration.parameters
-        let hello = Hello(session: .random(), regions: memory.regions, capabilities: parameters.verifies ? .verify : [])
+        let hello = Hello(
+            session: .random(),
+            regions: memory.regions,
+            capabilities: parameters.verifies ? .verify : [],
+            requirements: guest.requirements
+        )
         session = SourceSession(parameters, hello: hello, hintsAvailable: guest.hinting?.isAvailable ?? false, now: now)
         start = now
         rateWindow = (0, now)

@@ -3,7 +3,7 @@ import MicroVM
 import Testing
 
 @Suite struct MachineLayoutTests {
-    @Test("RAM leaves the hole below 4 GiB free", arguments: [UInt64(16) << 20, 3 << 30, 3 << 30 + 4096, 64 << 30])
+    @Test("RAM leaves the hole below 4 GiB free", arguments: [16 << 20, 3 << 30, 3 << 30 + 4096, 64 << 30] as [UInt64])
     func hole(memory: UInt64) throws {
         let table = try MachineLayout.regions(memory: memory)
         #expect(table.byteCount == memory)

@@ -125,8 +125,9 @@ extension GuestProcess {
                 logger: logger,
                 startsGuest: !paused,
                 arrived: { [self] runs in announceArrival(runs: runs) }
-            ) { [self] (regions) throws(GuestError) in
-                try makeShell(regions, tracker: tracker)
+            ) { [self] (regions, requirements) throws(GuestError) in
+                try ModelGuest.check(requirements: requirements)
+                return try makeShell(regions, tracker: tracker)
             }
         } catch {
             logger.error("no migration can be received: \(error)")

@@ -27,6 +27,9 @@ extension GuestProcess {
     func restore(_ restoration: Restoration) throws -> Bool {
         let start = MonotonicClock.now()
         let image = try GuestImage.named(restoration.path)
+        do throws(GuestError) { try ModelGuest.check(requirements: image.requirements) } catch {
+            throw GuestError("the guest in \(image.path) cannot be started here: \(error)")
+        }
         let claim = restoration.clones ? nil : try ImageClaim(image.path)
         let memory: GuestRAM
         do throws(ImageError) {

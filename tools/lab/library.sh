@@ -3,8 +3,7 @@
 # A machine has a name, and in the folder $LAB_PLACE files that begin with it: NAME.in and NAME.out are pipes to its console, NAME.console holds
 # what it said, each line behind the outer clock's time, NAME.log what its VMM said, and NAME.pid the VMM's process.
 
-# Software emulation may leave a machine without a processor for many seconds: that must not look like a lockup.
-command_line="console=ttyS0 quiet panic=-1 watchdog_thresh=60 rcupdate.rcu_cpu_stall_timeout=120"
+command_line="console=ttyS0 quiet panic=-1 $LAB_KERNEL_OPTIONS"
 memory=512 # MiB
 vcpus=1
 vmm=aerostat

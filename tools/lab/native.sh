@@ -7,7 +7,7 @@ grep -qwE 'vmx|svm' /proc/cpuinfo ||
 
 mkdir "$work/bin" "$work/place"
 "$base/busybox" --install -s "$work/bin"
-eval "$(environment "$PWD/tools/lab" "$base/kernel" "$base/inner" /dev/stdout /dev/stderr "$work/place")"
+eval "$(environment "$PWD/tools/lab" "$base/kernel" "$base/inner" '' /dev/stdout /dev/stderr "$work/place")"
 export PATH=$work/bin:${binary%/*}:$PATH
 cd tools/lab
 if [[ $what == /* ]]; then arguments=("$what"); fi

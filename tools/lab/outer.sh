@@ -17,17 +17,19 @@ for firmware in /usr/share/qemu/bios-microvm.bin /usr/share/qemu/linuxboot_dma.b
 done
 ln -s "$base/kernel" "$base/inner" "$PWD"/tools/lab/{library,aerostat,qemu}.sh "$PWD"/tools/lab/{scenario,bench} "$tree/lab/"
 if [[ $what == /* ]]; then ln -s "$what" "$tree/lab/script"; fi
-environment /lab /lab/kernel /lab/inner /dev/ttyS2 /dev/ttyS1 /tmp >"$tree/lab/environment"
+# QEMU's SVM does not intercept XSETBV: KVM would not know which states an inner machine has enabled, and would not keep them. And software
+# emulation may leave a machine without a processor for many seconds, which must not look like a lockup.
+options='noxsave watchdog_thresh=60 rcupdate.rcu_cpu_stall_timeout=120'
+environment /lab /lab/kernel /lab/inner "$options" /dev/ttyS2 /dev/ttyS1 /tmp >"$tree/lab/environment"
 if ((${#arguments[@]} > 0)); then
     printf '#!/bin/busybox sh\ncd /lab && exec sh%s\n' "$(printf ' %q' "${arguments[@]}")" >"$tree/lab/run"
     chmod +x "$tree/lab/run"
 fi
 { cat "$base/outer"; (cd "$tree" && find . | cpio --quiet -L -o -H newc -R 0:0); } >"$work/initramfs"
 
-# QEMU's SVM does not intercept XSETBV: with XSAVE, KVM would not know what an inner machine has enabled, and would not keep it.
 qemu=(nice -n 5 timeout --foreground --kill-after=5 "$limit" qemu-system-x86_64
     -nodefaults -no-user-config -display none -no-reboot
-    -machine pc -accel tcg,thread=multi -cpu max,-xsave,-avx,-avx2,-fma,-f16c,-pku -smp 2 -m 4096
+    -machine pc -accel tcg,thread=multi -cpu max -smp 2 -m 4096
     -kernel "$base/kernel" -initrd "$work/initramfs"
     -append "console=ttyS0 panic=-1 quiet loglevel=5 nokaslr mitigations=off tsc=reliable")
 

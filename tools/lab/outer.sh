@@ -31,7 +31,7 @@ qemu=(nice -n 5 timeout --foreground --kill-after=5 "$limit" qemu-system-x86_64
     -nodefaults -no-user-config -display none -no-reboot
     -machine pc -accel tcg,thread=multi -cpu max -smp 2 -m 4096
     -kernel "$base/kernel" -initrd "$work/initramfs"
-    -append "console=ttyS0 panic=-1 quiet loglevel=5 nokaslr mitigations=off tsc=reliable")
+    -append "console=ttyS0 panic=-1 quiet loglevel=5 nokaslr mitigations=off tsc=reliable tsc_early_khz=$("$base/tsc")")
 
 if [[ $what == shell ]]; then
     "${qemu[@]}" -serial mon:stdio -serial "file:$work/inner" -serial "file:$work/results" 9>&-

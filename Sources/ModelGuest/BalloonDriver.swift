@@ -38,23 +38,12 @@ struct BalloonDriver: Sendable {
         guard transport.read(.magicValue) == VirtioMMIO.magic, transport.read(.version) == VirtioMMIO.version,
             transport.read(.deviceID) == BalloonDevice.deviceID
         else { return }
-        typealias Status = VirtioMMIO.Status
-        transport.write(.status, 0)
-        transport.write(.status, Status.acknowledge)
-        transport.write(.status, Status.acknowledge | Status.driver)
         let features = offeredFeatures().intersection([.version1, .eventIndex, .freePageHint])
-        for half in 0..<UInt32(2) {
-            transport.write(.driverFeaturesSelect, half)
-            transport.write(.driverFeatures, UInt32(truncatingIfNeeded: features.rawValue >> (32 * UInt64(half))))
-        }
-        transport.write(.status, Status.acknowledge | Status.driver | Status.featuresOK)
-        guard transport.read(.status) & Status.featuresOK != 0, features.contains(.freePageHint),
-            let size = ringSize(), setUpQueue(size, features)
-        else {
-            transport.write(.status, Status.failed)
+        guard transport.negotiate(features), features.contains(.freePageHint), let size = ringSize(), setUpQueue(size, features) else {
+            transport.write(.status, VirtioMMIO.Status.failed)
             return
         }
-        transport.write(.status, Status.acknowledge | Status.driver | Status.featuresOK | Status.driverOK)
+        transport.driverOK()
         record.phase = .live
         record.ringSize = UInt32(size)
         record.features = features.rawValue
@@ -83,18 +72,7 @@ struct BalloonDriver: Sendable {
         guard let ring = try? ring(size: size, features: features) else { return false }
         ring.format()
         _ = ring.setInterrupts(enabled: false)
-        transport.write(.queueSelect, Self.hintQueue)
-        transport.write(.queueSize, UInt32(size))
-        let areas: [(VirtioMMIO.Register, VirtioMMIO.Register, GuestAddress)] = [
-            (.queueDescriptorLow, .queueDescriptorHigh, layout.descriptorTable),
-            (.queueDriverLow, .queueDriverHigh, layout.driverArea),
-            (.queueDeviceLow, .queueDeviceHigh, layout.deviceArea),
-        ]
-        for (low, high, address) in areas {
-            transport.write(low, UInt32(truncatingIfNeeded: address.rawValue))
-            transport.write(high, UInt32(truncatingIfNeeded: address.rawValue >> 32))
-        }
-        transport.write(.queueReady, 1)
+        transport.setUp(queue: Int(Self.hintQueue), layout)
         return true
     }
 

@@ -18,7 +18,8 @@ import SystemPackage
 /// Nothing here needs a thread of the default executor, so that a process which keeps those busy can still be spoken to.
 public final class ControlServer: Sendable {
     typealias Connection = NIOAsyncChannel<ByteBuffer, ByteBuffer>
-    typealias Listener = NIOAsyncChannel<Connection, Never>
+    /// Hands out bare channels: a `Connection` traps where it is dropped, and nobody may be there any more to take it.
+    typealias Listener = NIOAsyncChannel<any Channel, Never>
 
     public let path: String
 
@@ -33,7 +34,10 @@ public final class ControlServer: Sendable {
     private let sessions = Mutex<[ObjectIdentifier: ControlSession]>([:])
     /// Owns the path, and takes it away when it ends; NIO serves a duplicate.
     private let socket: Mutex<ListeningSocket?>
-    private let acceptor = Mutex<Task<Void, Never>?>(nil)
+    /// Where clients arrive; `nil` once it is closed.
+    private let listener: Mutex<(any Channel)?>
+    /// Kept when nobody is accepted any more, and whoever was is in `sessions`.
+    private let acceptance: EventLoopPromise<Void>
 
     /// Binds the path and begins to serve. A socket that nobody listens on any more is replaced; one that is alive is refused.
     public static func listen(path: String, handler: any CommandHandler, logger: Logger) async throws(ControlError) -> ControlServer {
@@ -53,7 +57,9 @@ public final class ControlServer: Sendable {
         self.handler = handler
         self.logger = logger
         self.socket = Mutex(socket)
-        acceptor.withLock { $0 = Task(executorPreference: executor) { await self.accept(on: listener) } }
+        self.listener = Mutex(listener.channel)
+        acceptance = listener.channel.eventLoop.makePromise()
+        Task(executorPreference: executor) { await self.accept(on: listener) }
     }
 
     /// Tells every client that has negotiated. Never waits: a client that does not read is dropped in the end.
@@ -65,10 +71,11 @@ public final class ControlServer: Sendable {
     /// Stops serving: commands that are under way are answered, what was sent leaves, and the path is removed. Not to be awaited by a
     /// command, which would wait for itself until the grace of two seconds ends.
     public func close() async {
-        guard let task = acceptor.withLock({ $0.take() }) else { return }
+        guard let listener = listener.withLock({ $0.take() }) else { return }
         // Before the listener goes: a client that looks for the path afterwards finds none, instead of one that is dead.
         socket.withLock { $0 = nil }
-        task.cancel()
+        listener.close(promise: nil)
+        try? await acceptance.futureResult.get()
         let channels = sessions.withLock { $0.values.map(\.channel) }
         let forced = channels.map { channel in
             channel.eventLoop.scheduleTask(in: Self.closingGrace) { channel.close(promise: nil) }
@@ -96,47 +103,68 @@ public final class ControlServer: Sendable {
     }
 
     private static func serve(_ descriptor: CInt, _ logger: Logger) async throws -> Listener {
-        try await ServerBootstrap(group: .singletonMultiThreadedEventLoopGroup)
+        // Clients on the listener's own loop: none is half accepted when that is closed.
+        try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton.any())
             // So that a client that sends its commands and closes its side still hears the replies.
             .childChannelOption(.allowRemoteHalfClosure, value: true)
+            // Read when it is served.
+            .childChannelOption(.autoRead, value: false)
             .bind(descriptor) { channel in
                 channel.eventLoop.makeCompletedFuture {
                     try channel.pipeline.syncOperations.addHandler(
                         OutputLimit { logger.warning("dropped a control client that does not read") }
                     )
-                    return try Connection(wrappingChannelSynchronously: channel)
+                    return channel
                 }
             }
     }
 
+    /// Ends when the listener is closed; then all sessions are asked to end.
     private func accept(on listener: Listener) async {
         do {
-            try await listener.executeThenClose { connections in
+            try await listener.executeThenClose { channels in
                 try await withThrowingDiscardingTaskGroup { group in
-                    for try await connection in connections {
-                        group.addTask { await self.serve(connection) }
+                    defer { acceptance.succeed() }
+                    for try await channel in channels {
+                        let session = ControlSession(channel: channel, handler: handler, logger: logger)
+                        let isAdmitted = admit(session)
+                        group.addTask { await self.serve(session, isAdmitted: isAdmitted) }
                     }
+                    group.cancelAll()
                 }
             }
-        } catch is CancellationError {
         } catch {
             logger.error("the control socket accepts no more clients", metadata: ["path": "\(path)", "error": "\(error)"])
         }
     }
 
-    private func serve(_ connection: Connection) async {
-        let session = ControlSession(channel: connection.channel, handler: handler, logger: logger)
-        let id = ObjectIdentifier(session)
-        let isAdmitted = sessions.withLock { sessions in
+    private func admit(_ session: ControlSession) -> Bool {
+        sessions.withLock { sessions in
             if sessions.count >= Self.maximumClients { return false }
-            sessions[id] = session
+            sessions[ObjectIdentifier(session)] = session
             return true
         }
-        guard isAdmitted else {
-            logger.warning("refused a control client: \(Self.maximumClients) are connected")
-            return await session.refuse(connection, "\(Self.maximumClients) clients are connected already")
+    }
+
+    private func serve(_ session: ControlSession, isAdmitted: Bool) async {
+        defer { sessions.withLock { _ = $0.removeValue(forKey: ObjectIdentifier(session)) } }
+        let connection: Connection
+        do { connection = try await Self.connection(session.channel) } catch {
+            // The client has left already.
+            return session.channel.close(promise: nil)
         }
-        await session.serve(connection)
-        sessions.withLock { _ = $0.removeValue(forKey: id) }
+        if isAdmitted { return await session.serve(connection) }
+        logger.warning("refused a control client: \(Self.maximumClients) are connected")
+        await session.refuse(connection, "\(Self.maximumClients) clients are connected already")
+    }
+
+    /// Begins to read.
+    private static func connection(_ channel: any Channel) async throws -> Connection {
+        try await channel.eventLoop.submit {
+            guard channel.isActive else { throw ChannelError.ioOnClosedChannel }
+            let connection = try Connection(wrappingChannelSynchronously: channel)
+            try channel.syncOptions?.setOption(.autoRead, value: true)
+            return connection
+        }.get()
     }
 }

@@ -18,6 +18,7 @@ struct BalloonDriver: Sendable {
     static let hintQueue: UInt32 = 2
     /// Where configuration space holds the command id.
     private static let commandIDOffset = VirtioMMIO.configurationOffset + UInt64(BalloonConfiguration.commandIDOffset)
+    private static let poisonOffset = VirtioMMIO.configurationOffset + UInt64(BalloonConfiguration.poisonOffset)
     /// Blocks reported or freed between two safe points.
     static let blocksPerStep = 64
     static let topBlockBytes = UInt32(KernelLayout.topBlockPages << GuestPage.shift)
@@ -32,7 +33,9 @@ struct BalloonDriver: Sendable {
 
     /// Finds the device, negotiates, and sets the hint queue up. Needs no answer from another thread.
     func probe() throws(KernelPanic) {
+        let old = kernel.driverRecord
         var record = DriverRecord()
+        (record.rounds, record.reportedBlocks) = (old.rounds, old.reportedBlocks)
         defer { kernel.driverRecord = record }
         record.phase = .gone
         guard transport.read(.magicValue) == VirtioMMIO.magic, transport.read(.version) == VirtioMMIO.version,
@@ -42,7 +45,9 @@ struct BalloonDriver: Sendable {
         transport.write(.status, 0)
         transport.write(.status, Status.acknowledge)
         transport.write(.status, Status.acknowledge | Status.driver)
-        let features = offeredFeatures().intersection([.version1, .eventIndex, .freePageHint])
+        let features = offeredFeatures().intersection([
+            .version1, .eventIndex, .freePageHint, kernel.parameters.poison == nil ? [] : .pagePoison,
+        ])
         for half in 0..<UInt32(2) {
             transport.write(.driverFeaturesSelect, half)
             transport.write(.driverFeatures, UInt32(truncatingIfNeeded: features.rawValue >> (32 * UInt64(half))))
@@ -53,6 +58,9 @@ struct BalloonDriver: Sendable {
         else {
             transport.write(.status, Status.failed)
             return
+        }
+        if let poison = kernel.parameters.poison, features.contains(.pagePoison) {
+            transport.write(offset: Self.poisonOffset, width: 4, value: UInt64(poison))
         }
         transport.write(.status, Status.acknowledge | Status.driver | Status.featuresOK | Status.driverOK)
         record.phase = .live

@@ -38,7 +38,8 @@ struct StressGuestShape {
         // In per mille. Of a hollow guest a few MiB exist, and there are more free blocks to tell of than a round has time for.
         let used = isHollow ? 65536 / mebibytes : random.number(10...500)
         let freed = isHollow ? used : random.number(0...(850 - used))
-        regions = Self.regions(&random, mebibytes: mebibytes)
+        let driver = Self.driver(&random)
+        regions = Self.regions(&random, mebibytes: mebibytes, atLeast: driver == .outsideRAM ? 2 : 1)
         var arguments = ["--memory", "\(mebibytes)MiB"]
         for (before, behind) in zip(regions, regions.dropFirst()) { arguments += ["--hole", "\(before.upperBound)-\(behind.lowerBound)"] }
         arguments += ["--used", "\(Double(used) / 10)%", "--freed", "\(Double(freed) / 10)%"]
@@ -53,19 +54,23 @@ struct StressGuestShape {
         default: arguments += ["--workload", "hog"]
         }
         if random.chance(20) { arguments += ["--poison", random.chance(70) ? "0" : "0xaaaaaaaa"] }
-        if random.chance(35) {
-            let drivers = DriverBehaviour.allCases.dropFirst() + [.reloading, .reloading, .staleID]
-            arguments += ["--balloon-driver", drivers.randomElement(using: &random)!.rawValue]
-        }
+        if driver != .correct { arguments += ["--balloon-driver", driver.rawValue] }
         self.arguments = arguments + Self.tracker(&random)
     }
 
+    private static func driver(_ random: inout SplitMix) -> DriverBehaviour {
+        guard random.chance(40) else { return .correct }
+        // More of those that an engine with a weakness would believe.
+        let more: [DriverBehaviour] = [.reloading, .reloading, .staleID, .staleID, .unaligned, .outsideRAM, .indexJump]
+        return (DriverBehaviour.allCases.dropFirst() + more).randomElement(using: &random)!
+    }
+
     /// RAM in pieces, which end on any page: in the middle of a block of the top order, too.
-    private static func regions(_ random: inout SplitMix, mebibytes: Int) -> [Range<Int>] {
+    private static func regions(_ random: inout SplitMix, mebibytes: Int, atLeast least: Int) -> [Range<Int>] {
         let pages = mebibytes << 8
-        let count = mebibytes < 32 ? 0 : random.weighted([0: 6, 1: 3, 2: 2, 3: 1])
-        // The first region has the kernel's ring.
-        let cuts = Set((0..<count).map { _ in random.number(1024...pages - 1) }).sorted()
+        let count = mebibytes < 32 ? 1 : max(least, random.weighted([1: 6, 2: 3, 3: 2, 4: 1]))
+        // The first region has the kernel's ring; and what the guest uses begins low.
+        let cuts = Set((1..<count).map { _ in random.number(1024...pages / 2) }).sorted()
         var regions: [Range<Int>] = []
         var (start, done) = (0, 0)
         for cut in cuts + [pages] {

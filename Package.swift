@@ -39,7 +39,7 @@ let package = Package(
     traits: [
         .trait(
             name: "BrokenEngines",
-            description: "Compiles deliberately broken variants in, for tools/simulate --broken. Never part of anything that is used."
+            description: "Compiles deliberately broken variants in, for tools/simulate --broken and tools/stress-broken. Never part of anything that is used."
         )
     ],
     dependencies: [

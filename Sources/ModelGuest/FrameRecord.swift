@@ -71,8 +71,11 @@ package struct FrameRecord: BitwiseCopyable, Hashable, Sendable {
         word = word & Self.contentBits | UInt32(state.rawValue) | UInt32(order) << 8
     }
 
-    func isHead(_ state: State, order: Int) -> Bool {
-        word & ~Self.contentBits == UInt32(state.rawValue) | UInt32(order) << 8
+    func isHead(_ state: State, order: Int) -> Bool { Self.isHead(word, state, order: order) }
+
+    /// The same of a record's word alone.
+    static func isHead(_ word: UInt32, _ state: State, order: Int) -> Bool {
+        word & ~contentBits == UInt32(state.rawValue) | UInt32(order) << 8
     }
 }
 

@@ -56,7 +56,7 @@ extension Kernel {
         var (frame, order) = (frame, order)
         while order < KernelLayout.topOrder {
             let buddy = frame ^ 1 << order
-            guard memory.record(of: buddy).isHead(.free, order: order) else { break }
+            guard memory.isFree(buddy, order: order) else { break }
             try removeFree(buddy, order: order)
             setInside(max(frame, buddy))
             frame = min(frame, buddy)

@@ -18,6 +18,7 @@ struct BalloonDriver: Sendable {
     static let hintQueue: UInt32 = 2
     /// Where configuration space holds the command id.
     private static let commandIDOffset = VirtioMMIO.configurationOffset + UInt64(BalloonConfiguration.commandIDOffset)
+    private static let poisonOffset = VirtioMMIO.configurationOffset + UInt64(BalloonConfiguration.poisonOffset)
     /// Blocks reported or freed between two safe points.
     static let blocksPerStep = 64
     static let topBlockBytes = UInt32(KernelLayout.topBlockPages << GuestPage.shift)
@@ -32,16 +33,22 @@ struct BalloonDriver: Sendable {
 
     /// Finds the device, negotiates, and sets the hint queue up. Needs no answer from another thread.
     func probe() throws(KernelPanic) {
+        let old = kernel.driverRecord
         var record = DriverRecord()
+        (record.rounds, record.reportedBlocks) = (old.rounds, old.reportedBlocks)
         defer { kernel.driverRecord = record }
         record.phase = .gone
         guard transport.read(.magicValue) == VirtioMMIO.magic, transport.read(.version) == VirtioMMIO.version,
             transport.read(.deviceID) == BalloonDevice.deviceID
         else { return }
-        let features = offeredFeatures().intersection([.version1, .eventIndex, .freePageHint])
+        let poison: VirtioFeatures = kernel.parameters.poison == nil ? [] : .pagePoison
+        let features = offeredFeatures().intersection([.version1, .eventIndex, .freePageHint, poison])
         guard transport.negotiate(features), features.contains(.freePageHint), let size = ringSize(), setUpQueue(size, features) else {
             transport.write(.status, VirtioMMIO.Status.failed)
             return
+        }
+        if let poison = kernel.parameters.poison, features.contains(.pagePoison) {
+            transport.write(offset: Self.poisonOffset, width: 4, value: UInt64(poison))
         }
         transport.driverOK()
         record.phase = .live

@@ -18,8 +18,6 @@ import SystemPackage
 /// Nothing here needs a thread of the default executor, so that a process which keeps those busy can still be spoken to.
 public final class ControlServer: Sendable {
     typealias Connection = NIOAsyncChannel<ByteBuffer, ByteBuffer>
-    /// Hands out bare channels: a `Connection` traps where it is dropped, and nobody may be there any more to take it.
-    typealias Listener = NIOAsyncChannel<any Channel, Never>
 
     public let path: String
 
@@ -31,52 +29,59 @@ public final class ControlServer: Sendable {
     private let handler: any CommandHandler
     private let logger: Logger
     private let executor = BlockingExecutor(threadCount: maximumClients + 1)
-    private let sessions = Mutex<[ObjectIdentifier: ControlSession]>([:])
+    private let state = Mutex(State())
     /// Owns the path, and takes it away when it ends; NIO serves a duplicate.
     private let socket: Mutex<ListeningSocket?>
-    /// Where clients arrive; `nil` once it is closed.
-    private let listener: Mutex<(any Channel)?>
-    /// Kept when nobody is accepted any more, and whoever was is in `sessions`.
-    private let acceptance: EventLoopPromise<Void>
+
+    private struct State {
+        /// Where clients arrive; `nil` until it is there, and when the server ends.
+        var listener: (any Channel)?
+        var clients: [ObjectIdentifier: Client] = [:]
+        var isClosing = false
+    }
+
+    private struct Client {
+        let session: ControlSession
+        let task: Task<Void, Never>
+    }
 
     /// Binds the path and begins to serve. A socket that nobody listens on any more is replaced; one that is alive is refused.
     public static func listen(path: String, handler: any CommandHandler, logger: Logger) async throws(ControlError) -> ControlServer {
         let socket = try bind(path)
-        let listener: Listener
-        do {
-            let descriptor = try retryingInterrupts("duplicate a descriptor") { fcntl(socket.number, F_DUPFD_CLOEXEC, 0) }
-            listener = try await serve(descriptor, logger)
-        } catch {
+        let number = socket.number
+        let server = ControlServer(path: path, handler: handler, logger: logger, socket: socket)
+        do { try await server.serve(number) } catch {
             throw .cannotListen(path, reason: ControlError.reason(error))
         }
-        return ControlServer(path: path, handler: handler, logger: logger, socket: socket, listener: listener)
+        return server
     }
 
-    private init(path: String, handler: any CommandHandler, logger: Logger, socket: consuming ListeningSocket, listener: Listener) {
+    private init(path: String, handler: any CommandHandler, logger: Logger, socket: consuming ListeningSocket) {
         self.path = path
         self.handler = handler
         self.logger = logger
         self.socket = Mutex(socket)
-        self.listener = Mutex(listener.channel)
-        acceptance = listener.channel.eventLoop.makePromise()
-        Task(executorPreference: executor) { await self.accept(on: listener) }
     }
 
     /// Tells every client that has negotiated. Never waits: a client that does not read is dropped in the end.
     public func broadcast(_ event: Event) {
         let message = event.message(at: Event.now())
-        for session in sessions.withLock({ Array($0.values) }) { session.notify(message) }
+        for client in state.withLock({ Array($0.clients.values) }) { client.session.notify(message) }
     }
 
     /// Stops serving: commands that are under way are answered, what was sent leaves, and the path is removed. Not to be awaited by a
     /// command, which would wait for itself until the grace of two seconds ends.
     public func close() async {
-        guard let listener = listener.withLock({ $0.take() }) else { return }
+        let (listener, clients) = state.withLock { state in
+            state.isClosing = true
+            return (state.listener.take(), Array(state.clients.values))
+        }
+        guard let listener else { return }
         // Before the listener goes: a client that looks for the path afterwards finds none, instead of one that is dead.
         socket.withLock { $0 = nil }
         listener.close(promise: nil)
-        try? await acceptance.futureResult.get()
-        let channels = sessions.withLock { $0.values.map(\.channel) }
+        for client in clients { client.task.cancel() }
+        let channels = clients.map(\.session.channel)
         let forced = channels.map { channel in
             channel.eventLoop.scheduleTask(in: Self.closingGrace) { channel.close(promise: nil) }
         }
@@ -102,69 +107,44 @@ public final class ControlServer: Sendable {
         (try? FileManager.default.attributesOfItem(atPath: path))?[.type] as? FileAttributeType == .typeSocket
     }
 
-    private static func serve(_ descriptor: CInt, _ logger: Logger) async throws -> Listener {
-        // Clients on the listener's own loop: none is half accepted when that is closed.
-        try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton.any())
+    private func serve(_ number: CInt) async throws {
+        let descriptor = try retryingInterrupts("duplicate a descriptor") { fcntl(number, F_DUPFD_CLOEXEC, 0) }
+        let listener = try await ServerBootstrap(group: .singletonMultiThreadedEventLoopGroup)
             // So that a client that sends its commands and closes its side still hears the replies.
             .childChannelOption(.allowRemoteHalfClosure, value: true)
-            // Read when it is served.
-            .childChannelOption(.autoRead, value: false)
-            .bind(descriptor) { channel in
+            .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     try channel.pipeline.syncOperations.addHandler(
-                        OutputLimit { logger.warning("dropped a control client that does not read") }
+                        OutputLimit { [logger = self.logger] in logger.warning("dropped a control client that does not read") }
                     )
-                    return channel
+                    self.welcome(try Connection(wrappingChannelSynchronously: channel))
                 }
             }
+            .withBoundSocket(descriptor).get()
+        state.withLock { $0.listener = listener }
     }
 
-    /// Ends when the listener is closed; then all sessions are asked to end.
-    private func accept(on listener: Listener) async {
-        do {
-            try await listener.executeThenClose { channels in
-                try await withThrowingDiscardingTaskGroup { group in
-                    defer { acceptance.succeed() }
-                    for try await channel in channels {
-                        let session = ControlSession(channel: channel, handler: handler, logger: logger)
-                        let isAdmitted = admit(session)
-                        group.addTask { await self.serve(session, isAdmitted: isAdmitted) }
-                    }
-                    group.cancelAll()
-                }
+    /// Gives a connection a task of its own, from its first moment: one that waited for somebody to take it, when the server ends, would trap.
+    private func welcome(_ connection: Connection) {
+        let session = ControlSession(channel: connection.channel, handler: handler, logger: logger)
+        let id = ObjectIdentifier(session)
+        state.withLock { state in
+            guard !state.isClosing else {
+                Task { try? await connection.executeThenClose { _, _ in } }
+                return
             }
-        } catch {
-            logger.error("the control socket accepts no more clients", metadata: ["path": "\(path)", "error": "\(error)"])
+            guard state.clients.count < Self.maximumClients else {
+                logger.warning("refused a control client: \(Self.maximumClients) are connected")
+                Task(executorPreference: executor) {
+                    await session.refuse(connection, "\(Self.maximumClients) clients are connected already")
+                }
+                return
+            }
+            let task = Task(executorPreference: executor) {
+                await session.serve(connection)
+                self.state.withLock { _ = $0.clients.removeValue(forKey: id) }
+            }
+            state.clients[id] = Client(session: session, task: task)
         }
-    }
-
-    private func admit(_ session: ControlSession) -> Bool {
-        sessions.withLock { sessions in
-            if sessions.count >= Self.maximumClients { return false }
-            sessions[ObjectIdentifier(session)] = session
-            return true
-        }
-    }
-
-    private func serve(_ session: ControlSession, isAdmitted: Bool) async {
-        defer { sessions.withLock { _ = $0.removeValue(forKey: ObjectIdentifier(session)) } }
-        let connection: Connection
-        do { connection = try await Self.connection(session.channel) } catch {
-            // The client has left already.
-            return session.channel.close(promise: nil)
-        }
-        if isAdmitted { return await session.serve(connection) }
-        logger.warning("refused a control client: \(Self.maximumClients) are connected")
-        await session.refuse(connection, "\(Self.maximumClients) clients are connected already")
-    }
-
-    /// Begins to read.
-    private static func connection(_ channel: any Channel) async throws -> Connection {
-        try await channel.eventLoop.submit {
-            guard channel.isActive else { throw ChannelError.ioOnClosedChannel }
-            let connection = try Connection(wrappingChannelSynchronously: channel)
-            try channel.syncOptions?.setOption(.autoRead, value: true)
-            return connection
-        }.get()
     }
 }

@@ -23,6 +23,10 @@ public protocol DirtyTracker: AnyObject, Sendable {
 public enum TrackerKind: String, CaseIterable, Sendable {
     case pagemapScan = "pagemap-scan"
     case software
+    /// KVM's own log, for guests that run under KVM.
+    case kvmDirtyLog = "kvm-dirty-log"
+    /// The same as a ring for each vCPU.
+    case kvmDirtyRing = "kvm-dirty-ring"
 }
 
 /// The log of the write door alone: for kernels without `PAGEMAP_SCAN` and for deterministic tests.

@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <linux/kvm.h>
 #include <linux/userfaultfd.h>
 #include <netdb.h>
 #include <netinet/in.h>
@@ -25,6 +24,10 @@
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
+
+#if defined(__x86_64__)
+#include "KVM.h"
+#endif
 
 /// Reads and writes past the page cache. The headers show its usual name with _GNU_SOURCE only.
 static const int aerostat_o_direct = __O_DIRECT;

@@ -1,0 +1,158 @@
+import CLinux
+import Glibc
+import Host
+import Synchronization
+import SystemPackage
+
+/// One vCPU. Its own thread runs it; while that stands, whoever holds the machine's lock may ask for its state.
+// @unchecked: the memory shared with the kernel is touched by the vCPU's thread alone, except for one flag, which is atomic.
+@safe final class VCPU: @unchecked Sendable {
+    let index: Int
+    let descriptor: KVMDescriptor
+    /// Bytes of its extended state.
+    let xsaveBytes: Int
+    /// What it shows its guest.
+    private let shownCPUID = Mutex<[CPUIDEntry]>([])
+    private let mapping: SharedMapping
+    private let run: UnsafeMutablePointer<kvm_run>
+    /// Where KVM puts the pages that this vCPU wrote, with that kind of log.
+    let ring: DirtyRing?
+
+    init(
+        _ index: Int,
+        of machine: borrowing KVMDescriptor,
+        mappingBytes: Int,
+        log: VirtualMachine.Log,
+        xsaveBytes: Int
+    ) throws(KVMError) {
+        self.index = index
+        self.xsaveBytes = xsaveBytes
+        let number = try machine.request(KVMRequest("KVM_CREATE_VCPU", aerostat_kvm_create_vcpu), number: UInt(index))
+        descriptor = KVMDescriptor(.init(adopting: Int32(number)), place: "vCPU \(index)")
+        mapping = try SharedMapping(descriptor, byteCount: mappingBytes)
+        unsafe run = mapping.base.assumingMemoryBound(to: kvm_run.self)
+        if case .rings(let entries) = log { ring = try DirtyRing(descriptor, entries: entries) } else { ring = nil }
+    }
+
+    var cpuid: [CPUIDEntry] { shownCPUID.withLock { $0 } }
+
+    /// Before it first runs.
+    func show(_ cpuid: [CPUIDEntry]) throws(KVMError) {
+        try CPUIDTable.write(cpuid, with: KVMRequest("KVM_SET_CPUID2", aerostat_kvm_set_cpuid2), to: descriptor)
+        shownCPUID.withLock { $0 = cpuid }
+    }
+
+    /// What a stay in the guest led to.
+    enum Event: Hashable, Sendable {
+        /// What the guest asked of a device was done.
+        case served
+        /// A signal, or the wish to come out at once.
+        case interrupted
+        /// The ring of written pages must be emptied before the guest goes on.
+        case ringFull
+        case ended(MicroVM.Ending)
+    }
+
+    /// Has `enter` come out at once; also from another thread.
+    func setImmediateExit(_ isWanted: Bool) { unsafe aerostat_kvm_set_immediate_exit(run, isWanted ? 1 : 0) }
+
+    /// Runs the guest until it wants something, and does that.
+    func enter(_ bus: DeviceBus) -> Event {
+        guard aerostat_kvm_number(descriptor.number, aerostat_kvm_run, 0) == 0 else {
+            switch Errno(rawValue: errno) {
+            case .interrupted: return .interrupted
+            // A vCPU that waited for its startup interrupt and got it.
+            case .resourceTemporarilyUnavailable: return .served
+            case let code: return .ended(.crash(reason: "KVM_RUN failed (vCPU \(index)): \(code)"))
+            }
+        }
+        switch unsafe Int32(run.pointee.exit_reason) {
+        case KVM_EXIT_IO: servePorts(bus)
+        case KVM_EXIT_MMIO: serveMemory(bus)
+        case KVM_EXIT_INTR: return .interrupted
+        case KVM_EXIT_IRQ_WINDOW_OPEN: return .served
+        case KVM_EXIT_DIRTY_RING_FULL: return .ringFull
+        case let reason: return .ended(ending(reason))
+        }
+        return .served
+    }
+
+    /// Completes what the guest has begun with a device, without letting it go on: only then is its state whole.
+    func settle(_ bus: DeviceBus) -> Event {
+        setImmediateExit(true)
+        // One instruction reaches for a device at most 4096 times: KVM lets string instructions go back to the guest after 1024.
+        for _ in 0..<4096 {
+            let event = enter(bus)
+            if event != .served { return event }
+        }
+        return .ended(.crash(reason: "vCPU \(index) does not come out of one instruction"))
+    }
+
+    // MARK: Devices
+
+    private func servePorts(_ bus: DeviceBus) {
+        let io = unsafe run.pointee.io
+        let width = Int(io.size)
+        let (offset, count) = (Int(io.data_offset), Int(io.count))
+        precondition([1, 2, 4].contains(width) && offset + width * count <= mapping.byteCount, "KVM's own numbers are wrong")
+        for item in 0..<count {
+            let place = unsafe mapping.base + offset + item * width
+            if io.direction == UInt8(KVM_EXIT_IO_OUT) {
+                var value: UInt32 = 0
+                unsafe memcpy(&value, place, width)
+                bus.output(port: io.port, width: width, value: value)
+            } else {
+                var value = bus.input(port: io.port, width: width)
+                unsafe memcpy(place, &value, width)
+            }
+        }
+    }
+
+    private func serveMemory(_ bus: DeviceBus) {
+        var mmio = unsafe run.pointee.mmio
+        let width = Int(mmio.len)
+        precondition((1...8).contains(width), "KVM's own numbers are wrong")
+        var value: UInt64 = 0
+        if mmio.is_write != 0 {
+            unsafe withUnsafeBytes(of: &mmio.data) { data in _ = unsafe memcpy(&value, data.baseAddress!, width) }
+            bus.write(address: mmio.phys_addr, width: width, value: value)
+        } else {
+            value = bus.read(address: mmio.phys_addr, width: width)
+            unsafe withUnsafeMutableBytes(of: &run.pointee.mmio.data) { data in _ = unsafe memcpy(data.baseAddress!, &value, width) }
+        }
+    }
+
+    // MARK: Endings
+
+    private func ending(_ reason: Int32) -> MicroVM.Ending {
+        switch reason {
+        case KVM_EXIT_SHUTDOWN: return .crash(reason: "vCPU \(index) had a triple fault")
+        case KVM_EXIT_SYSTEM_EVENT:
+            switch unsafe Int32(run.pointee.system_event.type) {
+            case KVM_SYSTEM_EVENT_SHUTDOWN: return .powerOff
+            case KVM_SYSTEM_EVENT_RESET: return .reset
+            case let type: return .crash(reason: "the guest reported system event \(type)")
+            }
+        case KVM_EXIT_FAIL_ENTRY:
+            let hardware = unsafe String(run.pointee.fail_entry.hardware_entry_failure_reason, radix: 16)
+            return .crash(reason: "vCPU \(index) has a state that the processor does not take (reason 0x\(hardware))")
+        case KVM_EXIT_INTERNAL_ERROR: return .crash(reason: internalError())
+        default: return .crash(reason: "vCPU \(index) came out of the guest for reason \(reason), which is not known here")
+        }
+    }
+
+    private func internalError() -> String {
+        let suberror = unsafe Int32(run.pointee.internal.suberror)
+        guard suberror == KVM_INTERNAL_ERROR_EMULATION else { return "KVM's internal error \(suberror) on vCPU \(index)" }
+        let registers = try? descriptor.get(KVMRequest("KVM_GET_REGS", aerostat_kvm_get_regs), kvm_regs())
+        let place = registers.map { "0x" + String($0.rip, radix: 16) } ?? "an unknown place"
+        var text = "this \(KVM.path) emulates guest instructions and does not know the one at RIP \(place)"
+        var failure = unsafe run.pointee.emulation_failure
+        if failure.ndata >= 3, failure.flags & UInt64(KVM_INTERNAL_ERROR_EMULATION_FLAG_INSTRUCTION_BYTES) != 0 {
+            let count = Int(min(failure.insn_size, 15))
+            let bytes = unsafe withUnsafeBytes(of: &failure.insn_bytes) { unsafe [UInt8]($0.prefix(count)) }
+            text += " (bytes " + bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined(separator: " ") + ")"
+        }
+        return text
+    }
+}

@@ -1,0 +1,155 @@
+import CLinux
+import GuestMemory
+import Host
+
+/// A machine of KVM's: its memory slots, interrupt controllers and timers in the kernel, and its vCPUs.
+final class VirtualMachine: Sendable {
+    let descriptor: KVMDescriptor
+    let memory: GuestRAM
+    let vcpus: [VCPU]
+    /// How KVM tells which pages were written.
+    let log: Log
+    let traits: Traits
+
+    enum Log: Hashable, Sendable {
+        /// A bitmap for each slot, cleared by hand.
+        case bitmap
+        /// A ring for each vCPU, with so many entries.
+        case rings(entries: Int)
+        /// Not at all: something else does it.
+        case none
+    }
+
+    /// What is known of the KVM under the machine.
+    struct Traits: Sendable {
+        let savedMSRs: [UInt32]
+        let supportedCPUID: [CPUIDEntry]
+        /// Bytes of a vCPU's extended state; 4096 unless the processor has more.
+        let xsaveBytes: Int
+        let canScaleTSC: Bool
+        /// The frequency of a new vCPU's time stamp counter.
+        let tscKilohertz: UInt32
+    }
+
+    /// Makes a machine around guest RAM; its vCPUs are as after a reset.
+    init(_ kvm: borrowing KVM, _ memory: GuestRAM, vcpus count: Int, log: Log) throws(KVMError) {
+        let limit = min(KVM.maximumVCPUs, try kvm.value(of: .maximumVCPUs))
+        guard (1...limit).contains(count) else { throw .vcpus(count, maximum: limit) }
+        let machine = try kvm.createMachine()
+        try Self.enableLog(log, kvm, machine)
+        if try kvm.value(of: .emulationFailureExit) > 0 { try Self.enable(.emulationFailureExit, 1, machine) }
+        var identityMap = MachineLayout.identityMap
+        let setIdentityMap = KVMRequest("KVM_SET_IDENTITY_MAP_ADDR", aerostat_kvm_set_identity_map_address)
+        try unsafe machine.request(setIdentityMap, &identityMap)
+        try machine.request(
+            KVMRequest("KVM_SET_TSS_ADDR", aerostat_kvm_set_tss_address),
+            number: UInt(MachineLayout.taskStateSegment)
+        )
+        try machine.request(KVMRequest("KVM_CREATE_IRQCHIP", aerostat_kvm_create_irqchip))
+        var pit = kvm_pit_config()
+        pit.flags = UInt32(KVM_PIT_SPEAKER_DUMMY)
+        try machine.set(KVMRequest("KVM_CREATE_PIT2", aerostat_kvm_create_pit2), pit)
+        for slot in memory.regions.regions.indices { try Self.setSlot(slot, of: memory, isLogged: false, machine) }
+
+        let mappingBytes = try kvm.vcpuMappingBytes()
+        let xsaveBytes = try max(4096, machine.value(of: .largeXSAVE))
+        var vcpus: [VCPU] = []
+        for index in 0..<count {
+            vcpus.append(try VCPU(index, of: machine, mappingBytes: mappingBytes, log: log, xsaveBytes: xsaveBytes))
+        }
+        traits = Traits(
+            savedMSRs: try kvm.savedMSRs(),
+            supportedCPUID: try kvm.supportedCPUID(),
+            xsaveBytes: xsaveBytes,
+            canScaleTSC: try kvm.value(of: .tscScaling) > 0,
+            tscKilohertz: try vcpus[0].tscKilohertz()
+        )
+        self.vcpus = vcpus
+        self.memory = memory
+        self.log = log
+        descriptor = machine
+    }
+
+    private static func enable(_ capability: KVMCapability, _ argument: UInt64, _ machine: borrowing KVMDescriptor) throws(KVMError) {
+        var request = kvm_enable_cap()
+        request.cap = capability.number
+        request.args.0 = argument
+        try machine.set(KVMRequest("KVM_ENABLE_CAP \(capability.name)", aerostat_kvm_enable_cap), request)
+    }
+
+    /// Before the first vCPU, which brings its ring with it.
+    private static func enableLog(_ log: Log, _ kvm: borrowing KVM, _ machine: borrowing KVMDescriptor) throws(KVMError) {
+        switch log {
+        case .bitmap:
+            // Both bits: cleared by hand, and all set at first. Then switching the log on protects nothing yet, and arming is what does it.
+            let wanted = KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE | KVM_DIRTY_LOG_INITIALLY_SET
+            guard try kvm.value(of: .manualDirtyLog) & Int(wanted) == Int(wanted) else {
+                throw .capability("\(KVMCapability.manualDirtyLog.name) with value \(wanted)", path: kvm.path)
+            }
+            try enable(.manualDirtyLog, UInt64(wanted), machine)
+        case .none: break
+        case .rings(let entries):
+            let bytes = UInt64(entries * MemoryLayout<kvm_dirty_gfn>.size)
+            for capability in [KVMCapability.dirtyRing, .olderDirtyRing] where try UInt64(kvm.value(of: capability)) >= bytes {
+                return try enable(capability, bytes, machine)
+            }
+            throw .capability("\(KVMCapability.dirtyRing.name) with \(entries) entries", path: kvm.path)
+        }
+    }
+
+    // MARK: Memory slots
+
+    /// One slot for each region of RAM, with its index as number.
+    private static func setSlot(
+        _ slot: Int,
+        of memory: GuestRAM,
+        isLogged: Bool,
+        _ machine: borrowing KVMDescriptor
+    ) throws(KVMError) {
+        let region = memory.regions.regions[slot]
+        var request = kvm_userspace_memory_region()
+        request.slot = UInt32(slot)
+        request.flags = isLogged ? aerostat_kvm_mem_log_dirty_pages : 0
+        request.guest_phys_addr = region.base.rawValue
+        request.memory_size = region.byteCount
+        let run = PageRun(first: memory.regions.page(containing: region.base)!, count: region.pageCount)
+        request.userspace_addr = unsafe UInt64(UInt(bitPattern: memory.hostAddress(of: run)))
+        try machine.set(KVMRequest("KVM_SET_USER_MEMORY_REGION", aerostat_kvm_set_user_memory_region), request)
+    }
+
+    /// Switches KVM's log of writes on or off for all of RAM.
+    func setLogging(_ isLogged: Bool) throws(KVMError) {
+        for slot in memory.regions.regions.indices { try Self.setSlot(slot, of: memory, isLogged: isLogged, descriptor) }
+    }
+
+    // MARK: Interrupts and kicks
+
+    /// Has the kernel raise an interrupt, as an edge, whenever an eventfd is written.
+    func connect(_ event: Doorbell, toInterrupt interrupt: UInt32) throws(KVMError) {
+        var request = kvm_irqfd()
+        request.fd = UInt32(event.descriptor)
+        request.gsi = interrupt
+        try descriptor.set(KVMRequest("KVM_IRQFD", aerostat_kvm_irqfd), request)
+    }
+
+    /// Has the kernel ring a bell whenever a vCPU writes 32 bits, whatever they are, to an address, without leaving to this process.
+    func connect(_ address: UInt64, toEvent event: Int32) throws(KVMError) {
+        var request = kvm_ioeventfd()
+        request.addr = address
+        request.len = 4
+        request.fd = event
+        try descriptor.set(KVMRequest("KVM_IOEVENTFD", aerostat_kvm_ioeventfd), request)
+    }
+
+    /// Sets the level of an interrupt line of the in-kernel controllers.
+    func setLine(_ interrupt: UInt32, _ level: Bool) {
+        var request = kvm_irq_level()
+        request.irq = interrupt
+        request.level = level ? 1 : 0
+        do throws(KVMError) {
+            try unsafe descriptor.request(KVMRequest("KVM_IRQ_LINE", aerostat_kvm_irq_line), &request)
+        } catch {
+            preconditionFailure("an interrupt line of our own: \(error)")
+        }
+    }
+}

@@ -1,0 +1,109 @@
+import CLinux
+package import GuestMemory
+package import Host
+
+/// KVM's own log of the pages that vCPUs wrote, as a bitmap for each memory slot, joined with the software log: KVM does not see what this
+/// process itself writes (devices, DMA, the control plane).
+///
+/// The log is read by one request and cleared, and the pages protected anew, by another (manual protect). A page written in between
+/// loses nothing. Was its bit read as set, then clearing protects it before the harvest returns, and whoever reads its bytes afterwards reads
+/// that write too. Was it not, then it is not among the bits to clear, and stays in the log for the next harvest.
+package final class KVMDirtyLogTracker: DirtyTracker {
+    private let machine: VirtualMachine
+    private let software: SoftwareTracker
+    private let state: Monitor<State>
+
+    private struct State {
+        var isArmed = false
+        /// The log of the largest slot, as KVM copies it out; then zeros and ones for clearing.
+        let words: LogWords
+    }
+
+    init(_ machine: VirtualMachine) throws(SystemError) {
+        self.machine = machine
+        software = SoftwareTracker(machine.memory)
+        state = Monitor(State(words: try LogWords(pageCount: machine.memory.regions.regions.map(\.pageCount).max()!)))
+    }
+
+    package var name: String { TrackerKind.kvmDirtyLog.rawValue }
+
+    package func arm() throws(SystemError) {
+        disarm()
+        software.arm()
+        try state.withLock { state throws(SystemError) in
+            do throws(KVMError) {
+                try machine.setLogging(true)
+                state.isArmed = true
+                // Initially all bits are set and no page is protected. A page is protected when its bit is cleared, so all of them are,
+                // now: else the first write to a page after the first command id would leave no trace (DESIGN, rule 1).
+                for slot in machine.memory.regions.regions.indices {
+                    state.words.fill()
+                    try clear(slot, state.words)
+                }
+            } catch {
+                throw error.asSystemError
+            }
+        }
+    }
+
+    package func harvest(into dirty: DirtyBitmap) throws(SystemError) {
+        try state.withLock { state throws(SystemError) in
+            precondition(state.isArmed, "harvest before arm")
+            do throws(KVMError) {
+                for slot in machine.memory.regions.regions.indices {
+                    try read(slot, state.words)
+                    let firstPage = machine.memory.regions.page(containing: machine.memory.regions.regions[slot].base)!
+                    state.words.merge(pages: pageCount(slot), into: dirty, from: firstPage)
+                    try clear(slot, state.words)
+                }
+            } catch {
+                throw error.asSystemError
+            }
+        }
+        software.harvest(into: dirty)
+    }
+
+    package func disarm() {
+        software.disarm()
+        state.withLock { state in
+            guard state.isArmed else { return }
+            state.isArmed = false
+            do throws(KVMError) { try machine.setLogging(false) } catch { preconditionFailure("slots of our own: \(error)") }
+        }
+    }
+
+    // MARK: KVM's log
+
+    private func pageCount(_ slot: Int) -> Int { machine.memory.regions.regions[slot].pageCount }
+
+    private func read(_ slot: Int, _ words: LogWords) throws(KVMError) {
+        var request = unsafe kvm_dirty_log()
+        unsafe request.slot = UInt32(slot)
+        unsafe request.dirty_bitmap = UnsafeMutableRawPointer(words.base)
+        try unsafe machine.descriptor.request(KVMRequest("KVM_GET_DIRTY_LOG", aerostat_kvm_get_dirty_log), &request)
+    }
+
+    /// Clears the bits that are set in `words`, and protects their pages. Where a stretch has none the kernel is not asked.
+    private func clear(_ slot: Int, _ words: LogWords) throws(KVMError) {
+        let pages = pageCount(slot)
+        var position = 0
+        while let range = words.nextStretch(from: position, pages: pages) {
+            var request = unsafe kvm_clear_dirty_log()
+            unsafe request.slot = UInt32(slot)
+            unsafe request.first_page = UInt64(range.lowerBound * 64)
+            // Whole words, or up to the end of the slot.
+            unsafe request.num_pages = UInt32(min(range.upperBound * 64, pages) - range.lowerBound * 64)
+            unsafe request.dirty_bitmap = UnsafeMutableRawPointer(words.base + range.lowerBound)
+            try unsafe machine.descriptor.request(KVMRequest("KVM_CLEAR_DIRTY_LOG", aerostat_kvm_clear_dirty_log), &request)
+            position = range.upperBound
+        }
+    }
+}
+
+extension KVMError {
+    /// For interfaces that know of system calls only.
+    var asSystemError: SystemError {
+        guard case .request(let name, let place, let code) = self else { preconditionFailure("a tracker makes requests only: \(self)") }
+        return SystemError("do \(name)", place: place, code: code)
+    }
+}

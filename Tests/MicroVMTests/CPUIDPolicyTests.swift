@@ -138,7 +138,7 @@ enum SyntheticProcessor {
                 offered[place][keyPath: registers[register]] ^= 1 << bit
                 let missing = CPUIDPolicy.missing(required: whole, offered: offered)
                 #expect(missing.count == 1)
-                #expect(names.insert(missing[0]).inserted, "\(missing) twice")
+                for name in missing { #expect(names.insert(name).inserted, "\(name) twice") }
                 #expect(CPUIDPolicy.missing(required: offered, offered: whole) == [], "a host may have more")
             }
         }
@@ -148,7 +148,8 @@ enum SyntheticProcessor {
     @Test("Another maker, fewer address bits, another layout of state and bits without names are told")
     func others() {
         let whole = Self.see(SyntheticProcessor.intel)
-        #expect(CPUIDPolicy.missing(required: whole, offered: Self.see(SyntheticProcessor.amd))[0].contains("GenuineIntel"))
+        let elsewhere = CPUIDPolicy.missing(required: whole, offered: Self.see(SyntheticProcessor.amd))
+        #expect(elsewhere.contains { $0.contains("GenuineIntel") })
         func changed(_ function: UInt32, _ index: UInt32 = 0, _ change: (inout CPUIDEntry) -> Void) -> [CPUIDEntry] {
             var entries = whole
             change(&entries[entries.firstIndex { $0.function == function && $0.index == index }!])

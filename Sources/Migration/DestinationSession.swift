@@ -5,7 +5,7 @@ public import GuestMemory
 /// It decides what a frame may do where; `DestinationMigration` reads the frames and performs the effects.
 public struct DestinationSession: Sendable {
     public enum Effect: Hashable, Sendable {
-        /// Build the guest's memory in this shape where it is not built yet, then answer with the hello.
+        /// Build the guest's memory in the hello's shape, by what the guest requires, then give the hello's answer.
         case accept(Hello)
         /// Tell the peer and end.
         case refuse(String)
@@ -50,7 +50,7 @@ public struct DestinationSession: Sendable {
             state = .receiving
             regions = hello.regions
             verifies = hello.capabilities.contains(.verify)
-            return [.accept(Hello(session: hello.session, regions: hello.regions, capabilities: hello.capabilities))]
+            return [.accept(hello)]
 
         case (.receiving, .roundBegin): return []
         case (.receiving, .runs(let runs, _)):
@@ -62,10 +62,8 @@ public struct DestinationSession: Sendable {
         case (.receiving, .roundEnd(let round)): return [.acknowledge(round: round)]
 
         case (.receiving, .deviceState(let section)):
-            guard sections.count < DeviceSection.maximumCount else {
-                throw .limit("number of device sections", value: UInt64(sections.count + 1), maximum: UInt64(DeviceSection.maximumCount))
-            }
             sections.append(section)
+            try DeviceSection.limit(count: sections.count)
             return []
 
         case (.receiving, .digests(let digests)):

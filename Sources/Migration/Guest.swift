@@ -12,6 +12,11 @@ public protocol Guest: AnyObject, Sendable {
     /// The guest's balloon device, where it has one that offers free-page hints.
     var hinting: (any FreePageHinting)? { get }
 
+    /// What a destination must offer to run this guest: its kind, and whatever of the machine the guest has come to rely on. It is sent
+    /// before any memory, so that a destination which cannot take the guest refuses while nothing has been moved. The same as long as
+    /// the guest lives; together at most `Hello.maximumRequirementBytes`.
+    var requirements: [DeviceSection] { get }
+
     /// Stops every vCPU and device thread. On return nobody but the caller writes guest RAM, all writes made are visible to a harvest
     /// and the device state stands still. Pausing a paused guest does nothing.
     func pause() throws(GuestError)

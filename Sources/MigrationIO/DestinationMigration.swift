@@ -16,8 +16,9 @@ public final class DestinationMigration {
         case committedButDead(String)
     }
 
-    /// Makes the empty guest in the shape that the source announced.
-    public typealias GuestFactory = (RegionTable) throws(GuestError) -> any Guest
+    /// Makes the empty guest in the shape that the source announced, by what the guest requires (`Guest.requirements`, as the source
+    /// sent them). An error is the refusal: both sides report it, nothing has been moved, and the guest stays where it is.
+    public typealias GuestFactory = (RegionTable, _ requirements: [DeviceSection]) throws(GuestError) -> any Guest
     /// Hears that the guest is this process's, and whether it runs, before the source does: who asks after the source has
     /// heard finds it here.
     public typealias Arrival = (_ runs: Bool) -> Void
@@ -110,6 +111,10 @@ public final class DestinationMigration {
         case .ours(let text):
             reason = text
             bidFarewell(text)
+        case .link(.stream(.versions(let theirs))):
+            reason = "\(StreamError.versions(theirs))"
+            bidFarewell(reason)
+            return .failed("refused the source: \(reason)")
         case .link(.stream(let error)):
             reason = "\(error)"
             bidFarewell(reason)
@@ -184,10 +189,10 @@ public final class DestinationMigration {
     private func perform(_ effect: DestinationSession.Effect) throws(Failure) -> Outcome? {
         switch effect {
         case .accept(let hello):
-            do throws(GuestError) { guest = try makeGuest(hello.regions) } catch { throw .ours("\(error)") }
+            do throws(GuestError) { guest = try makeGuest(hello.regions, hello.requirements) } catch { throw .ours("\(error)") }
             do throws(SystemError) { pages = try ReceivedPages(pageCount: hello.regions.pageCount) } catch { throw .ours("\(error)") }
             link.pageCount = hello.regions.pageCount
-            try send(.hello(hello))
+            try send(.hello(hello.answer))
 
         case .refuse(let reason):
             bidFarewell(reason)

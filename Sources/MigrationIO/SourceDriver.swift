@@ -74,7 +74,12 @@ final class SourceDriver {
         clock = migration.limits.clock
         let now = clock()
         let parameters = migration.parameters
-        let hello = Hello(session: .random(), regions: memory.regions, capabilities: parameters.verifies ? .verify : [])
+        let hello = Hello(
+            session: .random(),
+            regions: memory.regions,
+            capabilities: parameters.verifies ? .verify : [],
+            requirements: guest.requirements
+        )
         session = SourceSession(parameters, hello: hello, hintsAvailable: guest.hinting?.isAvailable ?? false, now: now)
         start = now
         rateWindow = (0, now)
@@ -197,7 +202,12 @@ final class SourceDriver {
 
     /// Obeys a person and the clock. Called wherever the driver waits, and between batches.
     func checkRequests() throws(Interruption) {
-        if session.canCancel, migration.isCancelRequested { throw Interruption(.cancelRequested) }
+        if session.canCancel, let stop = migration.stop {
+            switch stop {
+            case .cancelled: throw Interruption(.cancelRequested)
+            case .guestEnded(let reason): throw Interruption(.failed(.guest(reason)))
+            }
+        }
         if session.timeoutApplies, let timeout, clock() >= timeout { throw Interruption(.timeoutReached) }
     }
 

@@ -8,8 +8,24 @@ import Virtio
 //
 //     page of the boot header u64 (always 0), vCPUs u32, the guest's clock in nanoseconds u64
 extension ModelGuest {
-    static let registersSection = "model-guest"
+    /// The name of the requirement that says that a guest is a model guest.
+    public static let kind = "model-guest"
+    static let registersSection = kind
     private static let registersVersion: UInt32 = 1
+
+    /// What a destination must have: a model guest of its own that can go on with the kernel in RAM.
+    private static let requirement = DeviceSection(name: kind, version: UInt32(BootHeader.currentVersion), bytes: [])
+
+    public var requirements: [DeviceSection] { [Self.requirement] }
+
+    /// Whether a model guest here can be the guest that requires this; the error is the refusal.
+    public static func check(requirements: [DeviceSection]) throws(GuestError) {
+        for requirement in requirements where requirement != Self.requirement {
+            guard requirement.name == kind else { throw GuestError("no model guest offers what it requires: \(requirement.name)") }
+            throw GuestError("its model kernel has version \(requirement.version), where \(Self.requirement.version) is known")
+        }
+        guard !requirements.isEmpty else { throw GuestError("it does not say that it is a model guest") }
+    }
 
     public func saveDeviceState() throws(GuestError) -> [DeviceSection] {
         try machine.withLock { (machine) throws(GuestError) in

@@ -28,7 +28,7 @@ extension EndToEnd {
                 var hello = hello
                 switch self {
                 case .pageSize: hello.pageSize = 16384
-                case .version: hello.versions = 2...3
+                case .version: hello.versions = 3...4
                 case .capability: hello.capabilities = Hello.Capabilities(rawValue: 1 << 63)
                 }
                 return hello
@@ -37,7 +37,7 @@ extension EndToEnd {
             var words: String {
                 switch self {
                 case .pageSize: "pages of 16384 bytes"
-                case .version: "stream versions 2 to 3"
+                case .version: "stream versions 3 to 4"
                 case .capability: "capabilities"
                 }
             }

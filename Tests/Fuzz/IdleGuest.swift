@@ -6,6 +6,7 @@ final class IdleGuest: Guest {
     let memory: GuestRAM
     let tracker: any DirtyTracker
     let hinting: (any FreePageHinting)? = nil
+    let requirements = [DeviceSection(name: "idle", version: 1, bytes: [7])]
     // Belongs to the one thread of the fuzzer.
     nonisolated(unsafe) private let link: ForeignLink?
 

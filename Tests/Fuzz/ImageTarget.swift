@@ -20,7 +20,10 @@ enum ImageTarget: FuzzTarget {
             return
         }
         let header = image.header
-        demand(image.deviceSections.count == header.deviceSections, "the header counts the sections")
+        demand(
+            image.deviceSections.count == header.deviceSections && image.requirements.count == header.requirements,
+            "the header counts the sections"
+        )
         // A name that is no UTF-8 is repaired, which may make it longer.
         var plain = header
         plain.creator = "fuzz"

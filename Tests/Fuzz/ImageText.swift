@@ -27,9 +27,12 @@ struct ImageText {
     /// Larger guests have a header and no file behind it.
     static let maximumPages = 8192
     private static let maximumPieces = 256
-    static let headerBytes = 1232
+    static let headerBytes = 1236
     /// The program's name, behind the regions, is left out of seeds.
-    static let creatorOffset = 1168
+    private static let creator = 1168..<1232
+    static func front(of header: [UInt8]) -> [UInt8] {
+        header[..<creator.lowerBound] + [UInt8](repeating: 0, count: creator.count) + header[creator.upperBound..<headerBytes]
+    }
     /// Offsets of the header's fields.
     private enum Field {
         static let offsets = 56
@@ -63,7 +66,7 @@ struct ImageText {
     init(describing file: [UInt8]) {
         let header = must { try ImageHeader(decoding: Array(file[..<ImageLayout.blockBytes]), fileBytes: file.count) }
         let layout = header.layout
-        self.init(header: Array(file[..<Self.creatorOffset]), deviceStateBytes: UInt32(header.deviceStateBytes), pieces: [])
+        self.init(header: Self.front(of: file), deviceStateBytes: UInt32(header.deviceStateBytes), pieces: [])
         let parts: [(UInt8, Range<Int>)] = [
             (5, ImageLayout.memoryOffset..<layout.tablesOffset), (0, layout.tablesOffset..<layout.offset(of: .checksums)),
             (4, layout.deviceStateOffset..<file.count),

@@ -110,7 +110,7 @@ enum Seeds {
         let doorbell = try Doorbell()
         let link = RecordingLink(try makeSocketTransport(OwnedDescriptor(adopting: numbers[1]), doorbell: doorbell, plainRing: false))
         let destination = DestinationMigration(link, shape: nil, doorbell: doorbell, startsGuest: true, arrived: { _ in }) {
-            (regions) throws(GuestError) in
+            (regions, _) throws(GuestError) in
             do { return IdleGuest(try GuestRAM(regions)) } catch { throw GuestError("\(error)") }
         }
         guard case .running = destination.run(), case .completed = source.wait() else { fatalError("the migration to be recorded failed") }
@@ -144,13 +144,16 @@ enum Seeds {
             creator: "fuzz"
         )
         header.isComplete = true
-        header.deviceSections = 1
-        let state = ImageDeviceState.encode([DeviceSection(name: "idle", version: 1, bytes: [1, 2, 3])])
+        (header.requirements, header.deviceSections) = (1, 1)
+        let state = ImageDeviceState(
+            requirements: [DeviceSection(name: "idle", version: 1, bytes: [7])],
+            sections: [DeviceSection(name: "idle", version: 1, bytes: [1, 2, 3])]
+        ).encode()
         let pieces: [(UInt8, UInt32, [UInt8])] = [
             (0, 0, [0b11]), (1, 0, [0b100]), (2, 0, [0b1000]), (4, 0, state), (5, 10, Array("data".utf8)), (5, 5000, [1, 2, 3]),
         ]
         return ImageText(
-            header: Array(header.encode().prefix(ImageText.creatorOffset)),
+            header: ImageText.front(of: header.encode()),
             deviceStateBytes: UInt32(state.count),
             pieces: pieces.map { ImageText.Piece(place: $0.0, offset: $0.1, bytes: $0.2) }
         ).encoded

@@ -23,7 +23,8 @@ enum StreamTarget: FuzzTarget {
             doorbell: doorbell,
             startsGuest: true,
             arrived: { _ in demand(link.hasCommitted, "a guest arrives with the commit") }
-        ) { (regions) throws(GuestError) in
+        ) { (regions, requirements) throws(GuestError) in
+            demand(requirements.count <= DeviceSection.maximumCount, "requirements are bounded")
             demand(shape == nil || shape == regions, "a guest has the shape that was asked for")
             guard regions.pageCount <= maximumPages else { throw GuestError("too large for a fuzzer") }
             do {

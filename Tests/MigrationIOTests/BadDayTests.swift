@@ -43,10 +43,27 @@ import Testing
         #expect(completed < 15, "the cuts come too late to cut anything: \(completed)")
     }
 
+    @Test("A destination that cannot offer what the guest requires says so before memory moves, and the guest runs on")
+    func refused() throws {
+        var setup = Self.setup()
+        setup.refusal = "no scripted guests are taken here"
+        let pair = try Pair(setup)
+        let outcome = try pair.run()
+        #expect(outcome == .failed(.peer("no scripted guests are taken here")))
+        #expect(pair.destinationOutcome() == .failed("no scripted guests are taken here"))
+        #expect(pair.requirements == pair.source.requirements)
+        expectGuestIsHere(pair)
+        #expect(pair.source.calls.isEmpty && pair.hinting?.statistics.commands == 0)
+        let hello = Hello(session: .random(), regions: pair.source.memory.regions, capabilities: [], requirements: pair.source.requirements)
+        // The hello, and the farewell.
+        #expect(pair.migration.report.ram.transferred <= FrameHeader.byteCount * 2 + hello.encode().count + 4 + 100)
+        pair.end()
+    }
+
     @Test("Whatever direction ends where, at most one process runs the guest")
     func halfClosed() throws {
-        // Toward the source go: hello (92 bytes), the acknowledgement of the one round (40), ready (72), running (40).
-        for cut in [0, 50, 92, 100, 132, 133, 180, 203, 204, 205, 220, 243, 244] {
+        // Toward the source go: hello (96 bytes), the acknowledgement of the one round (40), ready (72), running (40).
+        for cut in [0, 50, 96, 104, 136, 137, 184, 207, 208, 209, 224, 247, 248] {
             let pair = try Pair(Self.setup())
             let link = try ScriptedLink(toSource: .halfClose(after: cut))
             try pair.startDestination(link.destinationEnd)

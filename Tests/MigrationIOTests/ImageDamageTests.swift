@@ -104,7 +104,8 @@ import Testing
 
     private static let lies: [Lie] = [
         Lie("another file", UInt8(0x42), at: 0) { $0 == .notAnImage },
-        Lie("a newer version", UInt32(2), at: 8) { $0 == .version(2) },
+        Lie("an older version", UInt32(1), at: 8) { $0 == .version(1) },
+        Lie("a newer version", UInt32(3), at: 8) { $0 == .version(3) },
         Lie("pages of 16 KiB", UInt32(16384), at: 12) { $0 == .pageSize(16384) },
         Lie("no mark", UInt64(0), at: 16) { $0 == .incomplete },
         Lie("half a mark", UInt32(0), at: 16, Lie.malformed(at: 16)),
@@ -139,6 +140,10 @@ import Testing
         Lie("a region of nothing", UInt64(0), at: 152, Lie.malformed(at: 144)),
         Lie("overlapping regions", UInt64(4096), at: 160, Lie.malformed(at: 144)),
         Lie("regions behind the end of the address space", UInt64.max & ~4095, at: 160, Lie.malformed(at: 144)),
+        Lie("too many requirements", UInt32(257), at: 1232, Lie.malformed(at: 1232)),
+        Lie("a requirement that is not there", UInt32(2), at: 1232) {
+            if case .malformed("the device state", _, _) = $0 { true } else { false }
+        },
         Lie("a larger guest", UInt64(2048 * 4096), at: 168) { if case .malformed("the header", _, _) = $0 { true } else { false } },
     ]
 
@@ -202,7 +207,7 @@ import Testing
         let sample = try SampleImage()
         let file = try RawFile(sample.path)
         let offset = try file.header.layout.deviceStateOffset
-        // Name length at 0, name "scripted", version at 12, length at 16, three bytes.
+        // The requirement: name length at 0, name "scripted", version at 12, length at 16, one byte. Behind it the device's section.
         switch variant {
         case 0: file.write([65, 0, 0, 0], at: offset)
         case 1: file.write([255, 255, 255, 255], at: offset)

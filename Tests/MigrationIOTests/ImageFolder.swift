@@ -42,6 +42,7 @@ final class ImageFolder: Sendable {
         _ name: String = "image",
         of memory: GuestRAM,
         rounds: [[RunDescriptor]],
+        requirements: [DeviceSection] = [DeviceSection(name: "scripted", version: 7, bytes: [9])],
         sections: [DeviceSection] = [DeviceSection(name: "scripted", version: 1, bytes: [1, 2, 3])],
         runs: Bool = true,
         punchesHoles: Bool = true
@@ -58,7 +59,8 @@ final class ImageFolder: Sendable {
                 try link.wait(until: nil)
             }
         }
-        try send(.hello(Hello(session: SessionID(high: 1, low: 2), regions: memory.regions, capabilities: [])))
+        let id = SessionID(high: 1, low: 2)
+        try send(.hello(Hello(session: id, regions: memory.regions, capabilities: [], requirements: requirements)))
         _ = try receive()
         for (index, round) in rounds.enumerated() {
             try send(.roundBegin(UInt32(index + 1)))

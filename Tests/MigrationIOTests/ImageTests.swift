@@ -45,21 +45,31 @@ import Testing
         #expect(report.verify?.status == .passed && report.rounds.count >= 3)
         #expect(folder.entries == ["image"])
         let image = try GuestImage(opening: folder["image"])
-        #expect(image.deviceSections == pair.source.sections && image.header.runs)
+        #expect(image.deviceSections == pair.source.sections && image.requirements == pair.source.requirements && image.header.runs)
         #expect(image.header.dataPages < report.ram.normal, "pages came again")
         if hints { #expect(image.header.freePages >= 300) }
         try expectImage(folder["image"], holds: pair.source.memory, isFree: pair.source.isFree)
     }
 
-    @Test("A paused guest's image says so, and holds its sections in their order")
+    @Test("A paused guest's image says so, and holds its requirements and sections in their order")
     func paused() throws {
         let sample = try SampleImage(runs: false)
         let sections = (0..<3).map {
             DeviceSection(name: "section \($0)", version: UInt32($0), bytes: Array(repeating: 9, count: 5000 * $0))
         }
-        try sample.folder.write("other", of: sample.memory, rounds: [], sections: sections, runs: false)
+        let requirements = [DeviceSection(name: "a", version: 1, bytes: []), DeviceSection(name: "b", version: 2, bytes: [1, 2])]
+        try sample.folder.write(
+            "other",
+            of: sample.memory,
+            rounds: [],
+            requirements: requirements,
+            sections: sections,
+            runs: false
+        )
         #expect(try GuestImage(opening: sample.path).header.runs == false)
-        #expect(try GuestImage(opening: sample.folder["other"]).deviceSections == sections)
+        let other = try GuestImage(opening: sample.folder["other"])
+        #expect(other.deviceSections == sections && other.requirements == requirements)
+        #expect(ImageSummary(other).requirements.map(\.name) == ["a", "b"])
         #expect(fault(sample.folder["other"]) == nil)
     }
 

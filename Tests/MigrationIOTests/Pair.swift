@@ -15,6 +15,8 @@ final class Pair: Sendable {
 
     struct Received {
         var guest: ScriptedGuest?
+        /// What the guest that came required.
+        var requirements: [DeviceSection]?
         var outcome: DestinationMigration.Outcome?
     }
 
@@ -34,6 +36,8 @@ final class Pair: Sendable {
         var plainRing = false
         var paused = false
         var seed: UInt64 = 1
+        /// Why the destination refuses the guest.
+        var refusal: String?
     }
 
     init(_ setup: Setup) throws {
@@ -78,7 +82,9 @@ final class Pair: Sendable {
             let outcome: DestinationMigration.Outcome
             do throws(TransportError) {
                 let link = try makeSocketTransport(OwnedDescriptor(adopting: number), doorbell: doorbell, plainRing: setup.plainRing)
-                let makeGuest: DestinationMigration.GuestFactory = { (regions) throws(GuestError) in
+                let makeGuest: DestinationMigration.GuestFactory = { (regions, requirements) throws(GuestError) in
+                    received.update { $0.requirements = requirements }
+                    if let refusal = setup.refusal { throw GuestError(refusal) }
                     do {
                         let memory = try GuestRAM(regions)
                         let guest = try ScriptedGuest(memory, tracker: SoftwareTracker(memory), paused: true)
@@ -107,6 +113,7 @@ final class Pair: Sendable {
     }
 
     var destination: ScriptedGuest? { received.withLock { $0.guest } }
+    var requirements: [DeviceSection]? { received.withLock { $0.requirements } }
 
     func destinationOutcome() -> DestinationMigration.Outcome {
         received.wait { $0.outcome }!

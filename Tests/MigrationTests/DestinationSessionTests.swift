@@ -40,6 +40,16 @@ import Testing
         #expect(try kinds(acceptedAfter: [Self.hello, .abort("x")]) == [])
     }
 
+    @Test("What the guest requires comes with the hello; the answer requires nothing")
+    func requirements() throws {
+        let requirements = [DeviceSection(name: "wings", version: 2, bytes: [1])]
+        let id = SessionID(high: 1, low: 1)
+        let hello = Hello(session: id, regions: regionTable(pages: 100), capabilities: .verify, requirements: requirements)
+        var session = DestinationSession(shape: nil)
+        #expect(try session.handle(.hello(hello)) == [.accept(hello)])
+        #expect(hello.answer == Hello(session: id, regions: regionTable(pages: 100), capabilities: .verify))
+    }
+
     @Test("Missing, surplus and endless device sections are refused")
     func sections() throws {
         let section = Frame.deviceState(DeviceSection(name: "a", version: 1, bytes: []))

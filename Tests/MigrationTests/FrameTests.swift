@@ -18,7 +18,11 @@ import Testing
         case 0:
             let capabilities = Hello.Capabilities(rawValue: .random(in: 0...3, using: &random))
             let session = SessionID(high: random.next(), low: random.next())
-            return .hello(Hello(session: session, regions: regionTable([(1, 5), (9, 100)]), capabilities: capabilities))
+            let requirements = (0..<Int.random(in: 0...4, using: &random)).map { number in
+                DeviceSection(name: "need \(number)", version: .random(in: 0 ... .max, using: &random), bytes: bytes(300))
+            }
+            let regions = regionTable([(1, 5), (9, 100)])
+            return .hello(Hello(session: session, regions: regions, capabilities: capabilities, requirements: requirements))
         case 1: return .roundBegin(.random(in: 0 ... .max, using: &random))
         case 2:
             let kinds: [RunDescriptor.Kind] = [.data, .zero, .free]
@@ -175,12 +179,50 @@ import Testing
         #expect(hello.refusal(shape: regionTable(pages: 11))?.contains("45056") == true)
         #expect(hello.refusal(shape: regionTable([(1, 10)]))?.contains("other addresses") == true)
         hello.versions = 2...7
-        #expect(hello.refusal(shape: nil)?.contains("2 to 7") == true)
-        hello.versions = 0...7
+        #expect(hello.refusal(shape: nil) == nil)
         hello.pageSize = 16384
         #expect(hello.refusal(shape: nil)?.contains("16384") == true)
         hello.pageSize = 4096
         hello.capabilities = Hello.Capabilities(rawValue: 1 << 40 | 1)
         #expect(hello.refusal(shape: nil)?.contains("0x10000000000") == true)
+    }
+
+    @Test("Another version is refused by its number, however its hello goes on", arguments: [0...0, 1...1, 3...9] as [ClosedRange<UInt16>])
+    func versions(theirs: ClosedRange<UInt16>) throws {
+        var hello = Hello(session: .random(), regions: regionTable(pages: 10), capabilities: [])
+        hello.versions = theirs
+        for rest in [[], Array(hello.encode()[4...]), [1, 2, 3]] as [[UInt8]] {
+            #expect(throws: StreamError.versions(theirs)) { _ = try Hello(decoding: Array(hello.encode()[..<4]) + rest) }
+        }
+        #expect(StreamError.versions(theirs).description.contains("\(theirs.lowerBound) to \(theirs.upperBound), this one 2 to 2"))
+    }
+
+    @Test("Requirements are as bounded as device sections")
+    func requirements() throws {
+        let empty = Hello(session: .random(), regions: regionTable(pages: 10), capabilities: []).encode()
+        func decode(count: UInt32, _ sections: [UInt8]) throws(StreamError) -> Hello {
+            var writer = ByteWriter()
+            writer.append(count)
+            return try Hello(decoding: Array(empty.dropLast(4)) + writer.bytes + sections)
+        }
+        func section(name: Int = 1, bytes: Int = 0) -> [UInt8] {
+            var writer = ByteWriter()
+            writer.appendCounted([UInt8](repeating: 0x61, count: name))
+            writer.append(UInt32(1))
+            writer.appendCounted([UInt8](repeating: 7, count: bytes))
+            return writer.bytes
+        }
+        func sections(_ count: Int) -> [UInt8] { (0..<count).flatMap { _ in section() } }
+        #expect(try decode(count: 256, sections(256)).requirements.count == 256)
+        #expect(throws: StreamError.self) { _ = try decode(count: 257, sections(257)) }
+        #expect(throws: StreamError.self) { _ = try decode(count: .max, []) }
+        #expect(throws: StreamError.self) { _ = try decode(count: 1, sections(2)) }
+        #expect(throws: StreamError.self) { _ = try decode(count: 2, sections(1)) }
+        #expect(throws: StreamError.self) { _ = try decode(count: 1, section(name: 65)) }
+        let most = Hello.maximumRequirementBytes - section().count
+        #expect(try decode(count: 1, section(bytes: most)).requirements[0].bytes.count == most)
+        #expect(throws: StreamError.limit("requirements", value: 1 << 20 + 1, maximum: 1 << 20)) {
+            _ = try decode(count: 1, section(bytes: most + 1))
+        }
     }
 }

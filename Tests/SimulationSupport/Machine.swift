@@ -50,6 +50,8 @@ final class Machine: Guest, @unchecked Sendable {
 
     var tracker: any DirtyTracker { simulatedTracker }
     var hinting: (any FreePageHinting)? { simulatedHinting }
+    static let requirements = [DeviceSection(name: "simulated", version: 3, bytes: [1, 2])]
+    var requirements: [DeviceSection] { Self.requirements }
 
     /// Sleeps until nobody is in the middle of something in the device.
     func awaitDevice() {

@@ -84,7 +84,7 @@ package struct Scenario: Hashable, Sendable, CustomStringConvertible {
         self[.loadFails] = sometimes(2, 1)
         self[.resumeFails] = sometimes(2, 1)
         self[.quitAt] = sometimes(3, pick(1...1500))
-        self[.shape] = sometimes(1, 1)
+        self[.shape] = sometimes(1, pick(1...2))
         self[.migrations] = sometimes(25, 1) + 1
     }
 

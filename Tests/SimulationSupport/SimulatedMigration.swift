@@ -109,7 +109,7 @@ final class SimulatedMigration {
     }
 
     private func receive() -> DestinationMigration.Outcome {
-        // A destination that was given another shape refuses the source.
+        // A destination that was given another shape refuses the source, and so does one that cannot offer what the guest requires.
         let shape = scenario[.shape] == 1 ? try? RegionTable(contiguousBytes: 1 << 20) : nil
         return DestinationMigration(
             destinationEnd,
@@ -121,7 +121,9 @@ final class SimulatedMigration {
                 if let destination { world.guestArrives(at: destination) }
                 world.note("the guest arrived" + (runs ? "" : ", paused"))
             },
-            makeGuest: { [self] (regions) throws(GuestError) in
+            makeGuest: { [self] (regions, requirements) throws(GuestError) in
+                precondition(requirements == Machine.requirements, "the guest's requirements did not arrive as they were")
+                if scenario[.shape] == 2 { throw GuestError("no simulated guests here") }
                 do throws(SystemError) {
                     let machine = try Machine(world, regions, isPaused: true)
                     destination = machine

@@ -10,6 +10,7 @@ package final class ScriptedGuest: Guest {
     package let memory: GuestRAM
     package let tracker: any DirtyTracker
     package let hinting: (any FreePageHinting)?
+    package let requirements: [DeviceSection]
     private let free: FreePages
     private let state: Monitor<State>
     private let thread: HostThread?
@@ -31,6 +32,7 @@ package final class ScriptedGuest: Guest {
         _ memory: GuestRAM,
         tracker: any DirtyTracker,
         hinting: (any FreePageHinting)? = nil,
+        requirements: [DeviceSection] = [DeviceSection(name: "scripted", version: 7, bytes: [9])],
         free: FreePages = FreePages([]),
         writing: Int = 0,
         working: Range<Int> = 0..<0,
@@ -40,6 +42,7 @@ package final class ScriptedGuest: Guest {
         self.memory = memory
         self.tracker = tracker
         self.hinting = hinting
+        self.requirements = requirements
         self.free = free
         let state = Monitor(State(isPaused: paused))
         self.state = state

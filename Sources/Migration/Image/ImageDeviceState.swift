@@ -1,37 +1,26 @@
-/// The device sections as they stand in an image: for each, the name's length u32 and the name, the version u32, the length u32 and the bytes.
-package enum ImageDeviceState {
-    package static func encode(_ sections: [DeviceSection]) -> [UInt8] {
+/// What an image holds beside memory: what the guest requires, and behind it its devices' state. Each section stands as in a frame.
+package struct ImageDeviceState: Hashable, Sendable {
+    package var requirements: [DeviceSection]
+    package var sections: [DeviceSection]
+
+    package init(requirements: [DeviceSection], sections: [DeviceSection]) {
+        self.requirements = requirements
+        self.sections = sections
+    }
+
+    package func encode() -> [UInt8] {
         var writer = ByteWriter()
-        for section in sections { section.append(to: &writer) }
+        for section in requirements + sections { section.append(to: &writer) }
         return writer.bytes
     }
 
     /// - Parameters:
     ///   - bytes: all of them, after their checksum was found right.
-    ///   - count: how many sections the header announces.
-    package static func decode(_ bytes: [UInt8], count: Int) throws(StreamError) -> [DeviceSection] {
+    ///   - header: announces how many sections there are.
+    package init(decoding bytes: [UInt8], _ header: ImageHeader) throws(StreamError) {
         var reader = ByteReader(bytes)
-        var sections: [DeviceSection] = []
-        for _ in 0..<count { sections.append(try DeviceSection(&reader)) }
+        requirements = try DeviceSection.list(&reader, count: header.requirements)
+        sections = try DeviceSection.list(&reader, count: header.deviceSections)
         try reader.finish()
-        return sections
-    }
-}
-
-extension DeviceSection {
-    /// Reads one section; a frame carries it in the same form.
-    init(_ reader: inout ByteReader) throws(StreamError) {
-        let name = try reader.readCountedText("device section name", maximum: Self.maximumNameBytes)
-        let version = try reader.read(UInt32.self)
-        let bytes = try reader.readCounted("device section", maximum: Self.maximumBytes)
-        // Repairing foreign text may have made it longer.
-        guard name.utf8.count <= Self.maximumNameBytes else { throw .malformed("device section name") }
-        self.init(name: name, version: version, bytes: bytes)
-    }
-
-    func append(to writer: inout ByteWriter) {
-        writer.appendCounted(name)
-        writer.append(version)
-        writer.appendCounted(bytes)
     }
 }

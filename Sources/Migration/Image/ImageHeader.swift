@@ -8,7 +8,8 @@ public struct ImageHeader: Hashable, Sendable {
     static let magic: UInt64 = 0x0047_4D49_4F52_4541
     /// "COMPLETE", likewise.
     static let completenessMark: UInt64 = 0x4554_454C_504D_4F43
-    public static let version: UInt32 = 1
+    /// 2: an image says what its guest requires.
+    public static let version: UInt32 = 2
     /// Bytes kept for the name of the program that wrote the image.
     static let maximumCreatorBytes = 64
     private static let checksumOffset = ImageLayout.blockBytes - 4
@@ -27,6 +28,8 @@ public struct ImageHeader: Hashable, Sendable {
     public var freePages = 0
     public var deviceStateBytes = 0
     public var deviceSections = 0
+    /// How many requirements stand in front of them.
+    public var requirements = 0
     /// CRC-32C over the bitmaps, the checksums and the device state. See `ImageTables.checksum(of:)`.
     public var bitmapsChecksum: UInt32 = 0
     public var checksumsChecksum: UInt32 = 0
@@ -73,6 +76,7 @@ public struct ImageHeader: Hashable, Sendable {
         writer.append([UInt8](repeating: 0, count: unusedRegions * 16))
         let name = Array(creator.utf8.prefix(Self.maximumCreatorBytes))
         writer.append(name + [UInt8](repeating: 0, count: Self.maximumCreatorBytes - name.count))
+        writer.append(UInt32(requirements))
         writer.append([UInt8](repeating: 0, count: Self.checksumOffset - writer.bytes.count))
         writer.append(CRC32C.of(writer.bytes))
         return writer.bytes
@@ -117,11 +121,14 @@ public struct ImageHeader: Hashable, Sendable {
         let (sections, flags): (UInt32, UInt32) = (try reader.read(), try reader.read())
         regions = try Self.regions(&reader)
         creator = Self.text(try reader.read(count: Self.maximumCreatorBytes))
+        let requirements = try reader.read(UInt32.self)
         isComplete = mark != 0
         self.id = id
         (begun, finished) = times
         guard sections <= DeviceSection.maximumCount else { throw Self.malformed(132, "\(sections) device sections") }
         deviceSections = Int(sections)
+        guard requirements <= DeviceSection.maximumCount else { throw Self.malformed(1232, "\(requirements) requirements") }
+        self.requirements = Int(requirements)
         guard flags <= 1 else { throw Self.malformed(136, "flags \(flags)") }
         runs = flags == 1
         guard offsets[3] <= ImageLayout.maximumDeviceStateBytes else { throw Self.malformed(80, "\(offsets[3]) bytes of device state") }

@@ -15,9 +15,9 @@ public struct ImageLayout: Hashable, Sendable {
     public static let checksumsPerBlock = blockBytes / 4
     /// Pages whose bits are in one block.
     public static let bitsPerBlock = blockBytes * 8
-    /// The most that device sections come to, names and lengths included.
+    /// The most that requirements and device sections come to, names and lengths included.
     public static let maximumDeviceStateBytes =
-        DeviceSection.maximumCount * (DeviceSection.maximumBytes + DeviceSection.maximumNameBytes + 12)
+        Hello.maximumRequirementBytes + DeviceSection.maximumCount * (DeviceSection.maximumBytes + DeviceSection.maximumNameBytes + 12)
 
     /// The tables, in their order in the file.
     public enum Table: Int, CaseIterable, Hashable, Sendable {

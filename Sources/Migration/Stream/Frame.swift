@@ -149,9 +149,7 @@ public enum Frame: Hashable, Sendable {
             for _ in 0..<header.count { digests.append(try reader.read()) }
             self = .digests(DigestRun(first: PageIndex(Int(first)), digests: digests))
         case .switchover:
-            guard header.count <= DeviceSection.maximumCount else {
-                throw .limit("number of device sections", value: UInt64(header.count), maximum: UInt64(DeviceSection.maximumCount))
-            }
+            try DeviceSection.limit(count: Int(header.count))
             let flags = try reader.read(UInt32.self)
             guard flags <= 1 else { throw .malformed("switchover flags \(flags)") }
             self = .switchover(sections: Int(header.count), runs: flags == 1)

@@ -1,6 +1,6 @@
 public import GuestMemory
 
-/// The first frame of each side: who speaks, what it can, and the shape of the guest.
+/// The first frame of each side: who speaks, what it can, the shape of the guest and what it requires.
 public struct Hello: Hashable, Sendable {
     /// Oldest and newest stream version that the speaker understands.
     public var versions: ClosedRange<UInt16>
@@ -9,16 +9,27 @@ public struct Hello: Hashable, Sendable {
     public var pageSize: UInt32
     public var capabilities: Capabilities
     public var regions: RegionTable
+    /// What the destination must offer, as the guest says it. The destination's own hello requires nothing.
+    public var requirements: [DeviceSection]
 
-    public static let ourVersions: ClosedRange<UInt16> = 1...1
+    /// Version 1 did not say what the guest requires, not even its kind. It is refused: a destination would learn from the device state
+    /// that it cannot run the guest, after all of its memory has come. No release spoke it.
+    public static let ourVersions: ClosedRange<UInt16> = 2...2
+    /// The most that the requirements come to, names and lengths included: they travel in one frame.
+    public static let maximumRequirementBytes = 1 << 20
 
-    public init(session: SessionID, regions: RegionTable, capabilities: Capabilities) {
+    public init(session: SessionID, regions: RegionTable, capabilities: Capabilities, requirements: [DeviceSection] = []) {
+        precondition(requirements.count <= DeviceSection.maximumCount, "too many requirements")
         versions = Self.ourVersions
         self.session = session
         pageSize = UInt32(GuestPage.size)
         self.capabilities = capabilities
         self.regions = regions
+        self.requirements = requirements
     }
+
+    /// The destination's answer.
+    public var answer: Hello { Hello(session: session, regions: regions, capabilities: capabilities) }
 
     /// What this migration uses; unknown bits are refused.
     public struct Capabilities: OptionSet, Hashable, Sendable {
@@ -43,6 +54,10 @@ public struct Hello: Hashable, Sendable {
             writer.append(region.base.rawValue)
             writer.append(region.byteCount)
         }
+        writer.append(UInt32(requirements.count))
+        let start = writer.bytes.count
+        for requirement in requirements { requirement.append(to: &writer) }
+        precondition(writer.bytes.count - start <= Self.maximumRequirementBytes, "requirements too large")
         return writer.bytes
     }
 
@@ -52,6 +67,8 @@ public struct Hello: Hashable, Sendable {
         let newest = try reader.read(UInt16.self)
         guard oldest <= newest else { throw .malformed("version range \(oldest) to \(newest)") }
         versions = oldest...newest
+        // What follows is laid out as the versions say.
+        guard versions.overlaps(Self.ourVersions) else { throw .versions(versions) }
         pageSize = try reader.read()
         session = SessionID(high: try reader.read(), low: try reader.read())
         capabilities = Capabilities(rawValue: try reader.read())
@@ -64,16 +81,17 @@ public struct Hello: Hashable, Sendable {
             regions.append(MemoryRegion(base: GuestAddress(try reader.read()), byteCount: try reader.read()))
         }
         do { self.regions = try RegionTable(regions) } catch { throw .malformed("\(error)") }
+        let sections = try reader.read(UInt32.self)
+        guard reader.remaining <= Self.maximumRequirementBytes else {
+            throw .limit("requirements", value: UInt64(reader.remaining), maximum: UInt64(Self.maximumRequirementBytes))
+        }
+        requirements = try DeviceSection.list(&reader, count: Int(sections))
         try reader.finish()
     }
 
     /// Why this side cannot migrate with the other; `nil` where it can.
     /// - Parameter shape: the guest's memory here; `nil` where this side takes the other's.
     public func refusal(shape: RegionTable?) -> String? {
-        guard versions.overlaps(Self.ourVersions) else {
-            return "the other side speaks stream versions \(versions.lowerBound) to \(versions.upperBound), "
-                + "this one \(Self.ourVersions.lowerBound) to \(Self.ourVersions.upperBound)"
-        }
         guard pageSize == GuestPage.size else { return "the other side has pages of \(pageSize) bytes, this one of \(GuestPage.size)" }
         guard capabilities.isSubset(of: .known) else {
             return "the other side wants capabilities that this one does not have "

@@ -2,6 +2,8 @@
 public enum StreamError: Error, Hashable, Sendable, CustomStringConvertible {
     /// The bytes are not a frame of this protocol.
     case notAFrame(frame: UInt32)
+    /// The peer speaks no version of the stream that is known here.
+    case versions(ClosedRange<UInt16>)
     case checksum(frame: UInt32)
     /// A frame was lost, repeated or reordered.
     case sequence(expected: UInt32, found: UInt32)
@@ -18,6 +20,9 @@ public enum StreamError: Error, Hashable, Sendable, CustomStringConvertible {
     public var description: String {
         switch self {
         case .notAFrame(let frame): "frame \(frame): the bytes are not an Aerostat migration stream"
+        case .versions(let theirs):
+            "the other side speaks stream versions \(theirs.lowerBound) to \(theirs.upperBound), "
+                + "this one \(Hello.ourVersions.lowerBound) to \(Hello.ourVersions.upperBound)"
         case .checksum(let frame): "frame \(frame): the checksum is wrong; the stream is damaged"
         case .sequence(let expected, let found): "frame \(found) came where frame \(expected) was due"
         case .unknownKind(let kind, let frame): "frame \(frame): unknown kind \(kind)"

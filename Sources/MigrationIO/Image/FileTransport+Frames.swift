@@ -13,7 +13,7 @@ extension FileTransport {
         case .roundEnd(let round):
             roundEnd = MonotonicClock.now()
             queue += [.then(.writeTables)] + (sync == .rounds ? [.sync] : []) + [.then(.answer(.progress(round: round)))]
-        case .deviceState(let section): image?.sections.append(section)
+        case .deviceState(let section): image?.state.sections.append(section)
         case .digests(let digests): compare(digests)
         case .switchover(_, let runs):
             image?.header.runs = runs
@@ -30,11 +30,12 @@ extension FileTransport {
             try writeFirstHeader(header)
             let tables = try ImageTables(header.layout)
             let comparison = hello.capabilities.contains(.verify) ? try ImageComparison(tables) : nil
-            image = Image(header: header, tables: tables, comparison: comparison)
+            let state = ImageDeviceState(requirements: hello.requirements, sections: [])
+            image = Image(header: header, tables: tables, comparison: comparison, state: state)
         } catch {
             throw failure(error)
         }
-        answers.append(.hello(hello))
+        answers.append(.hello(hello.answer))
     }
 
     private func store(_ runs: [RunDescriptor]) throws(TransportError) {
@@ -120,8 +121,9 @@ extension FileTransport {
 
     private func queueRest() throws(TransportError) {
         guard var image else { preconditionFailure("the switchover came before the hello") }
-        let state = ImageDeviceState.encode(image.sections)
-        image.header.deviceSections = image.sections.count
+        let state = image.state.encode()
+        image.header.requirements = image.state.requirements.count
+        image.header.deviceSections = image.state.sections.count
         image.header.deviceStateBytes = state.count
         image.header.deviceStateChecksum = CRC32C.of(state)
         image.header.bitmapsChecksum = image.tables.checksum(over: [.data, .zero, .free])

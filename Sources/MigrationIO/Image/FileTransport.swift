@@ -53,7 +53,7 @@ final class FileTransport: Transport {
         var header: ImageHeader
         let tables: ImageTables
         var comparison: ImageComparison?
-        var sections: [DeviceSection] = []
+        var state: ImageDeviceState
     }
 
     private enum State {

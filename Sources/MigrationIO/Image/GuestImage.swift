@@ -9,6 +9,8 @@ public final class GuestImage {
     public let path: String
     public let header: ImageHeader
     public let deviceSections: [DeviceSection]
+    /// What whoever starts the guest must offer (`Guest.requirements`).
+    public let requirements: [DeviceSection]
     let file: SourceFile
     let tables: ImageTables
     private var hasChecksums = false
@@ -25,7 +27,8 @@ public final class GuestImage {
         do throws(SystemError) { tables = try ImageTables(header.layout) } catch {
             throw .system(operation: error.operation, path: path, reason: "\(error.code)")
         }
-        deviceSections = try Self.deviceSections(of: file, header)
+        let state = try Self.deviceState(of: file, header)
+        (requirements, deviceSections) = (state.requirements, state.sections)
         let checksum = try load([.data, .zero, .free])
         guard checksum == header.bitmapsChecksum else {
             throw .checksum(
@@ -50,14 +53,14 @@ public final class GuestImage {
     }
 
     /// The file is as long as its header says, so the header's length of the state can be believed.
-    private static func deviceSections(of file: borrowing SourceFile, _ header: ImageHeader) throws(ImageError) -> [DeviceSection] {
+    private static func deviceState(of file: borrowing SourceFile, _ header: ImageHeader) throws(ImageError) -> ImageDeviceState {
         let offset = header.layout.deviceStateOffset
         var bytes = [UInt8](repeating: 0, count: header.deviceStateBytes)
         do throws(SystemError) { try file.read(at: UInt64(offset), into: &bytes, 0..<bytes.count) } catch { throw ImageError(error) }
         guard CRC32C.of(bytes) == header.deviceStateChecksum else {
             throw .checksum(part: "the device state", offset: offset, byteCount: bytes.count)
         }
-        do throws(StreamError) { return try ImageDeviceState.decode(bytes, count: header.deviceSections) } catch {
+        do throws(StreamError) { return try ImageDeviceState(decoding: bytes, header) } catch {
             throw .malformed(part: "the device state", offset: offset, reason: "\(error)")
         }
     }

@@ -25,6 +25,8 @@ public struct ImageSummary: Hashable, Sendable, Codable {
     /// The file's length, and the room that it takes on the disk.
     public let fileBytes: Int
     public let diskBytes: Int
+    /// What whoever starts the guest must offer; the first one names its kind.
+    public let requirements: [Section]
     public let deviceSections: [Section]
 
     public struct Region: Hashable, Sendable, Codable {
@@ -37,6 +39,8 @@ public struct ImageSummary: Hashable, Sendable, Codable {
         public let name: String
         public let version: UInt32
         public let bytes: Int
+
+        init(_ section: DeviceSection) { (name, version, bytes) = (section.name, section.version, section.bytes.count) }
     }
 
     public init(_ image: GuestImage) {
@@ -59,11 +63,12 @@ public struct ImageSummary: Hashable, Sendable, Codable {
         absentBytes = memoryBytes - populatedBytes - freeBytes
         fileBytes = header.fileBytes
         diskBytes = Int(clamping: image.file.diskBytes)
-        deviceSections = image.deviceSections.map { Section(name: $0.name, version: $0.version, bytes: $0.bytes.count) }
+        requirements = image.requirements.map(Section.init)
+        deviceSections = image.deviceSections.map(Section.init)
     }
 
     enum CodingKeys: String, CodingKey {
-        case path, id, begun, finished, running, regions
+        case path, id, begun, finished, running, regions, requirements
         case formatVersion = "format-version"
         case createdBy = "created-by"
         case pageSize = "page-size"

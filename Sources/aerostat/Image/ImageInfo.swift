@@ -27,7 +27,10 @@ struct ImageInfo: AsyncParsableCommand {
     private func lines(_ summary: ImageSummary) -> [String] {
         func pages(_ bytes: Int) -> String { "\(Figures.count(bytes / summary.pageSize)) (\(Figures.size(bytes)))" }
         let regions = summary.regions.map { "\(Figures.size(Int(clamping: $0.size))) at 0x\(String($0.base, radix: 16))" }
-        let sections = summary.deviceSections.map { "\($0.name) (version \($0.version), \(Figures.count($0.bytes)) bytes)" }
+        func list(_ sections: [ImageSummary.Section]) -> String {
+            let words = sections.map { "\($0.name) (version \($0.version), \(Figures.count($0.bytes)) bytes)" }
+            return words.isEmpty ? "none" : words.joined(separator: ", ")
+        }
         return ["\(summary.path): a guest image of \(Figures.size(summary.memoryBytes)), written by \(summary.createdBy)"]
             + imageTable([
                 ("id", summary.id),
@@ -40,7 +43,8 @@ struct ImageInfo: AsyncParsableCommand {
                 ("free pages", pages(summary.freeBytes)),
                 ("never populated", pages(summary.absentBytes)),
                 ("the file", "\(Figures.size(summary.fileBytes)) long, \(Figures.size(summary.diskBytes)) on the disk"),
-                ("devices", sections.isEmpty ? "none" : sections.joined(separator: ", ")),
+                ("requires", list(summary.requirements)),
+                ("devices", list(summary.deviceSections)),
             ])
     }
 }

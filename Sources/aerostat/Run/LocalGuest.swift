@@ -1,6 +1,6 @@
 import Control
-import Migration
 import MicroVM
+import Migration
 import ModelGuest
 
 /// A guest that this process runs, whatever it is made of.

@@ -85,7 +85,7 @@ struct MachineRequirements: Hashable, Sendable {
                 "the guest's time stamp counter runs at \(tscKilohertz) kHz, this host's at \(here) kHz, and KVM cannot scale it here"
             )
         }
-        try Self.check(cpuid, against: machine)
+        try Self.check(cpuid, of: 0, against: machine)
     }
 
     /// KVM takes 250 parts in a million for equal (its parameter tsc_tolerance_ppm).
@@ -94,7 +94,9 @@ struct MachineRequirements: Hashable, Sendable {
     }
 
     /// Refuses a processor that lacks features that the guest was shown.
-    static func check(_ cpuid: [CPUIDEntry], against machine: VirtualMachine) throws(GuestError) {
+    static func check(_ cpuid: [CPUIDEntry], of vcpu: Int, against machine: VirtualMachine) throws(GuestError) {
+        let missing = CPUIDPolicy.missing(required: cpuid, offered: machine.cpuid(of: vcpu))
+        guard missing.isEmpty else { throw GuestError("the guest uses what this host's processor lacks: \(missing.joined(separator: ", "))") }
     }
 }
 

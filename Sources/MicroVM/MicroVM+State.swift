@@ -40,7 +40,7 @@ extension MicroVM {
             }
             // All that can be seen to be wrong is seen before anything changes.
             let (vcpus, saved) = try decoding { () throws(DeviceStateError) in try decode(sections) }
-            for state in vcpus { try MachineRequirements.check(state.cpuid, against: machine) }
+            for (index, state) in vcpus.enumerated() { try MachineRequirements.check(state.cpuid, of: index, against: machine) }
             try reading("the state does not fit") { () throws(KVMError) in
                 for (vcpu, state) in zip(machine.vcpus, vcpus) { try state.restore(to: vcpu, canScaleTSC: machine.traits.canScaleTSC) }
                 try machine.restore(saved)

@@ -69,7 +69,7 @@ public final class MicroVM: Guest {
         let memory: GuestRAM
         let regions = try configuration.regions()
         do throws(SystemError) { memory = try GuestRAM(regions) } catch { throw GuestError("\(error)") }
-        try self.init(memory, vcpus: configuration.vcpus, tracker: tracker, observer: observer)
+        try self.init(memory, vcpus: configuration.vcpus, tracker: tracker, ringEntries: configuration.ringEntries, observer: observer)
         try boot(configuration)
     }
 
@@ -100,10 +100,16 @@ public final class MicroVM: Guest {
         try self.init(shell: memory, requirements: requirements, tracker: tracker, observer: observer)
     }
 
-    private init(_ memory: GuestRAM, vcpus: Int, tracker kind: TrackerKind?, observer: Observer) throws(GuestError) {
+    private init(
+        _ memory: GuestRAM,
+        vcpus: Int,
+        tracker kind: TrackerKind?,
+        ringEntries: Int = KVMDirtyRingTracker.entries,
+        observer: Observer
+    ) throws(GuestError) {
         do {
             let kvm = try KVM()
-            let machine = try VirtualMachine(kvm, memory, vcpus: vcpus, log: try VirtualMachine.Log(for: kind, kvm))
+            let machine = try VirtualMachine(kvm, memory, vcpus: vcpus, log: VirtualMachine.Log(for: kind, ringEntries: ringEntries))
             // The machine hears from its parts by way of a place that is filled last.
             let threads = Late<VCPUThreads>()
             let interrupt = try Doorbell()
@@ -158,11 +164,12 @@ public final class MicroVM: Guest {
             case .tiny(let guest):
                 entry = try guest.load(into: memory)
                 startsAll = true
-            case .linux: throw GuestError("no Linux yet")
+            case .linux(let kernel, let initrd, let commandLine):
+                let linux = try LinuxBoot(kernelPath: kernel, initrdPath: initrd, commandLine: commandLine)
+                entry = try linux.load(into: memory, vcpus: machine.vcpus.count, devices: 1)
             }
-            let supported = machine.traits.supportedCPUID
             for vcpu in machine.vcpus {
-                try vcpu.prepare(supported, vcpu.index == 0 || startsAll ? entry : nil)
+                try vcpu.prepare(machine.cpuid(of: vcpu.index), vcpu.index == 0 || startsAll ? entry : nil)
             }
             standing.withLock { $0.isLoaded = true }
         } catch {

@@ -8,6 +8,8 @@ public struct MicroVMConfiguration: Sendable {
     /// 1 to 64.
     public var vcpus: Int
     var software: Software
+    /// Of each vCPU's ring of written pages, where the tracker has rings: a power of two.
+    package var ringEntries = KVMDirtyRingTracker.entries
 
     enum Software: Sendable {
         case linux(kernel: String, initrd: String?, commandLine: String)

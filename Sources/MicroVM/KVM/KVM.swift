@@ -30,6 +30,7 @@ package struct KVMCapability: Hashable, Sendable {
     static let olderDirtyRing = KVMCapability("KVM_CAP_DIRTY_LOG_RING", KVM_CAP_DIRTY_LOG_RING)
     static let largeXSAVE = KVMCapability("KVM_CAP_XSAVE2", KVM_CAP_XSAVE2)
     static let tscScaling = KVMCapability("KVM_CAP_TSC_CONTROL", KVM_CAP_TSC_CONTROL)
+    static let tscDeadlineTimer = KVMCapability("KVM_CAP_TSC_DEADLINE_TIMER", KVM_CAP_TSC_DEADLINE_TIMER)
     static let maximumVCPUs = KVMCapability("KVM_CAP_MAX_VCPUS", KVM_CAP_MAX_VCPUS)
     static let emulationFailureExit = KVMCapability("KVM_CAP_EXIT_ON_EMULATION_FAILURE", KVM_CAP_EXIT_ON_EMULATION_FAILURE)
 

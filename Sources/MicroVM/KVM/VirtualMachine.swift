@@ -24,6 +24,7 @@ final class VirtualMachine: Sendable {
     struct Traits: Sendable {
         let savedMSRs: [UInt32]
         let supportedCPUID: [CPUIDEntry]
+        let hasTSCDeadlineTimer: Bool
         /// Bytes of a vCPU's extended state; 4096 unless the processor has more.
         let xsaveBytes: Int
         let canScaleTSC: Bool
@@ -60,6 +61,7 @@ final class VirtualMachine: Sendable {
         traits = Traits(
             savedMSRs: try kvm.savedMSRs(),
             supportedCPUID: try kvm.supportedCPUID(),
+            hasTSCDeadlineTimer: try kvm.value(of: .tscDeadlineTimer) > 0,
             xsaveBytes: xsaveBytes,
             canScaleTSC: try kvm.value(of: .tscScaling) > 0,
             tscKilohertz: try vcpus[0].tscKilohertz()
@@ -120,6 +122,11 @@ final class VirtualMachine: Sendable {
     /// Switches KVM's log of writes on or off for all of RAM.
     func setLogging(_ isLogged: Bool) throws(KVMError) {
         for slot in memory.regions.regions.indices { try Self.setSlot(slot, of: memory, isLogged: isLogged, descriptor) }
+    }
+
+    /// What a vCPU may see of the processor here.
+    func cpuid(of vcpu: Int) -> [CPUIDEntry] {
+        CPUIDPolicy(supported: traits.supportedCPUID, vcpus: vcpus.count, hasTSCDeadlineTimer: traits.hasTSCDeadlineTimer).entries(vcpu: vcpu)
     }
 
     // MARK: Interrupts and kicks

@@ -5,6 +5,8 @@ import PackageDescription
 /// Set by tools/fuzz alone: our modules are built with libFuzzer's coverage, and the program that feeds them stands in place of all else.
 let isFuzzing = Context.environment["AEROSTAT_FUZZ"] != nil
 let fuzzer: [String] = isFuzzing ? ["-sanitize=fuzzer"] : []
+/// Set by tools/coverage and 'tools/simulate --broken': the engine, its tests and its simulator, without the command and its control socket.
+let isProving = Context.environment["AEROSTAT_PROOF"] != nil
 
 /// The settings of every Swift target, in one place.
 let swiftSettings: [SwiftSetting] =
@@ -115,6 +117,11 @@ let package = Package(
         tests("EndToEndTests", ["aerostat", "Control", "Migration", "GuestMemory", "Host"]),
     ]
 )
+
+if isProving {
+    package.products = []
+    package.targets.removeAll { ["aerostat", "Control", "ControlTests", "EndToEndTests"].contains($0.name) }
+}
 
 if isFuzzing {
     // Of `Control` what reads foreign words: NIO takes minutes to build, and moves bytes only.

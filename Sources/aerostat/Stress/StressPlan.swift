@@ -61,7 +61,9 @@ struct StressGuestShape {
     private static func driver(_ random: inout SplitMix) -> DriverBehaviour {
         guard random.chance(40) else { return .correct }
         // More of those that an engine with a weakness would believe.
-        let more: [DriverBehaviour] = [.reloading, .reloading, .staleID, .staleID, .unaligned, .outsideRAM, .indexJump]
+        let more: [DriverBehaviour] = [
+            .slow, .slow, .slow, .reloading, .reloading, .staleID, .staleID, .unaligned, .outsideRAM, .indexJump,
+        ]
         return (DriverBehaviour.allCases.dropFirst() + more).randomElement(using: &random)!
     }
 

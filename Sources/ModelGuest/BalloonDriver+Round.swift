@@ -123,7 +123,7 @@ extension BalloonDriver {
             return .nothingLeft
         }
         defer {
-            if behaviour == .slow { HostThread.sleep(for: .milliseconds(2)) }
+            if behaviour == .slow { HostThread.sleep(for: .milliseconds(1 << (record.rounds % 6))) }
             kick(ring)
         }
         for _ in 0..<Self.blocksPerStep {

@@ -12,6 +12,8 @@ let fuzzer: [String] =
     case "address": ["-sanitize=fuzzer,address", "-Xcc", "-fsanitize=undefined", "-Xcc", "-fno-sanitize-recover=undefined"]
     default: ["-sanitize=fuzzer"]
     }
+/// Set by tools/coverage and 'tools/simulate --broken': the engine, its tests and its simulator, without the command and its control socket.
+let isProving = Context.environment["AEROSTAT_PROOF"] != nil
 
 /// The settings of every Swift target, in one place.
 let swiftSettings: [SwiftSetting] =
@@ -128,6 +130,11 @@ let package = Package(
         tests("EndToEndTests", ["aerostat", "Control", "MicroVM", "Migration", "GuestMemory", "Host"]),
     ]
 )
+
+if isProving {
+    package.products = []
+    package.targets.removeAll { ["aerostat", "Control", "ControlTests", "EndToEndTests"].contains($0.name) }
+}
 
 if isFuzzing {
     // Of `Control` what reads foreign words: NIO takes minutes to build, and moves bytes only.

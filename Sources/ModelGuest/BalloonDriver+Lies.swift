@@ -11,11 +11,12 @@ extension BalloonDriver {
         let regions = kernel.memory.ram.regions
         let end = regions.regions.last!.end
         switch behaviour {
-        case .correct, .silent, .wrongID, .reloading: break
+        case .correct, .silent, .wrongID, .reloading, .slow: break
         case .outsideRAM:
             // The first begin inside RAM: with a page that nobody uses, and with less than a page. The last end behind 2^64.
             let far = (0..<UInt64(Self.lies)).map { end &+ $0 << 22 }
-            add(unusedLastPages + [end - 512] + far + [.max - 4096, .max], length: Self.topBlockBytes, ring)
+            for block in unusedLastPages { add([block.address], length: block.length, ring) }
+            add([end - 512] + far + [.max - 4096, .max], length: Self.topBlockBytes, ring)
         case .unaligned:
             // Pieces of two pages, neither of them whole: of the boot header and its neighbour, then of pages in use.
             let base = regions.regions[0].base.rawValue
@@ -37,15 +38,16 @@ extension BalloonDriver {
         transport.write(.queueNotify, Self.hintQueue)
     }
 
-    /// Where each region ends with a page that the allocator does not own.
-    private var unusedLastPages: [UInt64] {
+    /// Blocks that begin where a region ends with a page that the allocator does not own, and end before the next region.
+    private var unusedLastPages: [(address: UInt64, length: UInt32)] {
         let regions = kernel.memory.ram.regions
-        return regions.regions.compactMap { region in
+        let nextBases = regions.regions.dropFirst().map(\.base.rawValue) + [.max]
+        return zip(regions.regions, nextBases).compactMap { region, next in
             let address = region.end - UInt64(GuestPage.size)
             guard let page = regions.page(containing: GuestAddress(address)), page.rawValue >= kernel.layout.firstFrame,
                 !kernel.layout.isUsable(frame: page.rawValue)
             else { return nil }
-            return address
+            return (address, UInt32(min(next - address, UInt64(Self.topBlockBytes))))
         }
     }
 
@@ -109,5 +111,5 @@ extension BalloonDriver {
 
 extension DriverBehaviour {
     /// Whether all that it reports is free, and held.
-    var isTruthful: Bool { [.correct, .wrongID, .reloading].contains(self) }
+    var isTruthful: Bool { [.correct, .wrongID, .reloading, .slow].contains(self) }
 }

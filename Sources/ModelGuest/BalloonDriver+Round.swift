@@ -1,5 +1,6 @@
 import Balloon
 import GuestMemory
+import Host
 import Migration
 import Virtio
 
@@ -121,7 +122,10 @@ extension BalloonDriver {
             reportLies(&record, ring)
             return .nothingLeft
         }
-        defer { kick(ring) }
+        defer {
+            if behaviour == .slow { HostThread.sleep(for: .milliseconds(1 << (record.rounds % 6))) }
+            kick(ring)
+        }
         for _ in 0..<Self.blocksPerStep {
             guard ring.freeDescriptors > 1 else { return .ringFull }
             // Held and queued under one lock, so that the shrinker never uses a block before its hint is on the way.

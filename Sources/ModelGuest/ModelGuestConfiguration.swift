@@ -19,8 +19,8 @@ public enum Workload: Hashable, Sendable {
     public static let defaultWorkingSet = 256 << 20
 }
 
-/// How the guest's balloon driver answers. Everything but `correct` and `reloading` is a hostile guest, for demonstrations and tests of the
-/// device. Its number is in guest RAM: new ones stand last.
+/// How the guest's balloon driver answers. Everything but `correct`, `slow` and `reloading` is a hostile guest, for demonstrations and tests
+/// of the device. Its number is in guest RAM: new ones stand last.
 public enum DriverBehaviour: String, CaseIterable, Hashable, Sendable {
     /// As Linux's driver.
     case correct
@@ -42,6 +42,8 @@ public enum DriverBehaviour: String, CaseIterable, Hashable, Sendable {
     case staleID = "stale-id"
     /// As Linux's driver that is unloaded in the middle of most rounds, with blocks on their way, and loaded again at once.
     case reloading
+    /// As Linux's driver on a busy machine: the device hears of blocks milliseconds after they were offered, when some are in use again.
+    case slow
 }
 
 /// How a model guest behaves, whatever its memory is made of.

@@ -101,7 +101,7 @@ extension ModelGuestTests {
             #expect(after.isClean, "\(after)")
         }
 
-        @Test(arguments: DriverBehaviour.allCases.filter { ![.correct, .reloading, .staleID].contains($0) })
+        @Test(arguments: DriverBehaviour.allCases.filter { ![.correct, .reloading, .slow, .staleID].contains($0) })
         func `A hostile driver gets no hint taken, and its guest runs on`(behaviour: DriverBehaviour) async throws {
             let guest = try guest(64) {
                 $0.driver = behaviour
@@ -118,7 +118,7 @@ extension ModelGuestTests {
             #expect(ledger.skipped == 0)
             let statistics = guest.hinting!.statistics
             switch behaviour {
-            case .correct, .silent, .reloading, .staleID: break
+            case .correct, .silent, .reloading, .slow, .staleID: break
             case .wrongID: #expect(statistics.staleBlocks > 0)
             case .outsideRAM, .unaligned: #expect(statistics.invalidBlocks > 0)
             case .descriptorLoop, .badIndices, .indexJump: #expect(!guest.hinting!.isAvailable)
@@ -130,6 +130,25 @@ extension ModelGuestTests {
             let result = try guest.check()
             #expect(result.isClean, "\(result)")
             #expect(guest.panic == nil)
+        }
+
+        @Test func `A slow driver's blocks are in use again before the device hears of them`() async throws {
+            let guest = try guest(96) {
+                $0.driver = .slow
+                $0.workload = .churn(rate: 4 << 30)
+                $0.vcpus = 2
+            }
+            try guest.resume()
+            for _ in 0..<50 where guest.kernel!.allocator.shrunkInRound == 0 {
+                let ledger = try Ledger(guest.memory)
+                _ = guest.hinting!.begin(reportingTo: ledger)
+                #expect(ledger.waitUntilStopped())
+                guest.hinting!.done()
+                try await Task.sleep(for: .milliseconds(5))
+            }
+            #expect(guest.kernel!.allocator.shrunkInRound > 0)
+            let check = try guest.check()
+            #expect(check.isClean, "\(check)")
         }
 
         @Test func `Old ids with memory in use are counted and not taken`() async throws {
@@ -190,9 +209,10 @@ extension ModelGuestTests {
         }
 
         @Test func `What overlaps the end of a region is never memory in use`() async throws {
-            // The region ends in the middle of a block of the top order.
+            // Regions end in the middle of a block of the top order; the second hole is smaller than such a block.
             let regions = try RegionTable([
-                MemoryRegion(base: GuestAddress(0), byteCount: 35 << 20), MemoryRegion(base: GuestAddress(48 << 20), byteCount: 61 << 20),
+                MemoryRegion(base: GuestAddress(0), byteCount: 35 << 20), MemoryRegion(base: GuestAddress(48 << 20), byteCount: 30 << 20),
+                MemoryRegion(base: GuestAddress(78 << 20 + 40 << 10), byteCount: 31 << 20),
             ])
             var configuration = ModelGuestConfiguration(memory: regions)
             configuration.driver = .outsideRAM
@@ -205,6 +225,7 @@ extension ModelGuestTests {
             try guest.pause()
             let lies = ledger.blocks
             #expect(lies.contains { $0.rawValue == 35 << 20 - 4096 })
+            #expect(lies.contains { $0.rawValue == 78 << 20 - 4096 })
             for address in lies {
                 for run in regions.wholePages(at: address, byteCount: 4 << 20).runs { guest.memory.clear(run) }
             }

@@ -10,7 +10,7 @@ struct DriverState {
     /// What configuration space said last.
     var seenID = CommandID.stop
     var activeID = CommandID.stop
-    /// The buffer with the id is with the device: it must not change.
+    /// The buffer with the id is with the device: it must not change (Linux changes it).
     var isStartOut = false
     /// The driver waits for room in the ring.
     var waitsForUsed = false
@@ -143,7 +143,7 @@ extension SimulatedGuest {
                 driver.round = .idle
                 return .again
             }
-            guard !driver.isStartOut else { return sleepUnlessUsed() }
+            guard !driver.isStartOut || world.scenario[.oneWord] == 1 else { return sleepUnlessUsed() }
             guard send(command: driver.activeID, .start) else { return sleepUnlessUsed() }
             driver.isStartOut = true
             driver.round = .reporting

@@ -10,6 +10,7 @@ struct StressFind: Error, CustomStringConvertible {
         case guest = "the guest's check of itself"
         case dumps = "comparison of both memories"
         case verification = "--verify"
+        case runs = "the guest runs"
         case owner = "one owner"
         case givenBack = "memory given back"
         case answers = "exit codes, reports and logs agree"
@@ -168,7 +169,7 @@ final class StressGuest: Sendable {
     /// Sees the guest's memory change.
     func expectPulse() async throws {
         let before = try await pulse()
-        try await eventually("the guest at \(child.name), which says that it runs, writes its memory") {
+        try await eventually("the guest at \(child.name), which says that it runs, writes its memory", check: .runs) {
             try await pulse() == before ? nil : ()
         }
     }

@@ -38,14 +38,16 @@ struct StressGuestShape {
         // In per mille. Of a hollow guest a few MiB exist, and there are more free blocks to tell of than a round has time for.
         let used = isHollow ? 65536 / mebibytes : random.number(10...500)
         let freed = isHollow ? used : random.number(0...(850 - used))
-        let driver = Self.driver(&random)
+        // Memory that was offered is needed again before the device hears of it.
+        let isPressed = random.chance(25)
+        let driver = isPressed ? .slow : Self.driver(&random)
         regions = Self.regions(&random, mebibytes: mebibytes, atLeast: driver == .outsideRAM ? 2 : 1)
         var arguments = ["--memory", "\(mebibytes)MiB"]
         for (before, behind) in zip(regions, regions.dropFirst()) { arguments += ["--hole", "\(before.upperBound)-\(behind.lowerBound)"] }
         arguments += ["--used", "\(Double(used) / 10)%", "--freed", "\(Double(freed) / 10)%"]
         arguments += ["--fragmentation", "\(random.chance(60) ? 0 : random.number(1...60))%"]
         arguments += ["--vcpus", "\(random.weighted([1: 4, 2: 4, 3: 1, 4: 1]))", "--seed", "\(random.next() >> 1)"]
-        switch random.weighted([0: 1, 1: 3, 2: 8, 3: 3]) {
+        switch isPressed ? 2 : random.weighted([0: 1, 1: 3, 2: 8, 3: 3]) {
         case 0: arguments += ["--workload", "idle"]
         case 1:
             arguments += ["--workload", "steady", "--write-rate", "\(random.spread(1...400))MiB"]
@@ -55,13 +57,15 @@ struct StressGuestShape {
         }
         if random.chance(20) { arguments += ["--poison", random.chance(70) ? "0" : "0xaaaaaaaa"] }
         if driver != .correct { arguments += ["--balloon-driver", driver.rawValue] }
-        self.arguments = arguments + Self.tracker(&random)
+        self.arguments = arguments + Self.tracker(&random, software: isPressed ? 60 : 35)
     }
 
     private static func driver(_ random: inout SplitMix) -> DriverBehaviour {
         guard random.chance(40) else { return .correct }
         // More of those that an engine with a weakness would believe.
-        let more: [DriverBehaviour] = [.reloading, .reloading, .staleID, .staleID, .unaligned, .outsideRAM, .indexJump]
+        let more: [DriverBehaviour] = [
+            .reloading, .reloading, .staleID, .staleID, .unaligned, .outsideRAM, .indexJump,
+        ]
         return (DriverBehaviour.allCases.dropFirst() + more).randomElement(using: &random)!
     }
 
@@ -81,8 +85,8 @@ struct StressGuestShape {
         return regions
     }
 
-    static func tracker(_ random: inout SplitMix) -> [String] {
-        random.chance(35) ? ["--tracker", "software"] : []
+    static func tracker(_ random: inout SplitMix, software percent: Int = 35) -> [String] {
+        random.chance(percent) ? ["--tracker", "software"] : []
     }
 }
 

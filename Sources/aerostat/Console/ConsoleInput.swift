@@ -54,5 +54,5 @@ final class ConsoleInput: Sendable {
         }.flatMap(\.self)
     }
 
-    func end() { state.update { $0.isOver = true } }
+    func end() { state.update { ($0.isOver, $0.receiver) = (true, nil) } }
 }

@@ -1,20 +1,20 @@
-import Virtio
+package import Virtio
 
 /// Who answers at which I/O port and at which address outside RAM. Any vCPU may ask at any time.
 ///
 /// Where nobody answers, reads give ones and writes go nowhere, as on a PC's bus.
-struct DeviceBus: Sendable {
+package struct DeviceBus: Sendable {
     let serial: SerialPort
     let power: PowerControl
     let virtio: [VirtioMMIOTransport]
 
     // MARK: Ports. Wide accesses reach the ports one by one.
 
-    func input(port: UInt16, width: Int) -> UInt32 {
+    package func input(port: UInt16, width: Int) -> UInt32 {
         (0..<width).reduce(0) { $0 | UInt32(input(port &+ UInt16($1))) << UInt32(8 * $1) }
     }
 
-    func output(port: UInt16, width: Int, value: UInt32) {
+    package func output(port: UInt16, width: Int, value: UInt32) {
         for byte in 0..<width { output(port &+ UInt16(byte), UInt8(truncatingIfNeeded: value >> UInt32(8 * byte))) }
     }
 
@@ -35,12 +35,12 @@ struct DeviceBus: Sendable {
 
     // MARK: Memory
 
-    func read(address: UInt64, width: Int) -> UInt64 {
+    package func read(address: UInt64, width: Int) -> UInt64 {
         guard let (device, offset) = virtioDevice(address) else { return .max }
         return device.read(offset: offset, width: width)
     }
 
-    func write(address: UInt64, width: Int, value: UInt64) {
+    package func write(address: UInt64, width: Int, value: UInt64) {
         guard let (device, offset) = virtioDevice(address) else { return }
         device.write(offset: offset, width: width, value: value)
     }

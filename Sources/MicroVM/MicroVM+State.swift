@@ -28,7 +28,7 @@ extension MicroVM {
                 }
                 let clock = if let stopped { stopped } else { try machine.clock() }
                 sections += try machine.saveState(clock: clock)
-                return sections + [serial.saveState(), power.saveState()] + device.saveState(with: transport)
+                return sections + [bus.serial.saveState(), bus.power.saveState()] + device.saveState(with: bus.virtio[0])
             }
         }
     }
@@ -47,9 +47,9 @@ extension MicroVM {
             }
             // Devices last: what they have not been heard on, they say again to the interrupt controllers.
             try decoding { () throws(DeviceStateError) in
-                try serial.restoreState(try sections.only(SerialPort.section))
-                try power.restoreState(try sections.only(PowerControl.section))
-                try device.restoreState(sections, with: transport)
+                try bus.serial.restoreState(try sections.only(SerialPort.section))
+                try bus.power.restoreState(try sections.only(PowerControl.section))
+                try device.restoreState(sections, with: bus.virtio[0])
             }
             standing.clock = saved.clock
             standing.isLoaded = true

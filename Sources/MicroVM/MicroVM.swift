@@ -42,10 +42,9 @@ public final class MicroVM: Guest {
     public let memory: GuestRAM
     public let tracker: any DirtyTracker
     package let device: BalloonDevice
-    package let transport: VirtioMMIOTransport
+    /// What is not RAM, as the guest reaches it.
+    package let bus: DeviceBus
     let machine: VirtualMachine
-    let serial: SerialPort
-    let power: PowerControl
     private let threads: VCPUThreads
     let standing = Mutex(Standing())
 
@@ -128,13 +127,9 @@ public final class MicroVM: Guest {
                 interrupt: { machine.setLine(MachineLayout.eventInterrupt, $0) }
             )
             let rings = try kind == .kvmDirtyRing ? DirtyRings(machine) : nil
+            let bus = DeviceBus(serial: serial, power: power, virtio: [transport])
             threads.set(
-                VCPUThreads(
-                    machine.vcpus,
-                    DeviceBus(serial: serial, power: power, virtio: [transport]),
-                    serveFullRing: { rings?.serveFullRing() },
-                    ended: observer.ended
-                )
+                VCPUThreads(machine.vcpus, bus, serveFullRing: { rings?.serveFullRing() }, ended: observer.ended)
             )
             switch kind {
             case nil, .kvmDirtyLog: tracker = try KVMDirtyLogTracker(machine)
@@ -145,9 +140,7 @@ public final class MicroVM: Guest {
             self.memory = memory
             self.machine = machine
             self.device = device
-            self.transport = transport
-            self.serial = serial
-            self.power = power
+            self.bus = bus
             self.threads = threads.value
         } catch {
             throw error as? GuestError ?? GuestError("\(error)")
@@ -201,9 +194,9 @@ public final class MicroVM: Guest {
 
     /// Bytes for the guest's console.
     /// - Returns: how many of them there was room for; the rest is for after `Observer.roomForInput`.
-    public func receive(_ bytes: [UInt8]) -> Int { serial.receive(bytes) }
+    public func receive(_ bytes: [UInt8]) -> Int { bus.serial.receive(bytes) }
 
-    public func pressPowerButton() { power.pressPowerButton() }
+    public func pressPowerButton() { bus.power.pressPowerButton() }
 
     // MARK: Running and standing still
 

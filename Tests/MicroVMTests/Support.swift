@@ -44,6 +44,13 @@ final class TinyMachine: Sendable {
         if running { try machine.resume() }
     }
 
+    /// One that is in a machine already, and is not listened to.
+    init(_ guest: TinyGuest, in machine: MicroVM) {
+        self.guest = guest
+        self.machine = machine
+        heard = Heard()
+    }
+
     var record: TinyGuest.Record { get throws { try guest.record(in: machine.memory) } }
     var faults: [String] { get throws { try guest.faults(in: machine.memory) } }
 

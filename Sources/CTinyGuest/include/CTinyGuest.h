@@ -31,6 +31,12 @@
 #define TINY_AVAILABLE 0x3000
 #define TINY_USED 0x4000
 
+// Interrupt controllers, and the balloon's interrupt: its line at the one, its vector at the other.
+#define TINY_IOAPIC 0xFEC00000
+#define TINY_LOCAL_APIC 0xFEE00000
+#define TINY_BALLOON_INTERRUPT 5
+#define TINY_VECTOR 0x50
+
 // Bytes from RSI on that are not the pattern's.
 #define TINY_BYTES 0x5000
 

@@ -43,6 +43,9 @@ package struct TinyGuest: Hashable, Sendable {
     static let record = parameters + UInt64(TINY_RECORD)
     static let pattern: UInt64 = 2 << 20
 
+    /// The balloon's interrupt at the local controller.
+    package static let vector = Int(TINY_VECTOR)
+
     /// Where the free blocks begin.
     var free: UInt64 { (Self.pattern + UInt64(pages * GuestPage.size) + 0x1F_FFFF) & ~0x1F_FFFF }
 
@@ -51,6 +54,11 @@ package struct TinyGuest: Hashable, Sendable {
 
     /// Puts the guest into RAM that nobody has used. Free memory is filled with something, as if it had been in use before.
     package func load(into memory: GuestRAM) throws(GuestAccessError) -> BootEntry {
+        precondition(
+            UInt64(TINY_IOAPIC) == MachineLayout.ioapicBase && UInt64(TINY_LOCAL_APIC) == MachineLayout.localAPICBase
+                && UInt32(TINY_BALLOON_INTERRUPT) == MachineLayout.virtioInterrupt,
+            "the tiny guest was made for another machine"
+        )
         let start = unsafe UnsafeRawPointer(aerostat_tiny_guest_start_address())
         let count = Int(aerostat_tiny_guest_byte_count())
         try unsafe memory.write(UnsafeRawBufferPointer(start: start, count: count), at: GuestAddress(Self.code))

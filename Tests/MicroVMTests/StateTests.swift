@@ -1,0 +1,150 @@
+import Balloon
+import GuestMemory
+import Host
+import MicroVM
+import Migration
+import TestSupport
+import Testing
+
+extension MachineTests {
+    /// State that is not RAM.
+    @Suite(.serialized) struct State {
+        /// A machine with another one's memory and state.
+        private func restored(_ machine: MicroVM, _ sections: [DeviceSection]) throws -> MicroVM {
+            let memory = try GuestRAM(machine.memory.regions)
+            for region in machine.memory.regions.regions {
+                try memory.write(try machine.memory.read(at: region.base, byteCount: Int(region.byteCount)), at: region.base)
+            }
+            let other = try MicroVM(shell: memory, requirements: machine.requirements)
+            try other.loadDeviceState(sections)
+            return other
+        }
+
+        @Test("What was loaded is what was saved, but for time", arguments: [1, 2, 64])
+        func equal(vcpus: Int) throws {
+            let tiny = try TinyMachine(TinyGuest(pages: 2 * vcpus, vcpus: vcpus))
+            try tiny.run()
+            try tiny.machine.pause()
+            let saved = try tiny.machine.saveDeviceState()
+            #expect(saved.count == vcpus + 7)
+            let other = try restored(tiny.machine, saved)
+            let again = try other.saveDeviceState()
+            #expect(saved.map(\.name) == again.map(\.name))
+            for name in saved.map(\.name) where !name.hasPrefix("kvm-vcpu") && name != BalloonDevice.transportSectionName {
+                #expect(saved[name] == again[name], "\(name)")
+            }
+            for vcpu in 0..<vcpus {
+                let (one, two) = (saved.vcpu(vcpu), again.vcpu(vcpu))
+                for name in ["sregs", "regs", "xsave", "xcrs", "debugregs", "vcpu_events", "mp_state"] {
+                    #expect(one.parts[name] == two.parts[name], "\(name) of vCPU \(vcpu)")
+                }
+                #expect(one.msrs.filter { $0.key != 0x10 } == two.msrs.filter { $0.key != 0x10 })
+                // The time stamp counter is last but for the deadline that is set in its terms.
+                #expect(one.msrOrder.suffix(2) == [0x10, 0x6E0])
+                #expect(two.timeStampCounter >= one.timeStampCounter)
+            }
+            try other.resume()
+            try tiny.guest.run(other, rounds: 2)
+            try other.pause()
+            #expect(try tiny.guest.faults(in: other.memory) == [])
+        }
+
+        @Test("Time goes on from where it stood, and stands while the guest does")
+        func time() throws {
+            let tiny = try TinyMachine(TinyGuest(pages: 16, vcpus: 2))
+            try tiny.run()
+            try tiny.machine.pause()
+            let saved = try tiny.machine.saveDeviceState()
+            HostThread.sleep(for: .milliseconds(50))
+            #expect(try tiny.machine.saveDeviceState().clock == saved.clock)
+            let other = try restored(tiny.machine, saved)
+            HostThread.sleep(for: .milliseconds(50))
+            let start = MonotonicClock.now()
+            try other.resume()
+            try tiny.guest.run(other)
+            try other.pause()
+            let ran = start.duration(to: MonotonicClock.now())
+            let later = try other.saveDeviceState()
+            #expect(later.clock > saved.clock)
+            #expect(later.clock - saved.clock <= UInt64(ran.inSeconds * 1e9))
+            for vcpu in 0..<2 { #expect(later.vcpu(vcpu).timeStampCounter > saved.vcpu(vcpu).timeStampCounter) }
+        }
+
+        @Test("The balloon's interrupt reaches the vCPU's controller, and travels while it is pending")
+        func interrupt() throws {
+            let tiny = try TinyMachine(TinyGuest(pages: 16, vcpus: 2))
+            try eventually("the driver is not up") { try tiny.record.hasBalloon }
+            try tiny.machine.pause()
+            #expect(try !tiny.machine.saveDeviceState().vcpu(0).isPending(TinyGuest.vector))
+            try tiny.machine.resume()
+            tiny.machine.device.done()
+            try eventually("the driver does not hear") { try tiny.record.seenID == 1 }
+            // The kernel raises it on a thread of its own.
+            try eventually("the interrupt does not come") {
+                try tiny.machine.pause()
+                defer { try? tiny.machine.resume() }
+                return try tiny.machine.saveDeviceState().vcpu(0).isPending(TinyGuest.vector)
+            }
+            try tiny.machine.pause()
+            let saved = try tiny.machine.saveDeviceState()
+            #expect(try restored(tiny.machine, saved).saveDeviceState().vcpu(0).isPending(TinyGuest.vector))
+            #expect(!saved.vcpu(1).isPending(TinyGuest.vector))
+        }
+
+        @Test("Sections that are cut, prolonged, of another version, or not there are refused")
+        func malformed() throws {
+            let tiny = try TinyMachine(TinyGuest(pages: 16))
+            try tiny.run()
+            try tiny.machine.pause()
+            let saved = try tiny.machine.saveDeviceState()
+            let shell = try MicroVM(shell: tiny.machine.memory.regions, requirements: tiny.machine.requirements)
+            for (index, section) in saved.enumerated() {
+                var changed: [DeviceSection?] = [nil, section.with(version: section.version + 1), section.with(bytes: section.bytes + [0])]
+                let count = section.bytes.count
+                for length in Set([0, 1, count / 3, count / 2, count - 1]) where length < count {
+                    changed.append(section.with(bytes: Array(section.bytes.prefix(length))))
+                }
+                for change in changed {
+                    var sections = saved
+                    sections.remove(at: index)
+                    if let change { sections.insert(change, at: index) }
+                    #expect(throws: GuestError.self, "\(section.name) as \(change?.bytes.count ?? -1) bytes") {
+                        try shell.loadDeviceState(sections)
+                    }
+                }
+            }
+            // None of it has made the machine one that has a guest; what is right is still taken.
+            #expect(throws: GuestError.self) { try shell.resume() }
+            try shell.loadDeviceState(saved)
+            #expect(throws: GuestError.self) { try shell.loadDeviceState(saved) }
+        }
+
+        @Test("State with random bytes in it is refused, or runs until it is told to stand", arguments: 0..<40 as Range<UInt64>)
+        func random(seed: UInt64) throws {
+            var random = SeededGenerator(seed: seed)
+            let tiny = try TinyMachine(TinyGuest(pages: 16))
+            try tiny.run()
+            try tiny.machine.pause()
+            var sections = try tiny.machine.saveDeviceState()
+            for _ in 0..<Int.random(in: 1...4, using: &random) {
+                let index = Int.random(in: 0..<sections.count, using: &random)
+                var bytes = sections[index].bytes
+                for _ in 0..<Int.random(in: 1...16, using: &random) {
+                    bytes[Int.random(in: 0..<bytes.count, using: &random)] = .random(in: 0...255, using: &random)
+                }
+                sections[index] = sections[index].with(bytes: bytes)
+            }
+            guard let other = try? restored(tiny.machine, sections) else { return }
+            try other.resume()
+            HostThread.sleep(for: .milliseconds(5))
+            try other.pause()
+            #expect(!other.isRunning)
+        }
+    }
+}
+
+extension DeviceSection {
+    func with(version: UInt32? = nil, bytes: [UInt8]? = nil) -> DeviceSection {
+        DeviceSection(name: name, version: version ?? self.version, bytes: bytes ?? self.bytes)
+    }
+}

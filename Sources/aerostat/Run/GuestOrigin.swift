@@ -62,7 +62,7 @@ extension RunCommand {
             if restore != nil { throw ValidationError("a guest comes in (--incoming) or from an image (--restore), not both") }
             let uri = try Self.uri(incoming)
             _ = try shape()
-            try refuseMaking(with: "--incoming")
+            try refuseMaking(with: "--incoming", except: guest?.engine == .kvm ? [] : ["--hole"])
             return .incoming(uri)
         }
         if let restore {
@@ -86,8 +86,7 @@ extension RunCommand {
 
     /// The memory that a guest must have which comes in; `nil` takes what comes.
     func shape() throws -> RegionTable? {
-        guard let memory = options.memory else { return nil }
-        guard guest?.engine == .kvm else { return try options.regions() }
+        guard guest?.engine == .kvm, let memory = options.memory else { return try options.regions() }
         do throws(RegionTableError) { return try MachineLayout.regions(memory: UInt64(memory)) } catch {
             throw ValidationError("--memory: \(error)")
         }

@@ -35,7 +35,7 @@ extension EndToEnd {
         @Test func `a guest of no known kind is refused by what it requires`() async throws {
             try await withGuests { guests in
                 for (requirements, words) in [
-                    ([DeviceSection(name: "steam-engine", version: 1, bytes: [])], "nothing here offers what the guest requires: steam-engine"),
+                    ([DeviceSection(name: "steam", version: 1, bytes: [])], "nothing here offers what the guest requires: steam"),
                     ([DeviceSection(name: "model-guest", version: 77, bytes: [])], "the guest's model kernel has version 77"),
                     ([], "the guest does not say what kind it is"),
                 ] {

@@ -134,6 +134,12 @@ import Testing
         }
     }
 
+    @Test func `system_powerdown and POWERDOWN have QEMU's names`() throws {
+        #expect(try Request.decode("system_powerdown", [:]) == .machine(.powerDown))
+        #expect(throws: QMPError.self) { _ = try Request.decode("system_powerdown", ["hard": true]) }
+        #expect(Event(message: ["event": "POWERDOWN"]) == .powerDown)
+    }
+
     @Test func `a request over 64 KiB is refused and the connection closed`() async throws {
         try await withServer { _, server in
             var client = try RawClient(server.path)

@@ -13,10 +13,10 @@ extension EndToEnd {
                 let source = try await guests.run("--memory", "64MiB", "--workload", "churn")
                 let destination = try await guests.waiting("--guest", "kvm")
                 let migrate = try await source.migrate(to: try destination.incoming)
-                migrate.expectFailure("it is a model guest, and only a guest for KVM is taken", "the guest is still running")
+                migrate.expectFailure("the guest is a model guest, and only one for KVM is taken", "the guest is still running")
                 try await source.expectGuestIsStillHere()
                 #expect(try await source.report().ram.transferred < 4096, "memory travelled")
-                try await destination.expectGuestDidNotCome("it is a model guest")
+                try await destination.expectGuestDidNotCome("the guest is a model guest")
                 try await source.expectMigrates(guests)
             }
         }
@@ -27,7 +27,7 @@ extension EndToEnd {
                 let image = "file:" + guests.path("model.image")
                 #expect(try await source.migrate(to: image).code == 0)
                 try await Aerostat.command("run", "--restore", image, "--guest", "kvm", "--control", guests.path("second"))
-                    .expectFailure("model.image cannot be started", "it is a model guest")
+                    .expectFailure("model.image cannot be started", "the guest is a model guest")
                 try await guests.run("--restore", image, "--guest", "model").expectClean()
             }
         }
@@ -35,9 +35,9 @@ extension EndToEnd {
         @Test func `a guest of no known kind is refused by what it requires`() async throws {
             try await withGuests { guests in
                 for (requirements, words) in [
-                    ([DeviceSection(name: "steam-engine", version: 1, bytes: [])], "nothing here offers what it requires: steam-engine"),
-                    ([DeviceSection(name: "model-guest", version: 77, bytes: [])], "its model kernel has version 77"),
-                    ([], "it does not say what kind of guest it is"),
+                    ([DeviceSection(name: "steam", version: 1, bytes: [])], "nothing here offers what the guest requires: steam"),
+                    ([DeviceSection(name: "model-guest", version: 77, bytes: [])], "the guest's model kernel has version 77"),
+                    ([], "the guest does not say what kind it is"),
                 ] {
                     let destination = try await guests.waiting()
                     let uri = try destination.incoming
@@ -60,13 +60,13 @@ extension EndToEnd {
                 let source = try await guests.run("--guest", "tiny")
                 let destination = try await guests.waiting("--guest", "model")
                 let migrate = try await source.migrate(to: try destination.incoming)
-                migrate.expectFailure("it is a guest for KVM, and only a model guest is taken", "the guest is still running")
+                migrate.expectFailure("the guest is one for KVM, and only a model guest is taken", "the guest is still running")
                 try await source.expectGuestIsStillHere()
-                try await destination.expectGuestDidNotCome("it is a guest for KVM")
+                try await destination.expectGuestDidNotCome("the guest is one for KVM")
                 let image = "file:" + guests.path("tiny.image")
                 #expect(try await source.migrate(to: image).code == 0)
                 try await Aerostat.command("run", "--restore", image, "--guest", "model", "--control", guests.path("second"))
-                    .expectFailure("tiny.image cannot be started", "it is a guest for KVM")
+                    .expectFailure("tiny.image cannot be started", "the guest is one for KVM")
                 try await guests.run("--restore", image).expectClean()
             }
         }

@@ -43,7 +43,7 @@ enum NewGuest {
         case .model(let configuration): return try ModelGuest(booting: configuration, tracker: tracker)
         case .machine(let configuration):
             let guest = try MicroVM(booting: configuration, tracker: tracker, observer: surroundings.observer)
-            surroundings.console.attach(guest)
+            surroundings.console?.attach(guest)
             return guest
         }
     }

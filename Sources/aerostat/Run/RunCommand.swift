@@ -92,8 +92,8 @@ struct RunCommand: AsyncParsableCommand {
                 inheritedSockets: inherited,
                 logger: logger
             )
-            let console = try Console(consolePlace(origin), logger: logger) { process.end(.asked(reason: "host-ui")) }
-            defer { console.end() }
+            let console = try Console(at: consolePlace(origin), logger: logger) { process.end(.asked(reason: "host-ui")) }
+            defer { console?.end() }
             let surroundings = MachineSurroundings(console: console) { process.guestEnded($0) }
             let guest = try origin.make(tracker: options.tracker, surroundings)
             let ending = try await serve(process, origin, guest, listener, surroundings)

@@ -28,6 +28,10 @@ final class TerminalGuest: Sendable {
         errors = try Capture()
         process.executableURL = URL(filePath: Aerostat.path)
         process.arguments = ["run"] + arguments
+        // Swift's own crash handler would ask questions on the terminal.
+        process.environment = ProcessInfo.processInfo.environment.merging(["SWIFT_BACKTRACE": "enable=no"]) { $1 }
+        // What a test runner ignores its children would ignore too.
+        Foundation.signal(SIGQUIT, SIG_DFL)
         let terminal = FileHandle(fileDescriptor: far, closeOnDealloc: false)
         (process.standardInput, process.standardOutput) = (terminal, terminal)
         process.standardError = errors.handle

@@ -16,7 +16,8 @@ public final class BalloonDevice: VirtioDevice {
 
     let core: BalloonCore
     let options: BalloonOptions
-    private let bell: Doorbell
+    /// Rung by kicks. A machine may have its kernel ring it.
+    package let bell: Doorbell
     private let thread: HostThread?
     private let stepCount: StepCount
     public let signals: VirtioSignals

@@ -47,6 +47,7 @@ static void guest_is_lost(const struct image_range *range, uint64_t address) {
         number(inside / 4096, page),
         text("): the file was truncated or the disk failed; the guest is lost\n"),
     };
+    aerostat_restore_terminal();
     ssize_t ignored = writev(STDERR_FILENO, pieces, sizeof pieces / sizeof pieces[0]);
     (void)ignored;
     _exit(1);

@@ -1,5 +1,6 @@
 import CLinux
 import Glibc
+import Synchronization
 import SystemPackage
 
 /// Where a stream socket listens or connects.
@@ -80,6 +81,19 @@ public struct ListeningSocket: ~Copyable, Sendable {
             var status = stat()
             unsafe stat(path, &status)
             (device, inode) = (status.st_dev, status.st_ino)
+        }
+    }
+
+    /// The mask is the process's: one at a time may change it.
+    private static let fileMask = Mutex<Void>(())
+
+    /// The same for a unix socket that only its owner may connect to.
+    public static func onlyForOwner(_ address: SocketAddress) throws(SocketError) -> ListeningSocket {
+        try fileMask.withLock { _ throws(SocketError) in
+            // A chmod afterwards would leave the socket open to others for a moment.
+            let mask = umask(0o177)
+            defer { _ = umask(mask) }
+            return try ListeningSocket(address)
         }
     }
 

@@ -51,7 +51,6 @@ final class VCPUThreads: Sendable {
     /// Starts the threads, standing, where that has not happened yet.
     func start() throws(SystemError) {
         guard state.withLock({ $0.threads.isEmpty }) else { return }
-        guard aerostat_accept_kicks() == 0 else { throw SystemError.current("take signals for vCPUs") }
         for vcpu in vcpus {
             state.withLock { $0.standing += 1 }
             do throws(SystemError) {
@@ -130,6 +129,7 @@ final class VCPUThreads: Sendable {
     // MARK: The threads
 
     private func run(_ vcpu: VCPU) {
+        precondition(aerostat_accept_kicks() == 0, "a real-time signal cannot be taken")
         state.withLock { $0.handles[vcpu.index] = pthread_self() }
         // Under the lock: nobody sends a signal to a thread that is gone.
         defer { state.withLock { $0.handles[vcpu.index] = nil } }
@@ -170,7 +170,6 @@ final class VCPUThreads: Sendable {
             if state.ends { return false }
             if state.mustStand { return nil }
             state.standing -= 1
-            state.obeyedKicks[vcpu.index] = state.kicks
             return true
         } ?? false
     }

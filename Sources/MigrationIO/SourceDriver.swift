@@ -202,7 +202,12 @@ final class SourceDriver {
 
     /// Obeys a person and the clock. Called wherever the driver waits, and between batches.
     func checkRequests() throws(Interruption) {
-        if session.canCancel, migration.isCancelRequested { throw Interruption(.cancelRequested) }
+        if session.canCancel, let stop = migration.stop {
+            switch stop {
+            case .cancelled: throw Interruption(.cancelRequested)
+            case .guestEnded(let reason): throw Interruption(.failed(.guest(reason)))
+            }
+        }
         if session.timeoutApplies, let timeout, clock() >= timeout { throw Interruption(.timeoutReached) }
     }
 

@@ -37,7 +37,14 @@ public final class SourceMigration: Sendable {
     struct Shared {
         var report = MigrationReport()
         var outcome: SourceSession.Outcome?
-        var isCancelRequested = false
+        var stop: Stop?
+    }
+
+    /// Why the migration shall not go on.
+    enum Stop: Sendable {
+        case cancelled
+        /// The guest is no more, in these words.
+        case guestEnded(String)
     }
 
     /// - Parameters:
@@ -72,11 +79,18 @@ public final class SourceMigration: Sendable {
             let driver = try SourceDriver(self, link: try connect(doorbell))
             outcome = driver.run()
         } catch {
-            let wasCancelled = isCancelRequested
-            outcome = wasCancelled ? .cancelled("cancelled") : .failed(.link("\(error)"))
+            outcome =
+                switch stop {
+                case nil: .failed(.link("\(error)"))
+                case .cancelled: .cancelled("cancelled before the destination was reached")
+                case .guestEnded(let reason): .failed(.guest(reason))
+                }
             publish { report in
-                report.status = wasCancelled ? .cancelled : .failed
-                report.errorDescription = wasCancelled ? "cancelled before the destination was reached" : "\(error)"
+                switch outcome {
+                case .cancelled(let reason): (report.status, report.errorDescription) = (.cancelled, reason)
+                case .failed(let failure): (report.status, report.errorDescription) = (.failed, "\(failure)")
+                case .completed, .unknown: preconditionFailure("a migration without a link did not begin")
+                }
             }
         }
         // The owner hears of the end before anybody who waits for the outcome.
@@ -85,8 +99,13 @@ public final class SourceMigration: Sendable {
     }
 
     /// Asks the migration to end with the guest here. It may be too late: the outcome says.
-    public func cancel() {
-        shared.withLock { $0.isCancelRequested = true }
+    public func cancel() { stop(.cancelled) }
+
+    /// The guest has ended by its own doing: what would arrive is no guest. The migration fails with this reason, unless it is over.
+    public func guestEnded(_ reason: String) { stop(.guestEnded(reason)) }
+
+    private func stop(_ stop: Stop) {
+        shared.withLock { $0.stop = $0.stop ?? stop }
         doorbell.ring()
     }
 
@@ -98,7 +117,7 @@ public final class SourceMigration: Sendable {
         shared.wait { $0.outcome }!
     }
 
-    var isCancelRequested: Bool { shared.withLock { $0.isCancelRequested } }
+    var stop: Stop? { shared.withLock { $0.stop } }
 
     func publish(_ change: (inout MigrationReport) -> Void) {
         shared.withLock { change(&$0.report) }

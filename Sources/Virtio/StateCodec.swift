@@ -33,6 +33,9 @@ package struct StateWriter: Sendable {
 
     package mutating func put(_ value: Bool) { put(UInt8(value ? 1 : 0)) }
 
+    /// As they are; how many there are is the reader's to know.
+    package mutating func put(bytes more: some Sequence<UInt8>) { bytes += more }
+
     package mutating func put(_ position: VirtqueuePosition?) {
         put(position != nil)
         put(position?.nextAvailable ?? 0)
@@ -60,6 +63,12 @@ package struct StateReader: Sendable {
         let value: UInt8 = try take(field)
         guard value <= 1 else { throw .value(field: field, UInt64(value)) }
         return value == 1
+    }
+
+    package mutating func takeBytes(_ field: String, count: Int) throws(DeviceStateError) -> [UInt8] {
+        guard count >= 0, bytes.count - offset >= count else { throw .truncated(field: field, offset: offset) }
+        defer { offset += count }
+        return Array(bytes[offset..<offset + count])
     }
 
     package mutating func takePosition() throws(DeviceStateError) -> VirtqueuePosition? {

@@ -96,6 +96,15 @@ static inline int aerostat_uffd_register_wp(int fd, uint64_t start, uint64_t len
 int aerostat_add_image_range(uint64_t start, uint64_t length, uint64_t file_offset, const char *path);
 void aerostat_remove_image_range(int slot);
 
+// ---- A terminal in raw mode (Terminal.c).
+
+/// Puts a terminal into raw mode, until `aerostat_restore_terminal` or any end of this process but SIGKILL's. Returns 0, or -1 with errno.
+int aerostat_make_terminal_raw(int terminal);
+/// Gives the terminal its own mode back, where it does not have it. May be called in signal handlers.
+void aerostat_restore_terminal(void);
+/// Raw mode again, where there was raw mode.
+void aerostat_reapply_raw_mode(void);
+
 // ---- Child processes (ChildProcess.c).
 
 /// Starts a program that is killed when the calling thread ends. Returns its process id, or -1 with errno; a program that cannot be

@@ -2,6 +2,7 @@
 
 // KVM's requests (linux/kvm.h, Documentation/virt/kvm/api.rst) are macros that Swift does not import.
 
+#include <errno.h>
 #include <linux/kvm.h>
 #include <pthread.h>
 #include <signal.h>
@@ -98,8 +99,13 @@ static inline void aerostat_on_kick(int number) { (void)number; }
 /// The signal's number. A real-time signal: the lower ones have other uses.
 static inline int aerostat_kick_signal(void) { return SIGRTMIN + 2; }
 
-/// Returns 0, or -1 with errno.
+/// Has the calling thread come out of KVM_RUN by the signal. It may have inherited a mask that blocks it: threads of a pool have one.
+/// Returns 0 or an error number.
 static inline int aerostat_accept_kicks(void) {
     struct sigaction action = {.sa_handler = aerostat_on_kick};
-    return sigaction(aerostat_kick_signal(), &action, 0);
+    if (sigaction(aerostat_kick_signal(), &action, 0) != 0) return errno;
+    sigset_t kick;
+    sigemptyset(&kick);
+    sigaddset(&kick, aerostat_kick_signal());
+    return pthread_sigmask(SIG_UNBLOCK, &kick, 0);
 }

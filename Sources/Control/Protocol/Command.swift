@@ -20,6 +20,8 @@ public enum Command: Hashable, Sendable {
     case saveMemory(address: UInt64, size: UInt64?, path: String)
     /// `check-guest` (ours): the guest checks its own memory; answered by a `GuestCheck`.
     case checkGuest
+    /// `system_powerdown`: presses the guest's power button.
+    case powerDown
     /// `quit`
     case quit
 }
@@ -70,6 +72,7 @@ package enum Request: Hashable, Sendable {
         "query-migrate": { _ in .machine(.queryMigration) },
         "pmemsave": { (arguments) throws(QMPError) in .machine(try saveMemory(&arguments)) },
         "check-guest": { _ in .machine(.checkGuest) },
+        "system_powerdown": { _ in .machine(.powerDown) },
         "quit": { _ in .machine(.quit) },
     ]
 

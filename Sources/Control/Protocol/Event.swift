@@ -10,7 +10,9 @@ public enum Event: Hashable, Sendable {
     case migration(MigrationReport.Status)
     /// A round of precopy has begun; the first is 1.
     case migrationPass(Int)
-    /// The process ends: `guest` says whether the guest itself asked for it.
+    /// Somebody pressed the guest's power button.
+    case powerDown
+    /// The guest or the process ends: `guest` says whether the guest itself asked for it.
     case shutdown(guest: Bool, reason: String)
 
     /// The QMP message.
@@ -29,6 +31,7 @@ public enum Event: Hashable, Sendable {
         case .migrationPass(let pass):
             members["event"] = "MIGRATION_PASS"
             members["data"] = ["pass": .integer(pass)]
+        case .powerDown: members["event"] = "POWERDOWN"
         case .shutdown(let guest, let reason):
             members["event"] = "SHUTDOWN"
             members["data"] = ["guest": .bool(guest), "reason": .string(reason)]
@@ -48,6 +51,7 @@ public enum Event: Hashable, Sendable {
         case "MIGRATION_PASS":
             guard let pass = data?["pass"]?.integer else { return nil }
             self = .migrationPass(pass)
+        case "POWERDOWN": self = .powerDown
         case "SHUTDOWN":
             guard let guest = data?["guest"]?.bool, let reason = data?["reason"]?.string else { return nil }
             self = .shutdown(guest: guest, reason: reason)

@@ -15,7 +15,10 @@ public enum RunState: String, CaseIterable, Hashable, Sendable {
     case preLaunch = "prelaunch"
     /// Stopped for the switch-over of a migration.
     case finishMigrate = "finish-migrate"
+    /// Has powered off, or reset itself, and is kept to be looked at.
     case shutdown
+    /// Has crashed, and is kept to be looked at.
+    case guestPanicked = "guest-panicked"
 
     /// The answer to `query-status`.
     public var json: JSONValue { ["status": .string(rawValue), "running": .bool(self == .running)] }

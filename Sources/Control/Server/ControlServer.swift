@@ -78,17 +78,9 @@ public final class ControlServer: Sendable {
         executor.shutdown()
     }
 
-    /// The mask is the process's: one at a time may change it.
-    private static let fileMask = Mutex<Void>(())
-
     private static func bind(_ path: String) throws(ControlError) -> ListeningSocket {
         do throws(SocketError) {
-            return try fileMask.withLock { _ throws(SocketError) in
-                // A chmod afterwards would leave the socket open to others for a moment.
-                let mask = umask(0o177)
-                defer { _ = umask(mask) }
-                return try ListeningSocket(.unix(path: path))
-            }
+            return try ListeningSocket.onlyForOwner(.unix(path: path))
         } catch {
             switch error {
             case .pathTooLong: throw .pathTooLong(path)

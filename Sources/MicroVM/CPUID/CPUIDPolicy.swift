@@ -59,7 +59,7 @@ package struct CPUIDPolicy: Sendable {
             let (deadline, hypervisor, severalThreads): (UInt32, UInt32, UInt32) = (1 << 24, 1 << 31, 1 << 28)
             entry.ecx = entry.ecx & ~deadline | hypervisor | (hasTSCDeadlineTimer ? deadline : 0)
             entry.edx = entry.edx & ~severalThreads | (vcpus > 1 ? severalThreads : 0)
-            entry.ebx = entry.ebx & 0xFFFF | identifierSpan << 16 | UInt32(vcpu) << 24
+            entry.ebx = entry.ebx & 0xFFFF | min(identifierSpan, 0xFF) << 16 | UInt32(vcpu) << 24
         case (7, 0):
             // The number of further subleaves.
             entry.eax = min(supported.leaf(7)?.eax ?? 0, 2)

@@ -7,9 +7,7 @@ enum CPUIDTable {
     static func read(_ request: KVMRequest, from descriptor: borrowing KVMDescriptor) throws(KVMError) -> [CPUIDEntry] {
         var words = [UInt32](repeating: 0, count: 2 + KVM.maximumCPUIDEntries * wordsPerEntry)
         words[0] = UInt32(KVM.maximumCPUIDEntries)
-        try unsafe words.withUnsafeMutableBytes { (buffer) throws(KVMError) in
-            _ = try unsafe descriptor.request(request, buffer.baseAddress)
-        }
+        try descriptor.request(request, words: &words)
         return (0..<min(Int(words[0]), KVM.maximumCPUIDEntries)).map { index in
             let entry = Array(words[(2 + index * wordsPerEntry)...].prefix(7))
             return CPUIDEntry(
@@ -29,8 +27,6 @@ enum CPUIDTable {
         for entry in entries {
             words += [entry.function, entry.index, entry.flags, entry.eax, entry.ebx, entry.ecx, entry.edx, 0, 0, 0]
         }
-        try unsafe words.withUnsafeMutableBytes { (buffer) throws(KVMError) in
-            _ = try unsafe descriptor.request(request, buffer.baseAddress)
-        }
+        try descriptor.request(request, words: &words)
     }
 }

@@ -15,14 +15,14 @@ struct KVMRequest: Sendable {
 }
 
 /// Something that not every KVM can.
-struct KVMCapability: Hashable, Sendable {
+package struct KVMCapability: Hashable, Sendable {
     /// In KVM's documentation.
     let name: String
     let number: UInt32
 
-    init(_ name: String, _ number: Int32) {
+    package init(_ name: String, _ number: Int32) {
         self.name = name
-        self.number = UInt32(number)
+        self.number = UInt32(bitPattern: number)
     }
 
     static let manualDirtyLog = KVMCapability("KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2", KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2)
@@ -30,11 +30,12 @@ struct KVMCapability: Hashable, Sendable {
     static let olderDirtyRing = KVMCapability("KVM_CAP_DIRTY_LOG_RING", KVM_CAP_DIRTY_LOG_RING)
     static let largeXSAVE = KVMCapability("KVM_CAP_XSAVE2", KVM_CAP_XSAVE2)
     static let tscScaling = KVMCapability("KVM_CAP_TSC_CONTROL", KVM_CAP_TSC_CONTROL)
+    static let tscDeadlineTimer = KVMCapability("KVM_CAP_TSC_DEADLINE_TIMER", KVM_CAP_TSC_DEADLINE_TIMER)
     static let maximumVCPUs = KVMCapability("KVM_CAP_MAX_VCPUS", KVM_CAP_MAX_VCPUS)
     static let emulationFailureExit = KVMCapability("KVM_CAP_EXIT_ON_EMULATION_FAILURE", KVM_CAP_EXIT_ON_EMULATION_FAILURE)
 
     /// Without these there is no machine, or none that could be moved.
-    static let required = [
+    package static let required = [
         KVMCapability("KVM_CAP_USER_MEMORY", KVM_CAP_USER_MEMORY),
         KVMCapability("KVM_CAP_IRQCHIP", KVM_CAP_IRQCHIP),
         KVMCapability("KVM_CAP_IRQFD", KVM_CAP_IRQFD),
@@ -78,6 +79,27 @@ struct KVMDescriptor: ~Copyable, Sendable {
         try perform(request) { aerostat_kvm_number(descriptor.number, request.number, number) }
     }
 
+    /// With a list that begins with the number of its entries.
+    @discardableResult
+    func request(_ request: KVMRequest, words: inout [UInt32]) throws(KVMError) -> Int {
+        try perform(request) {
+            unsafe words.withUnsafeMutableBytes { unsafe aerostat_kvm(descriptor.number, request.number, $0.baseAddress) }
+        }
+    }
+
+    /// With a structure as bytes.
+    func read(_ request: KVMRequest, byteCount: Int) throws(KVMError) -> [UInt8] {
+        var bytes = [UInt8](repeating: 0, count: byteCount)
+        try write(request, &bytes)
+        return bytes
+    }
+
+    func write(_ request: KVMRequest, _ bytes: inout [UInt8]) throws(KVMError) {
+        try perform(request) {
+            unsafe bytes.withUnsafeMutableBytes { unsafe aerostat_kvm(descriptor.number, request.number, $0.baseAddress) }
+        }
+    }
+
     /// With a structure that the kernel reads.
     func set<Value: BitwiseCopyable>(_ request: KVMRequest, _ value: Value) throws(KVMError) {
         var value = value
@@ -91,6 +113,11 @@ struct KVMDescriptor: ~Copyable, Sendable {
         return value
     }
 
+    /// Of the device, or of a machine, which may have less than it; 0 where the capability is absent.
+    func value(of capability: KVMCapability) throws(KVMError) -> Int {
+        try request(KVMRequest("KVM_CHECK_EXTENSION", aerostat_kvm_check_extension), number: UInt(capability.number))
+    }
+
     @discardableResult
     private func perform(_ request: KVMRequest, _ body: () -> Int32) throws(KVMError) -> Int {
         do throws(SystemError) {
@@ -102,24 +129,26 @@ struct KVMDescriptor: ~Copyable, Sendable {
 }
 
 /// `/dev/kvm`.
-struct KVM: ~Copyable {
-    static let path = "/dev/kvm"
+package struct KVM: ~Copyable {
+    package static let path = "/dev/kvm"
     /// Of the interface (KVM_GET_API_VERSION).
     private static let version = 12
     /// The most vCPUs of a machine here.
-    static let maximumVCPUs = 64
+    package static let maximumVCPUs = 64
 
     let path: String
     private let device: KVMDescriptor
 
     /// Opens the device and looks whether it will do.
-    init(path: String = KVM.path, requiring capabilities: [KVMCapability] = KVMCapability.required) throws(KVMError) {
-        do throws(SystemError) {
-            device = KVMDescriptor(try .open(path, flags: O_RDWR), place: path)
-        } catch {
-            throw .opening(path, error.code)
-        }
+    package init(path: String = KVM.path, requiring capabilities: [KVMCapability] = KVMCapability.required) throws(KVMError) {
         self.path = path
+        device = try Self.open(path, capabilities)
+    }
+
+    private static func open(_ path: String, _ capabilities: [KVMCapability]) throws(KVMError) -> KVMDescriptor {
+        let file: OwnedDescriptor
+        do throws(SystemError) { file = try .open(path, flags: O_RDWR) } catch { throw .opening(path, error.code) }
+        let device = KVMDescriptor(file, place: path)
         let version: Int
         do throws(KVMError) {
             version = try device.request(KVMRequest("KVM_GET_API_VERSION", aerostat_kvm_get_api_version))
@@ -128,12 +157,13 @@ struct KVM: ~Copyable {
             throw error
         }
         guard version == Self.version else { throw .version(version, path: path) }
-        for capability in capabilities where try value(of: capability) == 0 { throw .capability(capability.name, path: path) }
+        for capability in capabilities where try device.value(of: capability) == 0 { throw .capability(capability.name, path: path) }
+        return device
     }
 
     /// 0 where the capability is absent.
     func value(of capability: KVMCapability) throws(KVMError) -> Int {
-        try device.request(KVMRequest("KVM_CHECK_EXTENSION", aerostat_kvm_check_extension), number: UInt(capability.number))
+        try device.value(of: capability)
     }
 
     func createMachine() throws(KVMError) -> KVMDescriptor {
@@ -160,7 +190,7 @@ struct KVM: ~Copyable {
         // A count and as many indices; the kernel says E2BIG and the right count where there is too little room.
         var words = [UInt32](repeating: 0, count: 1 + 1024)
         words[0] = 1024
-        try unsafe words.withUnsafeMutableBytes { (buffer) throws(KVMError) in _ = try unsafe device.request(request, buffer.baseAddress) }
+        try device.request(request, words: &words)
         return Array(words[1..<1 + min(Int(words[0]), 1024)])
     }
 }

@@ -35,7 +35,7 @@ public enum KVMError: Error, Hashable, Sendable, CustomStringConvertible {
     /// What kept the device from being opened.
     static func opening(_ path: String, _ code: Errno) -> KVMError {
         switch code {
-        case .noSuchFileOrDirectory, .noSuchDevice, .noSuchAddressOrDevice: .absent(path: path)
+        case .noSuchFileOrDirectory, .noSuchAddressOrDevice: .absent(path: path)
         case .permissionDenied, .notPermitted: .forbidden(path: path, group: owningGroup(of: path))
         default: .unusable(path: path, code)
         }

@@ -1,5 +1,7 @@
 import CLinux
 import Glibc
+import Host
+import Synchronization
 import SystemPackage
 
 /// One vCPU. Its own thread runs it; while that stands, whoever holds the machine's lock may ask for its state.
@@ -9,6 +11,8 @@ import SystemPackage
     let descriptor: KVMDescriptor
     /// Bytes of its extended state.
     let xsaveBytes: Int
+    /// What it shows its guest.
+    private let shownCPUID = Mutex<[CPUIDEntry]>([])
     private let mapping: SharedMapping
     private let run: UnsafeMutablePointer<kvm_run>
     /// Where KVM puts the pages that this vCPU wrote, with that kind of log.
@@ -28,6 +32,14 @@ import SystemPackage
         mapping = try SharedMapping(descriptor, byteCount: mappingBytes)
         unsafe run = mapping.base.assumingMemoryBound(to: kvm_run.self)
         if case .rings(let entries) = log { ring = try DirtyRing(descriptor, entries: entries) } else { ring = nil }
+    }
+
+    var cpuid: [CPUIDEntry] { shownCPUID.withLock { $0 } }
+
+    /// Before it first runs.
+    func show(_ cpuid: [CPUIDEntry]) throws(KVMError) {
+        try CPUIDTable.write(cpuid, with: KVMRequest("KVM_SET_CPUID2", aerostat_kvm_set_cpuid2), to: descriptor)
+        shownCPUID.withLock { $0 = cpuid }
     }
 
     /// What a stay in the guest led to.
@@ -137,7 +149,8 @@ import SystemPackage
         var text = "this \(KVM.path) emulates guest instructions and does not know the one at RIP \(place)"
         var failure = unsafe run.pointee.emulation_failure
         if failure.ndata >= 3, failure.flags & UInt64(KVM_INTERNAL_ERROR_EMULATION_FLAG_INSTRUCTION_BYTES) != 0 {
-            let bytes = unsafe withUnsafeBytes(of: &failure.insn_bytes) { unsafe [UInt8]($0.prefix(Int(min(failure.insn_size, 15)))) }
+            let count = Int(min(failure.insn_size, 15))
+            let bytes = unsafe withUnsafeBytes(of: &failure.insn_bytes) { unsafe [UInt8]($0.prefix(count)) }
             text += " (bytes " + bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined(separator: " ") + ")"
         }
         return text

@@ -9,7 +9,6 @@ final class VirtualMachine: Sendable {
     let vcpus: [VCPU]
     /// How KVM tells which pages were written.
     let log: Log
-    /// The order of this KVM's answers about state (see `VCPU+State.swift`).
     let traits: Traits
 
     enum Log: Hashable, Sendable {
@@ -17,15 +16,20 @@ final class VirtualMachine: Sendable {
         case bitmap
         /// A ring for each vCPU, with so many entries.
         case rings(entries: Int)
+        /// Not at all: something else does it.
+        case none
     }
 
     /// What is known of the KVM under the machine.
     struct Traits: Sendable {
         let savedMSRs: [UInt32]
         let supportedCPUID: [CPUIDEntry]
+        let hasTSCDeadlineTimer: Bool
         /// Bytes of a vCPU's extended state; 4096 unless the processor has more.
         let xsaveBytes: Int
         let canScaleTSC: Bool
+        /// The frequency of a new vCPU's time stamp counter.
+        let tscKilohertz: UInt32
     }
 
     /// Makes a machine around guest RAM; its vCPUs are as after a reset.
@@ -50,16 +54,18 @@ final class VirtualMachine: Sendable {
 
         let mappingBytes = try kvm.vcpuMappingBytes()
         let xsaveBytes = try max(4096, machine.value(of: .largeXSAVE))
-        traits = Traits(
-            savedMSRs: try kvm.savedMSRs(),
-            supportedCPUID: try kvm.supportedCPUID(),
-            xsaveBytes: xsaveBytes,
-            canScaleTSC: try kvm.value(of: .tscScaling) > 0
-        )
         var vcpus: [VCPU] = []
         for index in 0..<count {
             vcpus.append(try VCPU(index, of: machine, mappingBytes: mappingBytes, log: log, xsaveBytes: xsaveBytes))
         }
+        traits = Traits(
+            savedMSRs: try kvm.savedMSRs(),
+            supportedCPUID: try kvm.supportedCPUID(),
+            hasTSCDeadlineTimer: try kvm.value(of: .tscDeadlineTimer) > 0,
+            xsaveBytes: xsaveBytes,
+            canScaleTSC: try kvm.value(of: .tscScaling) > 0,
+            tscKilohertz: try vcpus[0].tscKilohertz()
+        )
         self.vcpus = vcpus
         self.memory = memory
         self.log = log
@@ -83,6 +89,7 @@ final class VirtualMachine: Sendable {
                 throw .capability("\(KVMCapability.manualDirtyLog.name) with value \(wanted)", path: kvm.path)
             }
             try enable(.manualDirtyLog, UInt64(wanted), machine)
+        case .none: break
         case .rings(let entries):
             let bytes = UInt64(entries * MemoryLayout<kvm_dirty_gfn>.size)
             for capability in [KVMCapability.dirtyRing, .olderDirtyRing] where try UInt64(kvm.value(of: capability)) >= bytes {
@@ -117,6 +124,11 @@ final class VirtualMachine: Sendable {
         for slot in memory.regions.regions.indices { try Self.setSlot(slot, of: memory, isLogged: isLogged, descriptor) }
     }
 
+    /// What a vCPU may see of the processor here.
+    func cpuid(of vcpu: Int) -> [CPUIDEntry] {
+        CPUIDPolicy(supported: traits.supportedCPUID, vcpus: vcpus.count, hasTSCDeadlineTimer: traits.hasTSCDeadlineTimer).entries(vcpu: vcpu)
+    }
+
     // MARK: Interrupts and kicks
 
     /// Has the kernel raise an interrupt, as an edge, whenever an eventfd is written.
@@ -142,16 +154,9 @@ final class VirtualMachine: Sendable {
         request.irq = interrupt
         request.level = level ? 1 : 0
         do throws(KVMError) {
-            try descriptor.set(KVMRequest("KVM_IRQ_LINE", aerostat_kvm_irq_line), request)
+            try unsafe descriptor.request(KVMRequest("KVM_IRQ_LINE", aerostat_kvm_irq_line), &request)
         } catch {
             preconditionFailure("an interrupt line of our own: \(error)")
         }
-    }
-}
-
-extension KVMDescriptor {
-    /// Of a machine, which may have less than the device (KVM_CHECK_EXTENSION).
-    func value(of capability: KVMCapability) throws(KVMError) -> Int {
-        try request(KVMRequest("KVM_CHECK_EXTENSION", aerostat_kvm_check_extension), number: UInt(capability.number))
     }
 }

@@ -32,6 +32,11 @@ final class DirtyRings: Sendable {
         }
     }
 
+    /// On a vCPU's thread that cannot go on before.
+    func serveFullRing() {
+        do throws(KVMError) { try empty() } catch { preconditionFailure("rings of our own: \(error)") }
+    }
+
     /// Moves what was found to a bitmap; forgets it where there is none.
     func move(into dirty: DirtyBitmap?) {
         found.withLock { found in
@@ -98,6 +103,17 @@ package final class KVMDirtyRingTracker: DirtyTracker {
                 preconditionFailure("slots and rings of our own: \(error)")
             }
             rings.move(into: nil)
+        }
+    }
+}
+
+extension VirtualMachine.Log {
+    /// The kind of log that a tracker needs.
+    init(for kind: TrackerKind?, ringEntries: Int) {
+        switch kind {
+        case nil, .kvmDirtyLog: self = .bitmap
+        case .kvmDirtyRing: self = .rings(entries: ringEntries)
+        case .pagemapScan, .software: self = .none
         }
     }
 }

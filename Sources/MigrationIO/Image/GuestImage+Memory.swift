@@ -17,10 +17,15 @@ extension GuestImage {
         }
     }
 
+    /// Guest RAM of the image's shape that nothing has been read into yet.
+    package func emptyMemory() throws(ImageError) -> GuestRAM {
+        try ImageError.reading { () throws(SystemError) in try GuestRAM(header.regions) }
+    }
+
     /// Guest RAM into which all pages were read, and compared with their checksums.
     /// - Parameter doorbell: ends it early (`interrupted`).
     public func preloadedMemory(doorbell: Doorbell? = nil) throws(ImageError) -> GuestRAM {
-        let memory = try ImageError.reading { () throws(SystemError) in try GuestRAM(header.regions) }
+        let memory = try emptyMemory()
         try preload(into: memory, doorbell: doorbell)
         return memory
     }

@@ -47,7 +47,9 @@ struct GuestOptions: ParsableArguments {
     @Option(help: "Everything that looks random in the guest follows from this number (default: 1).")
     var seed: UInt64?
 
-    @Option(help: ArgumentHelp("How dirty pages are tracked: pagemap-scan or software; the best that works where absent."))
+    @Option(
+        help: "How dirty pages are tracked: pagemap-scan or software, under KVM kvm-dirty-log, kvm-dirty-ring or pagemap-scan (default: the best)."
+    )
     var tracker: TrackerKind?
 
     enum WorkloadName: String, ExpressibleByArgument, CaseIterable {
@@ -79,14 +81,19 @@ struct GuestOptions: ParsableArguments {
     /// Refuses what was said about the making of a guest, where none is made.
     /// - Parameters:
     ///   - option: where the guest comes from instead.
+    ///   - reason: why they mean nothing there.
     ///   - allowed: options that mean something all the same.
-    func refuseMaking(with option: String, except allowed: Set<String> = []) throws {
+    func refuseMaking(
+        with option: String,
+        because reason: String = "the guest comes as it is",
+        except allowed: Set<String> = []
+    ) throws {
         let said: [(String, Bool)] = [
             ("--used", used != nil), ("--freed", freed != nil), ("--fragmentation", fragmentation != nil), ("--workload", workload != nil),
             ("--write-rate", writeRate != nil), ("--working-set", workingSet != nil), ("--vcpus", vcpus != nil), ("--seed", seed != nil),
         ]
         for (name, isSaid) in said where isSaid && !allowed.contains(name) {
-            throw ValidationError("\(name) has no meaning with \(option): the guest comes as it is")
+            throw ValidationError("\(name) has no meaning with \(option): \(reason)")
         }
     }
 

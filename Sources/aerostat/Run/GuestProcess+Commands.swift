@@ -1,7 +1,6 @@
 import Control
 import GuestMemory
 import Migration
-import ModelGuest
 import Synchronization
 
 extension GuestProcess: CommandHandler {
@@ -18,6 +17,7 @@ extension GuestProcess: CommandHandler {
         case .queryMigration: return try report.json
         case .saveMemory(let address, let size, let path): try saveMemory(address: address, size: size, path: path)
         case .checkGuest: return try checkGuest().json
+        case .powerDown: try pressPowerButton()
         case .quit: end(.asked(reason: "host-qmp-quit"))
         }
         return [:]
@@ -31,27 +31,12 @@ extension GuestProcess: CommandHandler {
         case .finishMigrate: throw QMPError("a migration is switching the guest over; check it when that is done")
         default: break
         }
-        let result: GuestCheckResult
-        do throws(GuestError) { result = try guest.check() } catch { throw QMPError("\(error)") }
-        return GuestCheck(
-            pagesChecked: result.pagesChecked,
-            pagesWrong: result.pagesWrong,
-            firstWrong: result.firstWrongPage.map { .init(page: $0.page, expected: $0.expected, found: $0.found) },
-            pagesUsed: result.pagesUsed,
-            pagesFree: result.pagesFree,
-            pagesFreeTopOrder: result.pagesFreeTopOrder,
-            pagesHeld: result.pagesHeld,
-            brokenInvariants: result.invariants.list
-        )
+        do throws(GuestError) { return try guest.checkItself() } catch { throw QMPError("\(error)") }
     }
-}
 
-extension GuestCheckResult.Invariants {
-    /// What is violated, in words.
-    fileprivate var list: [String] {
-        switch self {
-        case .ok: []
-        case .violated(let list): list
-        }
+    private func pressPowerButton() throws(QMPError) {
+        guard let button = try presentGuest().powerButton else { throw QMPError("the model guest has no power button; quit ends it") }
+        button.pressPowerButton()
+        announce(.powerDown)
     }
 }

@@ -1,7 +1,6 @@
 import Control
 import GuestMemory
 import Host
-import ModelGuest
 
 extension GuestProcess {
     /// Writes guest-physical memory to a file, as the guest sees it now. Pages that were never populated become holes: reading them

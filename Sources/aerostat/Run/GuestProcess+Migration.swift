@@ -4,7 +4,6 @@ import Host
 import Logging
 import Migration
 import MigrationIO
-import ModelGuest
 import Synchronization
 
 // Outgoing migrations.
@@ -23,7 +22,8 @@ extension GuestProcess {
             switch state.run {
             case .running, .paused, .preLaunch: break
             case .postMigrate: throw QMPError("the guest has gone to \(state.image.map { "its image \($0)" } ?? "another process") already")
-            case .finishMigrate, .inMigrate, .restoreVM, .shutdown: throw QMPError("the guest is \(state.run.rawValue)")
+            case .shutdown, .guestPanicked: throw QMPError("the guest has ended: there is nothing to migrate")
+            case .finishMigrate, .inMigrate, .restoreVM: throw QMPError("the guest is \(state.run.rawValue)")
             }
             guard !state.isOwnershipUnknown else {
                 throw QMPError("the destination of the last migration may be running this guest; resume it with force first")
@@ -115,8 +115,9 @@ extension GuestProcess {
     /// Receives one guest, on the calling thread, and starts it.
     /// - Parameters:
     ///   - shape: the memory that it must have; `nil` takes what comes.
+    ///   - shells: makes the empty machine for it.
     ///   - paused: keep it paused, whatever it did at the source.
-    func receive(_ listener: borrowing IncomingListener, shape: RegionTable?, tracker: TrackerKind?, paused: Bool) {
+    func receive(_ listener: borrowing IncomingListener, shape: RegionTable?, shells: GuestShells, paused: Bool) {
         let outcome: DestinationMigration.Outcome?
         do throws(SocketError) {
             outcome = try listener.receive(
@@ -126,8 +127,12 @@ extension GuestProcess {
                 startsGuest: !paused,
                 arrived: { [self] runs in announceArrival(runs: runs) }
             ) { [self] (regions, requirements) throws(GuestError) in
-                try ModelGuest.check(requirements: requirements)
-                return try makeShell(regions, tracker: tracker)
+                let shell = try shells.shell(for: requirements)
+                let memory: GuestRAM
+                do throws(SystemError) { memory = try GuestRAM(regions) } catch { throw GuestError("\(error)") }
+                let guest = try shell.make(in: memory)
+                state.withLock { $0.guest = guest }
+                return guest
             }
         } catch {
             logger.error("no migration can be received: \(error)")
@@ -144,15 +149,11 @@ extension GuestProcess {
         }
     }
 
-    private func makeShell(_ regions: RegionTable, tracker: TrackerKind?) throws(GuestError) -> ModelGuest {
-        let guest: ModelGuest
-        do throws(SystemError) { guest = try ModelGuest(shell: regions, tracker: tracker) } catch { throw GuestError("\(error)") }
-        state.withLock { $0.guest = guest }
-        return guest
-    }
-
     private func announceArrival(runs: Bool) {
-        state.withLock { $0.run = runs ? .running : .paused }
+        state.withLock { state in
+            // A guest may have ended as soon as it ran.
+            if state.run == .inMigrate { state.run = runs ? .running : .paused }
+        }
         if runs { announce(.resume) }
         logger.info(runs ? "the guest has arrived and runs" : "the guest has arrived; it is paused")
     }

@@ -3,8 +3,8 @@ import GuestMemory
 import Host
 import Logging
 import Migration
+import MicroVM
 import MigrationIO
-import ModelGuest
 import Synchronization
 
 /// One process with one guest, or with the place for one: what the control socket commands and what migrations move.
@@ -17,9 +17,11 @@ final class GuestProcess: Sendable {
     let quit = Monitor<Ending?>(nil)
     /// Ends an incoming migration that is being waited for.
     let incomingDoorbell: Doorbell
+    /// A guest that has ended by its own doing is kept to be looked at, and the process with it.
+    let keepsEndedGuest: Bool
 
     struct State {
-        var guest: ModelGuest?
+        var guest: (any LocalGuest)?
         var run: RunState
         var parameters = MigrationParameters()
         /// Keeps others from starting the image that the guest came from.
@@ -41,12 +43,14 @@ final class GuestProcess: Sendable {
     /// Why the process ends.
     enum Ending: Sendable {
         case asked(reason: String)
+        case guest(MicroVM.Ending)
         case failed
     }
 
-    init(guest: ModelGuest?, run: RunState, inheritedSockets: Set<Int32>, logger: Logger) throws(SystemError) {
+    init(run: RunState, keepsEndedGuest: Bool, inheritedSockets: Set<Int32>, logger: Logger) throws(SystemError) {
         self.logger = logger
-        state = Mutex(State(guest: guest, run: run, inheritedSockets: inheritedSockets))
+        self.keepsEndedGuest = keepsEndedGuest
+        state = Mutex(State(run: run, inheritedSockets: inheritedSockets))
         incomingDoorbell = try Doorbell()
     }
 
@@ -67,10 +71,10 @@ final class GuestProcess: Sendable {
 
     // MARK: Running and pausing
 
-    /// Starts a guest that was made here, or that has arrived.
-    func start(paused: Bool) throws(GuestError) {
+    /// Starts a guest that was made here.
+    func start(_ guest: any LocalGuest, paused: Bool) throws(GuestError) {
         let event = try state.withLock { (state) throws(GuestError) -> Event? in
-            guard let guest = state.guest else { throw GuestError("there is no guest to start") }
+            state.guest = guest
             guard !paused else {
                 state.run = .preLaunch
                 return nil
@@ -86,9 +90,9 @@ final class GuestProcess: Sendable {
         let event = try state.withLock { (state) throws(QMPError) -> Event? in
             switch state.run {
             case .running: break
-            case .paused, .preLaunch, .postMigrate: return nil
+            case .paused, .preLaunch, .postMigrate, .shutdown, .guestPanicked: return nil
             case .finishMigrate: throw QMPError("the guest is paused already: a migration is switching it over")
-            case .inMigrate, .shutdown: throw QMPError("there is no guest here yet: an incoming migration is awaited")
+            case .inMigrate: throw QMPError("there is no guest here yet: an incoming migration is awaited")
             case .restoreVM: throw QMPError("there is no guest here yet: its image is being read")
             }
             do throws(GuestError) { try state.guest?.pause() } catch { throw QMPError("\(error)") }
@@ -113,8 +117,9 @@ final class GuestProcess: Sendable {
                         "the guest is in its image \(image) now. Make sure that nobody starts it from there, then 'aerostat resume --force'"
                     )
                 }
-            case .inMigrate, .shutdown: throw QMPError("there is no guest here yet: an incoming migration is awaited")
+            case .inMigrate: throw QMPError("there is no guest here yet: an incoming migration is awaited")
             case .restoreVM: throw QMPError("there is no guest here yet: its image is being read")
+            case .shutdown, .guestPanicked: throw QMPError("the guest has ended, and is kept only to be looked at; start it anew")
             }
             if state.isOwnershipUnknown && !force {
                 throw QMPError(
@@ -131,7 +136,7 @@ final class GuestProcess: Sendable {
     }
 
     /// The guest, for commands that need one.
-    func presentGuest() throws(QMPError) -> ModelGuest {
+    func presentGuest() throws(QMPError) -> any LocalGuest {
         guard let guest = state.withLock({ $0.guest }) else {
             let isRestored = state.withLock { $0.run == .restoreVM }
             throw QMPError("there is no guest here yet: \(isRestored ? "its image is being read" : "an incoming migration is awaited")")

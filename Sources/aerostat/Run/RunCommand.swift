@@ -17,22 +17,30 @@ struct RunCommand: AsyncParsableCommand {
         abstract: "Runs a guest in the foreground: a new one, one that comes in, or one from an image.",
         discussion: """
             Once it can be spoken to, it prints one line of JSON on standard output: {"event":"READY", ...} with the control socket and, \
-            where it waits for a guest, the place where it listens. It ends on 'aerostat quit', SIGINT or SIGTERM.
+            where it waits for a guest, the place where it listens. It ends on 'aerostat quit', SIGINT or SIGTERM, and when a guest under KVM \
+            powers off or resets itself (0) or crashes (1).
 
             Example: a guest of 1 GiB, and a place for it to go to
               aerostat run --memory 1GiB --workload churn --control /tmp/a.sock
               aerostat run --incoming tcp:127.0.0.1:4444 --control /tmp/b.sock
               aerostat migrate --control /tmp/a.sock tcp:127.0.0.1:4444
 
+            Example: Linux under KVM, its console in this terminal (Ctrl-A x ends it)
+              aerostat run --guest kvm --kernel vmlinuz --initrd initrd.img --memory 1GiB --vcpus 2 --control /tmp/a.sock
+
             Example: a guest from its image
               aerostat run --restore file:/srv/guest.image --control /tmp/c.sock
             """
     )
 
-    enum GuestKind: String, ExpressibleByArgument, CaseIterable { case model }
-
-    @Option(help: "Which guest: model, a small kernel run by threads of this process.")
-    var guest: GuestKind = .model
+    @Option(
+        help: ArgumentHelp(
+            "Which guest: model, a small kernel run by threads of this process; kvm, Linux under KVM; tiny, some hundred bytes of machine code "
+                + "under KVM (default: model).",
+            discussion: "With --incoming and --restore: the only kind that is taken. Without it whichever comes is."
+        )
+    )
+    var guest: GuestKind?
 
     @OptionGroup var options: GuestOptions
 
@@ -63,30 +71,9 @@ struct RunCommand: AsyncParsableCommand {
     )
     var balloonDriver: DriverBehaviour?
 
-    /// `--memory` where nothing comes in and nothing was said.
-    static let defaultMemory: UInt64 = 256 << 20
+    @OptionGroup(title: "Guests under KVM") var machine: MachineOptions
 
-    func validate() throws {
-        if preload, restore == nil { throw ValidationError("--preload goes with --restore") }
-        if clone, restore == nil { throw ValidationError("--clone goes with --restore") }
-        if let incoming {
-            if restore != nil { throw ValidationError("a guest comes in (--incoming) or from an image (--restore), not both") }
-            _ = try Self.uri(incoming)
-            _ = try options.regions()
-            try options.refuseMaking(with: "--incoming")
-            if balloonDriver != nil { throw ValidationError("--balloon-driver has no meaning with --incoming: the guest comes as it is") }
-        } else if let restore {
-            _ = try Self.image(restore)
-            if options.memory != nil { throw ValidationError("--memory has no meaning with --restore: the guest comes as it is") }
-            try options.refuseMaking(with: "--restore", except: ["--workload", "--write-rate", "--working-set"])
-            if options.workload == nil, options.writeRate != nil || options.workingSet != nil {
-                throw ValidationError("--write-rate and --working-set go with --workload: without it the guest does what it did")
-            }
-            if balloonDriver != nil { throw ValidationError("--balloon-driver has no meaning with --restore: the guest comes as it is") }
-        } else {
-            _ = try options.configuration(defaultMemory: Self.defaultMemory)
-        }
-    }
+    func validate() throws { _ = try origin() }
 
     func run() async throws {
         // An image that exceeds the limit for files is an error, not the end of the guest.
@@ -95,49 +82,21 @@ struct RunCommand: AsyncParsableCommand {
         let inherited = openStreamSockets()
         let logger = Logger(label: "aerostat")
         do {
-            let process: GuestProcess
-            var listener: IncomingListener?
-            if let incoming {
-                listener = try IncomingListener(try Self.uri(incoming))
-                process = try GuestProcess(guest: nil, run: .inMigrate, inheritedSockets: inherited, logger: logger)
-            } else if restore != nil {
-                process = try GuestProcess(guest: nil, run: .restoreVM, inheritedSockets: inherited, logger: logger)
-            } else {
-                let configuration = try options.configuration(defaultMemory: Self.defaultMemory, driver: balloonDriver ?? .correct)
-                process = try GuestProcess(
-                    guest: try ModelGuest(booting: configuration, tracker: options.tracker),
-                    run: .preLaunch,
-                    inheritedSockets: inherited,
-                    logger: logger
-                )
-            }
-            let place = listener?.uri
-            let server = try await ControlServer.listen(path: control, handler: process, logger: logger)
-            process.attach(server)
-            let signals = Self.endOnSignals(process)
-            var receiver: HostThread?
-            do {
-                var isReady = true
-                if let listener = listener.take() {
-                    receiver = try receive(process, listener)
-                } else if let restore {
-                    isReady = try await self.restore(process, try Self.image(restore))
-                } else {
-                    try process.start(paused: paused)
-                }
-                if isReady { try Self.printReady(control: control, incoming: place) }
-            } catch {
-                // Its socket goes with it.
-                await server.close()
-                throw error
-            }
-            let ending = await process.waitForEnd()
-            await server.close()
-            // The source hears why its guest is not taken, which takes seconds at most.
-            receiver?.join()
-            withExtendedLifetime(signals) {}
+            let origin = try origin()
+            let listener = try origin.listen()
+            let process = try GuestProcess(
+                run: origin.initialState,
+                keepsEndedGuest: machine.noShutdown,
+                inheritedSockets: inherited,
+                logger: logger
+            )
+            let console = try Console(consolePlace(origin), logger: logger) { process.end(.asked(reason: "host-ui")) }
+            defer { console.end() }
+            let surroundings = MachineSurroundings(console: console) { process.guestEnded($0) }
+            let guest = if case .new(let guest) = origin { try guest.make(tracker: options.tracker, surroundings) } else { nil as (any LocalGuest)? }
+            let ending = try await serve(process, origin, guest, listener, surroundings)
             process.shutdownGuest()
-            if case .failed = ending { throw ExitCode(1) }
+            if ending.isFailure { throw ExitCode(1) }
         } catch let code as ExitCode {
             throw code
         } catch let error as ValidationError {
@@ -148,26 +107,50 @@ struct RunCommand: AsyncParsableCommand {
         }
     }
 
-    private static func uri(_ text: String) throws -> MigrationURI {
-        do throws(MigrationURI.ParseError) { return try MigrationURI(text) } catch { throw ValidationError("\(error)") }
-    }
-
-    private static func image(_ text: String) throws -> String {
-        guard case .file(let path) = try uri(text) else {
-            throw ValidationError(
-                "--restore takes file:PATH, not '\(text)'; a guest that comes from another process is waited for with --incoming"
-            )
+    /// Serves the control socket until the process shall end.
+    private func serve(
+        _ process: GuestProcess,
+        _ origin: GuestOrigin,
+        _ guest: (any LocalGuest)?,
+        _ listener: consuming IncomingListener?,
+        _ surroundings: MachineSurroundings
+    ) async throws -> GuestProcess.Ending {
+        let place = listener?.uri
+        let server = try await ControlServer.listen(path: control, handler: process, logger: process.logger)
+        process.attach(server)
+        let signals = Self.endOnSignals(process)
+        let shells = GuestShells(engine: self.guest?.engine, tracker: options.tracker, surroundings: surroundings)
+        var receiver: HostThread?
+        do {
+            var isReady = true
+            if let listener = listener.take() {
+                receiver = try receive(process, listener, shells)
+            } else if case .image(let path) = origin {
+                isReady = try await self.restore(process, path, shells)
+            } else if let guest {
+                try process.start(guest, paused: paused)
+            }
+            if isReady { try printReady(origin, incoming: place) }
+        } catch {
+            // Its socket goes with it.
+            await server.close()
+            throw error
         }
-        return path
+        let ending = await process.waitForEnd()
+        await server.close()
+        // The source hears why its guest is not taken, which takes seconds at most.
+        receiver?.join()
+        withExtendedLifetime(signals) {}
+        return ending
     }
 
     /// Makes the image's guest on a thread of its own, so that the process can be asked to end meanwhile.
-    private func restore(_ process: GuestProcess, _ path: String) async throws -> Bool {
+    private func restore(_ process: GuestProcess, _ path: String, _ shells: GuestShells) async throws -> Bool {
         let restoration = Restoration(
             path: path,
+            shells: shells,
             preloads: preload,
             paused: paused,
-            tracker: options.tracker,
             workload: options.chosenWorkload,
             clones: clone
         )
@@ -177,14 +160,11 @@ struct RunCommand: AsyncParsableCommand {
     }
 
     /// Waits for the migration on a thread of its own.
-    private func receive(_ process: GuestProcess, _ listener: consuming IncomingListener) throws -> HostThread {
-        let shape = try options.regions()
+    private func receive(_ process: GuestProcess, _ listener: consuming IncomingListener, _ shells: GuestShells) throws -> HostThread {
+        let shape = try shape()
         let handover = Handover(listener)
-        let tracker = options.tracker
         let paused = paused
-        return try HostThread(name: "incoming") {
-            process.receive(handover.listener, shape: shape, tracker: tracker, paused: paused)
-        }
+        return try HostThread(name: "incoming") { process.receive(handover.listener, shape: shape, shells: shells, paused: paused) }
     }
 
     /// Carries the noncopyable listener into a closure.
@@ -203,8 +183,9 @@ struct RunCommand: AsyncParsableCommand {
         }
     }
 
-    /// The line that tells whoever started this process that it can be spoken to.
-    private static func printReady(control: String, incoming: MigrationURI?) throws {
+    /// The line that tells whoever started this process that it can be spoken to. Where standard output is the guest's it goes to standard
+    /// error.
+    private func printReady(_ origin: GuestOrigin, incoming: MigrationURI?) throws {
         struct Ready: Encodable {
             let event = "READY"
             let control: String
@@ -214,7 +195,7 @@ struct RunCommand: AsyncParsableCommand {
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
         var line = try encoder.encode(Ready(control: control, incoming: incoming.map { "\($0)" }))
         line.append(0x0A)
-        FileHandle.standardOutput.write(line)
+        (consolePlace(origin) == .stdio ? FileHandle.standardError : .standardOutput).write(line)
     }
 }
 

@@ -1,0 +1,45 @@
+/// What keys mean on a console: all of them are the guest's, but Ctrl-A and the key behind it.
+///
+///     Ctrl-A x          ends the process
+///     Ctrl-A h          shows what there is
+///     Ctrl-A Ctrl-A     a Ctrl-A for the guest; so does Ctrl-A a
+public struct ConsoleKeys: Hashable, Sendable {
+    public enum Meaning: Hashable, Sendable {
+        case input([UInt8])
+        case quit
+        case help
+    }
+
+    /// Ctrl-A, as on the consoles of QEMU.
+    public static let escape: UInt8 = 0x01
+
+    private var isEscaped = false
+
+    public init() {}
+
+    /// - Returns: what the keys mean, in their order. Input comes in pieces that are not empty.
+    public mutating func read(_ keys: some Sequence<UInt8>) -> [Meaning] {
+        var meanings: [Meaning] = []
+        var input: [UInt8] = []
+        func take(_ meaning: Meaning) {
+            if !input.isEmpty { meanings.append(.input(input)) }
+            input = []
+            meanings.append(meaning)
+        }
+        for key in keys {
+            guard isEscaped else {
+                if key == Self.escape { isEscaped = true } else { input.append(key) }
+                continue
+            }
+            isEscaped = false
+            switch key {
+            case Self.escape, UInt8(ascii: "a"): input.append(Self.escape)
+            case UInt8(ascii: "x"): take(.quit)
+            case UInt8(ascii: "h"), UInt8(ascii: "?"): take(.help)
+            default: break
+            }
+        }
+        if !input.isEmpty { meanings.append(.input(input)) }
+        return meanings
+    }
+}

@@ -1,0 +1,206 @@
+import CLinux
+import Migration
+import SystemPackage
+import Virtio
+
+// The section "kvm-vcpu-N": what one vCPU is. Little-endian, structures as KVM has them (Documentation/virt/kvm/api.rst):
+//
+//     CPUID entries u32, then seven u32 for each          frequency of the time stamp counter in kHz u32
+//     sregs, regs, xsave, xcrs, debugregs, lapic: each a length u32 and as many bytes
+//     MSRs u32, then for each an index u32 and a value u64
+//     vcpu_events, mp_state: as above
+//
+// This is also the order in which a vCPU takes them. Special registers come before all that depends on the mode and on the APIC's base; the
+// local APIC before the MSRs, because the deadline of its timer is one and is only taken in the timer's deadline mode; among the MSRs the
+// time stamp counter is last but for that deadline, which is set in its terms. Events and the activity state are last.
+
+/// A structure that is read and written whole.
+struct VCPUPart: Sendable {
+    let name: String
+    let get: KVMRequest
+    let set: KVMRequest
+    let byteCount: Int
+
+    private init(_ name: String, _ get: UInt, _ set: UInt, _ byteCount: Int) {
+        self.name = name
+        let suffix = name.uppercased()
+        self.get = KVMRequest("KVM_GET_\(suffix)", get)
+        self.set = KVMRequest("KVM_SET_\(suffix)", set)
+        self.byteCount = byteCount
+    }
+
+    /// - Parameter xsaveBytes: with the processor's dynamic features it is larger than the structure in the headers.
+    static func beforeMSRs(xsaveBytes: Int) -> [VCPUPart] {
+        [
+            VCPUPart("sregs", aerostat_kvm_get_sregs, aerostat_kvm_set_sregs, MemoryLayout<kvm_sregs>.size),
+            VCPUPart("regs", aerostat_kvm_get_regs, aerostat_kvm_set_regs, MemoryLayout<kvm_regs>.size),
+            xsaveBytes > minimumXSAVEBytes
+                ? VCPUPart(xsave, aerostat_kvm_get_xsave2, aerostat_kvm_set_xsave, xsaveBytes)
+                : VCPUPart(xsave, aerostat_kvm_get_xsave, aerostat_kvm_set_xsave, minimumXSAVEBytes),
+            VCPUPart("xcrs", aerostat_kvm_get_xcrs, aerostat_kvm_set_xcrs, MemoryLayout<kvm_xcrs>.size),
+            VCPUPart("debugregs", aerostat_kvm_get_debugregs, aerostat_kvm_set_debugregs, MemoryLayout<kvm_debugregs>.size),
+            VCPUPart("lapic", aerostat_kvm_get_lapic, aerostat_kvm_set_lapic, MemoryLayout<kvm_lapic_state>.size),
+        ]
+    }
+
+    static let afterMSRs = [
+        VCPUPart("vcpu_events", aerostat_kvm_get_vcpu_events, aerostat_kvm_set_vcpu_events, MemoryLayout<kvm_vcpu_events>.size),
+        VCPUPart("mp_state", aerostat_kvm_get_mp_state, aerostat_kvm_set_mp_state, MemoryLayout<kvm_mp_state>.size),
+    ]
+
+    static let xsave = "xsave"
+    static let minimumXSAVEBytes = 4096
+}
+
+/// A vCPU's state, as it travels.
+struct VCPUState: Hashable, Sendable {
+    var cpuid: [CPUIDEntry]
+    var tscKilohertz: UInt32
+    var beforeMSRs: [[UInt8]]
+    var msrs: [MSR]
+    var afterMSRs: [[UInt8]]
+
+    static func sectionName(_ index: Int) -> String { "kvm-vcpu-\(index)" }
+    private static let version: UInt32 = 1
+    /// The most that a section may say it has.
+    static let maximumMSRs = 1024
+
+    // MARK: From and to a vCPU that stands
+
+    init(of vcpu: VCPU, savedMSRs: [UInt32]) throws(KVMError) {
+        cpuid = vcpu.cpuid
+        tscKilohertz = try vcpu.tscKilohertz()
+        beforeMSRs = try Self.read(VCPUPart.beforeMSRs(xsaveBytes: vcpu.xsaveBytes), from: vcpu)
+        let last = [MSR.timeStampCounter, MSR.deadline]
+        msrs = try vcpu.readMSRs(savedMSRs.filter { !last.contains($0) } + last.filter(savedMSRs.contains))
+        afterMSRs = try Self.read(VCPUPart.afterMSRs, from: vcpu)
+    }
+
+    private static func read(_ parts: [VCPUPart], from vcpu: VCPU) throws(KVMError) -> [[UInt8]] {
+        var contents: [[UInt8]] = []
+        for part in parts { contents.append(try vcpu.descriptor.read(part.get, byteCount: part.byteCount)) }
+        return contents
+    }
+
+    /// Has a vCPU that never ran take the state over.
+    func restore(to vcpu: VCPU, canScaleTSC: Bool) throws(KVMError) {
+        try vcpu.show(cpuid)
+        if canScaleTSC { try vcpu.setTSC(kilohertz: tscKilohertz) }
+        try Self.write(beforeMSRs, VCPUPart.beforeMSRs(xsaveBytes: vcpu.xsaveBytes), to: vcpu)
+        for msr in msrs where try !vcpu.setMSR(msr.index, msr.value) {
+            // Some can be read only. Nothing is lost where it has the value already.
+            guard try vcpu.readMSRs([msr.index]).first?.value == msr.value else {
+                let number = String(msr.index, radix: 16)
+                throw .request("KVM_SET_MSRS", place: "\(vcpu.descriptor.place), MSR 0x\(number)", .invalidArgument)
+            }
+        }
+        try Self.write(afterMSRs, VCPUPart.afterMSRs, to: vcpu)
+    }
+
+    private static func write(_ contents: [[UInt8]], _ parts: [VCPUPart], to vcpu: VCPU) throws(KVMError) {
+        for (part, content) in zip(parts, contents) {
+            // A processor with less extended state saved less of it.
+            var bytes = content + Array(repeating: 0, count: part.byteCount - content.count)
+            try vcpu.descriptor.write(part.set, &bytes)
+        }
+    }
+
+    // MARK: As a section
+
+    func section(_ index: Int) -> DeviceSection {
+        var writer = StateWriter()
+        writer.put(cpuid)
+        writer.put(tscKilohertz)
+        func put(_ parts: [[UInt8]]) {
+            for part in parts {
+                writer.put(UInt32(part.count))
+                writer.put(bytes: part)
+            }
+        }
+        put(beforeMSRs)
+        writer.put(UInt32(msrs.count))
+        for msr in msrs {
+            writer.put(msr.index)
+            writer.put(msr.value)
+        }
+        put(afterMSRs)
+        return DeviceSection(name: Self.sectionName(index), version: Self.version, bytes: writer.bytes)
+    }
+
+    /// - Parameter section: foreign input. Lengths are checked here; what the bytes mean, KVM checks when it takes them.
+    init(_ section: DeviceSection, xsaveBytes: Int, knownMSRs: Set<UInt32>) throws(DeviceStateError) {
+        guard section.version == Self.version else { throw .version(section.version) }
+        var reader = StateReader(section.bytes)
+        cpuid = try reader.takeCPUID()
+        tscKilohertz = try reader.take("time stamp counter's frequency")
+        beforeMSRs = try Self.take(VCPUPart.beforeMSRs(xsaveBytes: xsaveBytes), &reader)
+        let count: UInt32 = try reader.take("MSR count")
+        guard count <= Self.maximumMSRs else { throw .value(field: "MSR count", UInt64(count)) }
+        msrs = []
+        for _ in 0..<count {
+            let msr = MSR(index: try reader.take("MSR index"), value: try reader.take("MSR value"))
+            guard knownMSRs.contains(msr.index) else { throw .value(field: "MSR index", UInt64(msr.index)) }
+            msrs.append(msr)
+        }
+        afterMSRs = try Self.take(VCPUPart.afterMSRs, &reader)
+        try reader.finish()
+    }
+
+    private static func take(_ parts: [VCPUPart], _ reader: inout StateReader) throws(DeviceStateError) -> [[UInt8]] {
+        var contents: [[UInt8]] = []
+        for part in parts {
+            let count: UInt32 = try reader.take("length of \(part.name)")
+            let isRight = part.name == VCPUPart.xsave
+                ? (VCPUPart.minimumXSAVEBytes...part.byteCount).contains(Int(count)) : Int(count) == part.byteCount
+            guard isRight else { throw .value(field: "length of \(part.name)", UInt64(count)) }
+            contents.append(try reader.takeBytes(part.name, count: Int(count)))
+        }
+        return contents
+    }
+}
+
+extension VCPU {
+    func tscKilohertz() throws(KVMError) -> UInt32 {
+        UInt32(clamping: try descriptor.request(KVMRequest("KVM_GET_TSC_KHZ", aerostat_kvm_get_tsc_khz)))
+    }
+
+    func setTSC(kilohertz: UInt32) throws(KVMError) {
+        try descriptor.request(KVMRequest("KVM_SET_TSC_KHZ", aerostat_kvm_set_tsc_khz), number: UInt(kilohertz))
+    }
+
+    /// Tells a guest that uses KVM's clock that it was stopped. One that does not is not told.
+    func noteStop() {
+        do throws(KVMError) { try descriptor.request(KVMRequest("KVM_KVMCLOCK_CTRL", aerostat_kvm_kvmclock_ctrl)) } catch { return }
+    }
+}
+
+extension StateWriter {
+    mutating func put(_ cpuid: [CPUIDEntry]) {
+        put(UInt32(cpuid.count))
+        for entry in cpuid {
+            for word in [entry.function, entry.index, entry.flags, entry.eax, entry.ebx, entry.ecx, entry.edx] { put(word) }
+        }
+    }
+}
+
+extension StateReader {
+    mutating func takeCPUID() throws(DeviceStateError) -> [CPUIDEntry] {
+        let count: UInt32 = try take("CPUID entry count")
+        guard count <= KVM.maximumCPUIDEntries else { throw .value(field: "CPUID entry count", UInt64(count)) }
+        var entries: [CPUIDEntry] = []
+        for _ in 0..<count {
+            entries.append(
+                CPUIDEntry(
+                    function: try take("CPUID function"),
+                    index: try take("CPUID index"),
+                    flags: try take("CPUID flags"),
+                    eax: try take("CPUID eax"),
+                    ebx: try take("CPUID ebx"),
+                    ecx: try take("CPUID ecx"),
+                    edx: try take("CPUID edx")
+                )
+            )
+        }
+        return entries
+    }
+}

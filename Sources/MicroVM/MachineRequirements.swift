@@ -1,0 +1,109 @@
+import Migration
+import Virtio
+
+/// What a machine needs of the KVM that it runs on, as the source tells the destination before any memory moves. The section "kvm-machine":
+///
+///     vCPUs u32, frequency of the time stamp counter in kHz u32, bytes of extended state u32
+///     capabilities u32, then a number u32 for each (linux/kvm.h)
+///     MSRs u32, then an index u32 for each
+///     CPUID entries u32, then seven u32 for each: what vCPU 0 shows
+struct MachineRequirements: Hashable, Sendable {
+    static let sectionName = "kvm-machine"
+    private static let version: UInt32 = 1
+    private static let maximumItems: UInt32 = 1024
+
+    let vcpus: Int
+    let tscKilohertz: UInt32
+    let xsaveBytes: UInt32
+    let capabilities: [UInt32]
+    let msrs: [UInt32]
+    let cpuid: [CPUIDEntry]
+
+    init(of machine: VirtualMachine) {
+        vcpus = machine.vcpus.count
+        tscKilohertz = machine.traits.tscKilohertz
+        xsaveBytes = UInt32(machine.traits.xsaveBytes)
+        capabilities = KVMCapability.required.map(\.number)
+        msrs = machine.traits.savedMSRs
+        cpuid = machine.vcpus[0].cpuid
+    }
+
+    var section: DeviceSection {
+        var writer = StateWriter()
+        writer.put(UInt32(vcpus))
+        writer.put(tscKilohertz)
+        writer.put(xsaveBytes)
+        for list in [capabilities, msrs] {
+            writer.put(UInt32(list.count))
+            for item in list { writer.put(item) }
+        }
+        writer.put(cpuid)
+        return DeviceSection(name: Self.sectionName, version: Self.version, bytes: writer.bytes)
+    }
+
+    /// - Parameter sections: foreign input.
+    init(_ sections: [DeviceSection]) throws(GuestError) {
+        do throws(DeviceStateError) {
+            var reader = StateReader(try sections.bytes(of: Self.sectionName, version: Self.version))
+            let vcpus: UInt32 = try reader.take("vCPU count")
+            guard (1...UInt32(KVM.maximumVCPUs)).contains(vcpus) else { throw .value(field: "vCPU count", UInt64(vcpus)) }
+            self.vcpus = Int(vcpus)
+            tscKilohertz = try reader.take("time stamp counter's frequency")
+            xsaveBytes = try reader.take("length of extended state")
+            capabilities = try Self.list("capability", &reader)
+            msrs = try Self.list("MSR", &reader)
+            cpuid = try reader.takeCPUID()
+            try reader.finish()
+        } catch {
+            throw GuestError("\(error)")
+        }
+    }
+
+    private static func list(_ what: String, _ reader: inout StateReader) throws(DeviceStateError) -> [UInt32] {
+        let count: UInt32 = try reader.take("\(what) count")
+        guard count <= maximumItems else { throw .value(field: "\(what) count", UInt64(count)) }
+        var items: [UInt32] = []
+        for _ in 0..<count { items.append(try reader.take(what)) }
+        return items
+    }
+
+    /// Refuses what this host lacks.
+    func check(against machine: VirtualMachine) throws(GuestError) {
+        for number in capabilities where machine.lacks(number) {
+            let name = KVMCapability.required.first { $0.number == number }?.name ?? "capability \(number)"
+            throw GuestError("the guest needs \(name), which this host's KVM lacks")
+        }
+        if let index = msrs.first(where: { !machine.traits.savedMSRs.contains($0) }) {
+            throw GuestError("the guest needs the register MSR 0x\(String(index, radix: 16)), which this host's KVM does not save")
+        }
+        guard xsaveBytes <= machine.traits.xsaveBytes else {
+            throw GuestError("the guest's extended state has \(xsaveBytes) bytes, this host has room for \(machine.traits.xsaveBytes)")
+        }
+        let here = machine.traits.tscKilohertz
+        guard machine.traits.canScaleTSC || Self.isWithinTolerance(tscKilohertz, here) else {
+            throw GuestError(
+                "the guest's time stamp counter runs at \(tscKilohertz) kHz, this host's at \(here) kHz, and KVM cannot scale it here"
+            )
+        }
+        try Self.check(cpuid, of: 0, against: machine)
+    }
+
+    /// KVM takes 250 parts in a million for equal (its parameter tsc_tolerance_ppm).
+    private static func isWithinTolerance(_ one: UInt32, _ other: UInt32) -> Bool {
+        UInt64(max(one, other) - min(one, other)) * 1_000_000 <= UInt64(other) * 250
+    }
+
+    /// Refuses a processor that lacks features that the guest was shown.
+    static func check(_ cpuid: [CPUIDEntry], of vcpu: Int, against machine: VirtualMachine) throws(GuestError) {
+        let missing = CPUIDPolicy.missing(required: cpuid, offered: machine.cpuid(of: vcpu))
+        guard missing.isEmpty else { throw GuestError("the guest uses what this host's processor lacks: \(missing.joined(separator: ", "))") }
+    }
+}
+
+extension VirtualMachine {
+    func lacks(_ capability: UInt32) -> Bool {
+        do throws(KVMError) {
+            return try descriptor.value(of: KVMCapability("capability \(capability)", Int32(bitPattern: capability))) == 0
+        } catch { return true }
+    }
+}

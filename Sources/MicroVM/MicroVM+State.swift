@@ -1,0 +1,76 @@
+import Balloon
+public import Migration
+import Synchronization
+import Virtio
+
+// The state that is not RAM: a section for each vCPU, those of the kernel's controllers, timer and clock, of the serial port, the power
+// button and the balloon.
+//
+// Time stands while a guest travels, as while it is paused: its clock and its time stamp counters go on from what they were.
+extension MicroVM {
+    /// What a destination must offer.
+    public var requirements: [DeviceSection] { [MachineRequirements(of: machine).section] }
+
+    public func saveDeviceState() throws(GuestError) -> [DeviceSection] {
+        try standing.withLock { (standing) throws(GuestError) in
+            guard standing.isPaused else { throw GuestError("the guest must be paused for its state to be saved") }
+            guard standing.isLoaded else { throw GuestError("the machine has no guest yet") }
+            if let ending { throw GuestError("the guest has ended: \(ending)") }
+            // Of a machine that never ran it is still the kernel's.
+            let stopped = standing.clock
+            return try reading("the state cannot be read") { () throws(KVMError) in
+                var sections: [DeviceSection] = []
+                for vcpu in machine.vcpus {
+                    sections.append(try VCPUState(of: vcpu, savedMSRs: machine.traits.savedMSRs).section(vcpu.index))
+                }
+                let clock = if let stopped { stopped } else { try machine.clock() }
+                sections += try machine.saveState(clock: clock)
+                return sections + [serial.saveState(), power.saveState()] + device.saveState(with: transport)
+            }
+        }
+    }
+
+    public func loadDeviceState(_ sections: [DeviceSection]) throws(GuestError) {
+        try standing.withLock { (standing) throws(GuestError) in
+            guard standing.isPaused, !standing.isLoaded, !standing.isShutDown else {
+                throw GuestError("only a machine that never had a guest can take over another one's state")
+            }
+            // All that can be seen to be wrong is seen before anything changes.
+            let (vcpus, saved) = try decoding { () throws(DeviceStateError) in try decode(sections) }
+            for (index, state) in vcpus.enumerated() { try MachineRequirements.check(state.cpuid, of: index, against: machine) }
+            try reading("the state does not fit") { () throws(KVMError) in
+                for (vcpu, state) in zip(machine.vcpus, vcpus) { try state.restore(to: vcpu, canScaleTSC: machine.traits.canScaleTSC) }
+                try machine.restore(saved)
+            }
+            // Devices last: what they have not been heard on, they say again to the interrupt controllers.
+            try decoding { () throws(DeviceStateError) in
+                try serial.restoreState(try sections.only(SerialPort.section))
+                try power.restoreState(try sections.only(PowerControl.section))
+                try device.restoreState(sections, with: transport)
+            }
+            standing.clock = saved.clock
+            standing.isLoaded = true
+        }
+    }
+
+    private func decode(_ sections: [DeviceSection]) throws(DeviceStateError) -> ([VCPUState], VirtualMachine.Saved) {
+        var vcpus: [VCPUState] = []
+        let known = Set(machine.traits.savedMSRs)
+        for vcpu in machine.vcpus {
+            let section = try sections.only(VCPUState.sectionName(vcpu.index))
+            vcpus.append(try VCPUState(section, xsaveBytes: vcpu.xsaveBytes, knownMSRs: known))
+        }
+        return (vcpus, try VirtualMachine.Saved(sections))
+    }
+
+    private func decoding<Result>(_ body: () throws(DeviceStateError) -> Result) throws(GuestError) -> Result {
+        do throws(DeviceStateError) { return try body() } catch { throw GuestError("\(error)") }
+    }
+}
+
+extension [DeviceSection] {
+    func only(_ name: String) throws(DeviceStateError) -> DeviceSection {
+        guard let section = first(where: { $0.name == name }) else { throw .missing(section: name) }
+        return section
+    }
+}

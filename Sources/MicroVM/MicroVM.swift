@@ -1,0 +1,278 @@
+package import Balloon
+public import GuestMemory
+import Host
+public import Migration
+import Synchronization
+package import Virtio
+
+/// A machine under KVM: guest RAM, vCPUs on threads of their own, interrupt controllers and timers in the kernel, a serial port, a power
+/// button, and the balloon device on virtio-mmio.
+///
+/// It begins paused. A guest may end by its own doing (power-off, reset, crash): the machine then stands and can be looked at, but neither
+/// resumed nor saved, so that a migration that is under way fails, and the destination is told.
+public final class MicroVM: Guest {
+    /// How a guest ended by its own doing.
+    public enum Ending: Hashable, Sendable {
+        case powerOff
+        case reset
+        /// Nothing that the guest wanted; why, in one line.
+        case crash(reason: String)
+    }
+
+    /// Who hears of the machine. All of it is called on threads of the machine, under its locks, and must not call back.
+    public struct Observer: Sendable {
+        /// Takes a byte that the guest sent to its console.
+        public var output: @Sendable (UInt8) -> Void
+        /// More input for the console is worth another try.
+        public var roomForInput: @Sendable () -> Void
+        /// Called once.
+        public var ended: @Sendable (Ending) -> Void
+
+        public init(
+            output: @escaping @Sendable (UInt8) -> Void = { _ in },
+            roomForInput: @escaping @Sendable () -> Void = {},
+            ended: @escaping @Sendable (Ending) -> Void = { _ in }
+        ) {
+            self.output = output
+            self.roomForInput = roomForInput
+            self.ended = ended
+        }
+    }
+
+    public let memory: GuestRAM
+    public let tracker: any DirtyTracker
+    package let device: BalloonDevice
+    package let transport: VirtioMMIOTransport
+    let machine: VirtualMachine
+    let serial: SerialPort
+    let power: PowerControl
+    private let threads: VCPUThreads
+    let standing = Mutex(Standing())
+
+    /// Whether the machine stands.
+    struct Standing {
+        var isPaused = true
+        var isShutDown = false
+        /// Whether RAM and vCPUs hold a guest.
+        var isLoaded = false
+        /// The guest's clock while it is paused: it stands too.
+        var clock: UInt64?
+    }
+
+    /// Makes a machine and puts the software into it.
+    /// - Parameter tracker: forces a tracker; `nil` takes KVM's log.
+    public convenience init(
+        booting configuration: MicroVMConfiguration,
+        tracker: TrackerKind? = nil,
+        observer: Observer = Observer()
+    ) throws(GuestError) {
+        let memory: GuestRAM
+        let regions = try configuration.regions()
+        do throws(SystemError) { memory = try GuestRAM(regions) } catch { throw GuestError("\(error)") }
+        try self.init(memory, vcpus: configuration.vcpus, tracker: tracker, ringEntries: configuration.ringEntries, observer: observer)
+        try boot(configuration)
+    }
+
+    /// An empty machine, to be filled by an incoming migration or an image: RAM first, then `loadDeviceState`, then `resume`.
+    /// - Parameters:
+    ///   - memory: perhaps an image's, whose pages come when they are touched.
+    ///   - requirements: what the source said that it needs. Where this host lacks some of it, that is the error.
+    public convenience init(
+        shell memory: GuestRAM,
+        requirements: [DeviceSection],
+        tracker: TrackerKind? = nil,
+        observer: Observer = Observer()
+    ) throws(GuestError) {
+        let needs = try MachineRequirements(requirements)
+        try self.init(memory, vcpus: needs.vcpus, tracker: tracker, observer: observer)
+        try needs.check(against: machine)
+    }
+
+    /// The same with RAM of its own.
+    public convenience init(
+        shell regions: RegionTable,
+        requirements: [DeviceSection],
+        tracker: TrackerKind? = nil,
+        observer: Observer = Observer()
+    ) throws(GuestError) {
+        let memory: GuestRAM
+        do throws(SystemError) { memory = try GuestRAM(regions) } catch { throw GuestError("\(error)") }
+        try self.init(shell: memory, requirements: requirements, tracker: tracker, observer: observer)
+    }
+
+    private init(
+        _ memory: GuestRAM,
+        vcpus: Int,
+        tracker kind: TrackerKind?,
+        ringEntries: Int = KVMDirtyRingTracker.entries,
+        observer: Observer
+    ) throws(GuestError) {
+        do {
+            let kvm = try KVM()
+            let machine = try VirtualMachine(kvm, memory, vcpus: vcpus, log: VirtualMachine.Log(for: kind, ringEntries: ringEntries))
+            // The machine hears from its parts by way of a place that is filled last.
+            let threads = Late<VCPUThreads>()
+            let interrupt = try Doorbell()
+            let device = try BalloonDevice(memory) { level in if level { interrupt.ring() } }
+            device.park()
+            let transport = VirtioMMIOTransport(device, memory)
+            try machine.connect(interrupt, toInterrupt: MachineLayout.virtioInterrupt)
+            try machine.connect(MachineLayout.virtioBase + VirtioMMIO.Register.queueNotify.rawValue, toEvent: device.bell.descriptor)
+            let serial = SerialPort(
+                output: observer.output,
+                interrupt: { machine.setLine(MachineLayout.serialInterrupt, $0) },
+                roomForInput: observer.roomForInput
+            )
+            let power = PowerControl(
+                request: { threads.value.guestEnded($0 == .powerOff ? .powerOff : .reset) },
+                interrupt: { machine.setLine(MachineLayout.eventInterrupt, $0) }
+            )
+            let rings = try kind == .kvmDirtyRing ? DirtyRings(machine) : nil
+            threads.set(
+                VCPUThreads(
+                    machine.vcpus,
+                    DeviceBus(serial: serial, power: power, virtio: [transport]),
+                    serveFullRing: { rings?.serveFullRing() },
+                    ended: observer.ended
+                )
+            )
+            switch kind {
+            case nil, .kvmDirtyLog: tracker = try KVMDirtyLogTracker(machine)
+            case .kvmDirtyRing: tracker = KVMDirtyRingTracker(machine, rings!) { threads.value.kickAll() }
+            case .pagemapScan: tracker = try PagemapScanTracker(memory)
+            case .software: throw GuestError("the tracker software does not see what a vCPU writes")
+            }
+            self.memory = memory
+            self.machine = machine
+            self.device = device
+            self.transport = transport
+            self.serial = serial
+            self.power = power
+            self.threads = threads.value
+        } catch {
+            throw error as? GuestError ?? GuestError("\(error)")
+        }
+    }
+
+    deinit { shutdown() }
+
+    private func boot(_ configuration: MicroVMConfiguration) throws(GuestError) {
+        do {
+            let entry: BootEntry
+            var startsAll = false
+            switch configuration.software {
+            case .tiny(let guest):
+                entry = try guest.load(into: memory)
+                startsAll = true
+            case .linux(let kernel, let initrd, let commandLine):
+                let linux = try LinuxBoot(kernelPath: kernel, initrdPath: initrd, commandLine: commandLine)
+                entry = try linux.load(into: memory, vcpus: machine.vcpus.count, devices: 1)
+            }
+            for vcpu in machine.vcpus {
+                try vcpu.prepare(machine.cpuid(of: vcpu.index), vcpu.index == 0 || startsAll ? entry : nil)
+            }
+            standing.withLock { $0.isLoaded = true }
+        } catch {
+            throw error as? GuestError ?? GuestError("\(error)")
+        }
+    }
+
+    /// Why there can be no machine on this host; `nil` where there can.
+    public static var unavailability: String? {
+        do throws(KVMError) {
+            _ = try KVM()
+            return nil
+        } catch {
+            return error.description
+        }
+    }
+
+    public var hinting: (any FreePageHinting)? { device }
+
+    public var vcpuCount: Int { machine.vcpus.count }
+
+    /// The guest's end by its own doing; `nil` while there was none.
+    public var ending: Ending? { threads.ending }
+
+    /// Only a guest's kernel could tell, and it is not asked.
+    public func memoryUse() -> GuestMemoryUse? { nil }
+
+    // MARK: For people
+
+    /// Bytes for the guest's console.
+    /// - Returns: how many of them there was room for; the rest is for after `Observer.roomForInput`.
+    public func receive(_ bytes: [UInt8]) -> Int { serial.receive(bytes) }
+
+    public func pressPowerButton() { power.pressPowerButton() }
+
+    // MARK: Running and standing still
+
+    public var isRunning: Bool { standing.withLock { !$0.isPaused } && ending == nil }
+
+    public func pause() throws(GuestError) {
+        try standing.withLock { (standing) throws(GuestError) in
+            guard !standing.isPaused else { return }
+            standStill()
+            standing.isPaused = true
+            standing.clock = try reading("the clock") { () throws(KVMError) in try machine.clock() }
+        }
+    }
+
+    public func resume() throws(GuestError) {
+        try standing.withLock { (standing) throws(GuestError) in
+            guard standing.isPaused else { return }
+            guard standing.isLoaded else { throw GuestError("the machine has no guest to run yet") }
+            guard !standing.isShutDown else { throw GuestError("the machine was shut down") }
+            if let ending { throw GuestError("the guest has ended: \(ending)") }
+            do throws(SystemError) { try threads.start() } catch { throw GuestError("\(error)") }
+            try reading("the clock") { () throws(KVMError) in
+                if let clock = standing.clock { try machine.setClock(clock) }
+                // A guest that looks at its clock's flags learns that it was stopped, and does not take it for a hang.
+                for vcpu in machine.vcpus { vcpu.noteStop() }
+            }
+            standing.clock = nil
+            device.unpark()
+            threads.letGo()
+            standing.isPaused = false
+        }
+    }
+
+    /// Brings the vCPUs out of the guest, then parks the device; on return nobody writes guest RAM.
+    private func standStill() {
+        threads.standStill()
+        device.park()
+    }
+
+    /// Ends and joins all threads of the machine. It cannot be resumed afterwards; its RAM stays.
+    public func shutdown() {
+        standing.withLock { standing in
+            guard !standing.isShutDown else { return }
+            standStill()
+            standing.isPaused = true
+            standing.isShutDown = true
+            threads.end()
+        }
+    }
+
+    func reading<Result>(_ what: String, _ body: () throws(KVMError) -> Result) throws(GuestError) -> Result {
+        do throws(KVMError) { return try body() } catch { throw GuestError("\(what): \(error)") }
+    }
+}
+
+extension MicroVM.Ending: CustomStringConvertible {
+    public var description: String {
+        switch self {
+        case .powerOff: "it powered off"
+        case .reset: "it reset itself"
+        case .crash(let reason): reason
+        }
+    }
+}
+
+/// A value that its users get before it exists.
+private final class Late<Value: Sendable>: Sendable {
+    private let held = Mutex<Value?>(nil)
+
+    func set(_ value: Value) { held.withLock { $0 = value } }
+    var value: Value { held.withLock { $0! } }
+}

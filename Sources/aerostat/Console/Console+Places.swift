@@ -1,0 +1,95 @@
+import Dispatch
+import Glibc
+import Host
+import SystemPackage
+
+// What the console is connected to.
+extension Console {
+    static let help = """
+        \r
+        Ctrl-A x  end this process, and the guest with it\r
+        Ctrl-A h  this\r
+        Ctrl-A Ctrl-A (or Ctrl-A a)  a Ctrl-A for the guest\r
+
+        """
+
+    /// Keys where a person sits at a terminal, plain bytes elsewhere.
+    func openStandardStreams() throws {
+        try write { writeAll($0, to: STDOUT_FILENO) }
+        guard RawTerminal.isInteractive(STDIN_FILENO) else {
+            // A background job that reads from its terminal is stopped by it.
+            if isatty(STDIN_FILENO) == 0 { try readInput(STDIN_FILENO) }
+            return
+        }
+        try terminal.withLock { $0 = try RawTerminal(STDIN_FILENO) }
+        let source = DispatchSource.makeSignalSource(signal: SIGCONT)
+        source.setEventHandler { RawTerminal.reapply() }
+        source.resume()
+        continuation.withLock { $0 = source }
+        _ = try HostThread(name: "console in") { [self] in
+            var keys = ConsoleKeys()
+            read(STDIN_FILENO) { bytes in
+                for meaning in keys.read(bytes) {
+                    switch meaning {
+                    // A person is not made to wait: the keys that end the process must always be heard.
+                    case .input(let bytes): input.put(bytes, waits: false)
+                    case .quit: quit()
+                    case .help: writeAll(Array(Self.help.utf8), to: STDERR_FILENO)
+                    }
+                }
+            }
+        }
+    }
+
+    /// What the guest says replaces what the file held.
+    func openFile(_ path: String) throws {
+        // Where it is a FIFO that nobody reads, that is said, and not waited for.
+        let file = Descriptor(try .open(path, flags: O_WRONLY | O_CREAT | O_TRUNC | O_NONBLOCK, mode: 0o600))
+        try write { writeAll($0, to: file.number) }
+    }
+
+    /// One client at a time; the next one waits. What the guest says while there is none goes nowhere.
+    func openSocket(_ path: String) throws {
+        let listener = Listener(try .onlyForOwner(.unix(path: path)))
+        try write { [self] bytes in
+            guard let client = client.withLock({ $0 }) else { return }
+            writeAll(bytes, to: client.number)
+        }
+        _ = try HostThread(name: "console in") { [self] in
+            while let socket = try? listener.socket.accept(unlessRung: doorbell) {
+                let descriptor = Descriptor(socket)
+                client.withLock { $0 = descriptor }
+                read(descriptor.number) { input.put($0, waits: true) }
+                // The writer does not wait for somebody who has gone.
+                shutdown(descriptor.number, Int32(SHUT_RDWR))
+                client.withLock { $0 = nil }
+            }
+        }
+    }
+
+    private func readInput(_ number: Int32) throws(SystemError) {
+        _ = try HostThread(name: "console in") { [self] in read(number) { input.put($0, waits: true) } }
+    }
+
+    /// Carries the noncopyable socket into a closure.
+    private final class Listener: Sendable {
+        let socket: ListeningSocket
+        init(_ socket: consuming ListeningSocket) { self.socket = socket }
+    }
+}
+
+/// Writes all of it, however long the reader takes; where there is no reader any more, nothing.
+private func writeAll(_ bytes: [UInt8], to number: Int32) {
+    var rest = bytes[...]
+    while !rest.isEmpty {
+        let count = unsafe rest.withUnsafeBytes { unsafe Glibc.write(number, $0.baseAddress, $0.count) }
+        if count > 0 {
+            rest = rest.dropFirst(count)
+        } else if errno == EAGAIN {
+            var entry = pollfd(fd: number, events: Int16(POLLOUT), revents: 0)
+            _ = unsafe poll(&entry, 1, -1)
+        } else if errno != EINTR {
+            return
+        }
+    }
+}

@@ -1,0 +1,99 @@
+import Dispatch
+import Glibc
+import Host
+import Logging
+import MicroVM
+import Synchronization
+import SystemPackage
+
+/// The guest's console: carries bytes between its serial port and the place where people see them.
+///
+///     vCPU ---> ConsoleOutput ---> a thread ---> terminal, pipe, file or client
+///     vCPU <--- ConsoleInput <---- a thread <--- keys, pipe or client
+///
+/// A terminal is in raw mode until `end()`, or until the process ends in any other way.
+final class Console: Sendable {
+    let output = ConsoleOutput()
+    let input = ConsoleInput()
+    let logger: Logger
+    /// Rung at the end.
+    let doorbell: Doorbell
+    let terminal = Mutex<RawTerminal?>(nil)
+    let continuation = Mutex<(any DispatchSourceSignal)?>(nil)
+    /// Who is connected, where the console is a socket.
+    let client = Mutex<Descriptor?>(nil)
+    /// Asks the process to end, for a person at the terminal.
+    let quit: @Sendable () -> Void
+
+    /// A descriptor that several threads use; the last one closes it.
+    final class Descriptor: Sendable {
+        private let owned: OwnedDescriptor
+        init(_ owned: consuming OwnedDescriptor) { self.owned = owned }
+        var number: Int32 { owned.number }
+    }
+
+    /// - Parameter quit: called when a person at the terminal wants the process to end.
+    init(_ place: ConsolePlace, logger: Logger, quit: @escaping @Sendable () -> Void) throws {
+        self.logger = logger
+        self.quit = quit
+        doorbell = try Doorbell()
+        // A reader that goes is a failed write, not the end of the guest.
+        signal(SIGPIPE, SIG_IGN)
+        switch place {
+        case .none: try write { _ in }
+        case .stdio: try openStandardStreams()
+        case .file(let path): try openFile(path)
+        case .unix(let path): try openSocket(path)
+        }
+        _ = try HostThread(name: "console feed") { [input] in input.run() }
+    }
+
+    // MARK: The guest's side
+
+    /// How a machine is connected to its console.
+    func observer(ended: @escaping @Sendable (MicroVM.Ending) -> Void) -> MicroVM.Observer {
+        MicroVM.Observer(output: { [output] in output.put($0) }, roomForInput: { [input] in input.guestHasRoom() }, ended: ended)
+    }
+
+    /// There is a guest now, to hear what people say.
+    func attach(_ guest: MicroVM) { input.attach { guest.receive($0) } }
+
+    /// Waits a moment for what the guest has said to be read, and gives the terminal its own mode back.
+    func end() {
+        output.end()
+        input.end()
+        doorbell.ring()
+        continuation.withLock { $0 = nil }
+        terminal.withLock { $0 = nil }
+    }
+
+    // MARK: Threads
+
+    /// Starts the thread that takes what the guest says.
+    func write(_ body: @escaping @Sendable ([UInt8]) -> Void) throws(SystemError) {
+        _ = try HostThread(name: "console out") { [output, logger] in
+            while let bytes = output.next() {
+                body(bytes)
+                let lost = output.takeLost()
+                if lost > 0 { logger.warning("nobody read the guest's console: \(lost) bytes that it said are lost") }
+            }
+        }
+    }
+
+    /// Reads what people say until they stop, or the console ends.
+    func read(_ number: Int32, _ body: ([UInt8]) -> Void) {
+        var buffer = [UInt8](repeating: 0, count: 4096)
+        while true {
+            var entries = [
+                pollfd(fd: number, events: Int16(POLLIN), revents: 0), pollfd(fd: doorbell.descriptor, events: Int16(POLLIN), revents: 0),
+            ]
+            _ = unsafe poll(&entries, 2, -1)
+            if entries[1].revents != 0 { return }
+            guard entries[0].revents != 0 else { continue }
+            let count = unsafe Glibc.read(number, &buffer, buffer.count)
+            if count < 0, errno == EINTR || errno == EAGAIN { continue }
+            guard count > 0 else { return }
+            body(Array(buffer[..<count]))
+        }
+    }
+}

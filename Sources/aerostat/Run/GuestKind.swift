@@ -1,0 +1,44 @@
+import ArgumentParser
+import Migration
+import MicroVM
+import ModelGuest
+
+/// What can be started, as named by `--guest`.
+enum GuestKind: String, ExpressibleByArgument, CaseIterable {
+    case model, kvm, tiny
+
+    /// What runs it.
+    var engine: GuestEngine {
+        switch self {
+        case .model: .model
+        case .kvm, .tiny: .kvm
+        }
+    }
+}
+
+/// What runs a guest: guests that come in, or lie in images, say it in their requirements.
+enum GuestEngine: Sendable {
+    case model, kvm
+
+    /// The engine that a guest's requirements ask for.
+    init(for requirements: [DeviceSection]) throws(GuestError) {
+        for requirement in requirements {
+            switch requirement.name {
+            case ModelGuest.kind: self = .model
+            case MicroVM.kind: self = .kvm
+            default: continue
+            }
+            return
+        }
+        let names = requirements.map(\.name).joined(separator: ", ")
+        throw GuestError(names.isEmpty ? "it does not say what kind of guest it is" : "nothing here offers what it requires: \(names)")
+    }
+
+    /// With its article, for people.
+    var description: String {
+        switch self {
+        case .model: "a model guest"
+        case .kvm: "a guest for KVM"
+        }
+    }
+}

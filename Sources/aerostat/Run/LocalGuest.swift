@@ -1,0 +1,67 @@
+import Control
+import Migration
+import MicroVM
+import ModelGuest
+
+/// A guest that this process runs, whatever it is made of.
+protocol LocalGuest: Guest {
+    var isRunning: Bool { get }
+
+    /// Has the guest look over its own memory.
+    /// - Throws: why it cannot.
+    func checkItself() throws(GuestError) -> GuestCheck
+
+    /// What a person may press; `nil` where the guest has no such button.
+    var powerButton: (any PowerButton)? { get }
+
+    /// Has it do something else than it did, between the arrival of its memory and that of its device state.
+    func override(workload: Workload) throws(GuestError)
+
+    /// Ends its threads. It cannot be resumed afterwards; its memory stays.
+    func shutdown()
+}
+
+/// Asks a guest to power off; what it does about that is its own affair.
+protocol PowerButton {
+    func pressPowerButton()
+}
+
+extension ModelGuest: LocalGuest {
+    var powerButton: (any PowerButton)? { nil }
+
+    func checkItself() throws(GuestError) -> GuestCheck {
+        let result = try check()
+        return GuestCheck(
+            pagesChecked: result.pagesChecked,
+            pagesWrong: result.pagesWrong,
+            firstWrong: result.firstWrongPage.map { .init(page: $0.page, expected: $0.expected, found: $0.found) },
+            pagesUsed: result.pagesUsed,
+            pagesFree: result.pagesFree,
+            pagesFreeTopOrder: result.pagesFreeTopOrder,
+            pagesHeld: result.pagesHeld,
+            brokenInvariants: result.invariants.list
+        )
+    }
+}
+
+extension GuestCheckResult.Invariants {
+    /// What is violated, in words.
+    fileprivate var list: [String] {
+        switch self {
+        case .ok: []
+        case .violated(let list): list
+        }
+    }
+}
+
+extension MicroVM: LocalGuest, PowerButton {
+    var powerButton: (any PowerButton)? { self }
+
+    func override(workload: Workload) throws(GuestError) {
+        throw GuestError("what a guest under KVM does is its own affair: --workload is for model guests")
+    }
+
+    func checkItself() throws(GuestError) -> GuestCheck {
+        throw GuestError("a guest under KVM keeps no account of its memory that could be checked; 'migrate --verify' compares two memories")
+    }
+}

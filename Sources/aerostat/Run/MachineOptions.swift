@@ -1,0 +1,47 @@
+public import ArgumentParser
+import MicroVM
+
+/// What only a guest under KVM has.
+struct MachineOptions: ParsableArguments {
+    @Option(help: "The Linux kernel: a bzImage or an ELF file (vmlinux).", completion: .file())
+    var kernel: String?
+
+    @Option(help: "The kernel's initial RAM disk.", completion: .file())
+    var initrd: String?
+
+    @Option(help: ArgumentHelp("The kernel's command line (default: \(Self.defaultCommandLine)).", valueName: "text"))
+    var commandLine: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "Where the guest's serial port is: stdio, unix:PATH (a socket to connect to), file:PATH or none (default: stdio for --guest kvm, "
+                + "else none).",
+            discussion: """
+                With stdio the line with READY goes to standard error, so that standard output is the guest's alone. At a terminal all keys are \
+                the guest's but Ctrl-A: Ctrl-A x ends the process, Ctrl-A h tells more.
+                """,
+            valueName: "place"
+        )
+    )
+    var console: ConsolePlace?
+
+    @Flag(help: "When the guest powers off, resets itself or crashes, keep the process and the guest's memory for those who want to look.")
+    var noShutdown = false
+
+    static let defaultCommandLine = "console=ttyS0"
+
+    /// The options that say what is started, where that is not for them to say.
+    func refuseMaking(with option: String) throws {
+        for (name, isSaid) in [("--kernel", kernel != nil), ("--initrd", initrd != nil), ("--command-line", commandLine != nil)] where isSaid {
+            throw ValidationError("\(name) has no meaning with \(option)")
+        }
+    }
+
+    /// All of them, where the guest is none under KVM.
+    func refuseAll(with option: String) throws {
+        try refuseMaking(with: option)
+        for (name, isSaid) in [("--console", console != nil), ("--no-shutdown", noShutdown)] where isSaid {
+            throw ValidationError("\(name) has no meaning with \(option)")
+        }
+    }
+}

@@ -1,0 +1,114 @@
+import GuestMemory
+import Host
+import MicroVM
+import Migration
+import TestSupport
+import Testing
+
+extension MachineTests {
+    /// What vCPUs and this process write is harvested, and nothing is lost between a running guest and a copier.
+    @Suite(.serialized) struct Tracking {
+        private static let pattern = 512
+
+        @Test("The pages of the pattern are harvested, and again after the harvest; and those of devices", arguments: kvmTrackers)
+        func harvested(kind: TrackerKind) throws {
+            let tiny = try TinyMachine(TinyGuest(pages: 64, drivesBalloon: false), tracker: kind)
+            let machine = tiny.machine
+            #expect(machine.tracker.name == kind.rawValue)
+            try tiny.run()
+            try machine.tracker.arm()
+            let written = Set(Self.pattern..<Self.pattern + 64)
+            for round in 0..<3 {
+                try tiny.run(rounds: 2)
+                #expect(try harvest(machine).isSuperset(of: written), "round \(round)")
+            }
+            try machine.pause()
+            _ = try harvest(machine)
+            #expect(try harvest(machine) == [], "found twice")
+            // A write of this process, in a page that no vCPU touches.
+            try machine.memory.store(UInt32(7), at: GuestAddress(UInt64(machine.memory.pageCount - 1) * 4096))
+            #expect(try harvest(machine) == [machine.memory.pageCount - 1])
+            machine.tracker.disarm()
+        }
+
+        @Test("The first write to each page after arming is harvested", arguments: kvmTrackers, [1, 2])
+        func firstWrite(kind: TrackerKind, vcpus: Int) throws {
+            let tiny = try TinyMachine(TinyGuest(pages: 64, vcpus: vcpus, drivesBalloon: false), tracker: kind)
+            for _ in 0..<5 {
+                try tiny.run()
+                try tiny.machine.pause()
+                try tiny.machine.tracker.arm()
+                // All pages are mapped and were written before: only what arming has protected can be seen.
+                let before = digests(tiny.machine)
+                try tiny.machine.resume()
+                try tiny.run()
+                try tiny.machine.pause()
+                let dirty = try harvest(tiny.machine)
+                let after = digests(tiny.machine)
+                let lost = after.indices.filter { before[$0] != after[$0] && !dirty.contains($0) }
+                #expect(lost == [], "written and not harvested")
+                tiny.machine.tracker.disarm()
+                try tiny.machine.resume()
+            }
+        }
+
+        @Test("No write is lost between a running guest and a copier", arguments: kvmTrackers, [1, 2])
+        func copied(kind: TrackerKind, vcpus: Int) throws {
+            let tiny = try TinyMachine(TinyGuest(pages: 96, vcpus: vcpus, drivesBalloon: false), tracker: kind)
+            let machine = tiny.machine
+            try tiny.run()
+            try machine.tracker.arm()
+            let copy = try GuestRAM(machine.memory.regions)
+            let dirty = try DirtyBitmap(pageCount: copy.pageCount)
+            try machine.memory.insertPresentPages(into: dirty)
+            for _ in 0..<20 {
+                for _ in 0..<5 {
+                    try copyPages(of: dirty, machine.memory, copy)
+                    try machine.tracker.harvest(into: dirty)
+                }
+                try machine.pause()
+                try machine.tracker.harvest(into: dirty)
+                try copyPages(of: dirty, machine.memory, copy)
+                #expect(try tiny.guest.faults(in: copy) == [])
+                #expect((0..<copy.pageCount).filter { copy.digest(PageIndex($0)) != machine.memory.digest(PageIndex($0)) } == [])
+                try machine.resume()
+            }
+            machine.tracker.disarm()
+        }
+
+        @Test("A ring that fills up is emptied by its vCPU, and loses nothing")
+        func fullRing() throws {
+            let guest = TinyGuest(pages: 2048, drivesBalloon: false)
+            var configuration = MicroVMConfiguration(guest)
+            configuration.ringEntries = 1024
+            let machine = try MicroVM(booting: configuration, tracker: .kvmDirtyRing)
+            try machine.tracker.arm()
+            try machine.resume()
+            try guest.run(machine, rounds: 2)
+            try machine.pause()
+            #expect(try harvest(machine).isSuperset(of: Self.pattern..<Self.pattern + 2048))
+            #expect(try guest.faults(in: machine.memory) == [])
+        }
+
+        @Test("A tracker that does not see vCPUs is refused, and KVM's are for guests without KVM")
+        func refused() throws {
+            #expect(throws: GuestError.self) { try TinyMachine(TinyGuest(), tracker: .software) }
+            let memory = try GuestRAM(regionTable(pages: 16))
+            for kind in [TrackerKind.kvmDirtyLog, .kvmDirtyRing] {
+                #expect(throws: SystemError.self) { _ = try makeTracker(kind, for: memory) }
+            }
+        }
+
+        private func digests(_ machine: MicroVM) -> [UInt64] { (0..<machine.memory.pageCount).map { machine.memory.digest(PageIndex($0)) } }
+
+        private func copyPages(of dirty: DirtyBitmap, _ source: GuestRAM, _ target: GuestRAM) throws {
+            var pages: [Int] = []
+            dirty.forEachRun { pages += Array($0.indices) }
+            dirty.removeAll()
+            for page in pages {
+                let address = source.regions.address(of: PageIndex(page))
+                try target.write(try source.read(at: address, byteCount: GuestPage.size), at: address)
+            }
+        }
+    }
+}

@@ -118,7 +118,7 @@ let package = Package(
         tests("ModelGuestTests", ["ModelGuest", "Virtio", "Balloon", "Migration", "GuestMemory", "Host"]),
         tests("MicroVMTests", ["MicroVM", "MigrationIO", "Balloon", "Virtio", "Migration", "GuestMemory", "Host", "CLinux"]),
         tests("ControlTests", ["Control", "Migration", "Host"]),
-        tests("EndToEndTests", ["aerostat", "Control", "Migration", "GuestMemory", "Host"]),
+        tests("EndToEndTests", ["aerostat", "Control", "MicroVM", "Migration", "GuestMemory", "Host"]),
     ]
 )
 

@@ -1,6 +1,6 @@
 import ArgumentParser
-import Migration
 import MicroVM
+import Migration
 import ModelGuest
 
 /// What can be started, as named by `--guest`.

@@ -48,7 +48,10 @@ struct GuestOptions: ParsableArguments {
     var seed: UInt64?
 
     @Option(
-        help: "How dirty pages are tracked: pagemap-scan or software, under KVM kvm-dirty-log, kvm-dirty-ring or pagemap-scan (default: the best)."
+        help: ArgumentHelp(
+            "How dirty pages are tracked: pagemap-scan or software; under KVM kvm-dirty-log, kvm-dirty-ring or pagemap-scan. The best that works "
+                + "where absent."
+        )
     )
     var tracker: TrackerKind?
 

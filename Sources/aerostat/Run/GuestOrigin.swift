@@ -1,8 +1,8 @@
 import ArgumentParser
 import Control
 import GuestMemory
-import Migration
 import MicroVM
+import Migration
 import MigrationIO
 import ModelGuest
 
@@ -24,6 +24,12 @@ enum GuestOrigin {
     func listen() throws -> IncomingListener? {
         guard case .incoming(let uri) = self else { return nil }
         return try IncomingListener(uri)
+    }
+
+    /// Makes the guest where it is a new one.
+    func make(tracker: TrackerKind?, _ surroundings: MachineSurroundings) throws -> (any LocalGuest)? {
+        guard case .new(let guest) = self else { return nil }
+        return try guest.make(tracker: tracker, surroundings)
     }
 }
 

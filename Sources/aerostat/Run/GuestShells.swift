@@ -1,7 +1,7 @@
 import GuestMemory
 import Host
-import Migration
 import MicroVM
+import Migration
 import ModelGuest
 
 /// Which guests from elsewhere this process takes, and what their machines are connected to.

@@ -93,7 +93,7 @@ struct RunCommand: AsyncParsableCommand {
             let console = try Console(consolePlace(origin), logger: logger) { process.end(.asked(reason: "host-ui")) }
             defer { console.end() }
             let surroundings = MachineSurroundings(console: console) { process.guestEnded($0) }
-            let guest = if case .new(let guest) = origin { try guest.make(tracker: options.tracker, surroundings) } else { nil as (any LocalGuest)? }
+            let guest = try origin.make(tracker: options.tracker, surroundings)
             let ending = try await serve(process, origin, guest, listener, surroundings)
             process.shutdownGuest()
             if ending.isFailure { throw ExitCode(1) }

@@ -27,7 +27,7 @@ if ((${#arguments[@]} > 0)); then
 fi
 { cat "$base/outer"; (cd "$tree" && find . | cpio --quiet -L -o -H newc -R 0:0); } >"$work/initramfs"
 
-qemu=(nice -n 5 timeout --foreground --kill-after=5 "$limit" qemu-system-x86_64
+qemu=(timeout --foreground --kill-after=5 "$limit" qemu-system-x86_64
     -nodefaults -no-user-config -display none -no-reboot
     -machine pc -accel tcg,thread=multi -cpu max -smp 2 -m 4096
     -kernel "$base/kernel" -initrd "$work/initramfs"

@@ -19,7 +19,7 @@ ready_aerostat() { # NAME: the line that it prints when it can be spoken to
     [ -n "$ready" ]
 }
 place_aerostat() { # NAME
-    await 30 "$1 to wait for a machine" ready_aerostat "$1"
+    await 300 "$1 to wait for a machine" ready_aerostat "$1"
     echo "$ready" | sed -n 's/.*"incoming":"\([^"]*\)".*/\1/p'
 }
 migrate_aerostat() { # FROM PLACE HINTS OPTION...
@@ -32,5 +32,5 @@ migrate_aerostat() { # FROM PLACE HINTS OPTION...
     fi
 }
 running_aerostat() { aerostat status --control "$LAB_PLACE/$1.control" --json 2>&1 | grep -q '"running": *true'; }
-await_running_aerostat() { await 30 "$1 to run" running_aerostat "$1"; }
+await_running_aerostat() { await 300 "$1 to run" running_aerostat "$1"; }
 quit_aerostat() { aerostat quit --control "$LAB_PLACE/$1.control" >/dev/null 2>>"$LAB_PLACE/$1.log" || fail "aerostat quit: $(tail -n 3 "$LAB_PLACE/$1.log")"; }

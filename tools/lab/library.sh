@@ -71,7 +71,7 @@ heard() { # NAME PATTERN: is there such a line on the console?
     grep -q "^[0-9]* $2" "$LAB_PLACE/$1.console"
 }
 when() { sed -n "s/^\([0-9]*\) $2.*/\1/p" "$LAB_PLACE/$1.console" | head -n 1; } # NAME PATTERN: the time when it was said
-await_ready() { await 120 "$1 to boot" heard "$1" @ready; }
+await_ready() { await 600 "$1 to boot" heard "$1" @ready; }
 
 take_number() { # sets $number to one that nobody had, subshells included
     read -r number <"$LAB_PLACE/number"
@@ -84,12 +84,12 @@ ask() { # NAME COMMAND...
     take_number
     number=$name$number
     echo "$number $*" >"$LAB_PLACE/$name.in"
-    await 120 "$name to answer '$*'" heard "$name" "@$number done"
+    await 600 "$name to answer '$*'" heard "$name" "@$number done"
     sed -n "/^[0-9]* @$number done/d; s/^[0-9]* @$number //p" "$LAB_PLACE/$name.console"
 }
 stop() { # NAME: the VMM ends
     "quit_$vmm" "$1"
-    await 30 "the VMM of $1 to end" ended "$1"
+    await 120 "the VMM of $1 to end" ended "$1"
     wait "$(cat "$LAB_PLACE/$1.pump")"
 }
 said() { # NAME...: what was said on these consoles, one after the other, without the outer clock's times
@@ -102,7 +102,7 @@ said() { # NAME...: what was said on these consoles, one after the other, withou
 ended() { ! alive "$1"; }
 switch_off() { # NAME: the machine does it, and its VMM ends
     echo "0 off" >"$LAB_PLACE/$1.in"
-    await 60 "$1 to switch itself off" ended "$1"
+    await 300 "$1 to switch itself off" ended "$1"
 }
 migrate() { "migrate_$vmm" "$@"; } # FROM PLACE on|off(hints) [OPTION...]: leaves the report in $LAB_PLACE/FROM.report
 await_running() { "await_running_$vmm" "$1"; } # NAME

@@ -7,8 +7,9 @@ grep -qwE 'vmx|svm' /proc/cpuinfo ||
 
 mkdir "$work/bin" "$work/place"
 "$base/busybox" --install -s "$work/bin"
+ln -s "$binary" "$work/bin/aerostat"
 eval "$(environment "$PWD/tools/lab" "$base/kernel" "$base/inner" '' /dev/stdout /dev/stderr "$work/place")"
-export PATH=$work/bin:${binary%/*}:$PATH
+export PATH=$work/bin:$PATH
 cd tools/lab
 if [[ $what == /* ]]; then arguments=("$what"); fi
 timeout --kill-after=5 "$limit" "$work/bin/sh" "${arguments[@]}" </dev/null 9>&- &

@@ -2,16 +2,16 @@
 
 tree=$work/tree
 mkdir -p "$tree"/lab "$tree"/usr/{bin,share/qemu}
-put() { # PROGRAM: with its libraries, each where it is here
+put() { # PROGRAM NAME: with its libraries, each where it is here
     local library
-    ln -sf "$1" "$tree/usr/bin/" # where QEMU goes by for its firmware
+    ln -sf "$1" "$tree/usr/bin/$2" # where QEMU goes by for its firmware
     ldd "$1" | sed -n 's/.* => \(\/[^ ]*\) .*/\1/p; s/^\t\(\/[^ ]*\) .*/\1/p' | while read -r library; do
         mkdir -p "$tree${library%/*}"
         ln -sf "$(realpath "$library")" "$tree$library"
     done
 }
-if [[ -e $binary ]]; then put "$binary"; fi
-put /usr/bin/qemu-system-x86_64-microvm
+if [[ -e $binary ]]; then put "$binary" aerostat; fi
+put /usr/bin/qemu-system-x86_64-microvm qemu-system-x86_64-microvm
 for firmware in /usr/share/qemu/bios-microvm.bin /usr/share/qemu/linuxboot_dma.bin /usr/share/qemu/pvh.bin; do
     ln -s "$firmware" "$tree/usr/share/qemu/"
 done
@@ -27,11 +27,11 @@ if ((${#arguments[@]} > 0)); then
 fi
 { cat "$base/outer"; (cd "$tree" && find . | cpio --quiet -L -o -H newc -R 0:0); } >"$work/initramfs"
 
-qemu=(nice -n 5 timeout --foreground --kill-after=5 "$limit" qemu-system-x86_64
+qemu=(timeout --foreground --kill-after=5 "$limit" qemu-system-x86_64
     -nodefaults -no-user-config -display none -no-reboot
     -machine pc -accel tcg,thread=multi -cpu max -smp 2 -m 4096
     -kernel "$base/kernel" -initrd "$work/initramfs"
-    -append "console=ttyS0 panic=-1 quiet loglevel=5 nokaslr mitigations=off tsc=reliable tsc_early_khz=$("$base/tsc")")
+    -append "console=ttyS0 panic=-1 quiet loglevel=5 nokaslr mitigations=off no_timer_check tsc=reliable tsc_early_khz=$("$base/tsc")")
 
 if [[ $what == shell ]]; then
     "${qemu[@]}" -serial mon:stdio -serial "file:$work/inner" -serial "file:$work/results" 9>&-

@@ -23,12 +23,12 @@ qmp() { # NAME COMMAND [ARGUMENTS]: the answer, in $answer
     local name=$1 number
     take_number
     if ! [ -e "$LAB_PLACE/$name.greeted" ]; then
-        await 30 "QEMU's greeting" test -s "$LAB_PLACE/$name.answers"
+        await 300 "QEMU's greeting" test -s "$LAB_PLACE/$name.answers"
         echo '{"execute": "qmp_capabilities"}' >"$LAB_PLACE/$name.qmp.in"
         : >"$LAB_PLACE/$name.greeted"
     fi
     echo "{\"execute\": \"$2\", \"arguments\": {${3:-}}, \"id\": $number}" >"$LAB_PLACE/$name.qmp.in"
-    await 60 "QEMU's answer to $2" grep -q "\"id\": $number[,}]" "$LAB_PLACE/$name.answers"
+    await 300 "QEMU's answer to $2" grep -q "\"id\": $number[,}]" "$LAB_PLACE/$name.answers"
     answer=$(grep "\"id\": $number[,}]" "$LAB_PLACE/$name.answers" | tail -n 1)
     case $answer in *'"error":'*) fail "QEMU answered to $2: $answer" ;; esac
 }
@@ -46,7 +46,7 @@ migrate_qemu() { # FROM PLACE HINTS, which were decided when the machine began
     qmp "$1" migrate-set-parameters '"max-bandwidth": 107374182400, "downtime-limit": 300'
     case $uri in file:*) uri="exec:cat >${uri#file:}" ;; esac
     qmp "$1" migrate "\"uri\": \"$uri\""
-    await 120 "the migration's end" migrated_qemu "$1"
+    await 900 "the migration's end" migrated_qemu "$1"
     qmp "$1" query-migrate
     echo "$answer" >"$LAB_PLACE/$1.report"
     case $answer in *'"status": "completed"'*) ;; *) fail "the migration ended so: $answer" ;; esac
@@ -56,4 +56,4 @@ running_qemu() {
     case $answer in *'"running": true'*) return 0 ;; esac
     return 1
 }
-await_running_qemu() { await 30 "$1 to run" running_qemu "$1"; }
+await_running_qemu() { await 300 "$1 to run" running_qemu "$1"; }

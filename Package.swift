@@ -3,8 +3,15 @@
 import PackageDescription
 
 /// Set by tools/fuzz alone: our modules are built with libFuzzer's coverage, and the program that feeds them stands in place of all else.
-let isFuzzing = Context.environment["AEROSTAT_FUZZ"] != nil
-let fuzzer: [String] = isFuzzing ? ["-sanitize=fuzzer"] : []
+let fuzzing = Context.environment["AEROSTAT_FUZZ"]
+let isFuzzing = fuzzing != nil
+/// With "address" each access is checked too, and what C leaves undefined in the shims ends the program.
+let fuzzer: [String] =
+    switch fuzzing {
+    case nil: []
+    case "address": ["-sanitize=fuzzer,address", "-Xcc", "-fsanitize=undefined", "-Xcc", "-fno-sanitize-recover=undefined"]
+    default: ["-sanitize=fuzzer"]
+    }
 /// Set by tools/coverage and 'tools/simulate --broken': the engine, its tests and its simulator, without the command and its control socket.
 let isProving = Context.environment["AEROSTAT_PROOF"] != nil
 
@@ -41,7 +48,7 @@ let package = Package(
     traits: [
         .trait(
             name: "BrokenEngines",
-            description: "Compiles deliberately broken variants in, for tools/simulate --broken. Never part of anything that is used."
+            description: "Compiles deliberately broken variants in, for tools/simulate --broken and tools/stress-broken. Never part of anything that is used."
         )
     ],
     dependencies: [

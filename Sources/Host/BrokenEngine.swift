@@ -3,8 +3,8 @@
 
     /// A rule that is broken on purpose, so that the tests of the rules can be seen to fail (DESIGN, section 3).
     ///
-    /// None of this is compiled unless the package is built with the trait `BrokenEngines`, which `tools/simulate --broken` does in a
-    /// directory of its own. At most one rule is broken at a time.
+    /// None of this is compiled unless the package is built with the trait `BrokenEngines`, which `tools/simulate --broken` and
+    /// `tools/stress-broken` do in a directory of its own. At most one rule is broken at a time.
     package enum BrokenEngine: String, CaseIterable, Sendable {
         /// The tracker is armed once more after the first id was published: what was written in between is forgotten.
         case armsAfterAsking
@@ -82,8 +82,7 @@
             case .armsAfterAsking, .hintClearsLog: "1 arm before asking"
             case .harvestsBeforeStop, .appliesHintLate: "2 stop before sync"
             case .countsOlderChains, .takesStaleID, .takesBlocksBeforeStart, .reusesID: "3 the id decides"
-            case .clearsAfterReading, .forgetsInterruptedBatch, .losesLastRound: "4 clear, then read"
-            case .rearmsLater: "4 clear, then read (simulator's tracker)"
+            case .clearsAfterReading, .forgetsInterruptedBatch, .losesLastRound, .rearmsLater: "4 clear, then read"
             case .forgetsDeviceWrite: "5 every writer is tracked"
             case .fixedBuffer: "6 no fixed buffers (simulator's wire)"
             case .twoChannels: "7 order per page (simulator's wire)"
@@ -92,6 +91,17 @@
             case .resumesAtBothEnds, .runsBeforeCommit: "10 one owner"
             case .skipsChecksum, .skipsSequence, .followsIndexJump: "11 hostile peer and guest"
             case .forgetsDone, .travelsStopped: "12 done always comes"
+            }
+        }
+
+        /// Why `aerostat stress`, which plays with real processes, cannot see it; `nil` where it can.
+        package var whyStressIsBlind: String? {
+            switch self {
+            case .fixedBuffer:
+                "the simulator's wire is broken here: the product registers no buffers over guest RAM, and no guest's RAM is discarded at "
+                    + "its source, so there is no stale page to send"
+            case .twoChannels: "the simulator's wire is broken here: the product has one channel for a migration"
+            default: nil
             }
         }
     }

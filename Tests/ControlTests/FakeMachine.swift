@@ -20,7 +20,7 @@ final class FakeMachine: CommandHandler {
     /// While closed, `check-guest` stands still, as a check of a large guest does.
     private let gate = Monitor(true)
 
-    func attach(_ server: ControlServer) { state.withLock { $0.server = server } }
+    func attach(_ server: ControlServer?) { state.withLock { $0.server = server } }
     func closeGate() { gate.update { $0 = false } }
     func openGate() { gate.update { $0 = true } }
 

@@ -63,29 +63,12 @@ extension SimulatedGuest {
 
     /// Reset to DRIVER_OK, as at boot.
     func setUpDriver() {
-        typealias Status = VirtioMMIO.Status
         let transport = machine.transport
         transport.write(.status, 0)
         ring.format()
-        transport.write(.status, Status.acknowledge | Status.driver)
-        for word in [UInt32(0), 1] {
-            transport.write(.driverFeaturesSelect, word)
-            transport.write(.driverFeatures, UInt32(truncatingIfNeeded: features.rawValue >> (32 * UInt64(word))))
-        }
-        transport.write(.status, Status.acknowledge | Status.driver | Status.featuresOK)
-        precondition(transport.read(.status) & Status.featuresOK != 0, "the device refuses its own features")
-        transport.write(.queueSelect, Self.hintQueue)
-        transport.write(.queueSize, UInt32(layout.size))
-        let places: [(VirtioMMIO.Register, VirtioMMIO.Register, GuestAddress)] = [
-            (.queueDescriptorLow, .queueDescriptorHigh, layout.descriptorTable),
-            (.queueDriverLow, .queueDriverHigh, layout.driverArea),
-            (.queueDeviceLow, .queueDeviceHigh, layout.deviceArea),
-        ]
-        for (low, high, address) in places {
-            transport.write(low, UInt32(truncatingIfNeeded: address.rawValue))
-            transport.write(high, UInt32(truncatingIfNeeded: address.rawValue >> 32))
-        }
-        transport.write(.queueReady, 1)
+        let isAccepted = transport.negotiate(features)
+        precondition(isAccepted, "the device refuses its own features")
+        transport.setUp(queue: Int(Self.hintQueue), layout)
         if world.scenario[.poison] != 0 {
             let poison = UInt64(UInt32(world.scenario[.poison]) * 0x0101_0101)
             transport.write(
@@ -94,7 +77,7 @@ extension SimulatedGuest {
                 value: poison
             )
         }
-        transport.write(.status, transport.read(.status) | Status.driverOK)
+        transport.driverOK()
         machine.isBellRung = true
     }
 

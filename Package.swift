@@ -12,6 +12,8 @@ let fuzzer: [String] =
     case "address": ["-sanitize=fuzzer,address", "-Xcc", "-fsanitize=undefined", "-Xcc", "-fno-sanitize-recover=undefined"]
     default: ["-sanitize=fuzzer"]
     }
+/// Set by tools/coverage and 'tools/simulate --broken': the engine, its tests and its simulator, without the command and its control socket.
+let isProving = Context.environment["AEROSTAT_PROOF"] != nil
 
 /// The settings of every Swift target, in one place.
 let swiftSettings: [SwiftSetting] =
@@ -46,7 +48,7 @@ let package = Package(
     traits: [
         .trait(
             name: "BrokenEngines",
-            description: "Compiles deliberately broken variants in, for tools/simulate --broken. Never part of anything that is used."
+            description: "Compiles deliberately broken variants in, for tools/simulate and tools/stress-broken. Never part of what is used."
         )
     ],
     dependencies: [
@@ -122,6 +124,11 @@ let package = Package(
         tests("EndToEndTests", ["aerostat", "Control", "Migration", "GuestMemory", "Host"]),
     ]
 )
+
+if isProving {
+    package.products = []
+    package.targets.removeAll { ["aerostat", "Control", "ControlTests", "EndToEndTests"].contains($0.name) }
+}
 
 if isFuzzing {
     // Of `Control` what reads foreign words: NIO takes minutes to build, and moves bytes only.

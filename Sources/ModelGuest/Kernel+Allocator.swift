@@ -5,7 +5,7 @@ import GuestMemory
 extension Kernel {
     /// Takes a block: from the free lists, then from memory never touched, then, under pressure, from what the balloon driver holds.
     ///
-    /// The block's pages keep their generations and carry no stamp until they are written.
+    /// The block's pages keep their generations and what is known of their poison, and carry no stamp until they are written.
     /// - Returns: its first frame; `nil` where there is no such block.
     package func allocate(order: Int) throws(KernelPanic) -> Int? {
         var source = try takeFree(order)
@@ -166,6 +166,7 @@ extension Kernel {
     }
 
     private func forgetContent(_ frames: Range<Int>) {
-        memory.updateRecords(frames) { _, record in record.forgetContent() }
+        if let poison = parameters.poison { memory.fill(frames, with: poison) }
+        memory.updateRecords(frames) { _, record in record.forgetContent(isPoisoned: parameters.poison != nil) }
     }
 }

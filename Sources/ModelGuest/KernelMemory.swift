@@ -107,6 +107,26 @@ package struct KernelMemory: Sendable {
         }
     }
 
+    /// Fills frames with a word, again and again.
+    func fill(_ frames: Range<Int>, with word: UInt32) {
+        guard !frames.isEmpty else { return }
+        unsafe ram.withWritablePages(PageRun(first: PageIndex(frames.lowerBound), count: frames.count)) { buffer in
+            for offset in stride(from: 0, to: buffer.count, by: 8) {
+                unsafe buffer.storeBytes(of: UInt64(word) << 32 | UInt64(word), toByteOffset: offset, as: UInt64.self)
+            }
+        }
+    }
+
+    /// The first word of a frame that is not the one it was filled with.
+    func firstWord(of frame: Int, otherThan word: UInt32) -> UInt64? {
+        let page = unsafe UnsafeRawPointer(ram.hostAddress(of: PageRun(first: PageIndex(frame), count: 1)))
+        for offset in stride(from: 0, to: GuestPage.size, by: 8) {
+            let found = unsafe page.load(fromByteOffset: offset, as: UInt64.self)
+            if found != UInt64(word) << 32 | UInt64(word) { return found }
+        }
+        return nil
+    }
+
     /// Compares a frame's bytes with what its record says.
     func verify(_ frame: Int, generation: UInt32, seed: UInt64) -> PageContent.Difference? {
         let page = unsafe UnsafeRawPointer(ram.hostAddress(of: PageRun(first: PageIndex(frame), count: 1)))

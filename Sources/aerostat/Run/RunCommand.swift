@@ -56,9 +56,11 @@ struct RunCommand: AsyncParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "How the guest's balloon driver answers: correct, silent, wrong-id, outside-ram, unaligned, descriptor-loop or bad-indices "
-                + "(default: correct).",
-            discussion: "All but the first are hostile guests, to see that the device withstands them."
+            "How the guest's balloon driver answers: correct, slow, reloading, silent, wrong-id, stale-id, outside-ram, unaligned, "
+                + "descriptor-loop, bad-indices or index-jump (default: correct).",
+            discussion:
+                "A slow one lets the device hear of its blocks late, a reloading one resets the device in the middle of most rounds. All others are hostile guests, to see that the device "
+                + "withstands them."
         )
     )
     var balloonDriver: DriverBehaviour?
@@ -77,7 +79,9 @@ struct RunCommand: AsyncParsableCommand {
             if balloonDriver != nil { throw ValidationError("--balloon-driver has no meaning with --incoming: the guest comes as it is") }
         } else if let restore {
             _ = try Self.image(restore)
-            if options.memory != nil { throw ValidationError("--memory has no meaning with --restore: the guest comes as it is") }
+            if options.memory != nil || !options.holes.isEmpty {
+                throw ValidationError("--memory has no meaning with --restore: the guest comes as it is")
+            }
             try options.refuseMaking(with: "--restore", except: ["--workload", "--write-rate", "--working-set"])
             if options.workload == nil, options.writeRate != nil || options.workingSet != nil {
                 throw ValidationError("--write-rate and --working-set go with --workload: without it the guest does what it did")

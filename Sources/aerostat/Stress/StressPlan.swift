@@ -27,6 +27,8 @@ struct StressGuestShape {
     let mebibytes: Int
     /// Nearly nothing of it was ever touched.
     let isHollow: Bool
+    /// Where its RAM lies: guest-physical addresses.
+    let regions: [Range<Int>]
     let arguments: [String]
 
     init(_ random: inout SplitMix) {
@@ -36,10 +38,16 @@ struct StressGuestShape {
         // In per mille. Of a hollow guest a few MiB exist, and there are more free blocks to tell of than a round has time for.
         let used = isHollow ? 65536 / mebibytes : random.number(10...500)
         let freed = isHollow ? used : random.number(0...(850 - used))
-        var arguments = ["--memory", "\(mebibytes)MiB", "--used", "\(Double(used) / 10)%", "--freed", "\(Double(freed) / 10)%"]
+        // Memory that was offered is needed again before the device hears of it.
+        let isPressed = random.chance(25)
+        let driver = isPressed ? .slow : Self.driver(&random)
+        regions = Self.regions(&random, mebibytes: mebibytes, atLeast: driver == .outsideRAM ? 2 : 1)
+        var arguments = ["--memory", "\(mebibytes)MiB"]
+        for (before, behind) in zip(regions, regions.dropFirst()) { arguments += ["--hole", "\(before.upperBound)-\(behind.lowerBound)"] }
+        arguments += ["--used", "\(Double(used) / 10)%", "--freed", "\(Double(freed) / 10)%"]
         arguments += ["--fragmentation", "\(random.chance(60) ? 0 : random.number(1...60))%"]
         arguments += ["--vcpus", "\(random.weighted([1: 4, 2: 4, 3: 1, 4: 1]))", "--seed", "\(random.next() >> 1)"]
-        switch random.weighted([0: 1, 1: 3, 2: 8, 3: 3]) {
+        switch isPressed ? 2 : random.weighted([0: 1, 1: 3, 2: 8, 3: 3]) {
         case 0: arguments += ["--workload", "idle"]
         case 1:
             arguments += ["--workload", "steady", "--write-rate", "\(random.spread(1...400))MiB"]
@@ -47,14 +55,38 @@ struct StressGuestShape {
         case 2: arguments += ["--workload", "churn", "--write-rate", "\(random.chance(40) ? 4096 : random.spread(8...800))MiB"]
         default: arguments += ["--workload", "hog"]
         }
-        if random.chance(15) {
-            arguments += ["--balloon-driver", DriverBehaviour.allCases.dropFirst().randomElement(using: &random)!.rawValue]
-        }
-        self.arguments = arguments + Self.tracker(&random)
+        if random.chance(20) { arguments += ["--poison", random.chance(70) ? "0" : "0xaaaaaaaa"] }
+        if driver != .correct { arguments += ["--balloon-driver", driver.rawValue] }
+        self.arguments = arguments + Self.tracker(&random, software: isPressed ? 60 : 35)
     }
 
-    static func tracker(_ random: inout SplitMix) -> [String] {
-        random.chance(20) ? ["--tracker", "software"] : []
+    private static func driver(_ random: inout SplitMix) -> DriverBehaviour {
+        guard random.chance(40) else { return .correct }
+        // More of those that an engine with a weakness would believe.
+        let more: [DriverBehaviour] = [
+            .reloading, .reloading, .staleID, .staleID, .unaligned, .outsideRAM, .indexJump,
+        ]
+        return (DriverBehaviour.allCases.dropFirst() + more).randomElement(using: &random)!
+    }
+
+    /// RAM in pieces, which end on any page: in the middle of a block of the top order, too.
+    private static func regions(_ random: inout SplitMix, mebibytes: Int, atLeast least: Int) -> [Range<Int>] {
+        let pages = mebibytes << 8
+        let count = mebibytes < 32 ? 1 : max(least, random.weighted([1: 6, 2: 3, 3: 2, 4: 1]))
+        // The first region has the kernel's ring; and what the guest uses begins low.
+        let cuts = Set((1..<count).map { _ in random.number(1024...pages / 2) }).sorted()
+        var regions: [Range<Int>] = []
+        var (start, done) = (0, 0)
+        for cut in cuts + [pages] {
+            regions.append(start << 12..<(start + cut - done) << 12)
+            start += cut - done + random.spread(1...1 << 18)
+            done = cut
+        }
+        return regions
+    }
+
+    static func tracker(_ random: inout SplitMix, software percent: Int = 35) -> [String] {
+        random.chance(percent) ? ["--tracker", "software"] : []
     }
 }
 

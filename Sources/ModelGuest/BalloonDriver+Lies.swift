@@ -29,7 +29,7 @@ extension BalloonDriver {
             record.phase = .gone
         case .badIndices:
             offerChain(head: ring.layout.size, next: .max, ring)
-            store(at: ring.layout.driverArea, 2, available(ring) &+ 2 &* ring.layout.size)
+            publish(available(ring) &+ 2 &* ring.layout.size, ring)
             record.phase = .gone
         case .indexJump:
             offerBehindJump(blocksInUse.prefix(Int(ring.layout.size) / 2), ring)
@@ -77,7 +77,7 @@ extension BalloonDriver {
         let descriptor = UInt64(VirtqueueDescriptor.byteCount) * UInt64(min(head, ring.layout.size - 1))
         store(at: ring.layout.descriptorTable, descriptor + 8, UInt64(GuestPage.size) | flags << 32 | UInt64(next) << 48)
         store(at: ring.layout.driverArea, 4 + 2 * UInt64(index % ring.layout.size), head)
-        store(at: ring.layout.driverArea, 2, index &+ 1)
+        publish(index &+ 1, ring)
     }
 
     /// Puts buffers into the next entries of the ring, and the index behind them and two rounds further. All descriptors are free.
@@ -89,7 +89,14 @@ extension BalloonDriver {
             store(at: ring.layout.descriptorTable, descriptor + 8, UInt64(block.length) | UInt64(VirtqueueDescriptor.write) << 32)
             store(at: ring.layout.driverArea, 4 + 2 * UInt64((index &+ number) % ring.layout.size), number)
         }
-        store(at: ring.layout.driverArea, 2, index &+ UInt16(blocks.count) &+ 2 &* ring.layout.size)
+        publish(index &+ UInt16(blocks.count) &+ 2 &* ring.layout.size, ring)
+    }
+
+    /// Writes the available index as a driver does: the device may be reading it.
+    private func publish(_ index: UInt16, _ ring: SplitVirtqueueDriver) {
+        insideRAM { () throws(GuestAccessError) in
+            try kernel.memory.ram.storeRelease(index, at: GuestAddress(ring.layout.driverArea.rawValue + 2))
+        }
     }
 
     private func available(_ ring: SplitVirtqueueDriver) -> UInt16 {

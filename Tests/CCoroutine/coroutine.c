@@ -7,6 +7,9 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <ucontext.h>
+#if __has_feature(address_sanitizer)
+#include <sanitizer/common_interface_defs.h>
+#endif
 
 // The first entry is a ucontext's, which sets the stack; every switch after it is a setjmp pair, which costs no system call.
 struct coroutine {
@@ -19,9 +22,31 @@ struct coroutine {
     void *argument;
     bool is_new;
     bool is_idle;
+    // What the address sanitizer keeps of a stack while the other is in use, and where the outer one lies.
+    void *inside_frames;
+    void *outside_frames;
+    const void *outside_stack;
+    size_t outside_bytes;
 };
 
 enum { guard_bytes = 4096 };
+
+// The last words on one stack, about the other; and the first words there. They are for the address sanitizer, which must know the stack.
+static void leave(void **frames, const void *stack, size_t bytes) {
+#if __has_feature(address_sanitizer)
+    __sanitizer_start_switch_fiber(frames, stack, bytes);
+#else
+    (void)frames, (void)stack, (void)bytes;
+#endif
+}
+
+static void arrive(void *frames, const void **stack, size_t *bytes) {
+#if __has_feature(address_sanitizer)
+    __sanitizer_finish_switch_fiber(frames, stack, bytes);
+#else
+    (void)frames, (void)stack, (void)bytes;
+#endif
+}
 
 coroutine *coroutine_create(size_t stack_bytes) {
     coroutine *self = calloc(1, sizeof *self);
@@ -44,8 +69,10 @@ void coroutine_destroy(coroutine *self) {
 
 static void enter(unsigned low, unsigned high) {
     coroutine *self = (coroutine *)((uintptr_t)high << 32 | low);
+    arrive(NULL, &self->outside_stack, &self->outside_bytes);
     self->body(self->argument);
     self->is_idle = true;
+    leave(NULL, self->outside_stack, self->outside_bytes);
     _longjmp(self->outside, 1);
 }
 
@@ -65,7 +92,8 @@ void coroutine_start(coroutine *self, void (*body)(void *), void *argument) {
 
 __attribute__((noinline)) void coroutine_resume(coroutine *self) {
     if (self->is_idle) abort();
-    if (_setjmp(self->outside)) return;
+    if (_setjmp(self->outside)) return arrive(self->outside_frames, NULL, NULL);
+    leave(&self->outside_frames, (char *)self->stack + guard_bytes, self->stack_bytes - guard_bytes);
     if (self->is_new) {
         self->is_new = false;
         setcontext(&self->entry);
@@ -75,7 +103,11 @@ __attribute__((noinline)) void coroutine_resume(coroutine *self) {
 }
 
 __attribute__((noinline)) void coroutine_suspend(coroutine *self) {
-    if (_setjmp(self->inside) == 0) _longjmp(self->outside, 1);
+    if (_setjmp(self->inside) == 0) {
+        leave(&self->inside_frames, self->outside_stack, self->outside_bytes);
+        _longjmp(self->outside, 1);
+    }
+    arrive(self->inside_frames, &self->outside_stack, &self->outside_bytes);
 }
 
 bool coroutine_is_idle(const coroutine *self) { return self->is_idle; }

@@ -31,10 +31,10 @@ import Synchronization
         let shared = Shared()
         var threads = (0..<2).map { _ in
             start {
-                for _ in 0..<1000 {
+                for _ in 0..<100 {
                     shared.lock.withLock { _ in
                         shared.count += 1
-                        for _ in 0..<20 { sched_yield() }
+                        sched_yield()
                     }
                 }
             }

@@ -35,12 +35,21 @@ struct SavedVCPU {
     var timeStampCounter: UInt64 { msrs[0x10] ?? 0 }
 
     /// Whether an interrupt is pending at the local controller (its request register, Intel SDM volume 3, section 12.8.4).
-    func isPending(_ vector: Int) -> Bool { parts["lapic"]![0x200 + vector / 32 * 16 + vector % 32 / 8] >> (vector % 8) & 1 == 1 }
+    func isPending(_ vector: Int) -> Bool { bit(vector, of: 0x200) }
+
+    /// Whether it is being served (its in-service register).
+    func isInService(_ vector: Int) -> Bool { bit(vector, of: 0x100) }
+
+    private func bit(_ vector: Int, of register: Int) -> Bool {
+        parts["lapic"]![register + vector / 32 * 16 + vector % 32 / 8] >> (vector % 8) & 1 == 1
+    }
 }
 
 extension [DeviceSection] {
     subscript(name: String) -> DeviceSection { first { $0.name == name }! }
     func vcpu(_ index: Int) -> SavedVCPU { SavedVCPU(self["kvm-vcpu-\(index)"]) }
+    /// The IOAPIC's redirection table (`struct kvm_ioapic_state` behind both PICs of "kvm-irqchip").
+    var redirections: ArraySlice<UInt8> { self["kvm-irqchip"].bytes[1024 + 24..<1024 + 24 + 24 * 8] }
     /// Of "kvm-clock".
     var clock: UInt64 { self["kvm-clock"].bytes.reversed().reduce(0) { $0 << 8 | UInt64($1) } }
 }

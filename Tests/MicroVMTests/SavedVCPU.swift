@@ -35,14 +35,7 @@ struct SavedVCPU {
     var timeStampCounter: UInt64 { msrs[0x10] ?? 0 }
 
     /// Whether an interrupt is pending at the local controller (its request register, Intel SDM volume 3, section 12.8.4).
-    func isPending(_ vector: Int) -> Bool { bit(vector, of: 0x200) }
-
-    /// Whether it is being served (its in-service register).
-    func isInService(_ vector: Int) -> Bool { bit(vector, of: 0x100) }
-
-    private func bit(_ vector: Int, of register: Int) -> Bool {
-        parts["lapic"]![register + vector / 32 * 16 + vector % 32 / 8] >> (vector % 8) & 1 == 1
-    }
+    func isPending(_ vector: Int) -> Bool { parts["lapic"]![0x200 + vector / 32 * 16 + vector % 32 / 8] >> (vector % 8) & 1 == 1 }
 }
 
 extension [DeviceSection] {

@@ -82,7 +82,7 @@ extension MachineTests {
 
         @Test("A guest that ends while it moves does not arrive", arguments: End.allCases)
         func endsMoving(how: End) throws {
-            let pair = try MachinePair(TinyGuest(pages: 256), tracker: nil) { $0.bandwidthLimit = 4 << 20 }
+            let pair = try MachinePair(TinyGuest(pages: 256), tracker: nil) { $0.bandwidthLimit = 16 << 20 }
             try pair.source.run()
             let stopper = try HostThread(name: "stopper") { [source = pair.source, migration = pair.migration] in
                 while migration.report.ram.transferred == 0, migration.outcome == nil { HostThread.sleep(for: .milliseconds(1)) }

@@ -52,6 +52,14 @@ import Testing
         #expect(try memory.read(at: GuestAddress(address), byteCount: 5000) == initrd)
     }
 
+    @Test("Who jumps to the firmware that is not there resets the machine")
+    func resetVector() throws {
+        let memory = try machine()
+        _ = try load(SyntheticKernel.bzImage(), memory)
+        // mov al, 0xFE; out 0x64, al; hlt; jmp back to hlt
+        #expect(try memory.read(at: GuestAddress(0xFFFF0), byteCount: 7) == [0xB0, 0xFE, 0xE6, 0x64, 0xF4, 0xEB, 0xFD])
+    }
+
     /// Address and length.
     private struct Usable: Hashable {
         var address: UInt64

@@ -6,6 +6,7 @@ package import GuestMemory
 ///     0x06000  PVH start information                  0x20000  command line
 ///     0x07000  boot parameters ("zero page")          0x9FC00  end of low RAM
 ///     0x08FF0  top of the first stack                 0xE0000  ACPI tables
+///                                                     0xFFFF0  code that resets
 package enum BootLayout {
     package static let descriptorTable = GuestAddress(0x500)
     package static let startInfo = GuestAddress(0x6000)
@@ -22,5 +23,7 @@ package enum BootLayout {
     package static let highMemoryStart: UInt64 = 0x10_0000
     /// The root pointer is looked for from here on (ACPI 6.5, section 5.2.5.1).
     package static let acpiTables = GuestAddress(0xE_0000)
-    package static let acpiTablesEnd: UInt64 = highMemoryStart
+    package static let acpiTablesEnd: UInt64 = resetVector.rawValue
+    /// 0xFFFF:0 in 16-bit mode.
+    package static let resetVector = GuestAddress(0xF_FFF0)
 }

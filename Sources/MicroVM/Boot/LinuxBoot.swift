@@ -109,6 +109,7 @@ package struct LinuxBoot: ~Copyable, Sendable {
             initrd: initrd,
             rootPointer: try ACPITables.write(into: memory, vcpus: vcpus, virtioDevices: devices)
         )
+        try ResetVector.write(into: memory)
         try memory.write(commandLine + [0], at: BootLayout.commandLine)
         let entry: BootEntry
         switch header.code.entry {

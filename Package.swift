@@ -3,8 +3,17 @@
 import PackageDescription
 
 /// Set by tools/fuzz alone: our modules are built with libFuzzer's coverage, and the program that feeds them stands in place of all else.
-let isFuzzing = Context.environment["AEROSTAT_FUZZ"] != nil
-let fuzzer: [String] = isFuzzing ? ["-sanitize=fuzzer"] : []
+let fuzzing = Context.environment["AEROSTAT_FUZZ"]
+let isFuzzing = fuzzing != nil
+/// With "address" each access is checked too, and what C leaves undefined in the shims ends the program.
+let fuzzer: [String] =
+    switch fuzzing {
+    case nil: []
+    case "address": ["-sanitize=fuzzer,address", "-Xcc", "-fsanitize=undefined", "-Xcc", "-fno-sanitize-recover=undefined"]
+    default: ["-sanitize=fuzzer"]
+    }
+/// Set by tools/coverage and 'tools/simulate --broken': the engine, its tests and its simulator, without the command and its control socket.
+let isProving = Context.environment["AEROSTAT_PROOF"] != nil
 
 /// The settings of every Swift target, in one place.
 let swiftSettings: [SwiftSetting] =
@@ -41,7 +50,7 @@ let package = Package(
     traits: [
         .trait(
             name: "BrokenEngines",
-            description: "Compiles deliberately broken variants in, for tools/simulate --broken. Never part of anything that is used."
+            description: "Compiles deliberately broken variants in, for tools/simulate --broken and tools/stress-broken. Never part of anything that is used."
         )
     ],
     dependencies: [
@@ -118,9 +127,14 @@ let package = Package(
         tests("ModelGuestTests", ["ModelGuest", "Virtio", "Balloon", "Migration", "GuestMemory", "Host"]),
         tests("MicroVMTests", ["MicroVM", "MigrationIO", "Balloon", "Virtio", "Migration", "GuestMemory", "Host", "CLinux"]),
         tests("ControlTests", ["Control", "Migration", "Host"]),
-        tests("EndToEndTests", ["aerostat", "Control", "Migration", "GuestMemory", "Host"]),
+        tests("EndToEndTests", ["aerostat", "Control", "MicroVM", "Migration", "GuestMemory", "Host"]),
     ]
 )
+
+if isProving {
+    package.products = []
+    package.targets.removeAll { ["aerostat", "Control", "ControlTests", "EndToEndTests"].contains($0.name) }
+}
 
 if isFuzzing {
     // Of `Control` what reads foreign words: NIO takes minutes to build, and moves bytes only.

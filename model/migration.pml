@@ -31,7 +31,10 @@
 #ifndef PAUSES
 #define PAUSES 0                /* how often a person pauses the guest */
 #endif
-/* HINTLESS: in any round the guest may not be asked */
+/* HINTLESS: in any round the guest may not be asked.
+   OWN_BUFFERS: the driver has a buffer for each start that it queues, as the model guest's, and the device, for its part, minds nothing but
+   ids. Else the driver is Linux's, which keeps the id that it answers in one word that every start names: the device reads what is there by
+   then. So it does not count what was queued before the driver read the id of the open command. */
 #ifndef RING
 #define RING 2                  /* buffers on the virtqueue at a time */
 #endif
@@ -56,7 +59,7 @@ byte operations = 0;
 
 /* The driver, all of whose state is in guest RAM and travels. */
 mtype:driver driver = RESTING;
-byte active_id = 0;
+byte active_id = 0;             /* OWN_BUFFERS: the last it has begun to answer; else also what every start on the ring says */
 byte resets = 0;
 
 /* Who has the guest. */
@@ -85,6 +88,8 @@ mtype:command device = CLOSED;
 byte device_id = 0;             /* of its last command */
 byte work = 0;                  /* the block of a chain that was popped and not given back; 0: none */
 bool half_written = false;      /* it is writing the ring, under its lock */
+byte older = 0;                 /* buffers on the ring that were there before the driver read the id of the open command */
+bool unread = false;            /* which it has not yet */
 chan ring = [RING] of { mtype:buffer, byte };
 
 /* The link, and what the destination holds. */
@@ -111,7 +116,7 @@ bool cancel_requested = false;
 
 /* Where lost pages are looked for, nobody is interested in what the guest does at the destination; and what may happen without a
    reason is simply allowed to. Where ends are looked for, it must have a reason, else its mere possibility would be a way out. */
-#ifdef LIVENESS
+#ifdef ENDS
 #define driver_runs guest_runs
 #define cancelled cancel_requested
 #else
@@ -171,11 +176,19 @@ end:
             fi;
             page = 1
         }
-#ifdef LIVENESS
+#ifdef ENDS
     :: break
 #endif
     od
 }
+
+#if defined(OWN_BUFFERS) || defined(BREAK_COUNT_OLDER)
+#define mark_older() skip
+#define mark_when_read() skip
+#else
+#define mark_older() older = len(ring)
+#define mark_when_read() if :: unread -> unread = false; mark_older() :: else fi
+#endif
 
 /* The balloon driver, as Linux's: start, blocks, end; another id begins anew, DONE gives all back. It reads the id when an interrupt lets
    it and acts on it later: between any two steps the word may change, and whether it has noticed is open. */
@@ -184,13 +197,19 @@ active proctype Driver() {
     begun;
 end:
     do
-    :: atomic { driver_runs && driver == RESTING && word >= FIRST_ID && word != active_id ->
+    :: atomic { driver_runs && driver == RESTING && word >= FIRST_ID && word != active_id && !half_written ->
             printf("driver: reads id %d\n", word);
+            mark_when_read();
             active_id = word; driver = STARTING
         }
     :: atomic { driver_runs && driver == STARTING && nfull(ring) ->
             printf("driver: queues start %d\n", active_id);
-            ring!START, active_id; driver = REPORTING
+#ifdef OWN_BUFFERS
+            ring!START, active_id;
+#else
+            ring!START, 0;
+#endif
+            driver = REPORTING
         }
     :: atomic { driver_runs && driver == REPORTING && nfull(ring) && (!used[1] && !held[1] || !used[PAGES - 1] && !held[PAGES - 1]) ->
             if
@@ -207,7 +226,12 @@ end:
             fi;
             page = 1
         }
-    :: atomic { driver_runs && driver == REPORTING -> driver = ENDING }      /* nothing left, or another id was seen */
+    :: atomic { driver_runs && driver == REPORTING -> driver = ENDING }      /* nothing left */
+    :: atomic { driver_runs && driver == REPORTING && word != active_id && !half_written ->
+            printf("driver: sees that id %d is over\n", active_id);
+            mark_when_read();
+            driver = ENDING
+        }
     :: atomic { driver_runs && driver == ENDING && nfull(ring) ->
             printf("driver: queues the end of its report\n");
             ring!END, 0; driver = RESTING
@@ -261,7 +285,7 @@ inline apply_hint(page) {
 }
 
 /* Where blocks count: by the device's state and the ledger's, under one lock (rule 3). */
-#if defined(BREAK_STALE_ID)                                     /* any open command will do */
+#if defined(BREAK_BLOCKS_BEFORE_START)                          /* any open command will do */
 #define block_counts counting
 #elif defined(BREAK_HINT_WHILE_CLOSED)                          /* it counts by what was when it was popped */
 bool was_started = false;
@@ -278,10 +302,10 @@ bool was_started = false;
 #define device_works guest_runs
 #endif
 
-/* LINUX_START: Linux keeps the id in one word that every start buffer points at; the device reads what is there by then.
-   IGNORE_OLDER: a device that minds this does not count what was queued before the id was published. */
-#ifdef IGNORE_OLDER
-byte older = 0;
+#ifdef BREAK_STALE_ID                                        /* rule 3: a start counts whatever id it carries */
+#define names_command(id) true
+#else
+#define names_command(id) (id == device_id)
 #endif
 
 active proctype HintThread() {
@@ -292,34 +316,34 @@ end:
     do
     :: atomic { device_works && !half_written && work == 0 && nempty(ring) ->
             ring?kind, value;
-#ifdef LINUX_START
+#ifndef OWN_BUFFERS
             if :: kind == START -> value = active_id :: else fi;
 #endif
-#ifdef IGNORE_OLDER
             if
-            :: older > 0 && kind == START -> older--; value = 0
-            :: older > 0 && kind != START -> older--
-            :: else
-            fi;
+            :: older > 0 ->
+                printf("device: gives back what is older than the command\n");
+#ifdef REACH_OLDER
+                assert(false);
 #endif
-            if
-            :: kind == START && device == REQUESTED && value == device_id ->
-                printf("device: reads start %d, which is the open command's\n", value);
+                older--; give_back()
+            :: older == 0 && kind == START && device == REQUESTED && names_command(value) ->
+                printf("device: reads start %d, and the open command begins\n", value);
                 device = STARTED; give_back()
-            :: kind == START && device == STARTED && value != device_id ->
+            :: older == 0 && kind == START && device == STARTED && !names_command(value) ->
                 printf("device: reads start %d while %d is started: closed\n", value, device_id);
                 device = CLOSED; word = STOP; give_back()
-            :: kind == START && (device == CLOSED || device == REQUESTED && value != device_id || device == STARTED && value == device_id) ->
+            :: older == 0 && kind == START &&
+                (device == CLOSED || device == REQUESTED && !names_command(value) || device == STARTED && names_command(value)) ->
                 printf("device: reads start %d and ignores it\n", value);
 #ifdef REACH_OLD_ID
                 assert(!(device == REQUESTED && attempt == 2 && value != 0));
 #endif
                 give_back()
-            :: kind == END ->
+            :: older == 0 && kind == END ->
                 printf("device: reads the end of a report\n");
                 if :: device == STARTED -> device = CLOSED; word = STOP :: else fi;
                 give_back()
-            :: kind == BLOCK ->
+            :: older == 0 && kind == BLOCK ->
                 printf("device: pops the hint of page %d\n", value);
 #ifdef BREAK_HINT_WHILE_CLOSED
                 was_started = device == STARTED;
@@ -372,10 +396,8 @@ inline open_hints() {
         :: else -> device_id++
         fi;
 #endif
-#ifdef IGNORE_OLDER
-        older = len(ring);
-#endif
         printf("source: opens hints, id %d\n", device_id);
+        unread = true; mark_older();
         counting = true; device = REQUESTED; word = device_id
     }
 }
@@ -397,13 +419,25 @@ inline harvest() {
     do
     :: d_step { page < PAGES ->
             if
-            :: logged[page] -> printf("source: harvests page %d\n", page); logged[page] = false; scratch[page] = true
+            :: logged[page] ->
+                printf("source: harvests page %d\n", page);
+                scratch[page] = true;
+#ifndef BREAK_REARM_LATER
+                logged[page] = false
+#endif
             :: else
             fi;
             page++
         }
     :: d_step { page == PAGES ->
             page = 0;
+#ifdef BREAK_REARM_LATER                                        /* rule 4: what was written since the log was read is forgotten */
+            do
+            :: page < PAGES -> logged[page] = false; page++
+            :: else -> break
+            od;
+            page = 0;
+#endif
             do
             :: page < PAGES && scratch[page] ->
                 scratch[page] = false;
@@ -476,7 +510,7 @@ inline send_pending(may_time_out) {
         if
         :: page == PAGES -> page = 0; break
         :: d_step { page < PAGES -> read_page() }
-#ifndef LIVENESS
+#ifndef ENDS
         :: d_step { page < PAGES && may_time_out && ATTEMPTS == 1 ->
                 printf("source: time is up before page %d has left\n", page);
                 return_batch()
@@ -698,7 +732,10 @@ end:
                 :: empty(second_link) -> break
                 od;
 #endif
-                prepared = true; answers!READY
+                prepared = true; answers!READY;
+#ifdef BREAK_RUN_BEFORE_COMMIT                                  /* rule 10 */
+                start_here()
+#endif
             :: kind == COMMIT && prepared -> start_here(); answers!RUNNING; page = 0; break
             :: kind == COMMIT && prepared ->
                 /* A file whose last write failed: it is known that nobody will ever start it. */
@@ -738,7 +775,7 @@ end:
             :: nempty(ring) -> ring?_, _
             :: empty(ring) -> break
             od;
-            work = 0; driver = RESTING; active_id = 0; held[1] = false; held[PAGES - 1] = false;
+            work = 0; older = 0; unread = false; driver = RESTING; active_id = 0; held[1] = false; held[PAGES - 1] = false;
             device = CLOSED; word = STOP
         }
 #endif
@@ -756,20 +793,25 @@ end:
             by_person = false; destination_runs = true
         }
 #endif
-#ifdef LIVENESS
+#ifdef ENDS
     :: atomic { !host_over && !cancel_requested -> cancel_requested = true }
     :: break                                                    /* nothing more happens: nobody is saved by an accident */
 #endif
     od
 }
 
-#ifdef LIVENESS
-/* Where nothing can happen any more, time still passes: Spin's fair cycles need a step. */
-active proctype Time() {
-end:
-    do
-    :: timeout
-    od
+#ifdef ENDS
+/* Where commit was sent, no answer came, and the destination has not got it, a person decides what becomes of the guest. */
+#define in_limbo (outcome_unknown && !destination_owns)
+#define paused_by_person (by_person && !guest_runs)
+
+/* How it ends: nothing can happen any more. */
+active proctype End() {
+    timeout;
+    assert(host_over);                                          /* nobody waits for ever */
+    assert(guest_runs || in_limbo || paused_by_person);
+    assert(!anything_held || in_limbo || paused_by_person);     /* DONE came */
+    assert(driver == RESTING || in_limbo || paused_by_person)   /* and all buffers */
 }
 #endif
 
@@ -789,13 +831,3 @@ init {
         begun = true
     }
 }
-
-#ifdef LIVENESS
-/* Where commit was sent, no answer came, and the destination has not got it, a person decides what becomes of the guest. */
-#define in_limbo (outcome_unknown && !destination_owns)
-#define paused_by_person (by_person && !guest_runs)
-
-ltl ends { <> [] (host_over && (guest_runs || in_limbo || paused_by_person)) }
-ltl done_comes { <> [] (!anything_held || in_limbo || paused_by_person) }
-ltl never_stuck { <> [] (driver == RESTING || in_limbo || paused_by_person) }
-#endif

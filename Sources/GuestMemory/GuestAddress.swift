@@ -54,5 +54,10 @@ public struct PageRun: Hashable, Sendable, CustomStringConvertible {
     @inlinable public var byteCount: Int { count << GuestPage.shift }
     @inlinable public var indices: Range<Int> { first.rawValue..<first.rawValue + count }
 
+    /// The run in parts of at most so many pages.
+    package func slices(ofAtMost pages: Int) -> [PageRun] {
+        stride(from: 0, to: count, by: pages).map { PageRun(first: first + $0, count: min(pages, count - $0)) }
+    }
+
     public var description: String { count == 1 ? "\(first)" : "pages \(first.rawValue)..<\(end.rawValue)" }
 }

@@ -141,6 +141,13 @@ public final class GuestRAM: @unchecked Sendable {
         markWritten(pages(offset, 2))
     }
 
+    /// Stores a 16-bit field that the other side may be reading at this moment. Orders nothing: that is for a fence.
+    public func storeRelaxed(_ value: UInt16, at address: GuestAddress) throws(GuestAccessError) {
+        let offset = try alignedOffset(address)
+        unsafe atomic16(offset).pointee.store(value.littleEndian, ordering: .relaxed)
+        markWritten(pages(offset, 2))
+    }
+
     // MARK: Reading
 
     /// Copies bytes out of guest RAM; fills all of `destination`.
@@ -171,6 +178,12 @@ public final class GuestRAM: @unchecked Sendable {
     public func loadAcquire(at address: GuestAddress) throws(GuestAccessError) -> UInt16 {
         let offset = try alignedOffset(address)
         return unsafe UInt16(littleEndian: atomic16(offset).pointee.load(ordering: .acquiring))
+    }
+
+    /// Loads a 16-bit field that the other side may be writing at this moment.
+    public func loadRelaxed(at address: GuestAddress) throws(GuestAccessError) -> UInt16 {
+        let offset = try alignedOffset(address)
+        return unsafe UInt16(littleEndian: atomic16(offset).pointee.load(ordering: .relaxed))
     }
 
     // Inlined because rings are read and written field by field: unspecialised generics cost a third of a hint round (measured).

@@ -17,6 +17,10 @@ struct PageScan: ~Copyable {
         case protectPopulated
         /// Pages written since they were protected; protects them again.
         case harvestWritten
+        #if BrokenEngines
+            /// Pages written since they were protected; leaves them so.
+            case readWritten
+        #endif
     }
 
     private let pagemap: OwnedDescriptor
@@ -47,6 +51,9 @@ struct PageScan: ~Copyable {
         case .harvestWritten:
             argument.flags = aerostat_pm_scan_wp_matching | aerostat_pm_scan_check_wpasync
             argument.category_mask |= aerostat_page_is_written
+        #if BrokenEngines
+            case .readWritten: argument.category_mask |= aerostat_page_is_written
+        #endif
         }
         argument.return_mask = 0
         argument.vec_len = UInt64(Self.regionsPerCall)
@@ -154,7 +161,15 @@ public final class PagemapScanTracker: DirtyTracker {
     public func harvest(into dirty: DirtyBitmap) throws(SystemError) {
         precondition(registration.withLock { $0 != nil }, "harvest before arm")
         // Under the lock: a mapping that a discard has just replaced is seen by userfaultfd again.
-        try memory.layout.withLock { _ throws(SystemError) in try scan.scan(memory, .harvestWritten) { dirty.insert($0) } }
+        try memory.layout.withLock { _ throws(SystemError) in
+            #if BrokenEngines
+                if BrokenEngine.isActive(.rearmsLater) {
+                    try scan.scan(memory, .readWritten) { dirty.insert($0) }
+                    return try scan.scan(memory, .harvestWritten) { _ in }
+                }
+            #endif
+            try scan.scan(memory, .harvestWritten) { dirty.insert($0) }
+        }
     }
 
     public func disarm() {

@@ -3,8 +3,8 @@
 
     /// A rule that is broken on purpose, so that the tests of the rules can be seen to fail (DESIGN, section 3).
     ///
-    /// None of this is compiled unless the package is built with the trait `BrokenEngines`, which `tools/simulate --broken` does in a
-    /// directory of its own. At most one rule is broken at a time.
+    /// None of this is compiled unless the package is built with the trait `BrokenEngines`, which `tools/simulate --broken` and
+    /// `tools/stress-broken` do in a directory of its own. At most one rule is broken at a time.
     package enum BrokenEngine: String, CaseIterable, Sendable {
         /// The tracker is armed once more after the first id was published: what was written in between is forgotten.
         case armsAfterAsking
@@ -14,11 +14,13 @@
         case harvestsBeforeStop
         /// The id is checked when a hint comes, and its pages are cleared later.
         case appliesHintLate
-        /// A start counts whatever id it carries.
+        /// What the driver queued before it read the id counts, as long as its start says the right one: Linux's says it for an older one too.
+        case countsOlderChains
+        /// A start counts whatever id it carries; and what is older than the command counts.
         case takesStaleID
-        /// Blocks count as soon as a command is open, before the guest has begun to answer it.
+        /// Blocks count as soon as a command is open, before the guest has begun to answer it; and what is older than the command counts.
         case takesBlocksBeforeStart
-        /// All commands have the same id.
+        /// All commands have the same id; and what is older than the command counts.
         case reusesID
         /// What was sent is taken out of the log: it was read before.
         case clearsAfterReading
@@ -63,6 +65,12 @@
             active.store(allCases.firstIndex(of: engine)!, ordering: .sequentiallyConsistent)
         }
 
+        /// Ids, and what is older than the command, each keep a stale hint out where the other is broken, unless the driver is Linux's. So who
+        /// breaks the ids breaks both.
+        package static var isCountingOlderChains: Bool {
+            [.countsOlderChains, .takesStaleID, .takesBlocksBeforeStart, .reusesID].contains(where: isActive)
+        }
+
         package static func isActive(_ engine: BrokenEngine) -> Bool {
             let index = active.load(ordering: .relaxed)
             return index >= 0 && allCases[index] == engine
@@ -73,10 +81,9 @@
             switch self {
             case .armsAfterAsking, .hintClearsLog: "1 arm before asking"
             case .harvestsBeforeStop, .appliesHintLate: "2 stop before sync"
-            case .takesStaleID, .takesBlocksBeforeStart, .reusesID: "3 the id decides"
-            case .clearsAfterReading, .forgetsInterruptedBatch: "4 clear, then read"
-            case .rearmsLater: "4 clear, then read (simulator's tracker)"
-            case .forgetsDeviceWrite, .losesLastRound: "5 every writer is tracked"
+            case .countsOlderChains, .takesStaleID, .takesBlocksBeforeStart, .reusesID: "3 the id decides"
+            case .clearsAfterReading, .forgetsInterruptedBatch, .losesLastRound, .rearmsLater: "4 clear, then read"
+            case .forgetsDeviceWrite: "5 every writer is tracked"
             case .fixedBuffer: "6 no fixed buffers (simulator's wire)"
             case .twoChannels: "7 order per page (simulator's wire)"
             case .roundsOutward, .ignoresRegionEnds: "8 whole pages inside RAM"
@@ -84,6 +91,17 @@
             case .resumesAtBothEnds, .runsBeforeCommit: "10 one owner"
             case .skipsChecksum, .skipsSequence, .followsIndexJump: "11 hostile peer and guest"
             case .forgetsDone, .travelsStopped: "12 done always comes"
+            }
+        }
+
+        /// Why `aerostat stress`, which plays with real processes, cannot see it; `nil` where it can.
+        package var whyStressIsBlind: String? {
+            switch self {
+            case .fixedBuffer:
+                "the simulator's wire is broken here: the product registers no buffers over guest RAM, and no guest's RAM is discarded at "
+                    + "its source, so there is no stale page to send"
+            case .twoChannels: "the simulator's wire is broken here: the product has one channel for a migration"
+            default: nil
             }
         }
     }

@@ -27,4 +27,11 @@ public struct OwnedDescriptor: ~Copyable, Sendable {
             adopting: try retryingInterrupts("open the file", place: path) { unsafe aerostat_open(path, flags | O_CLOEXEC, mode) }
         )
     }
+
+    /// Asks for reads and writes past the page cache, which take whole blocks at whole blocks only.
+    /// - Returns: whether the file system says that it can.
+    package func setDirect(_ isDirect: Bool) -> Bool {
+        let flags = aerostat_fcntl(number, F_GETFL, 0)
+        return flags >= 0 && aerostat_fcntl(number, F_SETFL, isDirect ? flags | aerostat_o_direct : flags & ~aerostat_o_direct) == 0
+    }
 }

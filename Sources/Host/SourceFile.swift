@@ -41,11 +41,8 @@ public struct SourceFile: ~Copyable, Sendable {
         try body(descriptor)
     }
 
-    /// Asks for reads past the page cache, which take whole blocks at whole blocks only.
-    /// - Returns: whether the file system says that it can.
-    package func setDirect(_ isDirect: Bool) -> Bool {
-        aerostat_fcntl(descriptor.number, F_SETFL, isDirect ? aerostat_o_direct : 0) == 0
-    }
+    /// Asks for reads past the page cache; see `OwnedDescriptor.setDirect`.
+    package func setDirect(_ isDirect: Bool) -> Bool { descriptor.setDirect(isDirect) }
 
     /// Fills some words of an array with what the file has from `offset` on, as it is there. A file that ends before is an error.
     public func read<Word: FixedWidthInteger & BitwiseCopyable>(

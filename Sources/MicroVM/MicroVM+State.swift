@@ -8,6 +8,9 @@ import Virtio
 //
 // Time stands while a guest travels, as while it is paused: its clock and its time stamp counters go on from what they were.
 extension MicroVM {
+    /// The name of the requirement that says that a guest is one of a machine under KVM.
+    public static let kind = MachineRequirements.sectionName
+
     /// What a destination must offer.
     public var requirements: [DeviceSection] { [MachineRequirements(of: machine).section] }
 

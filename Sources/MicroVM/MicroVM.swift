@@ -228,6 +228,19 @@ public final class MicroVM: Guest {
         }
     }
 
+    /// Looks at a guest that stands, and lets it go on as it did; nobody else pauses or resumes it meanwhile.
+    package func whileStanding<Result>(_ body: () throws(GuestError) -> Result) throws(GuestError) -> Result {
+        try standing.withLock { (standing) throws(GuestError) in
+            guard !standing.isPaused else { return try body() }
+            standStill()
+            defer {
+                device.unpark()
+                threads.letGo()
+            }
+            return try body()
+        }
+    }
+
     /// Brings the vCPUs out of the guest, then parks the device; on return nobody writes guest RAM.
     private func standStill() {
         threads.standStill()

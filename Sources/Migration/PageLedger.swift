@@ -374,10 +374,6 @@ public final class PageLedger: HintSink {
 }
 
 extension PageRun {
-    fileprivate func slices(ofAtMost pages: Int) -> [PageRun] {
-        stride(from: 0, to: count, by: pages).map { PageRun(first: first + $0, count: min(pages, count - $0)) }
-    }
-
     /// The part up to the run's last 2 MiB boundary; `nil` where it has none inside.
     fileprivate var endingAtHugePage: PageRun? {
         let pagesPerBlock = (2 << 20) / GuestPage.size

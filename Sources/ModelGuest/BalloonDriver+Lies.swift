@@ -11,15 +11,19 @@ extension BalloonDriver {
         let regions = kernel.memory.ram.regions
         let end = regions.regions.last!.end
         switch behaviour {
-        case .correct, .silent, .wrongID: break
+        case .correct, .silent, .wrongID, .reloading, .slow: break
         case .outsideRAM:
-            // The first begins inside RAM, with less than a page of it; the last end behind 2^64.
+            // The first begin inside RAM: with a page that nobody uses, and with less than a page. The last end behind 2^64.
             let far = (0..<UInt64(Self.lies)).map { end &+ $0 << 22 }
+            for block in unusedLastPages { add([block.address], length: block.length, ring) }
             add([end - 512] + far + [.max - 4096, .max], length: Self.topBlockBytes, ring)
         case .unaligned:
-            // Pieces of the boot header's page and its neighbour: neither is covered whole.
+            // Pieces of two pages, neither of them whole: of the boot header and its neighbour, then of pages in use.
             let base = regions.regions[0].base.rawValue
-            add((1...UInt64(Self.lies)).map { base + $0 }, length: UInt32(GuestPage.size), ring)
+            let pieces = blocksInUse.map { $0.address &+ 512 }
+            add((1...UInt64(Self.lies / 2)).map { base + $0 } + pieces, length: UInt32(GuestPage.size), ring)
+        case .staleID:
+            for block in blocksInUse { add([block.address], length: block.length, ring) }
         case .descriptorLoop:
             offerChain(head: ring.layout.size - 1, next: ring.layout.size - 1, ring)
             record.phase = .gone
@@ -27,8 +31,37 @@ extension BalloonDriver {
             offerChain(head: ring.layout.size, next: .max, ring)
             store(at: ring.layout.driverArea, 2, available(ring) &+ 2 &* ring.layout.size)
             record.phase = .gone
+        case .indexJump:
+            offerBehindJump(blocksInUse.prefix(Int(ring.layout.size) / 2), ring)
+            record.phase = .gone
         }
         transport.write(.queueNotify, Self.hintQueue)
+    }
+
+    /// Blocks that begin where a region ends with a page that the allocator does not own, and end before the next region.
+    private var unusedLastPages: [(address: UInt64, length: UInt32)] {
+        let regions = kernel.memory.ram.regions
+        let nextBases = regions.regions.dropFirst().map(\.base.rawValue) + [.max]
+        return zip(regions.regions, nextBases).compactMap { region, next in
+            let address = region.end - UInt64(GuestPage.size)
+            guard let page = regions.page(containing: GuestAddress(address)), page.rawValue >= kernel.layout.firstFrame,
+                !kernel.layout.isUsable(frame: page.rawValue)
+            else { return nil }
+            return (address, UInt32(min(next - address, UInt64(Self.topBlockBytes))))
+        }
+    }
+
+    /// Blocks that stay in use for as long as the guest runs.
+    private var blocksInUse: [(address: UInt64, length: UInt32)] {
+        var blocks: [(UInt64, UInt32)] = []
+        var link = kernel.loadVCPU(0).resident.first
+        while blocks.count < Self.lies, let frame = try? kernel.memory.frame(link),
+            let order = try? kernel.memory.order(of: frame, .allocated)
+        {
+            blocks.append((kernel.physicalAddress(frame << GuestPage.shift).rawValue, UInt32(GuestPage.size << order)))
+            link = UInt64(kernel.memory.record(of: frame).next)
+        }
+        return blocks
     }
 
     private func add(_ addresses: [UInt64], length: UInt32, _ ring: SplitVirtqueueDriver) {
@@ -47,6 +80,18 @@ extension BalloonDriver {
         store(at: ring.layout.driverArea, 2, index &+ 1)
     }
 
+    /// Puts buffers into the next entries of the ring, and the index behind them and two rounds further. All descriptors are free.
+    private func offerBehindJump(_ blocks: ArraySlice<(address: UInt64, length: UInt32)>, _ ring: SplitVirtqueueDriver) {
+        let index = available(ring)
+        for (number, block) in zip(UInt16(0)..., blocks) {
+            let descriptor = UInt64(VirtqueueDescriptor.byteCount) * UInt64(number)
+            store(at: ring.layout.descriptorTable, descriptor, block.address)
+            store(at: ring.layout.descriptorTable, descriptor + 8, UInt64(block.length) | UInt64(VirtqueueDescriptor.write) << 32)
+            store(at: ring.layout.driverArea, 4 + 2 * UInt64((index &+ number) % ring.layout.size), number)
+        }
+        store(at: ring.layout.driverArea, 2, index &+ UInt16(blocks.count) &+ 2 &* ring.layout.size)
+    }
+
     private func available(_ ring: SplitVirtqueueDriver) -> UInt16 {
         insideRAM { () throws(GuestAccessError) in
             try kernel.memory.ram.load(at: GuestAddress(ring.layout.driverArea.rawValue + 2))
@@ -62,4 +107,9 @@ extension BalloonDriver {
     private func insideRAM<Value>(_ access: () throws(GuestAccessError) -> Value) -> Value {
         do { return try access() } catch { preconditionFailure("a checked ring left RAM: \(error)") }
     }
+}
+
+extension DriverBehaviour {
+    /// Whether all that it reports is free, and held.
+    var isTruthful: Bool { [.correct, .wrongID, .reloading, .slow].contains(self) }
 }

@@ -1,5 +1,6 @@
 import Balloon
 import GuestMemory
+import Host
 import Migration
 import Virtio
 
@@ -14,9 +15,14 @@ extension BalloonDriver {
         case .idle:
             let seen = CommandID(rawValue: record.seenID)
             if seen == .done, try giveBack() { return .again }
+            if behaviour == .staleID, seen.rawValue < CommandID.minimum.rawValue, record.activeID != 0 {
+                // It would also answer a command that has the id of the last one.
+                (record.previousID, record.activeID) = (record.activeID, 0)
+            }
             guard seen.rawValue >= CommandID.minimum.rawValue, record.seenID != record.activeID, behaviour != .silent else {
                 return .sleepUntilInterrupt
             }
+            if record.activeID != 0 { record.previousID = record.activeID }
             record.activeID = record.seenID
             record.round = .starting
             return .again
@@ -27,17 +33,19 @@ extension BalloonDriver {
             }
             // The buffer holds one id: while the device has not read the last one, writing the next would put old blocks under a new id.
             guard record.startIsOut == 0 else { return sleepUnlessUsed(ring) }
-            let id = behaviour == .wrongID ? record.activeID ^ 0x5A5A_0000 : record.activeID
-            guard send(command: id, from: KernelLayout.startCommandOffset, .start, ring) else { return sleepUnlessUsed(ring) }
+            guard send(command: answerID(record), from: KernelLayout.startCommandOffset, .start, ring) else { return sleepUnlessUsed(ring) }
             record.startIsOut = 1
             record.rounds &+= 1
             record.round = .reporting
             return .again
         case .reporting:
             if record.seenID == record.activeID {
-                switch try report(&record, ring) {
+                let reported = try report(&record, ring)
+                if behaviour == .reloading, record.rounds % 4 != 0 { return try reload(&record) }
+                switch reported {
                 case .more: return .again
                 case .ringFull: return sleepUnlessUsed(ring, chains: max(1, ring.layout.size / 4 * 3))
+                case .startIsOut: return sleepUnlessUsed(ring)
                 case .nothingLeft: break
                 }
             }
@@ -50,6 +58,24 @@ extension BalloonDriver {
             record.round = .idle
             return .again
         }
+    }
+
+    private func answerID(_ record: DriverRecord) -> UInt32 {
+        switch behaviour {
+        case .wrongID: record.activeID ^ 0x5A5A_0000
+        case .staleID where record.previousID != 0: record.previousID
+        default: record.activeID
+        }
+    }
+
+    /// Unloads the driver in the middle of a round and loads it again. As Linux, it first gives back what it holds, and the device, which may be
+    /// reading hints of it, is reset afterwards.
+    private func reload(_ record: inout DriverRecord) throws(KernelPanic) -> Next {
+        kernel.driverRecord = record
+        while try giveBack() {}
+        try probe()
+        record = kernel.driverRecord
+        return .again
     }
 
     /// Takes back what the device has returned. Bounded by what was queued.
@@ -86,15 +112,20 @@ extension BalloonDriver {
         if ring.kickNeeded() { transport.write(.queueNotify, Self.hintQueue) }
     }
 
-    private enum Reported { case more, ringFull, nothingLeft }
+    private enum Reported { case more, ringFull, startIsOut, nothingLeft }
 
     /// Holds and queues the next blocks; one descriptor stays free for the command that ends the round.
     private func report(_ record: inout DriverRecord, _ ring: SplitVirtqueueDriver) throws(KernelPanic) -> Reported {
-        guard behaviour == .correct || behaviour == .wrongID else {
+        guard behaviour.isTruthful || behaviour == .staleID && record.previousID == 0 else {
+            // Until the device has read the start, and all descriptors are free.
+            if behaviour == .indexJump, record.startIsOut == 1 { return .startIsOut }
             reportLies(&record, ring)
             return .nothingLeft
         }
-        defer { kick(ring) }
+        defer {
+            if behaviour == .slow { HostThread.sleep(for: .milliseconds(1 << (record.rounds % 6))) }
+            kick(ring)
+        }
         for _ in 0..<Self.blocksPerStep {
             guard ring.freeDescriptors > 1 else { return .ringFull }
             // Held and queued under one lock, so that the shrinker never uses a block before its hint is on the way.

@@ -18,6 +18,7 @@ struct BalloonDriver: Sendable {
     static let hintQueue: UInt32 = 2
     /// Where configuration space holds the command id.
     private static let commandIDOffset = VirtioMMIO.configurationOffset + UInt64(BalloonConfiguration.commandIDOffset)
+    private static let poisonOffset = VirtioMMIO.configurationOffset + UInt64(BalloonConfiguration.poisonOffset)
     /// Blocks reported or freed between two safe points.
     static let blocksPerStep = 64
     static let topBlockBytes = UInt32(KernelLayout.topBlockPages << GuestPage.shift)
@@ -32,29 +33,24 @@ struct BalloonDriver: Sendable {
 
     /// Finds the device, negotiates, and sets the hint queue up. Needs no answer from another thread.
     func probe() throws(KernelPanic) {
+        let old = kernel.driverRecord
         var record = DriverRecord()
+        (record.rounds, record.reportedBlocks) = (old.rounds, old.reportedBlocks)
         defer { kernel.driverRecord = record }
         record.phase = .gone
         guard transport.read(.magicValue) == VirtioMMIO.magic, transport.read(.version) == VirtioMMIO.version,
             transport.read(.deviceID) == BalloonDevice.deviceID
         else { return }
-        typealias Status = VirtioMMIO.Status
-        transport.write(.status, 0)
-        transport.write(.status, Status.acknowledge)
-        transport.write(.status, Status.acknowledge | Status.driver)
-        let features = offeredFeatures().intersection([.version1, .eventIndex, .freePageHint])
-        for half in 0..<UInt32(2) {
-            transport.write(.driverFeaturesSelect, half)
-            transport.write(.driverFeatures, UInt32(truncatingIfNeeded: features.rawValue >> (32 * UInt64(half))))
-        }
-        transport.write(.status, Status.acknowledge | Status.driver | Status.featuresOK)
-        guard transport.read(.status) & Status.featuresOK != 0, features.contains(.freePageHint),
-            let size = ringSize(), setUpQueue(size, features)
-        else {
-            transport.write(.status, Status.failed)
+        let poison: VirtioFeatures = kernel.parameters.poison == nil ? [] : .pagePoison
+        let features = offeredFeatures().intersection([.version1, .eventIndex, .freePageHint, poison])
+        guard transport.negotiate(features), features.contains(.freePageHint), let size = ringSize(), setUpQueue(size, features) else {
+            transport.write(.status, VirtioMMIO.Status.failed)
             return
         }
-        transport.write(.status, Status.acknowledge | Status.driver | Status.featuresOK | Status.driverOK)
+        if let poison = kernel.parameters.poison, features.contains(.pagePoison) {
+            transport.write(offset: Self.poisonOffset, width: 4, value: UInt64(poison))
+        }
+        transport.driverOK()
         record.phase = .live
         record.ringSize = UInt32(size)
         record.features = features.rawValue
@@ -83,18 +79,7 @@ struct BalloonDriver: Sendable {
         guard let ring = try? ring(size: size, features: features) else { return false }
         ring.format()
         _ = ring.setInterrupts(enabled: false)
-        transport.write(.queueSelect, Self.hintQueue)
-        transport.write(.queueSize, UInt32(size))
-        let areas: [(VirtioMMIO.Register, VirtioMMIO.Register, GuestAddress)] = [
-            (.queueDescriptorLow, .queueDescriptorHigh, layout.descriptorTable),
-            (.queueDriverLow, .queueDriverHigh, layout.driverArea),
-            (.queueDeviceLow, .queueDeviceHigh, layout.deviceArea),
-        ]
-        for (low, high, address) in areas {
-            transport.write(low, UInt32(truncatingIfNeeded: address.rawValue))
-            transport.write(high, UInt32(truncatingIfNeeded: address.rawValue >> 32))
-        }
-        transport.write(.queueReady, 1)
+        transport.setUp(queue: Int(Self.hintQueue), layout)
         return true
     }
 

@@ -5,8 +5,8 @@ import GuestMemory
 ///
 /// Integers only, in the host's order (little-endian everywhere Aerostat runs), so the Swift struct is the format.
 struct BootHeader: BitwiseCopyable {
-    /// 2: frame records know opaque pages.
-    static let currentVersion: UInt64 = 2
+    /// 2: frame records know opaque pages. 3: they know poisoned ones.
+    static let currentVersion: UInt64 = 3
     static let magicWord: UInt64 = 0x4C45_444F_4D52_4541  // "AERMODEL"
 
     var magic = Self.magicWord
@@ -25,7 +25,10 @@ struct BootHeader: BitwiseCopyable {
     private(set) var churnPages: UInt64 = 0
     /// An index into `DriverBehaviour.allCases`.
     var driver: UInt64
+    /// What freed memory is filled with; above 32 bits where it is left as it was.
+    private(set) var poison: UInt64
 
+    static let noPoison = UInt64.max
     private static let maximumChurnPages: UInt64 = 1 << 18
 
     enum WorkloadKind: UInt64 { case idle, steady, churn, hog }
@@ -36,6 +39,7 @@ struct BootHeader: BitwiseCopyable {
         vcpus = UInt64(behaviour.vcpus)
         seed = behaviour.seed
         driver = UInt64(DriverBehaviour.allCases.firstIndex(of: behaviour.driver)!)
+        poison = behaviour.poison.map { UInt64($0) } ?? Self.noPoison
         setWorkload(behaviour.workload, freePages: freePages)
     }
 
@@ -68,6 +72,7 @@ struct KernelParameters: Sendable {
     let workingSet: UInt64
     let churnPages: UInt64
     let driver: DriverBehaviour
+    let poison: UInt32?
 
     init(_ header: BootHeader, pageCount: Int) throws(KernelPanic) {
         guard header.magic == BootHeader.magicWord else { throw KernelPanic("page 0 holds no boot header of the model kernel") }
@@ -95,6 +100,7 @@ struct KernelParameters: Sendable {
         workingSet = max(1, header.workingSet)
         churnPages = header.churnPages
         driver = DriverBehaviour.allCases[Int(header.driver)]
+        poison = UInt32(exactly: header.poison)
     }
 }
 

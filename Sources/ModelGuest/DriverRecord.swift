@@ -31,7 +31,8 @@ package struct DriverRecord: BitwiseCopyable {
     /// 1 while the device has the start buffer; 1 while a configuration interrupt has not been answered.
     var startIsOut: UInt32 = 0
     var mustReadID: UInt32 = 0
-    private var padding: UInt32 = 0
+    /// The id of the round before; for a driver that answers under it.
+    var previousID: UInt32 = 0
     var features: UInt64 = 0
     package var rounds: UInt64 = 0
     package var reportedBlocks: UInt64 = 0

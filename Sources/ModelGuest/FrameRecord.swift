@@ -1,7 +1,8 @@
 /// One entry of mem_map, 16 bytes of guest RAM: what a frame is.
 ///
 /// Only a block's first frame, its head, says what the block is; the records behind it are `inside`, and carry each what is known of their
-/// page's content: nothing, a stamp (the kernel wrote it), or the checksum of an opaque page (it came with an imported machine).
+/// page's content: nothing, a stamp (the kernel wrote it), the checksum of an opaque page (it came with an imported machine), or that
+/// it holds poison (the kernel filled it when it was freed).
 /// Zeros are a valid record: inside, never stamped.
 package struct FrameRecord: BitwiseCopyable, Hashable, Sendable {
     package enum State: UInt8, Sendable {
@@ -15,7 +16,7 @@ package struct FrameRecord: BitwiseCopyable, Hashable, Sendable {
         case table = 4
     }
 
-    /// Bits 0-7 state, 8-15 order, 16 stamped, 17 opaque.
+    /// Bits 0-7 state, 8-15 order, 16 stamped, 17 opaque, 18 poisoned.
     package private(set) var word: UInt32 = 0
     /// Counts the page's rewrites; kept when the block is freed. Of an opaque page: the CRC-32C of its content.
     package private(set) var generation: UInt32 = 0
@@ -25,7 +26,8 @@ package struct FrameRecord: BitwiseCopyable, Hashable, Sendable {
 
     private static let stampedBit: UInt32 = 1 << 16
     private static let opaqueBit: UInt32 = 1 << 17
-    private static let contentBits = stampedBit | opaqueBit
+    private static let poisonedBit: UInt32 = 1 << 18
+    private static let contentBits = stampedBit | opaqueBit | poisonedBit
 
     /// `nil` where the bits make no sense.
     package var head: (state: State, order: Int)? {
@@ -38,6 +40,9 @@ package struct FrameRecord: BitwiseCopyable, Hashable, Sendable {
 
     /// Whether the page holds what the guest did not write.
     package var isOpaque: Bool { word & Self.opaqueBit != 0 }
+
+    /// Whether the page was filled when it was freed, and is not written since.
+    package var isPoisoned: Bool { word & Self.poisonedBit != 0 }
 
     /// How often the page was written, ever. That an opaque page came is its first time: so its record counts in the sum that
     /// finds lost ones, although its generation is no count.
@@ -52,13 +57,13 @@ package struct FrameRecord: BitwiseCopyable, Hashable, Sendable {
     /// The page gets its content of the next generation.
     mutating func stamp() {
         generation = writes &+ 1
-        word = word & ~Self.opaqueBit | Self.stampedBit
+        word = word & ~Self.contentBits | Self.stampedBit
     }
 
     /// The page's content is nobody's any more; its writes go on counting.
-    mutating func forgetContent() {
+    mutating func forgetContent(isPoisoned: Bool) {
         generation = writes
-        word &= ~Self.contentBits
+        word = word & ~Self.contentBits | (isPoisoned ? Self.poisonedBit : 0)
     }
 
     /// Makes the record a head (or no head); what it says about the content stays as it is.
@@ -66,8 +71,11 @@ package struct FrameRecord: BitwiseCopyable, Hashable, Sendable {
         word = word & Self.contentBits | UInt32(state.rawValue) | UInt32(order) << 8
     }
 
-    func isHead(_ state: State, order: Int) -> Bool {
-        word & ~Self.contentBits == UInt32(state.rawValue) | UInt32(order) << 8
+    func isHead(_ state: State, order: Int) -> Bool { Self.isHead(word, state, order: order) }
+
+    /// The same of a record's word alone.
+    static func isHead(_ word: UInt32, _ state: State, order: Int) -> Bool {
+        word & ~contentBits == UInt32(state.rawValue) | UInt32(order) << 8
     }
 }
 

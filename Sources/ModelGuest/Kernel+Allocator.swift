@@ -5,7 +5,7 @@ import GuestMemory
 extension Kernel {
     /// Takes a block: from the free lists, then from memory never touched, then, under pressure, from what the balloon driver holds.
     ///
-    /// The block's pages keep their generations and carry no stamp until they are written.
+    /// The block's pages keep their generations and what is known of their poison, and carry no stamp until they are written.
     /// - Returns: its first frame; `nil` where there is no such block.
     package func allocate(order: Int) throws(KernelPanic) -> Int? {
         var source = try takeFree(order)
@@ -56,7 +56,7 @@ extension Kernel {
         var (frame, order) = (frame, order)
         while order < KernelLayout.topOrder {
             let buddy = frame ^ 1 << order
-            guard memory.record(of: buddy).isHead(.free, order: order) else { break }
+            guard memory.isFree(buddy, order: order) else { break }
             try removeFree(buddy, order: order)
             setInside(max(frame, buddy))
             frame = min(frame, buddy)
@@ -166,6 +166,7 @@ extension Kernel {
     }
 
     private func forgetContent(_ frames: Range<Int>) {
-        memory.updateRecords(frames) { _, record in record.forgetContent() }
+        if let poison = parameters.poison { memory.fill(frames, with: poison) }
+        memory.updateRecords(frames) { _, record in record.forgetContent(isPoisoned: parameters.poison != nil) }
     }
 }

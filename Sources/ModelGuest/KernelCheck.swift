@@ -115,6 +115,7 @@ package struct KernelCheck {
             let record = memory.record(of: page)
             writes &+= record.writes
             if page > frame, !record.isHead(.inside, order: 0) { complain("frame \(page) is a head inside the block at \(frame)") }
+            if record.isPoisoned { comparePoison(page, record) }
             guard record.isStamped || record.isOpaque else { continue }
             if record.isStamped && record.isOpaque { complain("frame \(page) carries a stamp and is opaque") }
             if state == .allocated { compare(page, record) } else { complain("frame \(page) is free, but its record speaks of content") }
@@ -124,6 +125,20 @@ package struct KernelCheck {
     private mutating func compare(_ page: Int, _ record: FrameRecord) {
         result.pagesChecked += 1
         guard let difference = record.isOpaque ? checksumDifference(page, record) : stampDifference(page, record) else { return }
+        note(difference, at: page)
+    }
+
+    /// A page that was filled when it was freed is as it was, whoever has it since (DESIGN, rule 9).
+    private mutating func comparePoison(_ page: Int, _ record: FrameRecord) {
+        guard let poison = kernel.parameters.poison, !record.isStamped, !record.isOpaque else {
+            return complain("frame \(page) is recorded as poisoned, which it cannot be")
+        }
+        result.pagesChecked += 1
+        guard let found = memory.firstWord(of: page, otherThan: poison) else { return }
+        note((UInt64(poison) << 32 | UInt64(poison), found), at: page)
+    }
+
+    private mutating func note(_ difference: (expected: UInt64, found: UInt64), at page: Int) {
         result.pagesWrong += 1
         if result.firstWrongPage == nil {
             result.firstWrongPage = .init(page: page, expected: hexadecimal(difference.expected), found: hexadecimal(difference.found))

@@ -1,5 +1,6 @@
 package import GuestMemory
 import Host
+import Synchronization
 
 /// The model kernel found its own tables broken: its memory was lost or damaged. It halts, as a real kernel would; the process goes on.
 package struct KernelPanic: Error, Hashable, Sendable, CustomStringConvertible {
@@ -46,7 +47,21 @@ package struct KernelMemory: Sendable {
 
     package func record(of frame: Int) -> FrameRecord { load(at: layout.recordOffset(of: frame)) }
 
-    package func setRecord(_ record: FrameRecord, of frame: Int) { store(record, at: layout.recordOffset(of: frame)) }
+    package func setRecord(_ record: FrameRecord, of frame: Int) {
+        updateRecords(frame..<frame + 1) { $1 = record }
+    }
+
+    /// Whether a free block begins at a frame. It may be another vCPU's, which is writing the frame's record at this moment; that one says
+    /// "allocated" before and after.
+    func isFree(_ frame: Int, order: Int) -> Bool {
+        let (page, inside) = place(layout.recordOffset(of: frame), MemoryLayout<FrameRecord>.self)
+        return FrameRecord.isHead(unsafe word(ram.hostAddress(of: page) + inside).pointee.load(ordering: .relaxed), .free, order: order)
+    }
+
+    /// The first word of a record, which others may look at without the kernel's lock.
+    @unsafe private func word(_ record: UnsafeMutableRawPointer) -> UnsafeMutablePointer<Atomic<UInt32>> {
+        unsafe record.assumingMemoryBound(to: Atomic<UInt32>.self)
+    }
 
     /// Changes the records of consecutive frames in place.
     func updateRecords(_ frames: Range<Int>, _ body: (_ frame: Int, inout FrameRecord) -> Void) {
@@ -56,9 +71,13 @@ package struct KernelMemory: Sendable {
         unsafe ram.withWritablePages(run) { buffer in
             var offset = start - run.first.rawValue << GuestPage.shift
             for frame in frames {
-                var record = unsafe buffer.load(fromByteOffset: offset, as: FrameRecord.self)
+                let place = unsafe buffer.baseAddress! + offset
+                var record = unsafe place.load(as: FrameRecord.self)
                 body(frame, &record)
-                unsafe buffer.storeBytes(of: record, toByteOffset: offset, as: FrameRecord.self)
+                unsafe word(place).pointee.store(record.word, ordering: .relaxed)
+                unsafe place.storeBytes(of: record.generation, toByteOffset: 4, as: UInt32.self)
+                unsafe place.storeBytes(of: record.next, toByteOffset: 8, as: UInt32.self)
+                unsafe place.storeBytes(of: record.previous, toByteOffset: 12, as: UInt32.self)
                 offset += KernelLayout.recordBytes
             }
         }
@@ -86,6 +105,26 @@ package struct KernelMemory: Sendable {
                 unsafe PageContent(seed: seed, frame: frame, generation: record(of: frame).generation).fill(page)
             }
         }
+    }
+
+    /// Fills frames with a word, again and again.
+    func fill(_ frames: Range<Int>, with word: UInt32) {
+        guard !frames.isEmpty else { return }
+        unsafe ram.withWritablePages(PageRun(first: PageIndex(frames.lowerBound), count: frames.count)) { buffer in
+            for offset in stride(from: 0, to: buffer.count, by: 8) {
+                unsafe buffer.storeBytes(of: UInt64(word) << 32 | UInt64(word), toByteOffset: offset, as: UInt64.self)
+            }
+        }
+    }
+
+    /// The first word of a frame that is not the one it was filled with.
+    func firstWord(of frame: Int, otherThan word: UInt32) -> UInt64? {
+        let page = unsafe UnsafeRawPointer(ram.hostAddress(of: PageRun(first: PageIndex(frame), count: 1)))
+        for offset in stride(from: 0, to: GuestPage.size, by: 8) {
+            let found = unsafe page.load(fromByteOffset: offset, as: UInt64.self)
+            if found != UInt64(word) << 32 | UInt64(word) { return found }
+        }
+        return nil
     }
 
     /// Compares a frame's bytes with what its record says.

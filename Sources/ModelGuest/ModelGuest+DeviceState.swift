@@ -21,10 +21,10 @@ extension ModelGuest {
     /// Whether a model guest here can be the guest that requires this; the error is the refusal.
     public static func check(requirements: [DeviceSection]) throws(GuestError) {
         for requirement in requirements where requirement != Self.requirement {
-            guard requirement.name == kind else { throw GuestError("no model guest offers what it requires: \(requirement.name)") }
-            throw GuestError("its model kernel has version \(requirement.version), where \(Self.requirement.version) is known")
+            guard requirement.name == kind else { throw GuestError("no model guest offers what the guest requires: \(requirement.name)") }
+            throw GuestError("the guest's model kernel has version \(requirement.version), where \(Self.requirement.version) is known")
         }
-        guard !requirements.isEmpty else { throw GuestError("it does not say that it is a model guest") }
+        guard !requirements.isEmpty else { throw GuestError("the guest does not say that it is a model guest") }
     }
 
     public func saveDeviceState() throws(GuestError) -> [DeviceSection] {

@@ -19,7 +19,8 @@ public enum Workload: Hashable, Sendable {
     public static let defaultWorkingSet = 256 << 20
 }
 
-/// How the guest's balloon driver answers. Everything but `correct` is a hostile guest, for demonstrations and tests of the device.
+/// How the guest's balloon driver answers. Everything but `correct`, `slow` and `reloading` is a hostile guest, for demonstrations and tests
+/// of the device. Its number is in guest RAM: new ones stand last.
 public enum DriverBehaviour: String, CaseIterable, Hashable, Sendable {
     /// As Linux's driver.
     case correct
@@ -35,6 +36,14 @@ public enum DriverBehaviour: String, CaseIterable, Hashable, Sendable {
     case descriptorLoop = "descriptor-loop"
     /// Moves the available index further than the ring is long, and names descriptors that do not exist.
     case badIndices = "bad-indices"
+    /// Answers, then moves the available index further than the ring is long, past buffers that name memory in use.
+    case indexJump = "index-jump"
+    /// Answers the first command; each later one under the id of the one before it, with blocks that are in use by now.
+    case staleID = "stale-id"
+    /// As Linux's driver that is unloaded in the middle of most rounds, with blocks on their way, and loaded again at once.
+    case reloading
+    /// As Linux's driver on a busy machine: the device hears of blocks milliseconds after they were offered, when some are in use again.
+    case slow
 }
 
 /// How a model guest behaves, whatever its memory is made of.
@@ -45,6 +54,9 @@ public struct GuestBehaviour: Hashable, Sendable {
     public var seed: UInt64 = 1
     public var workload = Workload.idle
     public var driver = DriverBehaviour.correct
+    /// What the guest fills memory with that it frees, as Linux with `init_on_free` (0) or `page_poison`; the balloon device is told.
+    /// `nil` leaves freed memory as it was.
+    public var poison: UInt32?
 
     public init() {}
 

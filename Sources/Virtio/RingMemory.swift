@@ -50,6 +50,16 @@ struct RingMemory: Sendable {
         insideRAM { () throws(GuestAccessError) in try memory.storeRelease(value, at: address) }
     }
 
+    /// Reads what the other side wishes about notifications (flags, events), which it may be changing now. The fences around the wishes
+    /// order them; a plain access would leave undefined what is read.
+    func loadWish(_ address: GuestAddress) -> UInt16 {
+        insideRAM { () throws(GuestAccessError) in try memory.loadRelaxed(at: address) }
+    }
+
+    func storeWish(_ value: UInt16, _ address: GuestAddress) {
+        insideRAM { () throws(GuestAccessError) in try memory.storeRelaxed(value, at: address) }
+    }
+
     func loadDescriptor(_ address: GuestAddress) -> VirtqueueDescriptor {
         let words = (load(UInt64.self, address), load(UInt64.self, GuestAddress(address.rawValue + 8)))
         return VirtqueueDescriptor(

@@ -176,10 +176,10 @@ public struct SplitVirtqueue: Sendable {
         let old = lastSignalled
         lastSignalled = nextUsed
         guard features.contains(.eventIndex) else {
-            return ring.load(UInt16.self, ring.availableFlags) & RingFlag.noInterrupt == 0
+            return ring.loadWish(ring.availableFlags) & RingFlag.noInterrupt == 0
         }
         guard let old else { return true }
-        return indexPassed(event: ring.load(UInt16.self, ring.usedEvent), new: nextUsed, old: old)
+        return indexPassed(event: ring.loadWish(ring.usedEvent), new: nextUsed, old: old)
     }
 
     /// Tells the driver that kicks are not needed while the ring is being read anyway. A wish: kicks may still come.
@@ -187,7 +187,7 @@ public struct SplitVirtqueue: Sendable {
         if kicksSuppressed == true { return }
         kicksSuppressed = true
         // With EVENT_IDX the event stays where it is, behind the index that the driver has passed.
-        if !features.contains(.eventIndex) { ring.store(RingFlag.noNotify, ring.usedFlags) }
+        if !features.contains(.eventIndex) { ring.storeWish(RingFlag.noNotify, ring.usedFlags) }
     }
 
     /// Asks the driver for a kick when the next chain comes.
@@ -195,9 +195,9 @@ public struct SplitVirtqueue: Sendable {
     public mutating func enableKicks() -> Bool {
         if kicksSuppressed != false {
             kicksSuppressed = false
-            if !features.contains(.eventIndex) { ring.store(UInt16(0), ring.usedFlags) }
+            if !features.contains(.eventIndex) { ring.storeWish(0, ring.usedFlags) }
         }
-        if features.contains(.eventIndex) { ring.store(nextAvailable, ring.availableEvent) }
+        if features.contains(.eventIndex) { ring.storeWish(nextAvailable, ring.availableEvent) }
         // The wish must be visible before the index is read again, or a chain published in between is never seen.
         atomicMemoryFence(ordering: .sequentiallyConsistent)
         return ring.loadAcquire(ring.availableIndex) != nextAvailable

@@ -105,7 +105,7 @@ public struct SplitVirtqueueDriver: Sendable {
         let head = UInt16(id)
         try free(chain: head)
         self[.nextUsed] = next &+ 1
-        if features.contains(.eventIndex), self[.interruptsWanted] == 1 { ring.store(next &+ 1, ring.usedEvent) }
+        if features.contains(.eventIndex), self[.interruptsWanted] == 1 { ring.storeWish(next &+ 1, ring.usedEvent) }
         return (ring.load(UInt64.self, tokenAddress(head)), length)
     }
 
@@ -141,9 +141,9 @@ public struct SplitVirtqueueDriver: Sendable {
         let old = self[.kickedIndex]
         self[.kickedIndex] = new
         guard features.contains(.eventIndex) else {
-            return new != old && ring.load(UInt16.self, ring.usedFlags) & RingFlag.noNotify == 0
+            return new != old && ring.loadWish(ring.usedFlags) & RingFlag.noNotify == 0
         }
-        return indexPassed(event: ring.load(UInt16.self, ring.availableEvent), new: new, old: old)
+        return indexPassed(event: ring.loadWish(ring.availableEvent), new: new, old: old)
     }
 
     /// Asks for interrupts, or asks the device not to send them.
@@ -153,9 +153,9 @@ public struct SplitVirtqueueDriver: Sendable {
         let next = self[.nextUsed]
         if features.contains(.eventIndex) {
             // "Off" is the event as far away as it goes: one interrupt in 65536 entries.
-            ring.store(enabled ? next : next &- 1, ring.usedEvent)
+            ring.storeWish(enabled ? next : next &- 1, ring.usedEvent)
         } else {
-            ring.store(enabled ? 0 : RingFlag.noInterrupt, ring.availableFlags)
+            ring.storeWish(enabled ? 0 : RingFlag.noInterrupt, ring.availableFlags)
         }
         atomicMemoryFence(ordering: .sequentiallyConsistent)
         return ring.loadAcquire(ring.usedIndex) != next
@@ -169,7 +169,7 @@ public struct SplitVirtqueueDriver: Sendable {
         guard features.contains(.eventIndex) else { return setInterrupts(enabled: true) }
         self[.interruptsWanted] = 1
         let next = self[.nextUsed]
-        ring.store(next &+ count &- 1, ring.usedEvent)
+        ring.storeWish(next &+ count &- 1, ring.usedEvent)
         atomicMemoryFence(ordering: .sequentiallyConsistent)
         return ring.loadAcquire(ring.usedIndex) &- next >= count
     }

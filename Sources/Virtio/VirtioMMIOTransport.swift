@@ -87,7 +87,7 @@ public final class VirtioMMIOTransport: Sendable {
         return Int(offset - VirtioMMIO.configurationOffset)
     }
 
-    private func word(_ features: VirtioFeatures, _ select: UInt32) -> UInt32 {
+    func word(_ features: VirtioFeatures, _ select: UInt32) -> UInt32 {
         select < 2 ? UInt32(truncatingIfNeeded: features.rawValue >> (32 * UInt64(select))) : 0
     }
 

@@ -10,4 +10,11 @@ import ArgumentParser
             """,
         subcommands: [DemoCommand.self, RunCommand.self] + clientCommands + [ImageCommand.self, StressCommand.self]
     )
+
+    #if BrokenEngines
+        static func main() async {
+            BrokenEngineChoice.obey()
+            await main(nil)
+        }
+    #endif
 }

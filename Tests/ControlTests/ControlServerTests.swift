@@ -1,7 +1,9 @@
 import Control
 import Glibc
+import Host
 import Logging
 import Migration
+import TestSupport
 import Testing
 
 @Suite(.timeLimit(.minutes(1))) struct ControlServerTests {
@@ -132,6 +134,12 @@ import Testing
         }
     }
 
+    @Test func `system_powerdown and POWERDOWN have QEMU's names`() throws {
+        #expect(try Request.decode("system_powerdown", [:]) == .machine(.powerDown))
+        #expect(throws: QMPError.self) { _ = try Request.decode("system_powerdown", ["hard": true]) }
+        #expect(Event(message: ["event": "POWERDOWN"]) == .powerDown)
+    }
+
     @Test func `a request over 64 KiB is refused and the connection closed`() async throws {
         try await withServer { _, server in
             var client = try RawClient(server.path)
@@ -250,6 +258,30 @@ import Testing
                 #expect(try client.receive() == nil)
             }
             await closed
+        }
+    }
+
+    @Test func `clients that arrive while the server ends hear its end`() async throws {
+        for _ in 0..<100 {
+            try await withServer { _, server in
+                let path = server.path
+                let silent = Locked(0)
+                let clients = try (0..<6).map { _ in
+                    try HostThread(name: "client") {
+                        // Until nobody listens any more.
+                        while var client = try? RawClient(path) {
+                            client.endSending()
+                            do { while try client.receive() != nil {} } catch { silent.withLock { $0 += 1 } }
+                        }
+                    }
+                }
+                // They are at it.
+                var first = try RawClient(path)
+                _ = try first.receive()
+                await server.close()
+                for client in clients { client.join() }
+                #expect(silent.withLock { $0 } == 0)
+            }
         }
     }
 

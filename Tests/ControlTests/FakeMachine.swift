@@ -20,7 +20,7 @@ final class FakeMachine: CommandHandler {
     /// While closed, `check-guest` stands still, as a check of a large guest does.
     private let gate = Monitor(true)
 
-    func attach(_ server: ControlServer) { state.withLock { $0.server = server } }
+    func attach(_ server: ControlServer?) { state.withLock { $0.server = server } }
     func closeGate() { gate.update { $0 = false } }
     func openGate() { gate.update { $0 = true } }
 
@@ -58,6 +58,7 @@ final class FakeMachine: CommandHandler {
             }.json
         case .saveMemory(let address, let size, let path):
             throw QMPError("cannot save \(size.map { "\($0)" } ?? "all") at \(address) to \(path)")
+        case .powerDown: throw QMPError("it has no power button")
         case .checkGuest:
             state.update { $0.checksBegun += 1 }
             // Blocks its thread, as real checks do.

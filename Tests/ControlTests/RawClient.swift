@@ -68,6 +68,8 @@ func withServer(_ body: (FakeMachine, ControlServer) async throws -> Void) async
         do { result = .success(try await body(machine, server)) } catch { result = .failure(error) }
         machine.openGate()
         await server.close()
+        // Each holds the other.
+        machine.attach(nil)
         try result.get()
     }
 }

@@ -261,7 +261,15 @@ extension EndToEnd {
 extension Hello {
     /// What a source of 64 MiB says.
     static var someGuest: Hello {
-        get throws { Hello(session: .random(), regions: try RegionTable(contiguousBytes: 64 << 20), capabilities: []) }
+        get throws {
+            let requirements = [DeviceSection(name: "model-guest", version: 2, bytes: [])]
+            return Hello(
+                session: .random(),
+                regions: try RegionTable(contiguousBytes: 64 << 20),
+                capabilities: [],
+                requirements: requirements
+            )
+        }
     }
 }
 

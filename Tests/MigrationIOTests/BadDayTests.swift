@@ -60,6 +60,33 @@ import Testing
         pair.end()
     }
 
+    @Test("A guest that ends itself fails its migration in its own words, on both sides", arguments: [true, false])
+    func guestEnds(connected: Bool) throws {
+        var setup = Self.setup()
+        setup.parameters.bandwidthLimit = 200_000
+        let pair = try Pair(setup)
+        if connected {
+            let (a, b) = try socketPair()
+            try pair.startDestination(b)
+            try pair.startSource(a)
+            while pair.migration.report.ram.transferred < 10_000 { HostThread.sleep(for: .milliseconds(1)) }
+        } else {
+            // It does not even reach the destination.
+            try pair.migration.start { (doorbell) throws(TransportError) in
+                _ = doorbell.wait(timeout: .seconds(20))
+                throw .closed
+            }
+        }
+        pair.migration.guestEnded("it went to sleep for good")
+        // What comes later does not count.
+        pair.migration.cancel()
+        #expect(pair.migration.wait() == .failed(.guest("it went to sleep for good")))
+        #expect(pair.migration.report.status == .failed && pair.migration.report.errorDescription == "it went to sleep for good")
+        if connected { #expect(pair.destinationOutcome() == .failed("the source gave up: it went to sleep for good")) }
+        expectGuestIsHere(pair)
+        pair.end()
+    }
+
     @Test("Whatever direction ends where, at most one process runs the guest")
     func halfClosed() throws {
         // Toward the source go: hello (96 bytes), the acknowledgement of the one round (40), ready (72), running (40).

@@ -101,7 +101,7 @@ extension ModelGuestTests {
             #expect(after.isClean, "\(after)")
         }
 
-        @Test(arguments: DriverBehaviour.allCases.filter { $0 != .correct })
+        @Test(arguments: DriverBehaviour.allCases.filter { ![.correct, .reloading, .slow, .staleID].contains($0) })
         func `A hostile driver gets no hint taken, and its guest runs on`(behaviour: DriverBehaviour) async throws {
             let guest = try guest(64) {
                 $0.driver = behaviour
@@ -118,10 +118,10 @@ extension ModelGuestTests {
             #expect(ledger.skipped == 0)
             let statistics = guest.hinting!.statistics
             switch behaviour {
-            case .correct, .silent: break
+            case .correct, .silent, .reloading, .slow, .staleID: break
             case .wrongID: #expect(statistics.staleBlocks > 0)
             case .outsideRAM, .unaligned: #expect(statistics.invalidBlocks > 0)
-            case .descriptorLoop, .badIndices: #expect(!guest.hinting!.isAvailable)
+            case .descriptorLoop, .badIndices, .indexJump: #expect(!guest.hinting!.isAvailable)
             }
             guest.hinting!.done()
             try await eventually("the blocks come back") { guest.kernel!.allocator.heldBlocks == 0 }
@@ -130,6 +130,107 @@ extension ModelGuestTests {
             let result = try guest.check()
             #expect(result.isClean, "\(result)")
             #expect(guest.panic == nil)
+        }
+
+        @Test func `A slow driver's blocks are in use again before the device hears of them`() async throws {
+            let guest = try guest(96) {
+                $0.driver = .slow
+                $0.workload = .churn(rate: 4 << 30)
+                $0.vcpus = 2
+            }
+            try guest.resume()
+            for _ in 0..<50 where guest.kernel!.allocator.shrunkInRound == 0 {
+                let ledger = try Ledger(guest.memory)
+                _ = guest.hinting!.begin(reportingTo: ledger)
+                #expect(ledger.waitUntilStopped())
+                guest.hinting!.done()
+                try await Task.sleep(for: .milliseconds(5))
+            }
+            #expect(guest.kernel!.allocator.shrunkInRound > 0)
+            let check = try guest.check()
+            #expect(check.isClean, "\(check)")
+        }
+
+        @Test func `Old ids with memory in use are counted and not taken`() async throws {
+            let guest = try guest { $0.driver = .staleID }
+            try guest.resume()
+            let ledger = try Ledger(guest.memory)
+            _ = guest.hinting!.begin(reportingTo: ledger)
+            #expect(ledger.waitUntilStopped())
+            let first = ledger.blocks.count
+            #expect(first > 0)
+            for round in 1...2 {
+                guest.hinting!.stop()
+                try await Task.sleep(for: .milliseconds(20))
+                _ = guest.hinting!.begin(reportingTo: ledger)
+                try await eventually("the lies are turned away") { guest.hinting!.statistics.staleBlocks >= 3 * round }
+            }
+            #expect(ledger.blocks.count == first)
+        }
+
+        @Test func `A driver that is reloaded in the middle of rounds holds nothing back, and is asked again`() async throws {
+            let guest = try guest {
+                $0.driver = .reloading
+                $0.workload = .churn(rate: 1 << 30)
+            }
+            try guest.resume()
+            var whole = 0
+            for _ in 0..<8 {
+                let ledger = try Ledger(guest.memory)
+                try await eventually("the device is set up") { guest.hinting!.isAvailable }
+                _ = guest.hinting!.begin(reportingTo: ledger)
+                #expect(ledger.waitUntilStopped())
+                if guest.kernel!.allocator.heldBlocks > 0 { whole += 1 }
+                let check = try guest.check()
+                #expect(check.isClean, "\(check)")
+            }
+            #expect((1...4).contains(whole), "every fourth round is served to its end")
+            guest.hinting!.done()
+            try await eventually("the blocks come back") { guest.kernel!.allocator.heldBlocks == 0 }
+        }
+
+        @Test(arguments: [0, 0xaaaa_aaaa]) func `A guest that poisons is asked for hints only where its poison is zero`(word: UInt32) throws
+        {
+            let guest = try guest { $0.poison = word }
+            try guest.resume()
+            #expect(guest.hinting!.isAvailable == (word == 0))
+            try guest.pause()
+            // A page that was freed, and came back as something else.
+            let clean = try guest.check()
+            #expect(clean.isClean, "\(clean)")
+            let freed = try #require(
+                (0..<guest.memory.pageCount).first {
+                    guest.kernel!.memory.layout.firstFrame <= $0 && guest.kernel!.memory.record(of: $0).isPoisoned
+                }
+            )
+            try guest.memory.store(UInt64(1), at: GuestAddress(UInt64(freed) << 12 + 64))
+            let check = try guest.check()
+            #expect(check.pagesWrong == 1 && check.firstWrongPage?.page == freed, "\(check)")
+        }
+
+        @Test func `What overlaps the end of a region is never memory in use`() async throws {
+            // Regions end in the middle of a block of the top order; the second hole is smaller than such a block.
+            let regions = try RegionTable([
+                MemoryRegion(base: GuestAddress(0), byteCount: 35 << 20), MemoryRegion(base: GuestAddress(48 << 20), byteCount: 30 << 20),
+                MemoryRegion(base: GuestAddress(78 << 20 + 40 << 10), byteCount: 31 << 20),
+            ])
+            var configuration = ModelGuestConfiguration(memory: regions)
+            configuration.driver = .outsideRAM
+            let guest = try ModelGuest(booting: configuration, tracker: .software)
+            let before = try guest.check()
+            try guest.resume()
+            let ledger = try Ledger(guest.memory)
+            _ = guest.hinting!.begin(reportingTo: ledger)
+            #expect(ledger.waitUntilStopped())
+            try guest.pause()
+            let lies = ledger.blocks
+            #expect(lies.contains { $0.rawValue == 35 << 20 - 4096 })
+            #expect(lies.contains { $0.rawValue == 78 << 20 - 4096 })
+            for address in lies {
+                for run in regions.wholePages(at: address, byteCount: 4 << 20).runs { guest.memory.clear(run) }
+            }
+            let after = try guest.check()
+            #expect(after.isClean && after.pagesChecked == before.pagesChecked, "\(after)")
         }
     }
 }

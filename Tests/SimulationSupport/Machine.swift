@@ -66,7 +66,8 @@ final class Machine: Guest, @unchecked Sendable {
             isBellRung = false
             // A thread that is woken need not run soon.
             if world.scheduler.chance(oneIn: world.scenario[.hintStall]) {
-                world.scheduler.sleep(until: world.scheduler.now + world.scheduler.pick(1..<500) * world.scenario[.step])
+                let steps = world.scheduler.pick(1..<world.scenario[.hintDelay])
+                world.scheduler.sleep(until: world.scheduler.now + steps * world.scenario[.step])
             }
             while !world.isOver {
                 isDeviceLocked = true

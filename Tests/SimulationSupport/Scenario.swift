@@ -8,14 +8,16 @@ package struct Scenario: Hashable, Sendable, CustomStringConvertible {
     package enum Knob: String, CaseIterable, Sendable {
         // The guest.
         case pages, regions, absentPercent, freePercent, zeroPercent, ring, blockPages, ops, shrinkPercent, raggedPercent, poison
+        /// Whether the driver keeps the id that it answers in one word that every start names, as Linux's, or waits until its start was read.
+        case oneWord
         /// Free pages that the host takes away and that read as zero when they are touched again, in percent of the guest's steps.
         case discardPercent
         // What is asked for.
         case hints, verify, downtime, rest, bandwidth, grace, timeout, pausesOnTimeout, shape
         // How fast everybody is, against the others.
         case vcpu, driver, hintThread, link, source, destination, step
-        /// How often the hint thread does not run at once when it is woken: one time in so many.
-        case hintStall
+        /// How often the hint thread does not run at once when it is woken: one time in so many; and for how many steps at most.
+        case hintStall, hintDelay
         /// The most bytes that the wire takes at once, as a power of two; and how much it holds.
         case chunk, wire
         // Injuries. Steps of the scheduler, bytes of the link, or frames; 0 is never.
@@ -66,7 +68,7 @@ package struct Scenario: Hashable, Sendable, CustomStringConvertible {
         self[.pausesOnTimeout] = pick(0...1)
         for knob in [Knob.vcpu, .driver, .hintThread, .link, .source, .destination] { self[knob] = one(of: [1, 4, 16, 64]) }
         self[.step] = one(of: [200, 2_000, 20_000])
-        self[.hintStall] = one(of: [0, 0, 2, 6])
+        self[.hintStall] = one(of: [0, 1, 2, 6])
         self[.chunk] = one(of: [9, 11, 13, 16])
         self[.wire] = one(of: [4096, 20_000, 200_000])
         self[.cancelAt] = sometimes(12, pick(1...1500))
@@ -86,6 +88,8 @@ package struct Scenario: Hashable, Sendable, CustomStringConvertible {
         self[.quitAt] = sometimes(3, pick(1...1500))
         self[.shape] = sometimes(1, pick(1...2))
         self[.migrations] = sometimes(25, 1) + 1
+        self[.oneWord] = pick(1...3) > 1 ? 1 : 0
+        self[.hintDelay] = one(of: [500, 2000, 4000])
     }
 
     /// A scenario as it was printed.
@@ -134,6 +138,7 @@ extension Scenario.Knob {
         case .step: 2000
         case .chunk: 16
         case .wire: 200_000
+        case .hintDelay: 500
         default: 0
         }
     }
@@ -145,6 +150,7 @@ extension Scenario.Knob {
         case .regions, .blockPages, .vcpu, .driver, .hintThread, .link, .source, .destination, .step, .migrations: 1
         case .ring: 8
         case .rest: 3
+        case .hintDelay: 2
         case .chunk: 6
         case .wire: 1024
         case .cutAt, .cutBackAt: -64

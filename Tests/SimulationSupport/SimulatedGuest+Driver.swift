@@ -10,7 +10,7 @@ struct DriverState {
     /// What configuration space said last.
     var seenID = CommandID.stop
     var activeID = CommandID.stop
-    /// The buffer with the id is with the device: it must not change.
+    /// The buffer with the id is with the device: it must not change (Linux changes it).
     var isStartOut = false
     /// The driver waits for room in the ring.
     var waitsForUsed = false
@@ -63,29 +63,12 @@ extension SimulatedGuest {
 
     /// Reset to DRIVER_OK, as at boot.
     func setUpDriver() {
-        typealias Status = VirtioMMIO.Status
         let transport = machine.transport
         transport.write(.status, 0)
         ring.format()
-        transport.write(.status, Status.acknowledge | Status.driver)
-        for word in [UInt32(0), 1] {
-            transport.write(.driverFeaturesSelect, word)
-            transport.write(.driverFeatures, UInt32(truncatingIfNeeded: features.rawValue >> (32 * UInt64(word))))
-        }
-        transport.write(.status, Status.acknowledge | Status.driver | Status.featuresOK)
-        precondition(transport.read(.status) & Status.featuresOK != 0, "the device refuses its own features")
-        transport.write(.queueSelect, Self.hintQueue)
-        transport.write(.queueSize, UInt32(layout.size))
-        let places: [(VirtioMMIO.Register, VirtioMMIO.Register, GuestAddress)] = [
-            (.queueDescriptorLow, .queueDescriptorHigh, layout.descriptorTable),
-            (.queueDriverLow, .queueDriverHigh, layout.driverArea),
-            (.queueDeviceLow, .queueDeviceHigh, layout.deviceArea),
-        ]
-        for (low, high, address) in places {
-            transport.write(low, UInt32(truncatingIfNeeded: address.rawValue))
-            transport.write(high, UInt32(truncatingIfNeeded: address.rawValue >> 32))
-        }
-        transport.write(.queueReady, 1)
+        let isAccepted = transport.negotiate(features)
+        precondition(isAccepted, "the device refuses its own features")
+        transport.setUp(queue: Int(Self.hintQueue), layout)
         if world.scenario[.poison] != 0 {
             let poison = UInt64(UInt32(world.scenario[.poison]) * 0x0101_0101)
             transport.write(
@@ -94,7 +77,7 @@ extension SimulatedGuest {
                 value: poison
             )
         }
-        transport.write(.status, transport.read(.status) | Status.driverOK)
+        transport.driverOK()
         machine.isBellRung = true
     }
 
@@ -160,7 +143,7 @@ extension SimulatedGuest {
                 driver.round = .idle
                 return .again
             }
-            guard !driver.isStartOut else { return sleepUnlessUsed() }
+            guard !driver.isStartOut || world.scenario[.oneWord] == 1 else { return sleepUnlessUsed() }
             guard send(command: driver.activeID, .start) else { return sleepUnlessUsed() }
             driver.isStartOut = true
             driver.round = .reporting

@@ -237,7 +237,9 @@ final class SimulatedEnd: Transport {
         world.hasCorrupted = true
         world.note("a bit of a frame flips")
         var part = part
-        let index = world.scheduler.pick(part.startIndex..<part.endIndex)
+        // Its structure gives most damage away; another page in the last descriptor only the checksum.
+        let isPage = part.count > FrameHeader.byteCount && world.scheduler.chance(oneIn: 2)
+        let index = isPage ? part.endIndex - RunDescriptor.byteCount : world.scheduler.pick(part.startIndex..<part.endIndex)
         part[index] ^= 1 << UInt8(world.scheduler.pick(0..<8))
         return part
     }

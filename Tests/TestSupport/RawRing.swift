@@ -40,13 +40,13 @@ package struct RawRing {
     }
 
     package func setAvailableIndex(_ index: UInt16) throws { try memory.storeRelease(index, at: address(layout.driverArea, 2)) }
-    package func setAvailableFlags(_ flags: UInt16) throws { try memory.store(flags, at: layout.driverArea) }
+    package func setAvailableFlags(_ flags: UInt16) throws { try memory.storeRelaxed(flags, at: layout.driverArea) }
     package func setUsedEvent(_ event: UInt16) throws {
-        try memory.store(event, at: address(layout.driverArea, 4 + 2 * Int(layout.size)))
+        try memory.storeRelaxed(event, at: address(layout.driverArea, 4 + 2 * Int(layout.size)))
     }
-    package func usedFlags() throws -> UInt16 { try memory.load(at: layout.deviceArea) }
+    package func usedFlags() throws -> UInt16 { try memory.loadRelaxed(at: layout.deviceArea) }
     package func usedIndex() throws -> UInt16 { try memory.loadAcquire(at: address(layout.deviceArea, 2)) }
-    package func availableEvent() throws -> UInt16 { try memory.load(at: address(layout.deviceArea, 4 + 8 * Int(layout.size))) }
+    package func availableEvent() throws -> UInt16 { try memory.loadRelaxed(at: address(layout.deviceArea, 4 + 8 * Int(layout.size))) }
 
     // MARK: Correct
 

@@ -66,34 +66,13 @@ package final class ScriptedDriver {
 
     /// Offers features up to FEATURES_OK.
     package func negotiate(_ features: VirtioFeatures) throws {
-        typealias Status = VirtioMMIO.Status
-        transport.write(.status, 0)
-        transport.write(.status, Status.acknowledge | Status.driver)
-        for word in [UInt32(0), 1] {
-            transport.write(.driverFeaturesSelect, word)
-            transport.write(.driverFeatures, UInt32(truncatingIfNeeded: features.rawValue >> (32 * UInt64(word))))
-        }
-        transport.write(.status, Status.acknowledge | Status.driver | Status.featuresOK)
-        guard status & Status.featuresOK != 0 else { throw Failure.featuresRefused }
+        guard transport.negotiate(features) else { throw Failure.featuresRefused }
     }
 
     /// Tells the device where a queue is.
-    package func setUp(queue: Int, _ layout: VirtqueueLayout) {
-        transport.write(.queueSelect, UInt32(queue))
-        transport.write(.queueSize, UInt32(layout.size))
-        let places: [(VirtioMMIO.Register, VirtioMMIO.Register, GuestAddress)] = [
-            (.queueDescriptorLow, .queueDescriptorHigh, layout.descriptorTable),
-            (.queueDriverLow, .queueDriverHigh, layout.driverArea),
-            (.queueDeviceLow, .queueDeviceHigh, layout.deviceArea),
-        ]
-        for (low, high, address) in places {
-            transport.write(low, UInt32(truncatingIfNeeded: address.rawValue))
-            transport.write(high, UInt32(truncatingIfNeeded: address.rawValue >> 32))
-        }
-        transport.write(.queueReady, 1)
-    }
+    package func setUp(queue: Int, _ layout: VirtqueueLayout) { transport.setUp(queue: queue, layout) }
 
-    package func driverOK() { transport.write(.status, status | VirtioMMIO.Status.driverOK) }
+    package func driverOK() { transport.driverOK() }
 
     /// The whole way from reset to DRIVER_OK, with fresh rings of one size for every queue that exists.
     package func start(_ features: VirtioFeatures, ringSize: UInt16 = 64) throws {

@@ -3,6 +3,7 @@
 import tempfile
 
 import images
+import lab
 import qemu
 from processes import GIB, MIB, PAGE, TIB, Failed, Migration, median, memcpy_rate, plain_loop, spread
 from table import Row, at_least, at_most, context, note
@@ -154,4 +155,5 @@ ROWS = {
     "lock": lock,
     "qemu": against_qemu,
     **images.ROWS,
+    **lab.ROWS,
 }

@@ -18,7 +18,6 @@ import SystemPackage
 /// Nothing here needs a thread of the default executor, so that a process which keeps those busy can still be spoken to.
 public final class ControlServer: Sendable {
     typealias Connection = NIOAsyncChannel<ByteBuffer, ByteBuffer>
-    typealias Listener = NIOAsyncChannel<Connection, Never>
 
     public let path: String
 
@@ -30,46 +29,59 @@ public final class ControlServer: Sendable {
     private let handler: any CommandHandler
     private let logger: Logger
     private let executor = BlockingExecutor(threadCount: maximumClients + 1)
-    private let sessions = Mutex<[ObjectIdentifier: ControlSession]>([:])
+    private let state = Mutex(State())
     /// Owns the path, and takes it away when it ends; NIO serves a duplicate.
     private let socket: Mutex<ListeningSocket?>
-    private let acceptor = Mutex<Task<Void, Never>?>(nil)
+
+    private struct State {
+        /// Where clients arrive; `nil` until it is there, and when the server ends.
+        var listener: (any Channel)?
+        var clients: [ObjectIdentifier: Client] = [:]
+        var isClosing = false
+    }
+
+    private struct Client {
+        let session: ControlSession
+        let task: Task<Void, Never>
+    }
 
     /// Binds the path and begins to serve. A socket that nobody listens on any more is replaced; one that is alive is refused.
     public static func listen(path: String, handler: any CommandHandler, logger: Logger) async throws(ControlError) -> ControlServer {
         let socket = try bind(path)
-        let listener: Listener
-        do {
-            let descriptor = try retryingInterrupts("duplicate a descriptor") { fcntl(socket.number, F_DUPFD_CLOEXEC, 0) }
-            listener = try await serve(descriptor, logger)
-        } catch {
+        let number = socket.number
+        let server = ControlServer(path: path, handler: handler, logger: logger, socket: socket)
+        do { try await server.serve(number) } catch {
             throw .cannotListen(path, reason: ControlError.reason(error))
         }
-        return ControlServer(path: path, handler: handler, logger: logger, socket: socket, listener: listener)
+        return server
     }
 
-    private init(path: String, handler: any CommandHandler, logger: Logger, socket: consuming ListeningSocket, listener: Listener) {
+    private init(path: String, handler: any CommandHandler, logger: Logger, socket: consuming ListeningSocket) {
         self.path = path
         self.handler = handler
         self.logger = logger
         self.socket = Mutex(socket)
-        acceptor.withLock { $0 = Task(executorPreference: executor) { await self.accept(on: listener) } }
     }
 
     /// Tells every client that has negotiated. Never waits: a client that does not read is dropped in the end.
     public func broadcast(_ event: Event) {
         let message = event.message(at: Event.now())
-        for session in sessions.withLock({ Array($0.values) }) { session.notify(message) }
+        for client in state.withLock({ Array($0.clients.values) }) { client.session.notify(message) }
     }
 
     /// Stops serving: commands that are under way are answered, what was sent leaves, and the path is removed. Not to be awaited by a
     /// command, which would wait for itself until the grace of two seconds ends.
     public func close() async {
-        guard let task = acceptor.withLock({ $0.take() }) else { return }
+        let (listener, clients) = state.withLock { state in
+            state.isClosing = true
+            return (state.listener.take(), Array(state.clients.values))
+        }
+        guard let listener else { return }
         // Before the listener goes: a client that looks for the path afterwards finds none, instead of one that is dead.
         socket.withLock { $0 = nil }
-        task.cancel()
-        let channels = sessions.withLock { $0.values.map(\.channel) }
+        listener.close(promise: nil)
+        for client in clients { client.task.cancel() }
+        let channels = clients.map(\.session.channel)
         let forced = channels.map { channel in
             channel.eventLoop.scheduleTask(in: Self.closingGrace) { channel.close(promise: nil) }
         }
@@ -95,48 +107,44 @@ public final class ControlServer: Sendable {
         (try? FileManager.default.attributesOfItem(atPath: path))?[.type] as? FileAttributeType == .typeSocket
     }
 
-    private static func serve(_ descriptor: CInt, _ logger: Logger) async throws -> Listener {
-        try await ServerBootstrap(group: .singletonMultiThreadedEventLoopGroup)
+    private func serve(_ number: CInt) async throws {
+        let descriptor = try retryingInterrupts("duplicate a descriptor") { fcntl(number, F_DUPFD_CLOEXEC, 0) }
+        let listener = try await ServerBootstrap(group: .singletonMultiThreadedEventLoopGroup)
             // So that a client that sends its commands and closes its side still hears the replies.
             .childChannelOption(.allowRemoteHalfClosure, value: true)
-            .bind(descriptor) { channel in
+            .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     try channel.pipeline.syncOperations.addHandler(
-                        OutputLimit { logger.warning("dropped a control client that does not read") }
+                        OutputLimit { [logger = self.logger] in logger.warning("dropped a control client that does not read") }
                     )
-                    return try Connection(wrappingChannelSynchronously: channel)
+                    self.welcome(try Connection(wrappingChannelSynchronously: channel))
                 }
             }
+            .withBoundSocket(descriptor).get()
+        state.withLock { $0.listener = listener }
     }
 
-    private func accept(on listener: Listener) async {
-        do {
-            try await listener.executeThenClose { connections in
-                try await withThrowingDiscardingTaskGroup { group in
-                    for try await connection in connections {
-                        group.addTask { await self.serve(connection) }
-                    }
-                }
-            }
-        } catch is CancellationError {
-        } catch {
-            logger.error("the control socket accepts no more clients", metadata: ["path": "\(path)", "error": "\(error)"])
-        }
-    }
-
-    private func serve(_ connection: Connection) async {
+    /// Gives a connection a task of its own, from its first moment: one that waited for somebody to take it, when the server ends, would trap.
+    private func welcome(_ connection: Connection) {
         let session = ControlSession(channel: connection.channel, handler: handler, logger: logger)
         let id = ObjectIdentifier(session)
-        let isAdmitted = sessions.withLock { sessions in
-            if sessions.count >= Self.maximumClients { return false }
-            sessions[id] = session
-            return true
+        state.withLock { state in
+            guard !state.isClosing else {
+                Task { try? await connection.executeThenClose { _, _ in } }
+                return
+            }
+            guard state.clients.count < Self.maximumClients else {
+                logger.warning("refused a control client: \(Self.maximumClients) are connected")
+                Task(executorPreference: executor) {
+                    await session.refuse(connection, "\(Self.maximumClients) clients are connected already")
+                }
+                return
+            }
+            let task = Task(executorPreference: executor) {
+                await session.serve(connection)
+                self.state.withLock { _ = $0.clients.removeValue(forKey: id) }
+            }
+            state.clients[id] = Client(session: session, task: task)
         }
-        guard isAdmitted else {
-            logger.warning("refused a control client: \(Self.maximumClients) are connected")
-            return await session.refuse(connection, "\(Self.maximumClients) clients are connected already")
-        }
-        await session.serve(connection)
-        sessions.withLock { _ = $0.removeValue(forKey: id) }
     }
 }

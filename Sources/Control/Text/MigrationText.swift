@@ -131,8 +131,8 @@ package struct MigrationText: Sendable {
         case (.finishMigrate, _): "the guest is paused at the source, for the switch-over"
         case (.postMigrate, .completed): "the guest now runs at the destination"
         case (.postMigrate, _): "the guest has left this process for the destination"
-        case (.shutdown, _): "the guest has shut down; its memory is still here"
-        case (.guestPanicked, _): "the guest has crashed; its memory is still here"
+        case (.shutdown, _): "the guest has shut down"
+        case (.guestPanicked, _): "the guest has crashed"
         }
     }
 }

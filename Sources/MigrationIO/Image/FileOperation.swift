@@ -58,6 +58,7 @@ enum FileStep {
 final class FileSlot {
     /// Bytes that one staging buffer holds.
     static let stagingBytes = 256 << 10
+    static let stagingPages = stagingBytes >> GuestPage.shift
 
     let number: Int
     var operation: FileOperation?

@@ -10,7 +10,7 @@ final class FileReads {
     /// Reads under way at a time.
     private static let depth = 16
     /// The most that one read moves.
-    static let pieceBytes = 1 << 20
+    static let piecePages = (1 << 20) >> GuestPage.shift
 
     private let image: GuestImage
     private let doorbell: Doorbell?
@@ -46,7 +46,7 @@ final class FileReads {
         for slot in slots where slot.run == nil { unsafe slot.buffer?.deallocate() }
     }
 
-    /// Reads runs of at most `pieceBytes` until there are no more.
+    /// Reads runs of at most `piecePages` until there are no more.
     /// - Parameters:
     ///   - next: the next run.
     ///   - arrived: its bytes are there, and stay until this returns.
@@ -77,7 +77,7 @@ final class FileReads {
     private func fill(_ next: () throws(ImageError) -> PageRun?) throws(ImageError) {
         for index in slots.indices where slots[index].run == nil {
             guard let run = try next() else { break }
-            precondition(run.byteCount <= Self.pieceBytes, "more than one read")
+            precondition(run.count <= Self.piecePages, "more than one read")
             slots[index].run = run
             unsafe slots[index].address = target(of: run, index)
             (slots[index].offset, slots[index].missing) = (image.header.layout.offset(of: run.first), run.byteCount)
@@ -89,7 +89,7 @@ final class FileReads {
     @unsafe private func target(of run: PageRun, _ index: Int) -> UnsafeMutableRawPointer {
         if let memory { return unsafe memory.hostAddress(of: run) }
         if unsafe slots[index].buffer == nil {
-            unsafe slots[index].buffer = .allocate(byteCount: Self.pieceBytes, alignment: ImageLayout.blockBytes)
+            unsafe slots[index].buffer = .allocate(byteCount: Self.piecePages << GuestPage.shift, alignment: ImageLayout.blockBytes)
         }
         return unsafe slots[index].buffer!.baseAddress!
     }

@@ -44,7 +44,7 @@ extension FileTransport {
             switch descriptor.kind {
             case .data:
                 tables.noteData(descriptor.run) { memory.checksum($0) }
-                for piece in descriptor.run.pieces(ofAtMost: Self.pieceBytes) { queue.append(.pages(piece)) }
+                for piece in descriptor.run.slices(ofAtMost: Self.piecePages) { queue.append(.pages(piece)) }
             case .zero: clear(tables.noteZero(descriptor.run))
             case .free: clear(tables.noteFree(descriptor.run))
             }
@@ -58,7 +58,7 @@ extension FileTransport {
             if punchesHoles {
                 queue.append(.punch(run))
             } else {
-                for piece in run.pieces(ofAtMost: FileSlot.stagingBytes) { queue.append(.zeros(piece)) }
+                for piece in run.slices(ofAtMost: FileSlot.stagingPages) { queue.append(.zeros(piece)) }
             }
         }
     }
@@ -66,7 +66,7 @@ extension FileTransport {
     /// The file system cannot punch holes: from now on zeros are written.
     func writeZerosInstead(of run: PageRun) {
         punchesHoles = false
-        let zeros = run.pieces(ofAtMost: FileSlot.stagingBytes).map { FileOperation.zeros($0) }
+        let zeros = run.slices(ofAtMost: FileSlot.stagingPages).map { FileOperation.zeros($0) }
         queue.insert(contentsOf: zeros, at: queue.startIndex)
     }
 
@@ -83,7 +83,7 @@ extension FileTransport {
         }
         for stored in image.tables.data.runs(within: run) {
             compareHoles(upTo: stored.first)
-            for piece in stored.pieces(ofAtMost: FileSlot.stagingBytes) {
+            for piece in stored.slices(ofAtMost: FileSlot.stagingPages) {
                 let start = piece.first.rawValue - run.first.rawValue
                 queue.append(.compare(piece, digests.digests[start..<start + piece.count]))
             }
@@ -150,13 +150,5 @@ extension FileTransport {
         queue.append(.bytes(header.encode(), offset: 0))
         queue += sync == .none ? [.then(.publish)] : [.sync, .then(.publish), .syncFolder]
         queue.append(.then(.answer(.running)))
-    }
-}
-
-extension PageRun {
-    /// The run in parts of at most so many bytes.
-    func pieces(ofAtMost byteCount: Int) -> [PageRun] {
-        let pages = byteCount >> GuestPage.shift
-        return stride(from: 0, to: count, by: pages).map { PageRun(first: first + $0, count: Swift.min(pages, count - $0)) }
     }
 }

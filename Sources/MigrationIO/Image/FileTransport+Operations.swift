@@ -19,7 +19,7 @@ extension FileTransport {
             case .compare:
                 try unsafe ring.prepareRead(number, into: slot.address!, count: slot.missing, at: UInt64(slot.offset), token: token)
             case .punch(let run):
-                let offset = ImageLayout(pageCount: pageCount).offset(of: run.first)
+                let offset = begun.header.layout.offset(of: run.first)
                 try ring.preparePunchHole(number, at: UInt64(offset), count: UInt64(run.byteCount), token: token)
             case .sync, .flush: try ring.prepareSync(number, dataOnly: true, token: token)
             case .syncFolder: try ring.prepareSync(file.folderNumber, dataOnly: false, token: token)
@@ -28,8 +28,14 @@ extension FileTransport {
         }
     }
 
-    private func aim(_ slot: FileSlot, at operation: FileOperation) {
+    /// The image, which there is from the hello on.
+    private var begun: Image {
         guard let image else { preconditionFailure("an operation before the hello") }
+        return image
+    }
+
+    private func aim(_ slot: FileSlot, at operation: FileOperation) {
+        let image = begun
         let layout = image.header.layout
         switch operation {
         case .pages(let run): slot.aim(at: run, of: memory!, offset: layout.offset(of: run.first))

@@ -18,7 +18,7 @@ final class FileTransport: Transport {
     /// Operations under way at a time.
     static let depth = 16
     /// The most that one write moves.
-    static let pieceBytes = 1 << 20
+    static let piecePages = (1 << 20) >> GuestPage.shift
     /// Buffered writes between two flushes: what is left for the sync at the end, while the guest stands still.
     private static let flushBytes = 256 << 20
 
@@ -205,12 +205,12 @@ final class FileTransport: Transport {
 
     /// Writes the header without its mark, the first write there is, and so learns whether the file system takes direct writes.
     func writeFirstHeader(_ header: ImageHeader) throws(SystemError) {
-        isDirect = file.setDirect(true)
+        isDirect = file.descriptor.setDirect(true)
         do throws(SystemError) {
             try writeHeader(header)
         } catch {
             guard isDirect, error.code == .invalidArgument else { throw error }
-            _ = file.setDirect(false)
+            _ = file.descriptor.setDirect(false)
             isDirect = false
             try writeHeader(header)
         }

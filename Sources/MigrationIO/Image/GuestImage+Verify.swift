@@ -73,7 +73,7 @@ extension GuestImage {
             let content = unsafe bytes + index << GuestPage.shift
             if tables.data.contains(page) {
                 unsafe compare(page, CRC32C.ofPage(content), &result)
-            } else if unsafe !Self.isZero(content) {
+            } else if unsafe !GuestPage.isZero(content) {
                 let state = tables.free.contains(page) ? "free" : tables.zero.contains(page) ? "zero" : "absent"
                 let offset = header.layout.offset(of: page)
                 result.note(
@@ -96,12 +96,7 @@ extension GuestImage {
         return .pageChecksum(page: page.rawValue, offset: header.layout.offset(of: page), expected: expected, found: found)
     }
 
-    private static let zeroPage = [UInt8](repeating: 0, count: GuestPage.size)
-    private static let zeroPageChecksum = CRC32C.of(zeroPage)
-
-    private static func isZero(_ page: UnsafeRawPointer) -> Bool {
-        unsafe zeroPage.withUnsafeBytes { unsafe memcmp(page, $0.baseAddress!, $0.count) } == 0
-    }
+    private static let zeroPageChecksum = CRC32C.of([UInt8](repeating: 0, count: GuestPage.size))
 }
 
 /// The pages that the file system has stored, in pieces to be read, and the holes between them.
@@ -120,7 +115,7 @@ private struct StoredPages {
     mutating func next(hole: (PageRun) -> Void) throws(ImageError) -> PageRun? {
         if position >= storedEnd { try findStored(hole) }
         guard position < storedEnd else { return nil }
-        let count = min(FileReads.pieceBytes >> GuestPage.shift, storedEnd.rawValue - position.rawValue)
+        let count = min(FileReads.piecePages, storedEnd.rawValue - position.rawValue)
         defer { position = position + count }
         return PageRun(first: position, count: count)
     }

@@ -1,4 +1,3 @@
-import CLinux
 import Glibc
 import Host
 import SystemPackage
@@ -104,13 +103,6 @@ struct PartialFile: ~Copyable {
         var (mine, named) = (stat(), stat())
         return unsafe fstat(file.number, &mine) == 0 && lstat(path, &named) == 0 && mine.st_ino == named.st_ino
             && mine.st_dev == named.st_dev
-    }
-
-    /// Asks for writes past the page cache, straight from guest memory.
-    /// - Returns: whether the file system takes them.
-    func setDirect(_ isDirect: Bool) -> Bool {
-        let flags = fcntl(descriptor.number, F_GETFL)
-        return flags >= 0 && fcntl(descriptor.number, F_SETFL, isDirect ? flags | aerostat_o_direct : flags & ~aerostat_o_direct) == 0
     }
 
     func setLength(_ byteCount: Int) throws(SystemError) {

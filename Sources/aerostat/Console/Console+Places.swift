@@ -1,6 +1,7 @@
 import Dispatch
 import Glibc
 import Host
+import Synchronization
 import SystemPackage
 
 // What the console is connected to.
@@ -22,10 +23,12 @@ extension Console {
             return
         }
         try terminal.withLock { $0 = try RawTerminal(STDIN_FILENO) }
-        let source = DispatchSource.makeSignalSource(signal: SIGCONT)
-        source.setEventHandler { RawTerminal.reapply() }
-        source.resume()
-        continuation.withLock { $0 = source }
+        continuation.withLock { continuation in
+            let source = DispatchSource.makeSignalSource(signal: SIGCONT)
+            source.setEventHandler { RawTerminal.reapply() }
+            source.resume()
+            continuation = source
+        }
         _ = try HostThread(name: "console in") { [self] in
             var keys = ConsoleKeys()
             read(STDIN_FILENO) { bytes in

@@ -32,15 +32,17 @@ final class Console: Sendable {
         var number: Int32 { owned.number }
     }
 
+    /// `nil` where there is to be none.
     /// - Parameter quit: called when a person at the terminal wants the process to end.
-    init(_ place: ConsolePlace, logger: Logger, quit: @escaping @Sendable () -> Void) throws {
+    init?(at place: ConsolePlace, logger: Logger, quit: @escaping @Sendable () -> Void) throws {
+        if place == .none { return nil }
         self.logger = logger
         self.quit = quit
         doorbell = try Doorbell()
         // A reader that goes is a failed write, not the end of the guest.
         signal(SIGPIPE, SIG_IGN)
         switch place {
-        case .none: try write { _ in }
+        case .none: break
         case .stdio: try openStandardStreams()
         case .file(let path): try openFile(path)
         case .unix(let path): try openSocket(path)

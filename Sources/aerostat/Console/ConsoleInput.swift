@@ -1,9 +1,9 @@
 import Host
 
 /// What people have said to the guest and it has not read yet: its serial port holds a few bytes, and says when it has room again.
-final class ConsoleInput: Sendable {
+package final class ConsoleInput: Sendable {
     /// Takes bytes for the guest, and says how many of them there was room for.
-    typealias Receiver = @Sendable ([UInt8]) -> Int
+    package typealias Receiver = @Sendable ([UInt8]) -> Int
 
     private static let capacityBytes = 4096
 
@@ -17,15 +17,17 @@ final class ConsoleInput: Sendable {
 
     private let state = Monitor(State())
 
+    package init() {}
+
     /// There is a guest now.
-    func attach(_ receiver: @escaping Receiver) { state.update { ($0.receiver, $0.hasRoom) = (receiver, true) } }
+    package func attach(_ receiver: @escaping Receiver) { state.update { ($0.receiver, $0.hasRoom) = (receiver, true) } }
 
     /// The port has room. Called under the port's lock, so nothing is handed over here.
-    func guestHasRoom() { state.update { $0.hasRoom = true } }
+    package func guestHasRoom() { state.update { $0.hasRoom = true } }
 
     /// Takes bytes for the guest.
     /// - Parameter waits: whether to sleep where the guest is behind, so that whoever writes has to wait too; else what does not fit is lost.
-    func put(_ bytes: [UInt8], waits: Bool) {
+    package func put(_ bytes: [UInt8], waits: Bool) {
         if waits { _ = state.wait { $0.isOver || $0.pending.count < Self.capacityBytes ? true : nil } }
         state.update { state in
             let room = waits ? bytes.count : max(0, Self.capacityBytes - state.pending.count)
@@ -34,7 +36,7 @@ final class ConsoleInput: Sendable {
     }
 
     /// Hands bytes over, on the calling thread, until the end.
-    func run() {
+    package func run() {
         while let (receiver, bytes) = next() {
             let count = receiver(bytes)
             state.update { state in
@@ -54,5 +56,5 @@ final class ConsoleInput: Sendable {
         }.flatMap(\.self)
     }
 
-    func end() { state.update { $0.isOver = true } }
+    package func end() { state.update { ($0.isOver, $0.receiver) = (true, nil) } }
 }

@@ -4,7 +4,7 @@ import Host
 ///
 /// A vCPU that says more than is taken is held back, but not for long: a reader that has stopped must not stop the guest, and a guest that
 /// is to be paused must come out. After a moment in which nothing was taken, what does not fit is lost, until something is taken again.
-final class ConsoleOutput: Sendable {
+package final class ConsoleOutput: Sendable {
     private static let capacityBytes = 256 << 10
     private static let patience = Duration.milliseconds(250)
 
@@ -32,8 +32,10 @@ final class ConsoleOutput: Sendable {
 
     private let state = Monitor(State())
 
+    package init() {}
+
     /// Takes a byte from the guest, on a vCPU's thread.
-    func put(_ byte: UInt8) {
+    package func put(_ byte: UInt8) {
         switch state.withLock({ $0.append(byte) }) {
         case .kept, .lost: return
         case .first: break
@@ -48,7 +50,7 @@ final class ConsoleOutput: Sendable {
     }
 
     /// Sleeps until there is something, and takes it; what was taken before has left. `nil` at the end.
-    func next() -> [UInt8]? {
+    package func next() -> [UInt8]? {
         state.update { $0.isLeaving = false }
         let isMore = state.wait { $0.bytes.isEmpty ? ($0.isOver ? false : nil) : true }
         guard isMore == true else { return nil }
@@ -59,7 +61,7 @@ final class ConsoleOutput: Sendable {
     }
 
     /// Bytes that were lost since this was last asked.
-    func takeLost() -> Int {
+    package func takeLost() -> Int {
         state.withLock { state in
             defer { state.lostBytes = 0 }
             return state.lostBytes
@@ -67,7 +69,7 @@ final class ConsoleOutput: Sendable {
     }
 
     /// No more comes. Waits a moment for what is there to leave.
-    func end() {
+    package func end() {
         state.update { $0.isOver = true }
         _ = state.wait(until: MonotonicClock.now() + .seconds(1)) { $0.bytes.isEmpty && !$0.isLeaving ? true : nil }
     }

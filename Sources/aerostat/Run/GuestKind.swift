@@ -1,6 +1,6 @@
 import ArgumentParser
-import Migration
 import MicroVM
+import Migration
 import ModelGuest
 
 /// What can be started, as named by `--guest`.
@@ -31,14 +31,14 @@ enum GuestEngine: Sendable {
             return
         }
         let names = requirements.map(\.name).joined(separator: ", ")
-        throw GuestError(names.isEmpty ? "it does not say what kind of guest it is" : "nothing here offers what it requires: \(names)")
+        throw GuestError(names.isEmpty ? "the guest does not say what kind it is" : "nothing here offers what the guest requires: \(names)")
     }
 
     /// With its article, for people.
     var description: String {
         switch self {
         case .model: "a model guest"
-        case .kvm: "a guest for KVM"
+        case .kvm: "one for KVM"
         }
     }
 }

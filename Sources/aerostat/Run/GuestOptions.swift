@@ -15,6 +15,16 @@ struct GuestOptions: ParsableArguments {
     // Absent is not the same as the default: a guest that comes from elsewhere is as it is, and whoever says otherwise is told so.
 
     @Option(
+        name: .customLong("hole"),
+        help: ArgumentHelp(
+            "Guest-physical addresses without RAM, such as 3GiB-4GiB: RAM goes on behind them. May be given several times, in order.",
+            valueName: "from-to"
+        ),
+        transform: Self.addresses
+    )
+    var holes: [Range<UInt64>] = []
+
+    @Option(
         help: ArgumentHelp("Share of RAM that is allocated and filled at start (default: 10%).", valueName: "share"),
         transform: Values.percentage
     )
@@ -32,6 +42,16 @@ struct GuestOptions: ParsableArguments {
     )
     var fragmentation: Double?
 
+    @Option(
+        help: ArgumentHelp(
+            "What the guest fills memory with that it frees: 32 bits, such as 0 or 0xaaaaaaaa. The balloon device is told. Absent, freed memory "
+                + "stays as it was.",
+            valueName: "word"
+        ),
+        transform: Self.word
+    )
+    var poison: UInt32?
+
     @Option(help: "What the guest does: idle, steady, churn or hog (default: idle).")
     var workload: WorkloadName?
 
@@ -48,7 +68,10 @@ struct GuestOptions: ParsableArguments {
     var seed: UInt64?
 
     @Option(
-        help: "How dirty pages are tracked: pagemap-scan or software, under KVM kvm-dirty-log, kvm-dirty-ring or pagemap-scan (default: the best)."
+        help: ArgumentHelp(
+            "How dirty pages are tracked: pagemap-scan or software; under KVM kvm-dirty-log, kvm-dirty-ring or pagemap-scan. The best that works "
+                + "where absent."
+        )
     )
     var tracker: TrackerKind?
 
@@ -57,11 +80,34 @@ struct GuestOptions: ParsableArguments {
     }
 
     /// The guest's memory as asked for; `nil` where nothing was.
-    func regions() throws -> RegionTable? {
-        guard let memory else { return nil }
-        do throws(RegionTableError) { return try RegionTable(contiguousBytes: UInt64(memory)) } catch {
-            throw ValidationError("--memory: \(error)")
+    /// - Parameter defaultMemory: taken where holes were given and no size.
+    func regions(defaultMemory: UInt64? = nil) throws -> RegionTable? {
+        guard let bytes = memory.map({ UInt64($0) }) ?? defaultMemory else {
+            if holes.isEmpty { return nil }
+            throw ValidationError("--hole goes with --memory")
         }
+        var regions: [MemoryRegion] = []
+        var (start, left) = (UInt64(0), bytes)
+        for hole in holes where left > 0 {
+            guard hole.lowerBound >= start else { throw ValidationError("--hole: the holes must be in ascending order, and apart") }
+            let count = min(left, hole.lowerBound - start)
+            if count > 0 { regions.append(MemoryRegion(base: GuestAddress(start), byteCount: count)) }
+            (start, left) = (hole.upperBound, left - count)
+        }
+        if left > 0 { regions.append(MemoryRegion(base: GuestAddress(start), byteCount: left)) }
+        do throws(RegionTableError) { return try RegionTable(regions) } catch { throw ValidationError("--memory: \(error)") }
+    }
+
+    private static func addresses(_ text: String) throws -> Range<UInt64> {
+        let ends = try text.split(separator: "-", omittingEmptySubsequences: false).map { UInt64(try Values.size(String($0))) }
+        guard ends.count == 2, ends[0] < ends[1] else { throw ValidationError("'\(text)': a hole is two addresses, such as 3GiB-4GiB") }
+        return ends[0]..<ends[1]
+    }
+
+    private static func word(_ text: String) throws -> UInt32 {
+        let number = text.hasPrefix("0x") ? UInt32(text.dropFirst(2), radix: 16) : UInt32(text)
+        guard let number else { throw ValidationError("'\(text)': a word is a number of 32 bits, such as 0 or 0xaaaaaaaa") }
+        return number
     }
 
     private static let defaultWriteRate = 100 << 20
@@ -91,6 +137,7 @@ struct GuestOptions: ParsableArguments {
         let said: [(String, Bool)] = [
             ("--used", used != nil), ("--freed", freed != nil), ("--fragmentation", fragmentation != nil), ("--workload", workload != nil),
             ("--write-rate", writeRate != nil), ("--working-set", workingSet != nil), ("--vcpus", vcpus != nil), ("--seed", seed != nil),
+            ("--poison", poison != nil), ("--hole", !holes.isEmpty),
         ]
         for (name, isSaid) in said where isSaid && !allowed.contains(name) {
             throw ValidationError("\(name) has no meaning with \(option): \(reason)")
@@ -99,13 +146,14 @@ struct GuestOptions: ParsableArguments {
 
     /// - Parameter defaultMemory: taken where `--memory` is absent.
     func configuration(defaultMemory: UInt64, driver: DriverBehaviour = .correct) throws -> ModelGuestConfiguration {
-        var configuration = ModelGuestConfiguration(memory: try regions() ?? RegionTable(contiguousBytes: defaultMemory))
+        var configuration = ModelGuestConfiguration(memory: try regions(defaultMemory: defaultMemory)!)
         configuration.vcpus = vcpus ?? configuration.vcpus
         configuration.seed = seed ?? configuration.seed
         configuration.usedShare = used ?? configuration.usedShare
         configuration.freedShare = freed ?? configuration.freedShare
         configuration.fragmentationShare = fragmentation ?? configuration.fragmentationShare
         configuration.driver = driver
+        configuration.poison = poison
         configuration.workload = chosenWorkload ?? .idle
         do throws(ModelGuestConfiguration.Invalid) { try configuration.validate() } catch { throw ValidationError("\(error)") }
         return configuration

@@ -1,8 +1,8 @@
 import ArgumentParser
 import Control
 import GuestMemory
-import Migration
 import MicroVM
+import Migration
 import MigrationIO
 import ModelGuest
 
@@ -25,6 +25,12 @@ enum GuestOrigin {
         guard case .incoming(let uri) = self else { return nil }
         return try IncomingListener(uri)
     }
+
+    /// Makes the guest where it is a new one.
+    func make(tracker: TrackerKind?, _ surroundings: MachineSurroundings) throws -> (any LocalGuest)? {
+        guard case .new(let guest) = self else { return nil }
+        return try guest.make(tracker: tracker, surroundings)
+    }
 }
 
 /// A guest that is made here.
@@ -37,7 +43,7 @@ enum NewGuest {
         case .model(let configuration): return try ModelGuest(booting: configuration, tracker: tracker)
         case .machine(let configuration):
             let guest = try MicroVM(booting: configuration, tracker: tracker, observer: surroundings.observer)
-            surroundings.console.attach(guest)
+            surroundings.console?.attach(guest)
             return guest
         }
     }
@@ -56,7 +62,7 @@ extension RunCommand {
             if restore != nil { throw ValidationError("a guest comes in (--incoming) or from an image (--restore), not both") }
             let uri = try Self.uri(incoming)
             _ = try shape()
-            try refuseMaking(with: "--incoming")
+            try refuseMaking(with: "--incoming", except: guest?.engine == .kvm ? [] : ["--hole"])
             return .incoming(uri)
         }
         if let restore {
@@ -80,8 +86,7 @@ extension RunCommand {
 
     /// The memory that a guest must have which comes in; `nil` takes what comes.
     func shape() throws -> RegionTable? {
-        guard let memory = options.memory else { return nil }
-        guard guest?.engine == .kvm else { return try options.regions() }
+        guard guest?.engine == .kvm, let memory = options.memory else { return try options.regions() }
         do throws(RegionTableError) { return try MachineLayout.regions(memory: UInt64(memory)) } catch {
             throw ValidationError("--memory: \(error)")
         }

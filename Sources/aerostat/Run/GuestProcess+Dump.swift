@@ -1,6 +1,7 @@
 import Control
 import GuestMemory
 import Host
+import Migration
 
 extension GuestProcess {
     /// Writes guest-physical memory to a file, as the guest sees it now. Pages that were never populated become holes: reading them

@@ -2,9 +2,9 @@ import Control
 import Dispatch
 import Host
 import Logging
+import MicroVM
 import Migration
 import MigrationIO
-import MicroVM
 import Synchronization
 
 // A guest under KVM that ends by its own doing.

@@ -2,8 +2,8 @@ import Control
 import GuestMemory
 import Host
 import Logging
-import Migration
 import MicroVM
+import Migration
 import MigrationIO
 import Synchronization
 

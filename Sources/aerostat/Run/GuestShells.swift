@@ -1,7 +1,7 @@
 import GuestMemory
 import Host
-import Migration
 import MicroVM
+import Migration
 import ModelGuest
 
 /// Which guests from elsewhere this process takes, and what their machines are connected to.
@@ -16,7 +16,7 @@ struct GuestShells: Sendable {
     func shell(for requirements: [DeviceSection]) throws(GuestError) -> GuestShell {
         let wanted = try GuestEngine(for: requirements)
         if let engine, engine != wanted {
-            throw GuestError("it is \(wanted.description), and only \(engine.description) is taken (--guest)")
+            throw GuestError("the guest is \(wanted.description), and only \(engine.description) is taken here (--guest)")
         }
         if case .model = wanted { try ModelGuest.check(requirements: requirements) }
         return GuestShell(engine: wanted, requirements: requirements, tracker: tracker, surroundings: surroundings)
@@ -38,7 +38,7 @@ struct GuestShell: Sendable {
             do throws(SystemError) { return try ModelGuest(shell: memory, tracker: tracker) } catch { throw GuestError("\(error)") }
         case .kvm:
             let guest = try MicroVM(shell: memory, requirements: requirements, tracker: tracker, observer: surroundings.observer)
-            surroundings.console.attach(guest)
+            surroundings.console?.attach(guest)
             return guest
         }
     }
@@ -46,9 +46,10 @@ struct GuestShell: Sendable {
 
 /// What a machine under KVM is connected to in this process.
 struct MachineSurroundings: Sendable {
-    let console: Console
+    /// `nil` where nobody listens to the guest.
+    let console: Console?
     /// Hears that the guest has ended by its own doing, on a vCPU's thread.
     let ended: @Sendable (MicroVM.Ending) -> Void
 
-    var observer: MicroVM.Observer { console.observer(ended: ended) }
+    var observer: MicroVM.Observer { console?.observer(ended: ended) ?? MicroVM.Observer(ended: ended) }
 }

@@ -1,6 +1,7 @@
 import Control
-import Migration
+import GuestMemory
 import MicroVM
+import Migration
 import ModelGuest
 
 /// A guest that this process runs, whatever it is made of.
@@ -44,6 +45,25 @@ extension ModelGuest: LocalGuest {
     }
 }
 
+extension GuestCheck {
+    /// More than this is not listed.
+    private static let maximumListed = 16
+
+    fileprivate init(_ tiny: TinyGuest, _ faults: [String], _ record: TinyGuest.Record) {
+        let freePages = tiny.freeBlocks * tiny.blockBytes / GuestPage.size
+        self.init(
+            pagesChecked: tiny.pages + tiny.reusedBlocks,
+            pagesWrong: faults.count,
+            firstWrong: nil,
+            pagesUsed: tiny.pages,
+            pagesFree: freePages,
+            pagesFreeTopOrder: freePages,
+            pagesHeld: record.holdsBlocks ? freePages : 0,
+            brokenInvariants: Array(faults.prefix(Self.maximumListed))
+        )
+    }
+}
+
 extension GuestCheckResult.Invariants {
     /// What is violated, in words.
     fileprivate var list: [String] {
@@ -62,6 +82,17 @@ extension MicroVM: LocalGuest, PowerButton {
     }
 
     func checkItself() throws(GuestError) -> GuestCheck {
-        throw GuestError("a guest under KVM keeps no account of its memory that could be checked; 'migrate --verify' compares two memories")
+        guard let tiny = TinyGuest(in: memory) else {
+            throw GuestError(
+                "a guest under KVM keeps no account of its memory that could be checked; 'migrate --verify' compares two memories"
+            )
+        }
+        return try whileStanding { () throws(GuestError) in
+            do throws(GuestAccessError) {
+                return GuestCheck(tiny, try tiny.faults(in: memory), try tiny.record(in: memory))
+            } catch {
+                throw GuestError("\(error)")
+            }
+        }
     }
 }

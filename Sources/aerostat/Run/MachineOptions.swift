@@ -1,4 +1,4 @@
-public import ArgumentParser
+import ArgumentParser
 import MicroVM
 
 /// What only a guest under KVM has.
@@ -32,7 +32,8 @@ struct MachineOptions: ParsableArguments {
 
     /// The options that say what is started, where that is not for them to say.
     func refuseMaking(with option: String) throws {
-        for (name, isSaid) in [("--kernel", kernel != nil), ("--initrd", initrd != nil), ("--command-line", commandLine != nil)] where isSaid {
+        let said = [("--kernel", kernel != nil), ("--initrd", initrd != nil), ("--command-line", commandLine != nil)]
+        for (name, isSaid) in said where isSaid {
             throw ValidationError("\(name) has no meaning with \(option)")
         }
     }

@@ -64,9 +64,11 @@ struct RunCommand: AsyncParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "How the guest's balloon driver answers: correct, silent, wrong-id, outside-ram, unaligned, descriptor-loop or bad-indices "
-                + "(default: correct).",
-            discussion: "All but the first are hostile guests, to see that the device withstands them."
+            "How the guest's balloon driver answers: correct, slow, reloading, silent, wrong-id, stale-id, outside-ram, unaligned, "
+                + "descriptor-loop, bad-indices or index-jump (default: correct).",
+            discussion:
+                "A slow one lets the device hear of its blocks late, a reloading one resets the device in the middle of most rounds. All others are hostile guests, to see that the device "
+                + "withstands them."
         )
     )
     var balloonDriver: DriverBehaviour?
@@ -90,10 +92,10 @@ struct RunCommand: AsyncParsableCommand {
                 inheritedSockets: inherited,
                 logger: logger
             )
-            let console = try Console(consolePlace(origin), logger: logger) { process.end(.asked(reason: "host-ui")) }
-            defer { console.end() }
+            let console = try Console(at: consolePlace(origin), logger: logger) { process.end(.asked(reason: "host-ui")) }
+            defer { console?.end() }
             let surroundings = MachineSurroundings(console: console) { process.guestEnded($0) }
-            let guest = if case .new(let guest) = origin { try guest.make(tracker: options.tracker, surroundings) } else { nil as (any LocalGuest)? }
+            let guest = try origin.make(tracker: options.tracker, surroundings)
             let ending = try await serve(process, origin, guest, listener, surroundings)
             process.shutdownGuest()
             if ending.isFailure { throw ExitCode(1) }

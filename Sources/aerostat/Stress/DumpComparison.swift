@@ -17,23 +17,51 @@ struct DumpComparison {
         let description: String
     }
 
-    /// - Parameter leavingOutFree: whether free pages may differ: they may where free-page hints were used.
-    init(_ source: String, _ destination: String, leavingOutFree: Bool) throws {
-        let source = try FileHandle(forReadingFrom: URL(filePath: source))
-        let destination = try FileHandle(forReadingFrom: URL(filePath: destination))
-        let pageCount = Int(try source.seekToEnd()) / Self.pageBytes
-        guard try destination.seekToEnd() == UInt64(pageCount * Self.pageBytes) else {
-            throw Unreadable(description: "the dumps differ in size")
-        }
-        let free = leavingOutFree ? try Self.freeFrames(source, pageCount) : [Bool](repeating: false, count: pageCount)
-        try source.seek(toOffset: 0)
-        try destination.seek(toOffset: 0)
+    /// - Parameters:
+    ///   - regions: where the guest's RAM lies; its pages are numbered end to end.
+    ///   - leavingOutFree: whether free pages may differ: they may where free-page hints were used.
+    init(_ source: String, _ destination: String, of regions: [Range<Int>], leavingOutFree: Bool) throws {
+        let (left, right) = (try Dump(source, regions), try Dump(destination, regions))
+        let pageCount = left.pageCount
+        let free = leavingOutFree ? try Self.freeFrames(left) : [Bool](repeating: false, count: pageCount)
         var page = 0
         while page < pageCount {
             let count = min(Self.blockPages, pageCount - page)
-            let (left, right) = (try Self.read(source, pages: count), try Self.read(destination, pages: count))
-            compare(left, right, from: page, count, free)
+            let bytes = page * Self.pageBytes..<(page + count) * Self.pageBytes
+            compare(try left.read(bytes), try right.read(bytes), from: page, count, free)
             page += count
+        }
+    }
+
+    /// The pages of a dump of guest-physical memory, from address 0 to the end of RAM, without the holes between regions.
+    private struct Dump {
+        let file: FileHandle
+        let regions: [Range<Int>]
+        var pageCount: Int { regions.reduce(0) { $0 + $1.count } / pageBytes }
+
+        init(_ path: String, _ regions: [Range<Int>]) throws {
+            file = try FileHandle(forReadingFrom: URL(filePath: path))
+            self.regions = regions
+            guard try file.seekToEnd() == UInt64(regions.last!.upperBound) else {
+                throw Unreadable(description: "\(path) has the wrong size")
+            }
+        }
+
+        /// - Parameter offsets: through the regions, laid end to end.
+        func read(_ offsets: Range<Int>) throws -> Data {
+            var data = Data()
+            var start = 0
+            for region in regions {
+                let piece = offsets.clamped(to: start..<start + region.count)
+                if !piece.isEmpty {
+                    try file.seek(toOffset: UInt64(region.lowerBound + piece.lowerBound - start))
+                    // No bytes are read as `nil`, like the end of the file.
+                    data += try file.read(upToCount: piece.count) ?? Data()
+                }
+                start += region.count
+            }
+            guard data.count == offsets.count else { throw Unreadable(description: "a dump ends early") }
+            return data
         }
     }
 
@@ -53,14 +81,7 @@ struct DumpComparison {
         }
     }
 
-    private static func read(_ file: FileHandle, pages: Int) throws -> Data {
-        guard let data = try file.read(upToCount: pages * pageBytes), data.count == pages * pageBytes else {
-            throw Unreadable(description: "a dump ends early")
-        }
-        return data
-    }
-
-    // MARK: The guest's tables, in a guest of one region
+    // MARK: The guest's tables
 
     private static let pageBytes = 4096
     /// A block of the top order.
@@ -73,22 +94,19 @@ struct DumpComparison {
     private static let stateFree: UInt8 = 1
     private static let stateAllocated: UInt8 = 2
     private static let stateHeld: UInt8 = 3
-    /// Of a record: whether its page has content, the kernel's own or opaque.
+    /// Of a record: whether its page has content, the kernel's own or opaque; and whether it was filled when it was freed.
     private static let contentByte = 2
     private static let contentBits: UInt8 = 0b11
+    private static let poisonedBit: UInt8 = 0b100
     private static let virginBit: UInt32 = 1 << 31
 
-    private static func freeFrames(_ dump: FileHandle, _ pageCount: Int) throws -> [Bool] {
-        func bytes(at offset: Int, _ count: Int) throws -> [UInt8] {
-            try dump.seek(toOffset: UInt64(offset))
-            // No bytes are read as `nil`, like the end of the file.
-            let data = try dump.read(upToCount: count) ?? Data()
-            guard data.count == count else { throw Unreadable(description: "a table is cut off") }
-            return [UInt8](data)
-        }
+    private static func freeFrames(_ dump: Dump) throws -> [Bool] {
+        let pageCount = dump.pageCount
+        func bytes(at offset: Int, _ count: Int) throws -> [UInt8] { [UInt8](try dump.read(offset..<offset + count)) }
         func wholePages(_ bytes: Int) -> Int { (bytes + pageBytes - 1) / pageBytes * pageBytes }
         func number(_ bytes: ArraySlice<UInt8>) -> Int { bytes.reversed().reduce(0) { $0 << 8 | Int($1) } }
 
+        // The last pages are in no block, or no block that is used.
         let blocks = pageCount / blockPages
         let bitmapOffset = bitmapPage * pageBytes
         let stackOffset = bitmapOffset + wholePages((blocks + 63) / 64 * 8)
@@ -107,10 +125,11 @@ struct DumpComparison {
         )
 
         var free = [Bool](repeating: false, count: pageCount)
+        for page in max(firstFrame, blocks * blockPages)..<max(firstFrame, pageCount) { free[page] = true }
         for block in firstFrame / blockPages..<blocks {
             let start = block * blockPages
             if claimed[block / 8] & 1 << UInt8(block % 8) == 0 || heldVirgin.contains(block) {
-                for frame in max(start, firstFrame)..<start + blockPages { free[frame] = true }
+                for frame in max(start, firstFrame)..<max(start + blockPages, firstFrame) { free[frame] = true }
                 continue
             }
             let records = try bytes(at: mapOffset + start * recordBytes, blockPages * recordBytes)
@@ -122,8 +141,11 @@ struct DumpComparison {
                 guard end <= blockPages else { throw Unreadable(description: "the block at frame \(start + frame) is too long") }
                 for page in frame..<end {
                     // A block that was free a moment ago, and is not filled yet, is nobody's data either.
-                    let isUnwritten = state == stateAllocated && records[page * recordBytes + contentByte] & contentBits == 0
-                    if state == stateFree || state == stateHeld || isUnwritten { free[start + page] = true }
+                    let content = records[page * recordBytes + contentByte]
+                    let isUnwritten = state == stateAllocated && content & contentBits == 0
+                    // What the guest filled a free page with is promised to it.
+                    let isNobodys = state == stateFree || state == stateHeld || isUnwritten
+                    if isNobodys, content & poisonedBit == 0 { free[start + page] = true }
                 }
                 frame = end
             }

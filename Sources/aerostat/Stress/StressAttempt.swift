@@ -85,7 +85,7 @@ final class StressAttempt: Sendable {
     /// - Returns: the bytes that passed.
     func end() throws -> Int {
         guard let link = link.withLock({ $0 }) else { return 0 }
-        if !link.end() { throw StressFind("hang: the link's threads do not end") }
+        if !link.end() { throw StressFind(.hang, "the link's threads do not end") }
         return link.bytes
     }
 
@@ -123,6 +123,9 @@ final class StressAttempt: Sendable {
         case .cutLink:
             if case .time = injury.moment { _ = link.withLock { $0 }?.end() }
             return .cut
+        case .halfCutLink: return .halfCut
+        case .garbleLink: return .garble(bit: UInt8(injury.milliseconds % 8))
+        case .loseFrame: return .loseFrame
         case .stallLink: return .stall(time)
         case .cancel: ask("migrate_cancel")
         case .interrupt: interrupt(command, injury)
@@ -168,7 +171,7 @@ final class StressAttempt: Sendable {
     private func check() async throws {
         do {
             let check = try await source.check()
-            if !check.isClean { throw StressFind("in the middle of a migration the guest's check of itself fails: \(check)") }
+            if !check.isClean { throw StressFind(.guest, "in the middle of a migration the guest's check of itself fails: \(check)") }
         } catch is StressGuest.Gone {} catch ControlError.refused {}
     }
 }

@@ -11,15 +11,14 @@ struct StressCommand: AsyncParsableCommand {
         commandName: "stress",
         abstract: "Hunts for lost pages: random guests, migrations and injuries, until something is wrong or the time is over.",
         discussion: """
-            Each round draws from one number a guest (size, processors, workload, fragmentation, tracker, balloon driver), one to four migrations \
+            Each round draws from one number a guest (size, processors, workload, fragmentation, memory regions, what it fills freed memory with, tracker, balloon driver, also one that resets its device), one to four migrations \
             (TCP, unix socket, or into an image and back; hints, verification, limits and timeouts as it comes) and what is done to them: either \
-            process killed, stopped or asked to end, the link cut or stalled at any byte, the migration cancelled, the guest paused, \
+            process killed, stopped or asked to end, the link cut, cut one way, stalled or garbled at any byte, a frame lost, the migration cancelled, the guest paused, \
             resumed or checked. After each migration the guest must run in exactly one place, find nothing wrong in its memory and have \
             back what it lent; exit codes, reports and logs must agree; and on some rounds both memories are dumped and compared by code \
             that shares nothing with the engine.
 
-            A round's plan follows from its seed; the threads of its processes do not, so a find may take a few replays to come back. Not \
-            drawn yet: guests of several memory regions, poison, resets of the balloon device, and KVM guests.
+            A round's plan follows from its seed; the threads of its processes do not, so a find may take a few replays to come back.
 
             Exits with 0 without a find and with 2 with one. The interrupt key ends it after the round.
 
@@ -64,7 +63,7 @@ struct StressCommand: AsyncParsableCommand {
         let interrupt = StressInterrupt()
         var view = StressView()
         var tally = StressTally()
-        var places: [String] = []
+        var finds: [StressFound] = []
         writeToStandardError("seed \(seed)\n")
         var round = first
         while round - first < rounds ?? .max, deadline.map({ MonotonicClock.now() < $0 }) ?? true, !interrupt.isPending {
@@ -79,7 +78,7 @@ struct StressCommand: AsyncParsableCommand {
                 game.tally.finds += 1
                 let place = try await evidence.keep(game, error)
                 writeToStandardError("FIND in round \(round): \(error)\nkept in \(place)\nreplay: \(evidence.replay)\n")
-                places.append(place)
+                finds.append(StressFound(round: round, check: (error as? StressFind)?.check, folder: place))
             }
             game.end()
             tally = game.tally
@@ -89,14 +88,14 @@ struct StressCommand: AsyncParsableCommand {
             if tally.finds > 0, !keepGoing { break }
         }
         view.clear()
-        conclude(tally, seed, MonotonicClock.now() - start, places)
+        conclude(tally, seed, MonotonicClock.now() - start, finds)
         if tally.finds > 0 { throw ExitCode.differs }
     }
 
-    private func conclude(_ tally: StressTally, _ seed: UInt64, _ elapsed: Duration, _ places: [String]) {
+    private func conclude(_ tally: StressTally, _ seed: UInt64, _ elapsed: Duration, _ finds: [StressFound]) {
         if json {
             writeToStandardError(tally.table(elapsed))
-            print(tally.json(seed: seed, elapsed, finds: places).text(.indented))
+            print(tally.json(seed: seed, elapsed, finds: finds).text(.indented))
         } else {
             print(tally.table(elapsed), terminator: "")
         }

@@ -5,9 +5,23 @@ import Migration
 
 /// Something that must not happen did.
 struct StressFind: Error, CustomStringConvertible {
+    /// Who noticed.
+    enum Check: String {
+        case guest = "the guest's check of itself"
+        case dumps = "comparison of both memories"
+        case verification = "--verify"
+        case runs = "the guest runs"
+        case owner = "one owner"
+        case givenBack = "memory given back"
+        case answers = "exit codes, reports and logs agree"
+        case ending = "processes end as they should"
+        case hang = "everything comes to an end"
+    }
+
+    let check: Check
     let description: String
 
-    init(_ description: String) { self.description = description }
+    init(_ check: Check, _ description: String) { (self.check, self.description) = (check, description) }
 }
 
 /// A child process whose every answer is waited for, within a bound.
@@ -54,12 +68,13 @@ final class StressChild: Sendable {
 func eventually<Result>(
     _ what: String,
     within limit: Duration = StressChild.patience,
+    check: StressFind.Check = .hang,
     _ body: () async throws -> Result?
 ) async throws -> Result {
     let deadline = MonotonicClock.now() + limit
     while true {
         if let result = try await body() { return result }
-        guard MonotonicClock.now() < deadline else { throw StressFind("hang: not within \(limit): \(what)") }
+        guard MonotonicClock.now() < deadline else { throw StressFind(check, "not within \(limit): \(what)") }
         try await Task.sleep(for: .milliseconds(5))
     }
 }
@@ -70,6 +85,7 @@ final class StressGuest: Sendable {
     let control: String
     /// Where it waits for a guest, if it does.
     let incoming: String?
+    private let pulsePlace: Range<Int>
 
     private struct Ready: Decodable {
         let incoming: String?
@@ -79,25 +95,27 @@ final class StressGuest: Sendable {
     struct Gone: Error {}
 
     /// Starts the process and waits until it can be spoken to.
-    static func start(_ name: String, _ arguments: [String], in folder: String) async throws -> StressGuest {
+    /// - Parameter pulse: memory that changes as long as the guest runs.
+    static func start(_ name: String, _ arguments: [String], pulse: Range<Int>, in folder: String) async throws -> StressGuest {
         let control = "\(folder)/\(name).sock"
         let child = try StressChild(name, ["run", "--control", control] + arguments, in: folder)
         do {
             let ready = try await eventually("\(name) is ready") { () -> Ready? in
                 let output = child.output
                 if let end = output.firstIndex(of: "\n") { return try JSONDecoder().decode(Ready.self, from: Data(output[..<end].utf8)) }
-                if let code = child.exitCode { throw StressFind("\(name) ended with \(code) before it was ready: \(child.log)") }
+                if let code = child.exitCode { throw StressFind(.ending, "\(name) ended with \(code) before it was ready: \(child.log)") }
                 return nil
             }
-            return StressGuest(child, control: control, incoming: ready.incoming)
+            return StressGuest(child, control: control, incoming: ready.incoming, pulse: pulse)
         } catch {
             child.signal(SIGKILL)
             throw error
         }
     }
 
-    private init(_ child: StressChild, control: String, incoming: String?) {
+    private init(_ child: StressChild, control: String, incoming: String?, pulse: Range<Int>) {
         self.child = child
+        self.pulsePlace = pulse
         self.control = control
         self.incoming = incoming
     }
@@ -119,9 +137,11 @@ final class StressGuest: Sendable {
             return try await client.execute(command, arguments)
         } catch {
             if case ControlError.refused = error { throw error }
-            if isLate.withLock({ $0 }) { throw StressFind("hang: \(child.name) does not answer \(command)") }
+            if isLate.withLock({ $0 }) { throw StressFind(.hang, "\(child.name) does not answer \(command)") }
             // It closes its socket a moment before it ends.
-            do { _ = try await child.end() } catch { throw StressFind("\(child.name) lives and cannot be asked \(command): \(error)") }
+            do { _ = try await child.end() } catch {
+                throw StressFind(.answers, "\(child.name) lives and cannot be asked \(command): \(error)")
+            }
             throw Gone()
         }
     }
@@ -129,7 +149,7 @@ final class StressGuest: Sendable {
     /// Whether the guest runs here; `nil` where the process has ended.
     func state() async throws -> RunState? {
         do {
-            guard let state = RunState(json: try await ask("query-status")) else { throw StressFind("query-status says nothing") }
+            guard let state = RunState(json: try await ask("query-status")) else { throw StressFind(.answers, "query-status says nothing") }
             return state
         } catch is Gone {
             return nil
@@ -142,17 +162,17 @@ final class StressGuest: Sendable {
 
     func dump(to path: String) async throws { _ = try await ask("pmemsave", ["val": 0, "filename": .string(path)]) }
 
-    /// The records of the guest's processors, which change with each tick of their timers: pages 1 and 2 (KernelLayout).
     private func pulse() async throws -> Data {
         let path = control + ".pulse"
-        _ = try await ask("pmemsave", ["val": 4096, "size": 8192, "filename": .string(path)])
+        let place: [String: JSONValue] = ["val": .integer(pulsePlace.lowerBound), "size": .integer(pulsePlace.count)]
+        _ = try await ask("pmemsave", place.merging(["filename": .string(path)]) { $1 })
         return try Data(contentsOf: URL(filePath: path))
     }
 
     /// Sees the guest's memory change.
     func expectPulse() async throws {
         let before = try await pulse()
-        try await eventually("the guest at \(child.name), which says that it runs, writes its memory") {
+        try await eventually("the guest at \(child.name), which says that it runs, writes its memory", check: .runs) {
             try await pulse() == before ? nil : ()
         }
     }
@@ -162,7 +182,7 @@ final class StressGuest: Sendable {
         let before = try await pulse()
         try await Task.sleep(for: .milliseconds(130))
         if try await pulse() != before {
-            throw StressFind("two owners: the guest's memory changes at \(child.name), where it must not run")
+            throw StressFind(.owner, "the guest's memory changes at \(child.name), where it must not run")
         }
     }
 
@@ -170,6 +190,6 @@ final class StressGuest: Sendable {
     func quit() async throws {
         do { _ = try await ask("quit") } catch is Gone {}
         let code = try await child.end()
-        if code != 0 { throw StressFind("\(child.name) was asked to quit and ended with \(code): \(child.log)") }
+        if code != 0 { throw StressFind(.ending, "\(child.name) was asked to quit and ended with \(code): \(child.log)") }
     }
 }

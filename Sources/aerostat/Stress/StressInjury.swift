@@ -9,6 +9,9 @@ struct StressInjury: CustomStringConvertible {
         case freezeSource = "source stopped for a while"
         case freezeDestination = "destination stopped for a while"
         case cutLink = "link cut"
+        case halfCutLink = "link cut one way"
+        case garbleLink = "link garbled"
+        case loseFrame = "frame lost"
         case stallLink = "link stalled"
         case cancel = "migration cancelled"
         case interrupt = "migrate interrupted"
@@ -23,9 +26,9 @@ struct StressInjury: CustomStringConvertible {
         var endsSource: Bool { [.killSource, .quitSource, .terminateSource].contains(self) }
         var endsDestination: Bool { [.killDestination, .terminateDestination].contains(self) }
         /// After these, and no others, a migration may fail.
-        var mayFail: Bool { endsDestination || endsSource || self == .cutLink }
+        var mayFail: Bool { endsDestination || endsSource || needsLink && self != .stallLink }
         var mayCancel: Bool { endsSource || self == .cancel || self == .interrupt }
-        var needsLink: Bool { self == .cutLink || self == .stallLink }
+        var needsLink: Bool { [.cutLink, .halfCutLink, .garbleLink, .loseFrame, .stallLink].contains(self) }
         var needsDestination: Bool { needsLink || endsDestination || self == .freezeDestination }
     }
 
@@ -59,10 +62,40 @@ struct StressInjury: CustomStringConvertible {
         let kinds = Kind.allCases.filter { route != .image || !$0.needsDestination }
         kind = kinds.randomElement(using: &random)!
         milliseconds = random.spread(1...1200)
-        switch random.weighted([0: 3, 1: 3, 2: 5]) {
+        moment =
+            switch kind {
+            case .loseFrame: .lostFrame(&random)
+            case .garbleLink: .garbledByte(&random)
+            default: .anywhere(&random, through: route, mebibytes: mebibytes, isAtByte: kind == .halfCutLink)
+            }
+    }
+}
+
+extension StressInjury.Moment {
+    /// Before a frame that another one follows.
+    fileprivate static func lostFrame(_ random: inout SplitMix) -> Self {
+        .frame([.roundBegin, .runs, .runs, .runs, .deviceState].randomElement(using: &random)!, .toDestination, bytes: 0)
+    }
+
+    /// In what the checksum covers: neither the pages nor the lengths, of which a wrong one is waited for.
+    fileprivate static func garbledByte(_ random: inout SplitMix) -> Self {
+        let frames: [(FrameKind, StressLink.Direction)] = [
+            (.hello, .toDestination), (.hello, .toSource), (.roundBegin, .toDestination), (.runs, .toDestination), (.runs, .toDestination),
+            (.runs, .toDestination), (.runs, .toDestination), (.deviceState, .toDestination), (.digests, .toDestination),
+            (.switchover, .toDestination),
+            (.ready, .toSource), (.commit, .toDestination), (.running, .toSource),
+        ]
+        let (frame, direction) = frames.randomElement(using: &random)!
+        let hasBody = [.hello, .runs, .deviceState, .digests].contains(frame)
+        let covered = hasBody && random.chance(60) ? 40...47 : [4...15, 20...23, 32...39].randomElement(using: &random)!
+        return .frame(frame, direction, bytes: random.number(covered))
+    }
+
+    fileprivate static func anywhere(_ random: inout SplitMix, through route: StressHop.Route, mebibytes: Int, isAtByte: Bool) -> Self {
+        switch random.weighted([0: isAtByte ? 0 : 3, 1: 3, 2: 5]) {
         case 1 where route != .image:
             let back = random.chance(10)
-            moment = back ? .bytes(random.spread(1...500), .toSource) : .bytes(random.spread(1...mebibytes << 19), .toDestination)
+            return back ? .bytes(random.spread(1...500), .toSource) : .bytes(random.spread(1...mebibytes << 19), .toDestination)
         case 2 where route != .image:
             let frames: [(FrameKind, StressLink.Direction)] = [
                 (.hello, .toDestination), (.hello, .toSource), (.roundBegin, .toDestination), (.runs, .toDestination),
@@ -71,8 +104,8 @@ struct StressInjury: CustomStringConvertible {
                 (.running, .toSource), (.running, .toSource),
             ]
             let (frame, direction) = frames.randomElement(using: &random)!
-            moment = .frame(frame, direction, bytes: random.chance(50) ? random.number(0...1) * 1_000_000 : random.spread(1...200_000))
-        default: moment = .time(milliseconds: random.spread(1...800))
+            return .frame(frame, direction, bytes: random.chance(50) ? random.number(0...1) * 1_000_000 : random.spread(1...200_000))
+        default: return .time(milliseconds: random.spread(1...800))
         }
     }
 }

@@ -10,6 +10,12 @@ final class StressLink: Sendable {
 
     enum Action: Sendable {
         case pass, cut
+        /// Nothing more passes in this direction.
+        case halfCut
+        /// A bit of the next byte is turned round.
+        case garble(bit: UInt8)
+        /// The frame that begins here does not pass.
+        case loseFrame
         case stall(Duration)
     }
 
@@ -110,13 +116,16 @@ final class StressLink: Sendable {
     private func pump(_ direction: Direction, from source: Int32, to target: Int32, _ ends: Ends, _ triggers: [Trigger]) {
         var stream = StressStream(direction, triggers)
         var buffer = [UInt8](repeating: 0, count: 256 << 10)
+        var garbledBit: UInt8?
         while true {
             let count = unsafe recv(source, &buffer, buffer.count, 0)
             guard count > 0 else { break }
             stream.add(buffer[..<count])
             while let step = stream.next() {
                 switch step {
-                case .bytes(let bytes):
+                case .lost: break
+                case .bytes(var bytes):
+                    if let bit = garbledBit.take() { bytes[bytes.startIndex] ^= 1 << bit }
                     guard send(bytes, to: target) else { return ends.hangUp() }
                     state.update { state in
                         state.bytes += bytes.count
@@ -126,6 +135,12 @@ final class StressLink: Sendable {
                     switch trigger.action() {
                     case .pass: break
                     case .cut: return ends.hangUp()
+                    case .halfCut:
+                        shutdown(source, Int32(SHUT_RD))
+                        shutdown(target, Int32(SHUT_WR))
+                        return
+                    case .garble(let bit): garbledBit = bit
+                    case .loseFrame: stream.loseFrame()
                     case .stall(let time): _ = state.wait(until: MonotonicClock.now() + time) { $0.isOver ? true : nil }
                     }
                 }
@@ -151,6 +166,8 @@ final class StressLink: Sendable {
 struct StressStream {
     enum Step {
         case bytes(ArraySlice<UInt8>)
+        /// Bytes that do not pass.
+        case lost
         case trigger(StressLink.Trigger)
     }
 
@@ -160,6 +177,8 @@ struct StressStream {
     private var position = 0
     /// Where the next frame begins.
     private var frameStart = 0
+    /// What lies before it does not pass.
+    private var lossEnd = 0
     /// Triggers whose byte is known, the nearest last; and those that wait for their frame.
     private var armed: [(position: Int, trigger: StressLink.Trigger)] = []
     private var waiting: [StressLink.Trigger] = []
@@ -178,6 +197,9 @@ struct StressStream {
     /// What came and did not pass: a piece of a frame's beginning.
     var rest: ArraySlice<UInt8> { pending }
 
+    /// Loses what is left of the frame at hand.
+    mutating func loseFrame() { lossEnd = frameStart }
+
     mutating func add(_ bytes: ArraySlice<UInt8>) { pending = pending.isEmpty ? bytes : ArraySlice(Array(pending) + bytes) }
 
     /// - Returns: `nil` where more bytes are needed first.
@@ -194,7 +216,7 @@ struct StressStream {
         let piece = pending.prefix(end - position)
         pending = pending.dropFirst(piece.count)
         position += piece.count
-        return .bytes(piece)
+        return position <= lossEnd ? .lost : .bytes(piece)
     }
 
     private mutating func takeDue() -> StressLink.Trigger? {

@@ -1,3 +1,5 @@
+import GuestMemory
+import MicroVM
 import Migration
 import ModelGuest
 
@@ -17,8 +19,14 @@ struct StressPlan {
         self.seed = seed
         var random = SplitMix(state: seed)
         let guest = StressGuestShape(&random)
-        self.guest = guest
-        hops = (0..<random.weighted([1: 4, 2: 4, 3: 2, 4: 1])).map { _ in StressHop(&random, guest) }
+        let hops = (0..<random.weighted([1: 4, 2: 4, 3: 2, 4: 1])).map { _ in StressHop(&random, guest) }
+        // Drawn last: where there is no KVM, all other rounds are the same.
+        if random.chance(12), MicroVM.unavailability == nil {
+            self.guest = StressGuestShape(tiny: &random)
+            self.hops = hops.map { $0.underKVM(&random) }
+        } else {
+            (self.guest, self.hops) = (guest, hops)
+        }
     }
 }
 
@@ -27,19 +35,41 @@ struct StressGuestShape {
     let mebibytes: Int
     /// Nearly nothing of it was ever touched.
     let isHollow: Bool
+    /// Where its RAM lies: guest-physical addresses.
+    let regions: [Range<Int>]
     let arguments: [String]
+    /// Memory that changes as long as the guest runs: guest-physical.
+    let pulse: Range<Int>
+
+    /// The tiny guest under KVM.
+    init(tiny random: inout SplitMix) {
+        (mebibytes, isHollow) = (random.number(12...64), false)
+        regions = [0..<mebibytes << 20]
+        let shape = ["--guest", "tiny", "--memory", "\(mebibytes)MiB", "--vcpus", "\(random.number(1...3))"]
+        arguments = shape + ["--seed", "\(random.next() >> 1)"] + Self.machineTracker(&random)
+        // The record of its processors (TinyGuest).
+        pulse = 0x10_2000..<0x10_3000
+    }
 
     init(_ random: inout SplitMix) {
+        // The records of the guest's processors, which change with each tick of their timers: pages 1 and 2 (KernelLayout).
+        pulse = 4096..<12288
         // Small ones mostly: what is lost is lost in races, and those need rounds, not bytes.
         mebibytes = random.weighted([16: 8, 24: 4, 32: 10, 64: 12, 128: 6, 256: 2, 512: 2, 16384: 2, 65536: 2])
         isHollow = mebibytes > 512
         // In per mille. Of a hollow guest a few MiB exist, and there are more free blocks to tell of than a round has time for.
         let used = isHollow ? 65536 / mebibytes : random.number(10...500)
         let freed = isHollow ? used : random.number(0...(850 - used))
-        var arguments = ["--memory", "\(mebibytes)MiB", "--used", "\(Double(used) / 10)%", "--freed", "\(Double(freed) / 10)%"]
+        // Memory that was offered is needed again before the device hears of it.
+        let isPressed = random.chance(25)
+        let driver = isPressed ? .slow : Self.driver(&random)
+        regions = Self.regions(&random, mebibytes: mebibytes, atLeast: driver == .outsideRAM ? 2 : 1)
+        var arguments = ["--memory", "\(mebibytes)MiB"]
+        for (before, behind) in zip(regions, regions.dropFirst()) { arguments += ["--hole", "\(before.upperBound)-\(behind.lowerBound)"] }
+        arguments += ["--used", "\(Double(used) / 10)%", "--freed", "\(Double(freed) / 10)%"]
         arguments += ["--fragmentation", "\(random.chance(60) ? 0 : random.number(1...60))%"]
         arguments += ["--vcpus", "\(random.weighted([1: 4, 2: 4, 3: 1, 4: 1]))", "--seed", "\(random.next() >> 1)"]
-        switch random.weighted([0: 1, 1: 3, 2: 8, 3: 3]) {
+        switch isPressed ? 2 : random.weighted([0: 1, 1: 3, 2: 8, 3: 3]) {
         case 0: arguments += ["--workload", "idle"]
         case 1:
             arguments += ["--workload", "steady", "--write-rate", "\(random.spread(1...400))MiB"]
@@ -47,14 +77,43 @@ struct StressGuestShape {
         case 2: arguments += ["--workload", "churn", "--write-rate", "\(random.chance(40) ? 4096 : random.spread(8...800))MiB"]
         default: arguments += ["--workload", "hog"]
         }
-        if random.chance(15) {
-            arguments += ["--balloon-driver", DriverBehaviour.allCases.dropFirst().randomElement(using: &random)!.rawValue]
-        }
-        self.arguments = arguments + Self.tracker(&random)
+        if random.chance(20) { arguments += ["--poison", random.chance(70) ? "0" : "0xaaaaaaaa"] }
+        if driver != .correct { arguments += ["--balloon-driver", driver.rawValue] }
+        self.arguments = arguments + Self.tracker(&random, software: isPressed ? 60 : 35)
     }
 
-    static func tracker(_ random: inout SplitMix) -> [String] {
-        random.chance(20) ? ["--tracker", "software"] : []
+    private static func driver(_ random: inout SplitMix) -> DriverBehaviour {
+        guard random.chance(40) else { return .correct }
+        // More of those that an engine with a weakness would believe.
+        let more: [DriverBehaviour] = [
+            .reloading, .reloading, .staleID, .staleID, .unaligned, .outsideRAM, .indexJump,
+        ]
+        return (DriverBehaviour.allCases.dropFirst() + more).randomElement(using: &random)!
+    }
+
+    /// RAM in pieces, which end on any page: in the middle of a block of the top order, too.
+    private static func regions(_ random: inout SplitMix, mebibytes: Int, atLeast least: Int) -> [Range<Int>] {
+        let pages = mebibytes << 8
+        let count = mebibytes < 32 ? 1 : max(least, random.weighted([1: 6, 2: 3, 3: 2, 4: 1]))
+        // The first region has the kernel's ring; and what the guest uses begins low.
+        let cuts = Set((1..<count).map { _ in random.number(1024...pages / 2) }).sorted()
+        var regions: [Range<Int>] = []
+        var (start, done) = (0, 0)
+        for cut in cuts + [pages] {
+            regions.append(start << 12..<(start + cut - done) << 12)
+            start += cut - done + random.spread(1...1 << 18)
+            done = cut
+        }
+        return regions
+    }
+
+    static func machineTracker(_ random: inout SplitMix) -> [String] {
+        let kinds: [TrackerKind] = [.kvmDirtyLog, .kvmDirtyRing, .pagemapScan]
+        return random.chance(25) ? [] : ["--tracker", kinds.randomElement(using: &random)!.rawValue]
+    }
+
+    static func tracker(_ random: inout SplitMix, software percent: Int = 35) -> [String] {
+        random.chance(percent) ? ["--tracker", "software"] : []
     }
 }
 
@@ -67,9 +126,9 @@ struct StressHop {
     /// For `aerostat migrate`.
     let arguments: [String]
     /// For the process that takes the guest.
-    let placeArguments: [String]
+    private(set) var placeArguments: [String]
     /// The guest is kept paused where it arrives, and both memories are dumped and compared.
-    let compares: Bool
+    private(set) var compares: Bool
     /// The next migration begins at once, before anything is looked at.
     let isRushed: Bool
     /// The clock may cancel it.
@@ -101,6 +160,16 @@ struct StressHop {
         let route = route
         let count = random.weighted([0: 5, 1: 8, 2: 2, 3: 1])
         injuries = (0..<count).map { _ in StressInjury(&random, through: route, mebibytes: min(guest.mebibytes, 512)) }
+    }
+}
+
+extension StressHop {
+    /// The same for a guest under KVM: its own trackers, and no comparison of dumps, which reads a model guest's tables.
+    fileprivate func underKVM(_ random: inout SplitMix) -> StressHop {
+        var hop = self
+        hop.compares = false
+        hop.placeArguments = placeArguments.filter { $0 == "--preload" } + StressGuestShape.machineTracker(&random)
+        return hop
     }
 }
 

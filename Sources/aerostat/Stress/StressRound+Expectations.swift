@@ -7,12 +7,12 @@ extension StressRound {
     /// The guest runs, finds nothing wrong in itself, and has the memory back that it lent.
     func expectWhole(_ guest: StressGuest) async throws {
         try await guest.expectPulse()
-        let check = try await eventually("the balloon driver at \(guest.child.name) gives back what it holds") {
+        let check = try await eventually("the balloon driver at \(guest.child.name) gives back what it holds", check: .givenBack) {
             let check = try await guest.check()
             return check.pagesHeld == 0 || !check.isClean ? check : nil
         }
         tally.pagesChecked += check.pagesChecked
-        if !check.isClean { throw StressFind("pages lost: the guest at \(guest.child.name) finds \(check)") }
+        if !check.isClean { throw StressFind(.guest, "the guest at \(guest.child.name) finds \(check)") }
     }
 
     /// Keeps account of an ending, and refuses one that cannot be.
@@ -22,13 +22,19 @@ extension StressRound {
         guard let status = ending.report?.status else {
             // Whoever asks a process that is gone already has nothing to report.
             if ending.code == 1, ending.did(\.endsSource) { return tally.failed += 1 }
-            throw StressFind("aerostat migrate ended with \(ending.code) and without a report: \(ending.text)")
+            throw StressFind(.answers, "aerostat migrate ended with \(ending.code) and without a report: \(ending.text)")
         }
-        if ending.code == 2 { throw StressFind("verification found a difference: \(ending.text)") }
-        if ending.code != status.exitCode { throw StressFind("aerostat migrate ended with \(ending.code) and says \(status.rawValue)") }
-        if status == .failed, !ending.did(\.mayFail) { throw StressFind("a migration failed that nothing was done to: \(ending.text)") }
-        if status == .cancelled, !ending.did(\.mayCancel), !hop.mayTimeOut { throw StressFind("cancelled by nobody: \(ending.text)") }
-        if status == .unknown, !ending.did(\.mayFail) { throw StressFind("an unknown outcome without a cause: \(ending.text)") }
+        if ending.code == 2 { throw StressFind(.verification, "verification found a difference: \(ending.text)") }
+        if ending.code != status.exitCode {
+            throw StressFind(.answers, "aerostat migrate ended with \(ending.code) and says \(status.rawValue)")
+        }
+        if status == .failed, !ending.did(\.mayFail) {
+            throw StressFind(.answers, "a migration failed that nothing was done to: \(ending.text)")
+        }
+        if status == .cancelled, !ending.did(\.mayCancel), !hop.mayTimeOut {
+            throw StressFind(.answers, "cancelled by nobody: \(ending.text)")
+        }
+        if status == .unknown, !ending.did(\.mayFail) { throw StressFind(.answers, "an unknown outcome without a cause: \(ending.text)") }
         tally.add(status, toImage: hop.route == .image)
         tally.pagesSkipped += ending.report?.freePageHints.skippedPages ?? 0
     }
@@ -43,30 +49,34 @@ extension StressRound {
     ) throws {
         try expectSource(ending, source, here)
         let arrived = there == .running || there == .paused || there == .preLaunch
-        if arrived, here == .running { throw StressFind("two owners: source and destination both have the guest") }
+        if arrived, here == .running { throw StressFind(.owner, "source and destination both have the guest") }
         if there == nil { try expectEnd(of: destination, ending.did(.killDestination), ending.did(.terminateDestination)) }
         switch ending.code {
         case 0:
-            if !arrived, !ending.did(\.endsDestination) { throw StressFind("the migration completed, and the guest is not there") }
+            if !arrived, !ending.did(\.endsDestination) {
+                throw StressFind(.answers, "the migration completed, and the guest is not there")
+            }
         case 1:
-            if arrived { throw StressFind("the migration did not complete, and the guest is at the destination") }
+            if arrived { throw StressFind(.owner, "the migration did not complete, and the guest is at the destination") }
         default: break
         }
         let log = destination.child.log
         if arrived != log.contains("the guest has arrived"), there != nil {
-            throw StressFind("the destination's log says otherwise: \(log)")
+            throw StressFind(.answers, "the destination's log says otherwise: \(log)")
         }
         if !arrived, there == nil, destination.child.exitCode == 1, !log.contains("the guest is not here") {
-            throw StressFind("the destination ended and does not say why: \(log)")
+            throw StressFind(.answers, "the destination ended and does not say why: \(log)")
         }
     }
 
     /// The guest is in its process, or in its image.
     func expectAgreement(_ ending: StressAttempt.Ending, _ source: StressGuest, _ here: RunState?, imageIsThere: Bool) throws {
         try expectSource(ending, source, here)
-        if ending.code == 0, !imageIsThere { throw StressFind("the image was completed, and is not there") }
-        if ending.code == 1, imageIsThere, here != nil { throw StressFind("the migration did not complete, and its image is there") }
-        if ending.code == 3, here != nil { throw StressFind("the outcome of an image is unknown to the process that wrote it") }
+        if ending.code == 0, !imageIsThere { throw StressFind(.answers, "the image was completed, and is not there") }
+        if ending.code == 1, imageIsThere, here != nil {
+            throw StressFind(.answers, "the migration did not complete, and its image is there")
+        }
+        if ending.code == 3, here != nil { throw StressFind(.answers, "the outcome of an image is unknown to the process that wrote it") }
     }
 
     private func expectSource(_ ending: StressAttempt.Ending, _ source: StressGuest, _ here: RunState?) throws {
@@ -78,10 +88,10 @@ extension StressRound {
             case 1: (here == .running || here == .paused, "the guest is still here")
             default: (here == .paused, "may run at")
             }
-        if !isRight { throw StressFind("after exit \(ending.code) the source is \(here.rawValue)") }
-        if !log.contains(words) { throw StressFind("after exit \(ending.code) the source's log does not say '\(words)': \(log)") }
+        if !isRight { throw StressFind(.answers, "after exit \(ending.code) the source is \(here.rawValue)") }
+        if !log.contains(words) { throw StressFind(.answers, "after exit \(ending.code) the source's log does not say '\(words)': \(log)") }
         let mayPause = ending.did(.pause, .pauseAndResume)
-        if ending.code == 1, here == .paused, !mayPause { throw StressFind("a migration that failed left the guest paused") }
+        if ending.code == 1, here == .paused, !mayPause { throw StressFind(.answers, "a migration that failed left the guest paused") }
     }
 
     private func expectEnd(of guest: StressGuest, _ wasKilled: Bool, _ wasAsked: Bool) throws {
@@ -89,17 +99,17 @@ extension StressRound {
         let isSource = guest.incomingIsOver
         // A destination whose guest did not come ends with 1.
         let isRight = code == -SIGKILL && wasKilled || code == 0 && wasAsked || code == 1 && !isSource
-        if !isRight { throw StressFind("\(guest.child.name) ended with \(code): \(guest.child.log)") }
+        if !isRight { throw StressFind(.ending, "\(guest.child.name) ended with \(code): \(guest.child.log)") }
     }
 
     /// What the source says later agrees with what the command said.
     func expectReport(_ report: MigrationReport?, _ ending: StressAttempt.Ending) throws {
         guard let report, let told = ending.report else { return }
         if report.status != told.status {
-            throw StressFind("aerostat migrate said \(told.status.rawValue), the source now says \(report.status.rawValue)")
+            throw StressFind(.answers, "aerostat migrate said \(told.status.rawValue), the source now says \(report.status.rawValue)")
         }
         if report.status == .completed, let verify = report.verify, verify.status != .passed {
-            throw StressFind("a migration completed although its verification failed")
+            throw StressFind(.verification, "a migration completed although its verification failed")
         }
     }
 
@@ -108,11 +118,11 @@ extension StressRound {
         let (left, right) = ("\(folder)/source.ram", "\(folder)/destination.ram")
         try await source.dump(to: left)
         try await destination.dump(to: right)
-        let comparison = try DumpComparison(left, right, leavingOutFree: hop.usesHints)
+        let comparison = try DumpComparison(left, right, of: plan.guest.regions, leavingOutFree: hop.usesHints)
         tally.pagesCompared += comparison.pagesCompared
         tell("  compared \(comparison.pagesCompared) pages, \(comparison.pagesFree) free ones left out")
         if comparison.differenceCount > 0 {
-            throw StressFind("\(comparison.differenceCount) pages differ between both dumps: \(comparison.differences) ...")
+            throw StressFind(.dumps, "\(comparison.differenceCount) pages differ between both dumps: \(comparison.differences) ...")
         }
         for path in [left, right] { try FileManager.default.removeItem(atPath: path) }
     }

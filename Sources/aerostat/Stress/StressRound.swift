@@ -42,7 +42,7 @@ final class StressRound {
     func tell(_ text: String) { story.append(text) }
 
     func start(_ name: String, _ arguments: [String]) async throws -> StressGuest {
-        let guest = try await StressGuest.start(name, arguments, in: folder)
+        let guest = try await StressGuest.start(name, arguments, pulse: plan.guest.pulse, in: folder)
         guests.append(guest)
         return guest
     }
@@ -67,6 +67,7 @@ final class StressRound {
 
         if there == .running || there == .paused || there == .preLaunch {
             if here != nil { try await source.expectNoPulse() }
+            if there != .running { try await destination.expectNoPulse() }
             if hop.compares, there != .running, here != nil { try await compare(source, destination, hop) }
             if here != nil { try await source.quit() }
             return try await going(destination, there)
@@ -110,7 +111,7 @@ final class StressRound {
         try expectAgreement(ending, source, here, imageIsThere: isThere)
         try expectReport(here == nil ? nil : try await source.report(), ending)
         if !ending.did(.killSource), FileManager.default.fileExists(atPath: path + ".partial") {
-            throw StressFind("\(path).partial is left, and nobody was killed")
+            throw StressFind(.answers, "\(path).partial is left, and nobody was killed")
         }
         guard isThere else { return try await here.asyncMap { try await self.going(source, $0) } }
         tally.bytes += ending.report?.ram.transferred ?? 0
@@ -125,7 +126,7 @@ final class StressRound {
     // MARK: The end
 
     private func expectNothingLeft() throws {
-        for guest in guests where guest.child.exitCode == nil { throw StressFind("\(guest.child.name) is still there") }
+        for guest in guests where guest.child.exitCode == nil { throw StressFind(.ending, "\(guest.child.name) is still there") }
     }
 }
 

@@ -2,6 +2,17 @@ import Control
 import Foundation
 import Migration
 
+/// Where a find is kept, and who noticed it; `nil` where it was no check, but an error.
+struct StressFound {
+    let round: Int
+    let check: StressFind.Check?
+    let folder: String
+
+    var json: JSONValue {
+        ["round": .integer(round), "check": .string(check?.rawValue ?? "an error"), "folder": .string(folder)]
+    }
+}
+
 /// What a hunt did, added up.
 struct StressTally {
     var rounds = 0
@@ -61,7 +72,7 @@ struct StressTally {
         }.joined()
     }
 
-    func json(seed: UInt64, _ elapsed: Duration, finds places: [String]) -> JSONValue {
+    func json(seed: UInt64, _ elapsed: Duration, finds places: [StressFound]) -> JSONValue {
         [
             "seed": .string("\(seed)"), "rounds": .integer(rounds), "completed": .integer(completed), "images": .integer(images),
             "cancelled": .integer(cancelled), "failed": .integer(failed), "outcome-unknown": .integer(unknown),
@@ -72,7 +83,7 @@ struct StressTally {
                 )
             ),
             "pages-checked": .integer(pagesChecked), "pages-compared": .integer(pagesCompared), "pages-skipped": .integer(pagesSkipped),
-            "bytes": .integer(bytes), "finds": .integer(finds), "evidence": .array(places.map(JSONValue.string)),
+            "bytes": .integer(bytes), "finds": .integer(finds), "evidence": .array(places.map(\.json)),
             "seconds": .integer(Int(elapsed.components.seconds)),
         ]
     }

@@ -1,0 +1,44 @@
+import CTinyGuest
+package import GuestMemory
+
+extension TinyGuest {
+    /// The tiny guest that a machine's memory holds; `nil` where it holds another guest. The memory is foreign: it may have come from anywhere.
+    package init?(in memory: GuestRAM) {
+        do throws(GuestAccessError) {
+            guard let found = try Self.parameters(in: memory) else { return nil }
+            self = found
+        } catch {
+            // Such a guest would not fit.
+            return nil
+        }
+    }
+
+    private static func parameters(in memory: GuestRAM) throws(GuestAccessError) -> TinyGuest? {
+        let count = Int(aerostat_tiny_guest_byte_count())
+        let start = unsafe UnsafeRawPointer(aerostat_tiny_guest_start_address())
+        let ours = unsafe Array(UnsafeRawBufferPointer(start: start, count: count))
+        guard try memory.read(at: GuestAddress(code), byteCount: count) == ours else { return nil }
+        func field(_ offset: Int32, upTo maximum: Int) throws(GuestAccessError) -> Int? {
+            let value: UInt64 = try memory.load(at: GuestAddress(parameters + UInt64(offset)))
+            return value <= UInt64(maximum) ? Int(value) : nil
+        }
+        let bytes = Int(clamping: memory.regions.regions[0].byteCount)
+        guard let pages = try field(TINY_PAGES, upTo: memory.pageCount), pages > 0,
+            let vcpus = try field(TINY_VCPUS, upTo: KVM.maximumVCPUs), vcpus > 0,
+            let blocks = try field(TINY_BLOCKS, upTo: Int(TINY_RING_SIZE) - 2),
+            let blockBytes = try field(TINY_BLOCK_BYTES, upTo: bytes), blockBytes % GuestPage.size == 0,
+            let reused = try field(TINY_REUSED, upTo: blocks)
+        else { return nil }
+        let balloon: UInt64 = try memory.load(at: GuestAddress(parameters + UInt64(TINY_BALLOON)))
+        let found = TinyGuest(
+            pages: pages,
+            seed: try memory.load(at: GuestAddress(parameters + UInt64(TINY_SEED))),
+            vcpus: vcpus,
+            drivesBalloon: balloon != 0,
+            freeBlocks: blocks,
+            blockBytes: blockBytes,
+            reusedBlocks: reused
+        )
+        return found.memoryBytes <= UInt64(bytes) ? found : nil
+    }
+}

@@ -1,0 +1,100 @@
+import Host
+import Synchronization
+import Testing
+import aerostat
+
+/// What lies between a serial port and its console.
+@Suite struct ConsoleBufferTests {
+    private static let capacity = 256 << 10
+
+    private func seconds(_ body: () -> Void) -> Double {
+        let start = MonotonicClock.now()
+        body()
+        return start.duration(to: MonotonicClock.now()).inSeconds
+    }
+
+    @Test("A reader that stops holds the guest back once, for a moment; what is lost is counted, and all is well once it reads again")
+    func stuck() {
+        let output = ConsoleOutput()
+        for _ in 0..<Self.capacity { output.put(1) }
+        let first = seconds { output.put(2) }
+        #expect((0.2..<2).contains(first), "held back for \(first) s")
+        let more = seconds { for _ in 0..<1000 { output.put(2) } }
+        #expect(more < 0.2, "held back again: \(more) s")
+        #expect(output.next() == [UInt8](repeating: 1, count: Self.capacity))
+        #expect(output.takeLost() == 1001 && output.takeLost() == 0)
+        output.put(3)
+        #expect(output.next() == [3])
+    }
+
+    @Test("A slow reader loses nothing")
+    func slow() throws {
+        let output = ConsoleOutput()
+        let count = 3 * Self.capacity
+        let guest = try HostThread(name: "guest") { for index in 0..<count { output.put(UInt8(truncatingIfNeeded: index)) } }
+        var received = 0
+        while received < count {
+            HostThread.sleep(for: .milliseconds(20))
+            for byte in output.next() ?? [] {
+                #expect(byte == UInt8(truncatingIfNeeded: received))
+                received += 1
+            }
+        }
+        guest.join()
+        #expect(output.takeLost() == 0)
+        output.end()
+        #expect(output.next() == nil)
+    }
+
+    /// A serial port with room for so many bytes.
+    private final class Port: Sendable {
+        let state: Mutex<(room: Int, heard: [UInt8])>
+        init(room: Int) { state = Mutex((room, [])) }
+
+        func receive(_ bytes: [UInt8]) -> Int {
+            state.withLock { state in
+                let count = min(state.room, bytes.count)
+                state.heard += bytes[..<count]
+                state.room -= count
+                return count
+            }
+        }
+
+        var heard: [UInt8] { state.withLock { $0.heard } }
+    }
+
+    @Test("Input waits for the guest and for room, in order, and a writer that waits loses nothing")
+    func input() throws {
+        let input = ConsoleInput()
+        let feeder = try HostThread(name: "feeder") { input.run() }
+        let bytes = (0..<20_000).map { UInt8(truncatingIfNeeded: $0) }
+        // Far more than is kept: it has to wait.
+        let writer = try HostThread(name: "writer") {
+            for start in stride(from: 0, to: bytes.count, by: 1000) { input.put(Array(bytes[start..<start + 1000]), waits: true) }
+        }
+        let port = Port(room: 0)
+        input.attach { port.receive($0) }
+        while port.heard.count < bytes.count {
+            port.state.withLock { $0.room = 16 }
+            input.guestHasRoom()
+            HostThread.sleep(for: .microseconds(100))
+        }
+        writer.join()
+        #expect(port.heard == bytes)
+        input.end()
+        feeder.join()
+    }
+
+    @Test("A person is never made to wait, and what is typed to a guest that does not listen is lost in the end")
+    func typing() throws {
+        let input = ConsoleInput()
+        #expect(seconds { for _ in 0..<1000 { input.put([UInt8](repeating: 7, count: 10), waits: false) } } < 1)
+        let port = Port(room: .max)
+        input.attach { port.receive($0) }
+        let feeder = try HostThread(name: "feeder") { input.run() }
+        while port.heard.count < 4096 { HostThread.sleep(for: .milliseconds(1)) }
+        input.end()
+        feeder.join()
+        #expect(port.heard.count == 4096)
+    }
+}

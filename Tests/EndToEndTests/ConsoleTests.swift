@@ -1,0 +1,100 @@
+import Foundation
+import Host
+import MicroVM
+import Testing
+
+extension EndToEnd {
+    /// The console on a terminal, a pipe and a socket.
+    @Suite struct Consoles {
+        private static let escape: UInt8 = 0x01
+
+        /// Needs no KVM: the console is there before the guest.
+        private func withTerminal(_ body: (TerminalGuest) async throws -> Void) async throws {
+            try await withGuests { guests in
+                let terminal = try TerminalGuest(
+                    ["--incoming", "tcp:127.0.0.1:0", "--console", "stdio", "--control", guests.path("console.sock")]
+                )
+                try await terminal.awaitReady()
+                #expect(terminal.mode.isRaw && !terminal.hasOwnMode)
+                try await body(terminal)
+                try await terminal.awaitEnd()
+                #expect(terminal.hasOwnMode, "the terminal was left in raw mode")
+            }
+        }
+
+        @Test func `Ctrl-A x ends the process; Ctrl-C is the guest's, and so is standard output`() async throws {
+            try await withTerminal { terminal in
+                terminal.type([0x03, 0x1C, 0x1A])
+                terminal.type([Self.escape, UInt8(ascii: "h")])
+                try await eventually("the help is shown") { terminal.log.contains("Ctrl-A x") }
+                #expect(!terminal.hasEnded && terminal.read() == [], "standard output is the guest's alone")
+                terminal.type([Self.escape, UInt8(ascii: "x")])
+                try await terminal.awaitEnd()
+                #expect(terminal.exitCode == 0)
+            }
+        }
+
+        @Test(arguments: [SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGABRT, SIGSEGV, SIGBUS, SIGILL, SIGTRAP, SIGFPE, SIGALRM])
+        func `a signal that ends the process leaves the terminal as it was`(_ number: Int32) async throws {
+            try await withTerminal { terminal in
+                terminal.signal(number)
+                try await terminal.awaitEnd()
+                #expect(terminal.exitCode == ([SIGINT, SIGTERM].contains(number) ? 0 : -number))
+            }
+        }
+
+        @Test func `a stopped and continued process has its raw mode again`() async throws {
+            try await withTerminal { terminal in
+                terminal.signal(SIGSTOP)
+                terminal.restoreByHand()
+                #expect(terminal.hasOwnMode)
+                terminal.signal(SIGCONT)
+                try await eventually("raw mode is back") { terminal.mode.isRaw }
+                terminal.type([Self.escape, UInt8(ascii: "x")])
+            }
+        }
+
+        private static let kvm: Comment = Comment(rawValue: MicroVM.unavailability ?? "")
+
+        @Test(.enabled(if: MicroVM.unavailability == nil, kvm))
+        func `a guest hears keys and answers; when it powers off the terminal is as it was`() async throws {
+            try await withGuests { guests in
+                let terminal = try TerminalGuest(["--guest", "tiny", "--console", "stdio", "--control", guests.path("console.sock")])
+                try await terminal.awaitReady()
+                var screen: [UInt8] = []
+                // Keys of an interrupt and of an end of input among them; and a Ctrl-A for the guest.
+                for (keys, answer) in [([0x41], 0x42), ([0x03], 0x04), ([0x04], 0x05), ([1, 1], 0x02)] as [([UInt8], UInt8)] {
+                    terminal.type(keys)
+                    try await eventually("it answers \(keys)") {
+                        screen += terminal.read()
+                        return screen.last == answer
+                    }
+                }
+                #expect(screen == [0x42, 0x04, 0x05, 0x02])
+                terminal.type([UInt8(ascii: "p")])
+                try await terminal.awaitEnd()
+                #expect(terminal.exitCode == 0 && terminal.hasOwnMode, "\(terminal.log)")
+            }
+        }
+
+        @Test(.enabled(if: MicroVM.unavailability == nil, kvm))
+        func `what brings more than the port holds loses nothing`() async throws {
+            try await withGuests { guests in
+                let (input, control) = (guests.path("input"), guests.path("pipe.sock"))
+                // At the end it powers off.
+                try Data([UInt8](repeating: 0x41, count: 300) + [UInt8(ascii: "p")]).write(to: URL(filePath: input))
+                let arguments = "run --guest tiny --console stdio --control '\(control)'"
+                let ended = try await Aerostat.run("/bin/sh", ["-c", "exec '\(Aerostat.path)' \(arguments) < '\(input)'"])
+                #expect(ended.code == 0 && ended.output == String(repeating: "B", count: 300), "\(ended)")
+            }
+        }
+
+        @Test func `a control socket that cannot be served leaves the terminal as it was`() async throws {
+            let terminal = try TerminalGuest(
+                ["--incoming", "tcp:127.0.0.1:0", "--console", "stdio", "--control", "/nonexistent/folder/x"]
+            )
+            try await terminal.awaitEnd()
+            #expect(terminal.exitCode == 1 && terminal.hasOwnMode && terminal.log.contains("/nonexistent/folder/x"))
+        }
+    }
+}

@@ -1,0 +1,135 @@
+import Control
+import Foundation
+import Host
+import MicroVM
+import Migration
+import Testing
+
+extension EndToEnd {
+    /// Which guest may start where: said before any memory moves.
+    @Suite struct GuestKinds {
+        @Test func `a process that takes guests for KVM only refuses a model guest by name; it runs on`() async throws {
+            try await withGuests { guests in
+                let source = try await guests.run("--memory", "64MiB", "--workload", "churn")
+                let destination = try await guests.waiting("--guest", "kvm")
+                let migrate = try await source.migrate(to: try destination.incoming)
+                migrate.expectFailure("the guest is a model guest, and only one for KVM is taken", "the guest is still running")
+                try await source.expectGuestIsStillHere()
+                #expect(try await source.report().ram.transferred < 4096, "memory travelled")
+                try await destination.expectGuestDidNotCome("the guest is a model guest")
+                try await source.expectMigrates(guests)
+            }
+        }
+
+        @Test func `a model guest's image is not started as another kind`() async throws {
+            try await withGuests { guests in
+                let source = try await guests.run("--memory", "64MiB")
+                let image = "file:" + guests.path("model.image")
+                #expect(try await source.migrate(to: image).code == 0)
+                try await Aerostat.command("run", "--restore", image, "--guest", "kvm", "--control", guests.path("second"))
+                    .expectFailure("model.image cannot be started", "the guest is a model guest")
+                try await guests.run("--restore", image, "--guest", "model").expectClean()
+            }
+        }
+
+        @Test func `a guest of no known kind is refused by what it requires`() async throws {
+            try await withGuests { guests in
+                for (requirements, words) in [
+                    ([DeviceSection(name: "steam", version: 1, bytes: [])], "nothing here offers what the guest requires: steam"),
+                    ([DeviceSection(name: "model-guest", version: 77, bytes: [])], "the guest's model kernel has version 77"),
+                    ([], "the guest does not say what kind it is"),
+                ] {
+                    let destination = try await guests.waiting()
+                    let uri = try destination.incoming
+                    let answer = try await aside { () -> Frame? in
+                        let peer = try FrameSocket(connectingTo: uri)
+                        var hello = try Hello.someGuest
+                        hello.requirements = requirements
+                        peer.send(Frame.hello(hello).encode(sequence: 0))
+                        return try peer.receiveDecodedFrame()
+                    }
+                    #expect(answer == .abort(words) || "\(answer, default: "nothing")".contains(words), "\(answer, default: "nothing")")
+                    try await destination.expectGuestDidNotCome(words)
+                }
+            }
+        }
+
+        @Test(.enabled(if: MicroVM.unavailability == nil, Comment(rawValue: MicroVM.unavailability ?? "")))
+        func `a process that takes model guests only refuses a guest for KVM by name, and its image`() async throws {
+            try await withGuests { guests in
+                let source = try await guests.run("--guest", "tiny")
+                let destination = try await guests.waiting("--guest", "model")
+                let migrate = try await source.migrate(to: try destination.incoming)
+                migrate.expectFailure("the guest is one for KVM, and only a model guest is taken", "the guest is still running")
+                try await source.expectGuestIsStillHere()
+                try await destination.expectGuestDidNotCome("the guest is one for KVM")
+                let image = "file:" + guests.path("tiny.image")
+                #expect(try await source.migrate(to: image).code == 0)
+                try await Aerostat.command("run", "--restore", image, "--guest", "model", "--control", guests.path("second"))
+                    .expectFailure("tiny.image cannot be started", "the guest is one for KVM")
+                try await guests.run("--restore", image).expectClean()
+            }
+        }
+
+        // MARK: KVM that is not there
+
+        /// Without privileges the device is nobody's: `setpriv` gives them up.
+        private static let nobody = "65534"
+        private static let canDrop =
+            getuid() == 0 && FileManager.default.isExecutableFile(atPath: "/usr/bin/setpriv") && MicroVM.unavailability == nil
+
+        @Test(.enabled(if: canDrop, "needs root, setpriv and /dev/kvm"))
+        func `a host that may not use KVM says so, and refuses guests that need it`() async throws {
+            try await withGuests { guests in
+                let folder = guests.path("open")
+                try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: false)
+                try FileManager.default.setAttributes([.posixPermissions: 0o777], ofItemAtPath: folder)
+                let drop = ["--reuid", Self.nobody, "--regid", Self.nobody, "--clear-groups", Aerostat.path]
+                let refused = try await Aerostat.run(
+                    "/usr/bin/setpriv",
+                    drop + ["run", "--guest", "tiny", "--control", folder + "/a.sock"]
+                )
+                refused.expectFailure("/dev/kvm may not be opened")
+
+                let source = try await guests.run("--guest", "tiny")
+                let uri = "unix:" + folder + "/in.sock"
+                let waiting = drop + ["run", "--incoming", uri, "--control", folder + "/b.sock"]
+                async let destination = Aerostat.run("/usr/bin/setpriv", waiting)
+                try await eventually("the destination waits") { FileManager.default.fileExists(atPath: folder + "/b.sock") }
+                try await source.migrate(to: uri).expectFailure("/dev/kvm may not be opened", "the guest is still running")
+                try await destination.expectFailure("/dev/kvm may not be opened", "the guest is not here")
+                try await source.expectGuestIsStillHere()
+            }
+        }
+
+        // MARK: Options
+
+        static let kernels: [(path: String, words: String)] = [
+            ("/etc/passwd", "/etc/passwd is no Linux kernel"), ("/nonexistent/vmlinuz", "/nonexistent/vmlinuz"), ("/", "/"),
+        ]
+
+        @Test(.enabled(if: MicroVM.unavailability == nil, Comment(rawValue: MicroVM.unavailability ?? "")), arguments: kernels)
+        func `a kernel that is none is refused in one line`(_ kernel: (path: String, words: String)) async throws {
+            try await withGuests { guests in
+                let ended = try await Aerostat.command("run", "--guest", "kvm", "--kernel", kernel.path, "--control", guests.path("a"))
+                ended.expectFailure(kernel.words)
+                #expect(ended.errors.split(separator: "\n").count == 1, "\(ended)")
+            }
+        }
+
+        static let nonsense: [[String]] = [
+            ["--guest", "kvm"], ["--guest", "kvm", "--kernel", "/x", "--workload", "idle"], ["--kernel", "/x"],
+            ["--guest", "tiny", "--kernel", "/x"], ["--guest", "tiny", "--memory", "1MiB"], ["--guest", "tiny", "--vcpus", "65"],
+            ["--guest", "kvm", "--kernel", "/x", "--tracker", "software"], ["--tracker", "kvm-dirty-log"],
+            ["--guest", "tiny", "--console", "carrier-pigeon"], ["--guest", "model", "--console", "stdio"], ["--no-shutdown"],
+            ["--guest", "tiny", "--incoming", "tcp:127.0.0.1:0"], ["--guest", "kvm", "--kernel", "/x", "--incoming", "tcp:127.0.0.1:0"],
+            ["--guest", "kvm", "--kernel", "/x", "--balloon-driver", "silent"],
+        ]
+
+        @Test(arguments: nonsense)
+        func `options that mean nothing together: exit 64`(_ options: [String]) async throws {
+            let ended = try await Aerostat.run(Aerostat.path, ["run", "--control", "/nonexistent/x"] + options)
+            #expect(ended.code == 64 && ended.output.isEmpty && ended.errors.contains("Error:"), "\(ended)")
+        }
+    }
+}

@@ -1,0 +1,112 @@
+# What scripts in the lab are made of: inner machines under aerostat or QEMU, their consoles, migrations between them. For busybox's sh; sourced.
+#
+# A machine has a name, and in the folder $LAB_PLACE files that begin with it: NAME.in and NAME.out are pipes to its console, NAME.console holds
+# what it said, each line behind the outer clock's time, NAME.log what its VMM said, and NAME.pid the VMM's process.
+
+command_line="console=ttyS0 quiet panic=-1 $LAB_KERNEL_OPTIONS"
+memory=512 # MiB
+vcpus=1
+vmm=aerostat
+echo 0 >"$LAB_PLACE/number"
+
+say() { echo "lab: $*" >&2; }
+fail() { say "FAILED: $*"; kill "$$"; exit 1; } # the whole script, from a subshell too
+end_machines() {
+    local file
+    for file in "$LAB_PLACE"/*.pid; do kill -9 "$(cat "$file")"; done 2>/dev/null
+}
+trap end_machines EXIT
+trap 'exit 1' TERM HUP INT
+result() { echo "$*" >>"$LAB_RESULTS"; } # a line for the user's standard output
+clock() { # sets $time: seconds since the outer machine's start, in hundredths
+    local up
+    read -r up _ </proc/uptime
+    time=${up%.*}${up#*.}
+}
+seconds() { echo "$(($1 / 100)).$(($1 / 10 % 10))$(($1 % 10))"; }
+# SECONDS WHAT COMMAND...: until the command succeeds, by looking ten times a second.
+await() {
+    local end words=$2
+    clock
+    end=$((time + $1 * 100))
+    shift 2
+    until "$@"; do
+        clock
+        [ "$time" -lt "$end" ] || fail "waited too long for $words"
+        usleep 100000
+    done
+}
+
+# Starts a machine's VMM. MODE is 'boot'; or 'incoming' PLACE; or 'restore' PLACE.
+start() { # NAME MODE [PLACE]
+    local name=$1
+    rm -f "$LAB_PLACE/$name".*
+    mkfifo "$LAB_PLACE/$name.in" "$LAB_PLACE/$name.out"
+    : >"$LAB_PLACE/$name.console"
+    : >"$LAB_PLACE/$name.log"
+    pump "$name" <"$LAB_PLACE/$name.out" &
+    echo $! >"$LAB_PLACE/$name.pump"
+    clock
+    started=$time
+    "start_$vmm" "$@" &
+    echo $! >"$LAB_PLACE/$name.pid"
+}
+pump() { # NAME: a console's lines, until its VMM ends
+    local line time
+    while IFS= read -r line; do
+        line=${line%$'\r'}
+        clock
+        echo "$time $line" >>"$LAB_PLACE/$1.console"
+        echo "$1| $line" >>"$LAB_CONSOLES"
+    done
+    printf '%s' "$line" >"$LAB_PLACE/$1.partial" # a machine that leaves in the middle of a line ends it elsewhere
+}
+alive() { kill -0 "$(cat "$LAB_PLACE/$1.pid")" 2>/dev/null; }
+vmm_failed() { # NAME
+    tail -n 20 "$LAB_PLACE/$1.log" >&2
+    fail "the VMM of $1 ended by itself"
+}
+heard() { # NAME PATTERN: is there such a line on the console?
+    alive "$1" || vmm_failed "$1"
+    grep -q "^[0-9]* $2" "$LAB_PLACE/$1.console"
+}
+when() { sed -n "s/^\([0-9]*\) $2.*/\1/p" "$LAB_PLACE/$1.console" | head -n 1; } # NAME PATTERN: the time when it was said
+await_ready() { await 120 "$1 to boot" heard "$1" @ready; }
+
+take_number() { # sets $number to one that nobody had, subshells included
+    read -r number <"$LAB_PLACE/number"
+    echo $((number += 1)) >"$LAB_PLACE/number"
+}
+# What an inner machine says to a command; one of the functions of inner-init.
+ask() { # NAME COMMAND...
+    local name=$1 number
+    shift
+    take_number
+    number=$name$number
+    echo "$number $*" >"$LAB_PLACE/$name.in"
+    await 120 "$name to answer '$*'" heard "$name" "@$number done"
+    sed -n "/^[0-9]* @$number done/d; s/^[0-9]* @$number //p" "$LAB_PLACE/$name.console"
+}
+stop() { # NAME: the VMM ends
+    "quit_$vmm" "$1"
+    await 30 "the VMM of $1 to end" ended "$1"
+    wait "$(cat "$LAB_PLACE/$1.pump")"
+}
+said() { # NAME...: what was said on these consoles, one after the other, without the outer clock's times
+    local name
+    for name in "$@"; do
+        sed 's/^[0-9]* //' "$LAB_PLACE/$name.console"
+        cat "$LAB_PLACE/$name.partial" 2>/dev/null
+    done
+}
+ended() { ! alive "$1"; }
+switch_off() { # NAME: the machine does it, and its VMM ends
+    echo "0 off" >"$LAB_PLACE/$1.in"
+    await 60 "$1 to switch itself off" ended "$1"
+}
+migrate() { "migrate_$vmm" "$@"; } # FROM PLACE on|off(hints) [OPTION...]: leaves the report in $LAB_PLACE/FROM.report
+await_running() { "await_running_$vmm" "$1"; } # NAME
+place() { "place_$vmm" "$1"; } # NAME: where an incoming machine waits
+. "$LAB/aerostat.sh"
+. "$LAB/qemu.sh"
+number_in() { sed -n "s/.*\"$2\": *\([0-9.]*\).*/\1/p" "$1" | head -n 1; } # REPORT KEY

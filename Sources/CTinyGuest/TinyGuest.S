@@ -81,14 +81,16 @@ aerostat_tiny_guest_start:
     mov     [rdi], rax
     mov     qword ptr [rdi + 8], 4
     device  0x70, 15
-    // The balloon's interrupt goes to vCPU 0, whose controller is on. It stays pending there: interrupts are off.
+    // The balloon's interrupt goes to this vCPU, whose controller is on. It stays pending there: interrupts are off. (The vCPUs count
+    // themselves as they come, so this one may be any of the machine's.)
+    mov     eax, TINY_LOCAL_APIC
+    mov     dword ptr [rax + 0xF0], 0x1FF
+    mov     ecx, [rax + 0x20]
     mov     eax, TINY_IOAPIC
     mov     dword ptr [rax], 0x10 + 2 * TINY_BALLOON_INTERRUPT
     mov     dword ptr [rax + 0x10], TINY_VECTOR
     mov     dword ptr [rax], 0x11 + 2 * TINY_BALLOON_INTERRUPT
-    mov     dword ptr [rax + 0x10], 0
-    mov     eax, TINY_LOCAL_APIC
-    mov     dword ptr [rax + 0xF0], 0x1FF
+    mov     [rax + 0x10], ecx
     mov     dword ptr [r9 + TINY_HAS_BALLOON], 1
 
     // ---- The pattern.

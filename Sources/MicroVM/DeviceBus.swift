@@ -1,4 +1,4 @@
-package import Virtio
+import Virtio
 
 /// Who answers at which I/O port and at which address outside RAM. Any vCPU may ask at any time.
 ///

@@ -96,7 +96,9 @@ struct MachineRequirements: Hashable, Sendable {
     /// Refuses a processor that lacks features that the guest was shown.
     static func check(_ cpuid: [CPUIDEntry], of vcpu: Int, against machine: VirtualMachine) throws(GuestError) {
         let missing = CPUIDPolicy.missing(required: cpuid, offered: machine.cpuid(of: vcpu))
-        guard missing.isEmpty else { throw GuestError("the guest uses what this host's processor lacks: \(missing.joined(separator: ", "))") }
+        guard missing.isEmpty else {
+            throw GuestError("the guest uses what this host's processor lacks: \(missing.joined(separator: ", "))")
+        }
     }
 }
 

@@ -3,7 +3,7 @@ public import GuestMemory
 import Host
 public import Migration
 import Synchronization
-package import Virtio
+import Virtio
 
 /// A machine under KVM: guest RAM, vCPUs on threads of their own, interrupt controllers and timers in the kernel, a serial port, a power
 /// button, and the balloon device on virtio-mmio.
@@ -109,8 +109,8 @@ public final class MicroVM: Guest {
         do {
             let kvm = try KVM()
             let machine = try VirtualMachine(kvm, memory, vcpus: vcpus, log: VirtualMachine.Log(for: kind, ringEntries: ringEntries))
-            // The machine hears from its parts by way of a place that is filled last.
-            let threads = Late<VCPUThreads>()
+            // Its parts reach the threads, which hold the parts, by way of a place that is filled last and holds nothing.
+            let later = Later<VCPUThreads>()
             let interrupt = try Doorbell()
             let device = try BalloonDevice(memory) { level in if level { interrupt.ring() } }
             device.park()
@@ -123,17 +123,16 @@ public final class MicroVM: Guest {
                 roomForInput: observer.roomForInput
             )
             let power = PowerControl(
-                request: { threads.value.guestEnded($0 == .powerOff ? .powerOff : .reset) },
+                request: { later.value?.guestEnded($0 == .powerOff ? .powerOff : .reset) },
                 interrupt: { machine.setLine(MachineLayout.eventInterrupt, $0) }
             )
             let rings = try kind == .kvmDirtyRing ? DirtyRings(machine) : nil
             let bus = DeviceBus(serial: serial, power: power, virtio: [transport])
-            threads.set(
-                VCPUThreads(machine.vcpus, bus, serveFullRing: { rings?.serveFullRing() }, ended: observer.ended)
-            )
+            threads = VCPUThreads(machine.vcpus, bus, serveFullRing: { rings?.serveFullRing() }, ended: observer.ended)
+            later.value = threads
             switch kind {
             case nil, .kvmDirtyLog: tracker = try KVMDirtyLogTracker(machine)
-            case .kvmDirtyRing: tracker = KVMDirtyRingTracker(machine, rings!) { threads.value.kickAll() }
+            case .kvmDirtyRing: tracker = KVMDirtyRingTracker(machine, rings!) { later.value?.kickAll() }
             case .pagemapScan: tracker = try PagemapScanTracker(memory)
             case .software: throw GuestError("the tracker software does not see what a vCPU writes")
             }
@@ -141,7 +140,6 @@ public final class MicroVM: Guest {
             self.machine = machine
             self.device = device
             self.bus = bus
-            self.threads = threads.value
         } catch {
             throw error as? GuestError ?? GuestError("\(error)")
         }
@@ -275,10 +273,16 @@ extension MicroVM.Ending: CustomStringConvertible {
     }
 }
 
-/// A value that its users get before it exists.
-private final class Late<Value: Sendable>: Sendable {
-    private let held = Mutex<Value?>(nil)
+/// An object that its users get before it exists, and do not keep.
+private final class Later<Value: AnyObject & Sendable>: Sendable {
+    private struct Reference: Sendable {
+        weak var value: Value?
+    }
 
-    func set(_ value: Value) { held.withLock { $0 = value } }
-    var value: Value { held.withLock { $0! } }
+    private let reference = Mutex(Reference())
+
+    var value: Value? {
+        get { reference.withLock { $0.value } }
+        set { reference.withLock { $0.value = newValue } }
+    }
 }

@@ -58,6 +58,7 @@ final class FakeMachine: CommandHandler {
             }.json
         case .saveMemory(let address, let size, let path):
             throw QMPError("cannot save \(size.map { "\($0)" } ?? "all") at \(address) to \(path)")
+        case .powerDown: throw QMPError("it has no power button")
         case .checkGuest:
             state.update { $0.checksBegun += 1 }
             // Blocks its thread, as real checks do.

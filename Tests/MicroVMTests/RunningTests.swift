@@ -34,6 +34,20 @@ extension MachineTests {
             }
         }
 
+        @Test("A machine that nobody holds any more ends its threads and gives its memory back", arguments: kvmTrackers)
+        func released(tracker: TrackerKind) throws {
+            weak var memory: GuestRAM?
+            try inScope {
+                let tiny = try TinyMachine(TinyGuest(pages: 16, vcpus: 2), tracker: tracker)
+                try tiny.run()
+                memory = tiny.machine.memory
+            }
+            // The last to let go is a thread that is ending.
+            try eventually("somebody holds the machine's memory") { memory == nil }
+        }
+
+        private func inScope(_ body: () throws -> Void) rethrows { try body() }
+
         @Test("A vCPU in a tight loop stands when it is told to")
         func stuck() throws {
             let tiny = try TinyMachine(TinyGuest(pages: 16, vcpus: 2))

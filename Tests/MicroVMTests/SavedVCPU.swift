@@ -41,6 +41,8 @@ struct SavedVCPU {
 extension [DeviceSection] {
     subscript(name: String) -> DeviceSection { first { $0.name == name }! }
     func vcpu(_ index: Int) -> SavedVCPU { SavedVCPU(self["kvm-vcpu-\(index)"]) }
+    /// The IOAPIC's redirection table (`struct kvm_ioapic_state` behind both PICs of "kvm-irqchip").
+    var redirections: ArraySlice<UInt8> { self["kvm-irqchip"].bytes[1024 + 24..<1024 + 24 + 24 * 8] }
     /// Of "kvm-clock".
     var clock: UInt64 { self["kvm-clock"].bytes.reversed().reduce(0) { $0 << 8 | UInt64($1) } }
 }

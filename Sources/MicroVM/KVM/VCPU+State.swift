@@ -150,9 +150,8 @@ struct VCPUState: Hashable, Sendable {
         var contents: [[UInt8]] = []
         for part in parts {
             let count: UInt32 = try reader.take("length of \(part.name)")
-            let isRight = part.name == VCPUPart.xsave
-                ? (VCPUPart.minimumXSAVEBytes...part.byteCount).contains(Int(count)) : Int(count) == part.byteCount
-            guard isRight else { throw .value(field: "length of \(part.name)", UInt64(count)) }
+            let minimum = part.name == VCPUPart.xsave ? VCPUPart.minimumXSAVEBytes : part.byteCount
+            guard (minimum...part.byteCount).contains(Int(count)) else { throw .value(field: "length of \(part.name)", UInt64(count)) }
             contents.append(try reader.takeBytes(part.name, count: Int(count)))
         }
         return contents

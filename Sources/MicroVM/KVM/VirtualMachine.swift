@@ -126,7 +126,8 @@ final class VirtualMachine: Sendable {
 
     /// What a vCPU may see of the processor here.
     func cpuid(of vcpu: Int) -> [CPUIDEntry] {
-        CPUIDPolicy(supported: traits.supportedCPUID, vcpus: vcpus.count, hasTSCDeadlineTimer: traits.hasTSCDeadlineTimer).entries(vcpu: vcpu)
+        let hasTimer = traits.hasTSCDeadlineTimer
+        return CPUIDPolicy(supported: traits.supportedCPUID, vcpus: vcpus.count, hasTSCDeadlineTimer: hasTimer).entries(vcpu: vcpu)
     }
 
     // MARK: Interrupts and kicks

@@ -54,18 +54,18 @@ extension TinyGuest {
         for page in 0..<pages {
             let progress = record.progress[page % vcpus]
             let turn = UInt64(page / vcpus)
-            var allowed: [UInt64] = []
-            if turn <= progress.pages { allowed.append(progress.round) }
-            if turn >= progress.pages { allowed.append(progress.round &- 1) }
+            // A vCPU that has not begun is in round 0, as is a page that was never written.
+            var allowed: [UInt64] = progress.round == 0 || turn <= progress.pages ? [progress.round] : []
+            if progress.round > 0, turn >= progress.pages { allowed.append(progress.round - 1) }
             let words = try load(memory, Self.pattern + UInt64(page * GuestPage.size))
-            if !isWritten(words, UInt64(page), by: allowed) { faults.append("page \(page) holds \(words), where \(progress) allows \(allowed)") }
+            if !isWritten(words, UInt64(page), by: allowed) { faults.append("page \(page): \(words), where \(progress) allows \(allowed)") }
         }
         for block in 0..<(record.hasBalloon ? reusedBlocks : 0) where record.startedID != 0 {
             let words = try load(memory, free + UInt64(block * blockBytes))
             let allowed = [UInt64(record.startedID), UInt64(record.answeredID)]
             // Before the first answer is complete, a block may be as it was.
             guard record.answeredID != 0 else { continue }
-            if !isWritten(words, UInt64(block), by: allowed) { faults.append("block \(block) holds \(words), where \(record) allows \(allowed)") }
+            if !isWritten(words, UInt64(block), by: allowed) { faults.append("block \(block): \(words), where commands are \(allowed)") }
         }
         return faults
     }

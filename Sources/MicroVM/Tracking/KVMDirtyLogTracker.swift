@@ -35,7 +35,7 @@ package final class KVMDirtyLogTracker: DirtyTracker {
                 try machine.setLogging(true)
                 state.isArmed = true
                 // Initially all bits are set and no page is protected. A page is protected when its bit is cleared, so all of them are,
-                // now: else the first write to a page after the first command id would leave no trace (DESIGN, rule 1).
+                // now (DESIGN, rule 1): else the first harvest would take every page for written, and undo every hint given by then.
                 for slot in machine.memory.regions.regions.indices {
                     state.words.fill()
                     try clear(slot, state.words)

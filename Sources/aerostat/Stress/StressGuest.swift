@@ -85,6 +85,7 @@ final class StressGuest: Sendable {
     let control: String
     /// Where it waits for a guest, if it does.
     let incoming: String?
+    private let pulsePlace: Range<Int>
 
     private struct Ready: Decodable {
         let incoming: String?
@@ -94,7 +95,8 @@ final class StressGuest: Sendable {
     struct Gone: Error {}
 
     /// Starts the process and waits until it can be spoken to.
-    static func start(_ name: String, _ arguments: [String], in folder: String) async throws -> StressGuest {
+    /// - Parameter pulse: memory that changes as long as the guest runs.
+    static func start(_ name: String, _ arguments: [String], pulse: Range<Int>, in folder: String) async throws -> StressGuest {
         let control = "\(folder)/\(name).sock"
         let child = try StressChild(name, ["run", "--control", control] + arguments, in: folder)
         do {
@@ -104,15 +106,16 @@ final class StressGuest: Sendable {
                 if let code = child.exitCode { throw StressFind(.ending, "\(name) ended with \(code) before it was ready: \(child.log)") }
                 return nil
             }
-            return StressGuest(child, control: control, incoming: ready.incoming)
+            return StressGuest(child, control: control, incoming: ready.incoming, pulse: pulse)
         } catch {
             child.signal(SIGKILL)
             throw error
         }
     }
 
-    private init(_ child: StressChild, control: String, incoming: String?) {
+    private init(_ child: StressChild, control: String, incoming: String?, pulse: Range<Int>) {
         self.child = child
+        self.pulsePlace = pulse
         self.control = control
         self.incoming = incoming
     }
@@ -159,10 +162,10 @@ final class StressGuest: Sendable {
 
     func dump(to path: String) async throws { _ = try await ask("pmemsave", ["val": 0, "filename": .string(path)]) }
 
-    /// The records of the guest's processors, which change with each tick of their timers: pages 1 and 2 (KernelLayout).
     private func pulse() async throws -> Data {
         let path = control + ".pulse"
-        _ = try await ask("pmemsave", ["val": 4096, "size": 8192, "filename": .string(path)])
+        let place: [String: JSONValue] = ["val": .integer(pulsePlace.lowerBound), "size": .integer(pulsePlace.count)]
+        _ = try await ask("pmemsave", place.merging(["filename": .string(path)]) { $1 })
         return try Data(contentsOf: URL(filePath: path))
     }
 

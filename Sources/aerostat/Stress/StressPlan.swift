@@ -1,3 +1,5 @@
+import GuestMemory
+import MicroVM
 import Migration
 import ModelGuest
 
@@ -17,8 +19,14 @@ struct StressPlan {
         self.seed = seed
         var random = SplitMix(state: seed)
         let guest = StressGuestShape(&random)
-        self.guest = guest
-        hops = (0..<random.weighted([1: 4, 2: 4, 3: 2, 4: 1])).map { _ in StressHop(&random, guest) }
+        let hops = (0..<random.weighted([1: 4, 2: 4, 3: 2, 4: 1])).map { _ in StressHop(&random, guest) }
+        // Drawn last: where there is no KVM, all other rounds are the same.
+        if random.chance(12), MicroVM.unavailability == nil {
+            self.guest = StressGuestShape(tiny: &random)
+            self.hops = hops.map { $0.underKVM(&random) }
+        } else {
+            (self.guest, self.hops) = (guest, hops)
+        }
     }
 }
 
@@ -30,8 +38,22 @@ struct StressGuestShape {
     /// Where its RAM lies: guest-physical addresses.
     let regions: [Range<Int>]
     let arguments: [String]
+    /// Memory that changes as long as the guest runs: guest-physical.
+    let pulse: Range<Int>
+
+    /// The tiny guest under KVM.
+    init(tiny random: inout SplitMix) {
+        (mebibytes, isHollow) = (random.number(12...64), false)
+        regions = [0..<mebibytes << 20]
+        let shape = ["--guest", "tiny", "--memory", "\(mebibytes)MiB", "--vcpus", "\(random.number(1...3))"]
+        arguments = shape + ["--seed", "\(random.next() >> 1)"] + Self.machineTracker(&random)
+        // The record of its processors (TinyGuest).
+        pulse = 0x10_2000..<0x10_3000
+    }
 
     init(_ random: inout SplitMix) {
+        // The records of the guest's processors, which change with each tick of their timers: pages 1 and 2 (KernelLayout).
+        pulse = 4096..<12288
         // Small ones mostly: what is lost is lost in races, and those need rounds, not bytes.
         mebibytes = random.weighted([16: 8, 24: 4, 32: 10, 64: 12, 128: 6, 256: 2, 512: 2, 16384: 2, 65536: 2])
         isHollow = mebibytes > 512
@@ -88,6 +110,11 @@ struct StressGuestShape {
         return regions
     }
 
+    static func machineTracker(_ random: inout SplitMix) -> [String] {
+        let kinds: [TrackerKind] = [.kvmDirtyLog, .kvmDirtyRing, .pagemapScan]
+        return random.chance(25) ? [] : ["--tracker", kinds.randomElement(using: &random)!.rawValue]
+    }
+
     static func tracker(_ random: inout SplitMix, software percent: Int = 35) -> [String] {
         random.chance(percent) ? ["--tracker", "software"] : []
     }
@@ -102,9 +129,9 @@ struct StressHop {
     /// For `aerostat migrate`.
     let arguments: [String]
     /// For the process that takes the guest.
-    let placeArguments: [String]
+    private(set) var placeArguments: [String]
     /// The guest is kept paused where it arrives, and both memories are dumped and compared.
-    let compares: Bool
+    private(set) var compares: Bool
     /// The next migration begins at once, before anything is looked at.
     let isRushed: Bool
     /// The clock may cancel it.
@@ -136,6 +163,16 @@ struct StressHop {
         let route = route
         let count = random.weighted([0: 5, 1: 8, 2: 2, 3: 1])
         injuries = (0..<count).map { _ in StressInjury(&random, through: route, mebibytes: min(guest.mebibytes, 512)) }
+    }
+}
+
+extension StressHop {
+    /// The same for a guest under KVM: its own trackers, and no comparison of dumps, which reads a model guest's tables.
+    fileprivate func underKVM(_ random: inout SplitMix) -> StressHop {
+        var hop = self
+        hop.compares = false
+        hop.placeArguments = placeArguments.filter { $0 == "--preload" } + StressGuestShape.machineTracker(&random)
+        return hop
     }
 }
 

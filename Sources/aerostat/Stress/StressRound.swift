@@ -42,7 +42,7 @@ final class StressRound {
     func tell(_ text: String) { story.append(text) }
 
     func start(_ name: String, _ arguments: [String]) async throws -> StressGuest {
-        let guest = try await StressGuest.start(name, arguments, in: folder)
+        let guest = try await StressGuest.start(name, arguments, pulse: plan.guest.pulse, in: folder)
         guests.append(guest)
         return guest
     }

@@ -114,7 +114,7 @@ extension EndToEnd {
                 let console = guests.path("console")
                 let guest = try await guests.run("--guest", "tiny", "--console", "unix:" + console)
                 let client = try await guest.connect()
-                try await aside { try FrameSocket(connectingTo: "unix:" + console).send([end.order]) }
+                _ = try await aside { try FrameSocket(connectingTo: "unix:" + console).send([end.order]) }
                 var events: [Event] = []
                 for await event in client.events { events.append(event) }
                 #expect(events.contains(.shutdown(guest: true, reason: end.reason)), "\(events)")
@@ -128,7 +128,7 @@ extension EndToEnd {
             try await withGuests { guests in
                 let console = guests.path("console")
                 let guest = try await guests.run("--guest", "tiny", "--console", "unix:" + console, "--no-shutdown")
-                try await aside { try FrameSocket(connectingTo: "unix:" + console).send([end.order]) }
+                _ = try await aside { try FrameSocket(connectingTo: "unix:" + console).send([end.order]) }
                 try await eventually("it has ended") { try await guest.state() == end.state }
                 #expect(!guest.hasEnded)
                 #expect(try await guest.command("dump-memory", "-o", guests.path("ram")).code == 0)
@@ -149,7 +149,7 @@ extension EndToEnd {
                 async let migration = source.migrate(to: uri, "--bandwidth-limit", "1M")
                 let client = try await source.connect()
                 try await eventually("memory travels") { try await client.migrationReport().ram.transferred > 20_000 }
-                try await aside { try FrameSocket(connectingTo: "unix:" + console).send([end.order]) }
+                _ = try await aside { try FrameSocket(connectingTo: "unix:" + console).send([end.order]) }
                 try await migration.expectFailure("the guest ended during the migration")
                 try await destination.expectGuestDidNotCome("the guest ended during the migration")
                 #expect(try await source.exitCode() == end.code, "\(source.log)")

@@ -259,10 +259,13 @@ extension EndToEnd {
 }
 
 extension Hello {
+    /// BootHeader.currentVersion: another one is refused.
+    private static let modelKernelVersion: UInt32 = 3
+
     /// What a source of 64 MiB says.
     static var someGuest: Hello {
         get throws {
-            let requirements = [DeviceSection(name: "model-guest", version: 2, bytes: [])]
+            let requirements = [DeviceSection(name: "model-guest", version: modelKernelVersion, bytes: [])]
             return Hello(
                 session: .random(),
                 regions: try RegionTable(contiguousBytes: 64 << 20),

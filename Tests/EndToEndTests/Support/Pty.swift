@@ -21,7 +21,7 @@ final class TerminalGuest: Sendable {
 
     init(_ arguments: [String]) throws {
         var (near, far) = (Int32(-1), Int32(-1))
-        guard unsafe openpty(&near, &far, nil, nil, nil) == 0 else { throw SystemError("open a terminal", code: .init(rawValue: errno)) }
+        guard unsafe openpty(&near, &far, nil, nil, nil) == 0 else { throw TooLate(description: "no terminal: errno \(errno)") }
         self.near = OwnedDescriptor(adopting: near)
         self.far = OwnedDescriptor(adopting: far)
         ownMode = Self.mode(of: far)

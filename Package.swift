@@ -48,7 +48,7 @@ let package = Package(
     traits: [
         .trait(
             name: "BrokenEngines",
-            description: "Compiles deliberately broken variants in, for tools/simulate --broken and tools/stress-broken. Never part of anything that is used."
+            description: "Compiles deliberately broken variants in, for tools/simulate and tools/stress-broken. Never part of what is used."
         )
     ],
     dependencies: [

@@ -94,13 +94,35 @@
             }
         }
 
-        /// Why `aerostat stress`, which plays with real processes, cannot see it; `nil` where it can.
-        package var whyStressIsBlind: String? {
+        /// How well `aerostat stress`, which plays with real processes, sees it, where minutes are not enough; and why.
+        package enum StressSight {
+            case never(String)
+            case rarely(String)
+        }
+
+        package var stressSight: StressSight? {
             switch self {
             case .fixedBuffer:
-                "the simulator's wire is broken here: the product registers no buffers over guest RAM, and no guest's RAM is discarded at "
-                    + "its source, so there is no stale page to send"
-            case .twoChannels: "the simulator's wire is broken here: the product has one channel for a migration"
+                .never(
+                    "the simulator's wire is broken here: the product registers no buffers over guest RAM, and no guest's RAM is discarded at "
+                        + "its source, so there is no stale page to send"
+                )
+            case .twoChannels: .never("the simulator's wire is broken here: the product has one channel for a migration")
+            case .hintClearsLog:
+                .rarely(
+                    "under the software tracker alone, a page must be used again before the device hears that it is free, and not be "
+                        + "written once more until the migration ends"
+                )
+            case .harvestsBeforeStop:
+                .rarely(
+                    "a hint must fall between harvest and stop, a fraction of a millisecond, for a block that is in use again, and not be "
+                        + "written once more until the migration ends"
+                )
+            case .appliesHintLate:
+                .rarely(
+                    "a hint must come behind the last batch of a round, for a block that is in use again before the harvest, and not be "
+                        + "written once more until the migration ends"
+                )
             default: nil
             }
         }

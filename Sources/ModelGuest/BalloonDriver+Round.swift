@@ -116,14 +116,17 @@ extension BalloonDriver {
 
     /// Holds and queues the next blocks; one descriptor stays free for the command that ends the round.
     private func report(_ record: inout DriverRecord, _ ring: SplitVirtqueueDriver) throws(KernelPanic) -> Reported {
+        // These wait until the device has read the start and sleeps again, or until all descriptors are free.
+        if behaviour == .slow || behaviour == .indexJump, record.startIsOut == 1 { return .startIsOut }
         guard behaviour.isTruthful || behaviour == .staleID && record.previousID == 0 else {
-            // Until the device has read the start, and all descriptors are free.
-            if behaviour == .indexJump, record.startIsOut == 1 { return .startIsOut }
             reportLies(&record, ring)
             return .nothingLeft
         }
         defer {
-            if behaviour == .slow { HostThread.sleep(for: .milliseconds(1 << (record.rounds % 6))) }
+            if behaviour == .slow {
+                // Up to 128 ms.
+                HostThread.sleep(for: .milliseconds(1 << (PageContent.mix(kernel.parameters.seed &+ record.rounds) % 8)))
+            }
             kick(ring)
         }
         for _ in 0..<Self.blocksPerStep {

@@ -20,7 +20,7 @@ struct BootHeader: BitwiseCopyable {
     private(set) var rate: UInt64 = 0
     /// Pages, for each vCPU.
     private(set) var workingSet: UInt64 = 0
-    /// The most pages that one vCPU's churn holds at a time: together half of what was free then, and at most 1 GiB. So churn meets the
+    /// The most pages that one vCPU's churn holds at a time: together half of what was free then (squeeze: 7/8), at most 1 GiB. So churn meets the
     /// balloon driver's blocks and never starves the guest.
     private(set) var churnPages: UInt64 = 0
     /// An index into `DriverBehaviour.allCases`.
@@ -31,7 +31,7 @@ struct BootHeader: BitwiseCopyable {
     static let noPoison = UInt64.max
     private static let maximumChurnPages: UInt64 = 1 << 18
 
-    enum WorkloadKind: UInt64 { case idle, steady, churn, hog }
+    enum WorkloadKind: UInt64 { case idle, steady, churn, hog, squeeze }
 
     /// - Parameter freePages: what the workload finds free when it begins.
     init(_ behaviour: GuestBehaviour, pageCount: Int, freePages: UInt64) {
@@ -59,6 +59,10 @@ struct BootHeader: BitwiseCopyable {
             workload = WorkloadKind.churn.rawValue
             rate = UInt64(bytes) / vcpus
             churnPages = min(freePages / 2, Self.maximumChurnPages) / vcpus
+        case .squeeze(let bytes):
+            workload = WorkloadKind.squeeze.rawValue
+            rate = UInt64(bytes) / vcpus
+            churnPages = min(freePages / 8 * 7, Self.maximumChurnPages) / vcpus
         }
     }
 }

@@ -26,7 +26,7 @@ extension Kernel {
         case .hog:
             if try rewriteResident(&record) == 0 { record.nextTick = now &+ Self.idleTickNanoseconds }
         case .steady: pace(&record, now, pages: try rewriteResident(&record))
-        case .churn: pace(&record, now, pages: try churn(&record))
+        case .churn, .squeeze: pace(&record, now, pages: try churn(&record))
         }
         storeVCPU(record, vcpu)
         return record.nextTick
@@ -85,7 +85,7 @@ extension Kernel {
     private func beginBlock(_ record: inout VCPURecord) throws(KernelPanic) {
         var random = SplitMix(state: record.random)
         defer { record.random = random.state }
-        let order = Int.random(in: 0...KernelLayout.topOrder, using: &random)
+        let order = parameters.workload == .squeeze ? KernelLayout.topOrder : Int.random(in: 0...KernelLayout.topOrder, using: &random)
         if record.churn.pages &+ (1 << UInt64(order)) > record.churnTarget {
             // The target was reached: shrink or grow to another one. So held blocks come under pressure again and again.
             record.churnTarget = UInt64.random(in: 0...max(1, min(parameters.churnPages, UInt64(layout.pageCount))), using: &random)

@@ -12,6 +12,10 @@ public enum Workload: Hashable, Sendable {
     /// Allocates blocks of random size, stamps and frees them, so that memory which the balloon driver holds comes under pressure.
     /// - Parameter rate: bytes a second stamped.
     case churn(rate: Int)
+    /// Takes more and more memory in the largest blocks, and lets go of it again: memory pressure, under which what the balloon driver
+    /// holds is needed at once.
+    /// - Parameter rate: bytes a second stamped.
+    case squeeze(rate: Int)
     /// Rewrites everything in use as fast as each vCPU can.
     case hog
 
@@ -123,7 +127,7 @@ extension Workload {
         case .steady(let rate, let workingSet):
             try Self.validate(rate: rate, "write-rate")
             guard workingSet >= GuestPage.size else { throw .init(description: "the working set must be at least one page of 4096 bytes") }
-        case .churn(let rate): try Self.validate(rate: rate, "the churn rate")
+        case .churn(let rate), .squeeze(let rate): try Self.validate(rate: rate, "the rate of churn and squeeze")
         }
     }
 

@@ -135,7 +135,7 @@ extension ModelGuestTests {
         @Test func `A slow driver's blocks are in use again before the device hears of them`() async throws {
             let guest = try guest(96) {
                 $0.driver = .slow
-                $0.workload = .churn(rate: 4 << 30)
+                $0.workload = .squeeze(rate: 1 << 30)
                 $0.vcpus = 2
             }
             try guest.resume()

@@ -6,7 +6,9 @@ import Testing
 
 extension ModelGuestTests {
     @Suite struct RunningTests {
-        static let workloads: [Workload] = [.idle, .steady(writeRate: 200 << 20, workingSet: 8 << 20), .churn(rate: 500 << 20), .hog]
+        static let workloads: [Workload] = [
+            .idle, .steady(writeRate: 200 << 20, workingSet: 8 << 20), .churn(rate: 500 << 20), .squeeze(rate: 500 << 20), .hog,
+        ]
 
         @Test(arguments: workloads)
         func `A paused guest writes nothing, and goes on when it is resumed`(workload: Workload) async throws {

@@ -257,7 +257,7 @@ extension SimulatedGuest {
         driver.wantsReset = false
         awaitDevice()
         guard !world.isOver else { return }
-        world.note("driver resets the device")
+        world.note("driver resets the device" + (machine.device.fault.map { ": \($0)" } ?? ""))
         if world.migrations.last?.isOver == false { world.reached(machine.device.fault == nil ? .deviceReset : .ringBroken) }
         machine.transport.write(.status, 0)
         machine.line.isRaised = false
@@ -269,13 +269,17 @@ extension SimulatedGuest {
         setUpDriver()
     }
 
-    /// An index that no driver writes. The device is broken then, and says so.
+    /// An index that no driver writes: far away, or one chain more than the ring holds. The device is broken then, and says so.
     private func breakRing() {
         driver.wantsToBreakRing = false
         world.note("driver breaks its ring")
         let place = GuestAddress(layout.driverArea.rawValue + 2)
-        let isInside: Void? = try? machine.memory.storeRelease(UInt16(truncatingIfNeeded: 40_000 + driver.outstanding), at: place)
-        precondition(isInside != nil, "the driver's own ring")
+        let jump = scheduler.chance(oneIn: 2) ? 40_000 : layout.size + 1
+        do throws(GuestAccessError) {
+            try machine.memory.storeRelease(try machine.memory.load(UInt16.self, at: place) &+ jump, at: place)
+        } catch {
+            preconditionFailure("the driver's own ring: \(error)")
+        }
         machine.transport.write(.queueNotify, Self.hintQueue)
         machine.isBellRung = true
     }

@@ -52,10 +52,13 @@ struct GuestOptions: ParsableArguments {
     )
     var poison: UInt32?
 
-    @Option(help: "What the guest does: idle, steady, churn or hog (default: idle).")
+    @Option(help: "What the guest does: idle, steady, churn, squeeze or hog (default: idle).")
     var workload: WorkloadName?
 
-    @Option(help: ArgumentHelp("Bytes a second that steady and churn write (default: 100MiB).", valueName: "size"), transform: Values.size)
+    @Option(
+        help: ArgumentHelp("Bytes a second that steady, churn and squeeze write (default: 100MiB).", valueName: "size"),
+        transform: Values.size
+    )
     var writeRate: Int?
 
     @Option(help: ArgumentHelp("Memory that steady rewrites round and round (default: 256MiB).", valueName: "size"), transform: Values.size)
@@ -71,7 +74,7 @@ struct GuestOptions: ParsableArguments {
     var tracker: TrackerKind?
 
     enum WorkloadName: String, ExpressibleByArgument, CaseIterable {
-        case idle, steady, churn, hog
+        case idle, steady, churn, squeeze, hog
     }
 
     /// The guest's memory as asked for; `nil` where nothing was.
@@ -115,6 +118,7 @@ struct GuestOptions: ParsableArguments {
         case .idle: .idle
         case .steady: .steady(writeRate: rate, workingSet: workingSet ?? Workload.defaultWorkingSet)
         case .churn: .churn(rate: rate)
+        case .squeeze: .squeeze(rate: rate)
         case .hog: .hog
         }
     }

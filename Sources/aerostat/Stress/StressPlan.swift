@@ -47,12 +47,15 @@ struct StressGuestShape {
         arguments += ["--used", "\(Double(used) / 10)%", "--freed", "\(Double(freed) / 10)%"]
         arguments += ["--fragmentation", "\(random.chance(60) ? 0 : random.number(1...60))%"]
         arguments += ["--vcpus", "\(random.weighted([1: 4, 2: 4, 3: 1, 4: 1]))", "--seed", "\(random.next() >> 1)"]
-        switch isPressed ? 2 : random.weighted([0: 1, 1: 3, 2: 8, 3: 3]) {
+        switch isPressed ? 4 : random.weighted([0: 1, 1: 3, 2: 8, 3: 3]) {
         case 0: arguments += ["--workload", "idle"]
         case 1:
             arguments += ["--workload", "steady", "--write-rate", "\(random.spread(1...400))MiB"]
             arguments += ["--working-set", "\(random.number(1...min(mebibytes, 512)))MiB"]
-        case 2: arguments += ["--workload", "churn", "--write-rate", "\(random.chance(40) ? 4096 : random.spread(8...800))MiB"]
+        case 2:
+            arguments += ["--workload", "churn", "--write-rate", "\(random.chance(40) ? 4096 : random.spread(8...800))MiB"]
+        // What is lost must not be freed again before the migration is over.
+        case 4: arguments += ["--workload", "squeeze", "--write-rate", "\(random.spread(15...200))MiB"]
         default: arguments += ["--workload", "hog"]
         }
         if random.chance(20) { arguments += ["--poison", random.chance(70) ? "0" : "0xaaaaaaaa"] }

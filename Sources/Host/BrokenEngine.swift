@@ -118,6 +118,11 @@
                     "a hint must fall between harvest and stop, a fraction of a millisecond, for a block that is in use again, and not be "
                         + "written once more until the migration ends"
                 )
+            case .forgetsDeviceWrite:
+                .rarely(
+                    "under the software tracker alone; and the used index shares its page with the available ring, where the driver writes "
+                        + "as soon as it has seen what came back"
+                )
             case .appliesHintLate:
                 .rarely(
                     "a hint must come behind the last batch of a round, for a block that is in use again before the harvest, and not be "

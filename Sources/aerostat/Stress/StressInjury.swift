@@ -87,7 +87,7 @@ extension StressInjury.Moment {
         ]
         let (frame, direction) = frames.randomElement(using: &random)!
         let hasBody = [.hello, .runs, .deviceState, .digests].contains(frame)
-        let covered = hasBody && random.chance(60) ? 40...47 : [4...15, 20...23, 32...39].randomElement(using: &random)!
+        let covered = hasBody && random.chance(75) ? 40...47 : [4...15, 20...23, 32...39].randomElement(using: &random)!
         return .frame(frame, direction, bytes: random.number(covered))
     }
 

@@ -61,7 +61,7 @@ struct StressGuestShape {
         let used = isHollow ? 65536 / mebibytes : random.number(10...500)
         let freed = isHollow ? used : random.number(0...(850 - used))
         // Memory that was offered is needed again before the device hears of it.
-        let isPressed = random.chance(25)
+        let isPressed = random.chance(20)
         let driver = isPressed ? .slow : Self.driver(&random)
         regions = Self.regions(&random, mebibytes: mebibytes, atLeast: driver == .outsideRAM ? 2 : 1)
         var arguments = ["--memory", "\(mebibytes)MiB"]
@@ -80,13 +80,13 @@ struct StressGuestShape {
         case 4: arguments += ["--workload", "squeeze", "--write-rate", "\(random.spread(15...200))MiB"]
         default: arguments += ["--workload", "hog"]
         }
-        if random.chance(20) { arguments += ["--poison", random.chance(70) ? "0" : "0xaaaaaaaa"] }
+        if random.chance(30) { arguments += ["--poison", random.chance(80) ? "0" : "0xaaaaaaaa"] }
         if driver != .correct { arguments += ["--balloon-driver", driver.rawValue] }
         self.arguments = arguments + Self.tracker(&random, software: isPressed ? 60 : 35)
     }
 
     private static func driver(_ random: inout SplitMix) -> DriverBehaviour {
-        guard random.chance(40) else { return .correct }
+        guard random.chance(50) else { return .correct }
         // More of those that an engine with a weakness would believe.
         let more: [DriverBehaviour] = [
             .reloading, .reloading, .staleID, .staleID, .unaligned, .outsideRAM, .indexJump,

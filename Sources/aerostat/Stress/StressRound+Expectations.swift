@@ -94,7 +94,7 @@ extension StressRound {
         if ending.code == 1, here == .paused, !mayPause { throw StressFind(.answers, "a migration that failed left the guest paused") }
     }
 
-    private func expectEnd(of guest: StressGuest, _ wasKilled: Bool, _ wasAsked: Bool) throws {
+    func expectEnd(of guest: StressGuest, _ wasKilled: Bool, _ wasAsked: Bool) throws {
         let code = guest.child.exitCode ?? 0
         let isSource = guest.incomingIsOver
         // A destination whose guest did not come ends with 1.

@@ -67,6 +67,13 @@ final class StressRound {
 
         if there == .running || there == .paused || there == .preLaunch {
             if here != nil { try await source.expectNoPulse() }
+            if ending.did(\.endsDestination) {
+                // The guest came, and ends with the process, which may answer for another moment.
+                _ = try await destination.child.end()
+                try expectEnd(of: destination, ending.did(.killDestination), ending.did(.terminateDestination))
+                if here != nil { try await source.quit() }
+                return nil
+            }
             if there != .running { try await destination.expectNoPulse() }
             if hop.compares, there != .running, here != nil { try await compare(source, destination, hop) }
             if here != nil { try await source.quit() }

@@ -29,18 +29,16 @@ import aerostat
 
     @Test("A slow reader loses nothing")
     func slow() throws {
-        let output = ConsoleOutput()
+        let output = ConsoleOutput(patience: .seconds(20))
         let count = 3 * Self.capacity
         let guest = try HostThread(name: "guest") { for index in 0..<count { output.put(UInt8(truncatingIfNeeded: index)) } }
-        var received = 0
-        while received < count {
+        var received: [UInt8] = []
+        while received.count < count {
             HostThread.sleep(for: .milliseconds(20))
-            for byte in output.next() ?? [] {
-                #expect(byte == UInt8(truncatingIfNeeded: received))
-                received += 1
-            }
+            received += try #require(output.next())
         }
         guest.join()
+        #expect(received == (0..<count).map { UInt8(truncatingIfNeeded: $0) })
         #expect(output.takeLost() == 0)
         output.end()
         #expect(output.next() == nil)

@@ -14,11 +14,12 @@ extension EndToEnd {
         func `it moves to another process and back, verified, and is whole`(_ tracker: String) async throws {
             try await withGuests { guests in
                 var here = try await guests.run("--guest", "tiny", "--vcpus", "2", "--tracker", tracker)
-                for _ in 0..<2 {
+                for hop in 1...2 {
                     let there = try await guests.waiting("--guest", "kvm", "--tracker", tracker)
                     let migrate = try await here.migrate(to: try there.incoming, "--verify")
                     #expect(migrate.code == 0 && migrate.text.contains("no difference"), "\(migrate)")
-                    #expect(try await here.report().freePageHints.skippedPages > 0)
+                    // What is free has not been touched since it did not travel the first time.
+                    if hop == 1 { #expect(try await here.report().freePageHints.skippedPages > 0) }
                     #expect(try await here.state() == .postMigrate)
                     #expect(try await there.state() == .running)
                     try await there.expectClean()

@@ -6,7 +6,7 @@ import Host
 /// is to be paused must come out. After a moment in which nothing was taken, what does not fit is lost, until something is taken again.
 package final class ConsoleOutput: Sendable {
     private static let capacityBytes = 256 << 10
-    private static let patience = Duration.milliseconds(250)
+    private let patience: Duration
 
     private struct State {
         var bytes: [UInt8] = []
@@ -32,7 +32,8 @@ package final class ConsoleOutput: Sendable {
 
     private let state = Monitor(State())
 
-    package init() {}
+    /// - Parameter patience: how long a vCPU is held back by a reader that takes nothing.
+    package init(patience: Duration = .milliseconds(250)) { self.patience = patience }
 
     /// Takes a byte from the guest, on a vCPU's thread.
     package func put(_ byte: UInt8) {
@@ -40,7 +41,7 @@ package final class ConsoleOutput: Sendable {
         case .kept, .lost: return
         case .first: break
         case .full:
-            let deadline = MonotonicClock.now() + Self.patience
+            let deadline = MonotonicClock.now() + patience
             if state.wait(until: deadline, { $0.append(byte) == .full ? nil : true }) == nil {
                 state.withLock { ($0.isStuck, $0.lostBytes) = (true, $0.lostBytes + 1) }
             }

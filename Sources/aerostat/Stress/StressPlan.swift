@@ -69,7 +69,7 @@ struct StressGuestShape {
         arguments += ["--used", "\(Double(used) / 10)%", "--freed", "\(Double(freed) / 10)%"]
         arguments += ["--fragmentation", "\(random.chance(60) ? 0 : random.number(1...60))%"]
         arguments += ["--vcpus", "\(random.weighted([1: 4, 2: 4, 3: 1, 4: 1]))", "--seed", "\(random.next() >> 1)"]
-        switch isPressed ? 4 : random.weighted([0: 1, 1: 3, 2: 8, 3: 3]) {
+        switch isPressed ? 4 : random.weighted([0: 1, 1: 3, 2: 7, 3: 2, 4: 3]) {
         case 0: arguments += ["--workload", "idle"]
         case 1:
             arguments += ["--workload", "steady", "--write-rate", "\(random.spread(1...400))MiB"]

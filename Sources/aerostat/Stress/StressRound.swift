@@ -60,7 +60,7 @@ final class StressRound {
         try note(ending, hop)
         let there = try await settled(destination, ending, attempt)
         tally.bytes += try attempt.end()
-        let here = try await source.state()
+        let here = try await state(of: source, after: ending)
         tell("  source \(here.map(\.rawValue) ?? "ended"), destination \(there.map(\.rawValue) ?? "ended")")
         try expectAgreement(ending, source, here, destination, there)
         try expectReport(here == nil ? nil : try await source.report(), ending)
@@ -99,6 +99,12 @@ final class StressRound {
         }
     }
 
+    /// A source that was asked to end may answer for another moment: only its end is waited for.
+    private func state(of source: StressGuest, after ending: StressAttempt.Ending) async throws -> RunState? {
+        if ending.did(\.endsSource) { _ = try await source.child.end() }
+        return try await source.state()
+    }
+
     /// Lets a paused guest run.
     func going(_ guest: StressGuest, _ state: RunState?, force: Bool = false) async throws -> StressGuest {
         if state != .running { _ = try await guest.ask("cont", force ? ["force": true] : [:]) }
@@ -112,7 +118,7 @@ final class StressRound {
         let attempt = StressAttempt(hop, from: source, to: nil, in: folder)
         let ending = try await attempt.run("h\(number)", to: "file:\(path)")
         try note(ending, hop)
-        let here = try await source.state()
+        let here = try await state(of: source, after: ending)
         let isThere = FileManager.default.fileExists(atPath: path)
         tell("  source \(here.map(\.rawValue) ?? "ended"), \(isThere ? "the image is there" : "no image")")
         try expectAgreement(ending, source, here, imageIsThere: isThere)

@@ -33,7 +33,8 @@ import aerostat
         let count = 3 * Self.capacity
         let guest = try HostThread(name: "guest") { for index in 0..<count { output.put(UInt8(truncatingIfNeeded: index)) } }
         var received: [UInt8] = []
-        while received.count < count {
+        let deadline = MonotonicClock.now() + .seconds(20)
+        while received.count < count, MonotonicClock.now() < deadline {
             HostThread.sleep(for: .milliseconds(20))
             received += try #require(output.next())
         }
@@ -72,7 +73,8 @@ import aerostat
         }
         let port = Port(room: 0)
         input.attach { port.receive($0) }
-        while port.heard.count < bytes.count {
+        let deadline = MonotonicClock.now() + .seconds(20)
+        while port.heard.count < bytes.count, MonotonicClock.now() < deadline {
             port.state.withLock { $0.room = 16 }
             input.guestHasRoom()
             HostThread.sleep(for: .microseconds(100))
@@ -90,7 +92,8 @@ import aerostat
         let port = Port(room: .max)
         input.attach { port.receive($0) }
         let feeder = try HostThread(name: "feeder") { input.run() }
-        while port.heard.count < 4096 { HostThread.sleep(for: .milliseconds(1)) }
+        let deadline = MonotonicClock.now() + .seconds(20)
+        while port.heard.count < 4096, MonotonicClock.now() < deadline { HostThread.sleep(for: .milliseconds(1)) }
         input.end()
         feeder.join()
         #expect(port.heard.count == 4096)

@@ -1,8 +1,8 @@
 #pragma once
 
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE
-#endif
+// Before liburing, which asks for X/Open names: they change the fields of types (fd_set) that Swift's own modules have without them, and
+// Clang refuses two definitions of one type in one compilation. The C library hears of such wishes once only.
+#include <features.h>
 
 // swift-system's own C module includes the kernel's <linux/io_uring.h>, whose submission entry differs in the type of one field from
 // the copy that liburing ships; Clang refuses two definitions of one name in one compilation. The layout is the same, so this

@@ -35,7 +35,7 @@ extension EndToEnd {
             Cut(kind: .deviceState, bytes: 45),
             Cut(kind: .digests, bytes: 1000),
             Cut(kind: .switchover, bytes: 39),
-            Cut(kind: .switchover, bytes: 44),
+            Cut(kind: .switchover, bytes: 43),
             Cut(kind: .ready, direction: .toSource, bytes: 0),
             Cut(kind: .ready, direction: .toSource, bytes: 71),
         ]

@@ -71,7 +71,12 @@ final class Capture: Sendable {
         handle = try FileHandle(forWritingTo: URL(filePath: path))
     }
 
-    deinit { try? FileManager.default.removeItem(atPath: path) }
+    deinit {
+        // Foundation keeps a process that has ended, and with it the handle. With a thousand files open `Process.run()` reads behind the end
+        // of its list of them, and crashes.
+        try? handle.close()
+        try? FileManager.default.removeItem(atPath: path)
+    }
 
     var text: String { (try? String(decoding: Data(contentsOf: URL(filePath: path)), as: UTF8.self)) ?? "" }
 }

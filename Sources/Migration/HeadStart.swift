@@ -1,8 +1,9 @@
 /// Decides how long the first round is held back for hints.
 ///
 /// While the guest reports pending pages faster than the link could send them, not sending is the faster way to be done with them.
-/// So the sender waits, in windows, until the guest has reported all it has, or hints come slower than the link for some windows in a
-/// row, or the guest has not begun to answer in time, or the grace is over.
+/// So the sender waits, in windows, until the guest has reported all it has, or the guest has not begun to answer in time, or the grace is
+/// over; or until hints come slower than the link for some windows in a row, and all the waiting has taken longer than sending what it
+/// spared would have: a guest that was fast may stand still for a while, as where its processor is taken away, and be fast again.
 public struct HeadStart: Hashable, Sendable {
     public enum Verdict: Hashable, Sendable {
         /// Ask again at this time, or when the guest finishes.
@@ -21,7 +22,7 @@ public struct HeadStart: Hashable, Sendable {
 
     public let start: ContinuousClock.Instant
     private let end: ContinuousClock.Instant
-    private let pagesPerWindow: Double
+    private let pagesPerSecond: Double
     private var windowEnd: ContinuousClock.Instant
     private var pagesAtWindowStart = 0
     private var slow = 0
@@ -33,7 +34,7 @@ public struct HeadStart: Hashable, Sendable {
         start = now
         end = now + grace
         let rate = min(Self.assumedLinkRate, bandwidthLimit.map(Double.init) ?? .infinity)
-        pagesPerWindow = rate / 4096 * 0.010
+        pagesPerSecond = rate / 4096
         windowEnd = now + Self.window
     }
 
@@ -45,11 +46,14 @@ public struct HeadStart: Hashable, Sendable {
             return now >= latest ? .go : .wait(until: latest)
         }
         if now >= windowEnd {
-            slow = Double(progress.skippedPages - pagesAtWindowStart) < pagesPerWindow ? slow + 1 : 0
-            if slow >= Self.slowWindows { return .go }
+            let isSlow = sendingTime(of: progress.skippedPages - pagesAtWindowStart) < Self.window
+            slow = isSlow ? slow + 1 : 0
+            if slow >= Self.slowWindows, start.duration(to: now) >= sendingTime(of: progress.skippedPages) { return .go }
             pagesAtWindowStart = progress.skippedPages
             windowEnd = now + Self.window
         }
         return .wait(until: min(windowEnd, end))
     }
+
+    private func sendingTime(of pages: Int) -> Duration { .seconds(Double(pages) / pagesPerSecond) }
 }

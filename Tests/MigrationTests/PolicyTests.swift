@@ -46,7 +46,14 @@ import Testing
     @Test("A guest slower than the link is left after three slow windows")
     func slow() {
         #expect(ends { (true, false, Int($0 * 100)) } == 30)
-        #expect(ends { (true, false, $0 < 105 ? Int($0 * 400) : 42_000) } == 130)
+    }
+
+    @Test("A guest that was fast and stands still is waited for as long as sending what it spared would take")
+    func standsStill() {
+        // 42,000 pages at 10 Gbit/s take 138 ms.
+        #expect(ends { (true, false, $0 < 105 ? Int($0 * 400) : 42_000) } == 140)
+        #expect(ends { (true, false, $0 < 55 ? Int($0 * 800) : 44_000) } == 150)
+        #expect(ends { (true, $0 > 195, $0 < 55 ? Int($0 * 800) : $0 < 130 ? 44_000 : Int($0 * 800)) } == 200)
     }
 
     @Test("A slow link makes the same guest fast")

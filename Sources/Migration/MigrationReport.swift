@@ -109,6 +109,9 @@ public struct MigrationReport: Hashable, Sendable, Codable {
         public var avoidedBytes = 0
         /// Hinted, then written again and sent.
         public var redirtiedPages = 0
+        /// Of these, the times that one was sent as zeros, which takes no bytes: a kernel that clears what it allocates, as Debian's does,
+        /// writes to each block before its driver hints it.
+        public var zeroedPages = 0
         public var staleBlocks = 0
         public var invalidBlocks = 0
         /// Parts of hinted blocks that lie outside RAM or cover a page in part.
@@ -124,6 +127,7 @@ public struct MigrationReport: Hashable, Sendable, Codable {
             case skippedPages = "skipped-pages"
             case avoidedBytes = "avoided-bytes"
             case redirtiedPages = "redirtied-pages"
+            case zeroedPages = "zeroed-pages"
             case staleBlocks = "stale-blocks"
             case invalidBlocks = "invalid-blocks"
             case droppedBytes = "dropped-bytes"

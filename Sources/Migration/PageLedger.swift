@@ -25,6 +25,8 @@ public final class PageLedger: HintSink {
     private let announced: DirtyBitmap
     /// Pages that a hint took out of `pending` and that have not become pending again.
     private let skipped: DirtyBitmap
+    /// Pages that were free, were written, and have not left since. Only the sender uses it.
+    private let reused: DirtyBitmap
     private let state = Mutex(State())
     #if BrokenEngines
         private let lateHints = Mutex<[PageRun]>([])
@@ -73,6 +75,7 @@ public final class PageLedger: HintSink {
         free = try DirtyBitmap(pageCount: regions.pageCount)
         announced = try DirtyBitmap(pageCount: regions.pageCount)
         skipped = try DirtyBitmap(pageCount: regions.pageCount)
+        reused = try DirtyBitmap(pageCount: regions.pageCount)
     }
 
     /// Called, under the lock, when the guest finishes answering a command. It must only wake somebody.
@@ -124,6 +127,7 @@ public final class PageLedger: HintSink {
             // Most of a large guest is holes: nothing is touched for them.
             guard dirty.hasPages(in: words) else { continue }
             pending.touch(words: words)
+            if free.hasPages(in: words) { reused.touch(words: words) }
             total += withTimedLock { state in
                 precondition(mayBeOpen || state.open == nil, "a harvest is merged while hints are open")
                 var found = 0
@@ -135,7 +139,11 @@ public final class PageLedger: HintSink {
                     guard bits != 0 else { continue }
                     found += bits.nonzeroBitCount
                     state.counts.pending += (bits & ~pending.insert(bits: bits, word: word)).nonzeroBitCount
-                    state.counts.redirtied += (bits & free.remove(bits: bits, word: word)).nonzeroBitCount
+                    let again = bits & free.remove(bits: bits, word: word)
+                    if again != 0 {
+                        state.counts.redirtied += again.nonzeroBitCount
+                        reused.insert(bits: again, word: word)
+                    }
                     state.counts.skipped -= (bits & skipped.remove(bits: bits, word: word)).nonzeroBitCount
                     announced.remove(bits: bits, word: word)
                 }
@@ -203,6 +211,11 @@ public final class PageLedger: HintSink {
                 }
             }
         }
+    }
+
+    /// A run has left: how many of its pages had been free, and were written again.
+    public func takeReused(in run: PageRun) -> Int {
+        reused.hasPages(in: run.first.rawValue >> 6..<(run.end.rawValue + 63) >> 6) ? reused.remove(run) : 0
     }
 
     /// Forgets that the destination was told of free pages: the frame did not leave.

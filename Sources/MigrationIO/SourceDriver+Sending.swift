@@ -146,9 +146,11 @@ extension SourceDriver {
                     sent.normalPages += descriptor.run.count
                     traffic.normalPages += descriptor.run.count
                     bytes += descriptor.run.byteCount
+                    _ = ledger.takeReused(in: descriptor.run)
                 case .zero:
                     sent.zeroPages += descriptor.run.count
                     traffic.zeroPages += descriptor.run.count
+                    traffic.zeroedPages += ledger.takeReused(in: descriptor.run)
                 case .free:
                     sent.freePages += descriptor.run.count
                     traffic.freePages += descriptor.run.count

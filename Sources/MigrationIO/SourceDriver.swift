@@ -40,6 +40,8 @@ final class SourceDriver {
     struct Traffic {
         var normalPages = 0
         var zeroPages = 0
+        /// Of these, the ones that had been free.
+        var zeroedPages = 0
         var freePages = 0
     }
 
@@ -277,6 +279,7 @@ final class SourceDriver {
         report.freePageHints.invalidBlocks = statistics.invalidBlocks
         report.freePageHints.droppedBytes = counts.droppedBytes
         report.freePageHints.redirtiedPages = counts.redirtied
+        report.freePageHints.zeroedPages = traffic.zeroedPages
         migration.publish { [report] published in
             // The rate shown on the way is of the last moments; the round's own follows at its end.
             let rate = report.status.isOver || published.ram.mbps == 0 ? report.ram.mbps : published.ram.mbps

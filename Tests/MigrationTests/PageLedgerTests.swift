@@ -13,6 +13,8 @@ import Testing
         var free: Set<Int> = []
         var announced: Set<Int> = []
         var skipped: Set<Int> = []
+        /// Were free, were written, and have not left.
+        var reused: Set<Int> = []
         var redirtied = 0
         var reported = 0
         var stale = 0
@@ -42,6 +44,7 @@ import Testing
                 #expect(ledger.merge(dirty) == pages.count, place)
                 #expect(dirty.count() == 0, place)
                 model.redirtied += pages.intersection(model.free).count
+                model.reused.formUnion(pages.intersection(model.free))
                 model.pending.formUnion(pages)
                 model.free.subtract(pages)
                 model.announced.subtract(pages)
@@ -89,6 +92,9 @@ import Testing
                 if Int.random(in: 0..<4, using: &random) == 0 {
                     ledger.giveBack(runs)
                     model.pending.formUnion(taken.filter { !model.free.contains($0) })
+                } else {
+                    #expect(runs.reduce(0) { $0 + ledger.takeReused(in: $1) } == model.reused.intersection(taken).count, place)
+                    model.reused.subtract(taken)
                 }
                 if !more { cursor = PageIndex(0) }
             case 8:

@@ -18,7 +18,7 @@ extension GuestProcess {
                 let waits = state.run == .restoreVM ? "its image is being read" : "an incoming migration is awaited"
                 throw QMPError("there is no guest here yet: \(waits)")
             }
-            if let running = state.migration, running.outcome == nil { throw QMPError("There's a migration process in progress") }
+            guard !state.isMigrating else { throw QMPError("There's a migration process in progress") }
             switch state.run {
             case .running, .paused, .preLaunch: break
             case .postMigrate: throw QMPError("the guest has gone to \(state.image.map { "its image \($0)" } ?? "another process") already")
@@ -30,7 +30,7 @@ extension GuestProcess {
             }
             do throws(SystemError) {
                 let migration = try SourceMigration(guest: guest, parameters: state.parameters, observer: observer(uri))
-                state.migration = migration
+                (state.migration, state.isMigrating) = (migration, true)
                 return migration
             } catch {
                 throw QMPError("\(error)")
@@ -40,7 +40,7 @@ extension GuestProcess {
         announce(.migration(.setup))
         do throws(SystemError) { try migration.start(to: uri) } catch {
             // It never began: the next one may.
-            state.withLock { $0.migration = nil }
+            state.withLock { ($0.migration, $0.isMigrating) = (nil, false) }
             announce(.migration(.failed))
             throw QMPError("\(error)")
         }
@@ -56,11 +56,11 @@ extension GuestProcess {
     func cancelMigration() { state.withLock { $0.migration }?.cancel() }
 
     var report: MigrationReport {
-        let (migration, run) = state.withLock { ($0.migration, $0.run) }
+        let (migration, isMigrating, run) = state.withLock { ($0.migration, $0.isMigrating, $0.run) }
         var report = migration?.report ?? MigrationReport()
         // The engine knows how it ends before the guest is back in its place, the tracker is at rest and the log says so: until then
         // the migration is not over, and no other may begin.
-        if report.status.isOver, let migration, migration.outcome == nil { report.status = run == .finishMigrate ? .device : .active }
+        if report.status.isOver, isMigrating { report.status = run == .finishMigrate ? .device : .active }
         return report
     }
 
@@ -83,29 +83,25 @@ extension GuestProcess {
     private func statusChanged(_ status: MigrationReport.Status, _ uri: MigrationURI) {
         guard status.isOver else { return announce(.migration(status)) }
         let reason = report.errorDescription ?? ""
-        let resumed = state.withLock { state -> Bool in
-            switch status {
-            case .completed:
-                state.run = .postMigrate
-                return false
-            case .unknown:
-                state.run = .paused
-                state.isOwnershipUnknown = true
-                return false
-            default:
-                // Before the engine took over nothing changed; afterwards it has put the guest back as it was.
-                guard state.run == .finishMigrate else { return false }
-                let isRunning = state.guest?.isRunning ?? false
-                state.run = isRunning ? .running : .paused
-                return isRunning
-            }
-        }
-        if resumed { announce(.resume) }
-        announce(.migration(status))
         switch status {
         case .completed: logger.info("the guest has gone to \(uri); it does not run here any more")
         case .unknown: logger.error("the guest is paused here and may run at \(uri): \(reason)")
         default: logger.warning("the migration to \(uri) ended as \(status.rawValue): \(reason); the guest is still here")
+        }
+        // Under the lock, so that whoever hears the event finds what it says, and no event of the next migration comes before it.
+        state.withLock { state in
+            switch status {
+            case .completed: state.run = .postMigrate
+            case .unknown: (state.run, state.isOwnershipUnknown) = (.paused, true)
+            default:
+                // Before the engine took over nothing changed; afterwards it has put the guest back as it was.
+                guard state.run == .finishMigrate else { break }
+                let isRunning = state.guest?.isRunning ?? false
+                state.run = isRunning ? .running : .paused
+                if isRunning { announce(.resume) }
+            }
+            state.isMigrating = false
+            announce(.migration(status))
         }
     }
 }

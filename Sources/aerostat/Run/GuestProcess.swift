@@ -28,6 +28,8 @@ final class GuestProcess: Sendable {
         var claim: ImageClaim?
         /// The migration under way, or the last one.
         var migration: SourceMigration?
+        /// Until its end has been announced.
+        var isMigrating = false
         /// Commit was sent and its answer never came: the destination may run the guest.
         var isOwnershipUnknown = false
         /// Sockets that the process was started with, for `fd:N`.

@@ -182,8 +182,10 @@ import Virtio
             stateAddress: GuestAddress(0x2_0000),
             features: features
         )
-        // The ring is fresh on both sides, so the driver may format it although the device sees it.
+        // The ring is fresh on both sides, so the driver may format it although the device knows it.
+        bench.device.park()
         driver.format()
+        bench.device.unpark()
         let block = [VirtqueueSegment(address: GuestAddress(0x40_0000), length: 0x1000, isWritable: true)]
         var random = SeededGenerator(seed: 1)
         var returned = 0

@@ -2,6 +2,7 @@
 // of them: what is tested is the product's code unchanged, and the mutexes of every module and package.
 #define _GNU_SOURCE
 #include <dlfcn.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -12,6 +13,7 @@ extern void __tsan_release(void *) __attribute__((weak));
 #define SWIFT __attribute__((swiftcall))
 #define SWIFT_ASYNC __attribute__((swiftasynccall))
 #define SELF __attribute__((swift_context))
+#define ASYNC_CONTEXT __attribute__((swift_async_context))
 
 static void *original(const char *name) {
     void *function = dlsym(RTLD_NEXT, name);
@@ -20,14 +22,42 @@ static void *original(const char *name) {
 }
 
 // ---- Continuations. The runtime shows the sanitizer each way from one thread of a task to the next but one: where the continuation was
-// resumed before its task came to wait for it. Whoever resumed it has shown the task.
+// resumed before its task came to wait for it. Whoever resumed it has shown the task; what goes on behind the wait looks at it here.
 
 extern SWIFT void *swift_task_getCurrent(void) __attribute__((weak));
 
-SWIFT_ASYNC void swift_continuation_await(void *context);
-SWIFT_ASYNC void swift_continuation_await(void *context) {
-    SWIFT_ASYNC void (*await)(void *) = original("swift_continuation_await");
-    if (__tsan_acquire) __tsan_acquire(swift_task_getCurrent());
+struct async_context;
+typedef SWIFT_ASYNC void (*resumption)(ASYNC_CONTEXT struct async_context *);
+struct async_context {
+    struct async_context *parent;
+    resumption resume;
+};
+
+// What each waiting continuation goes on with.
+static struct waiting {
+    _Atomic(struct async_context *) context;
+    resumption resume;
+} waiting[4096];
+
+static SWIFT_ASYNC void resume_visibly(ASYNC_CONTEXT struct async_context *context) {
+    struct waiting *entry = waiting;
+    while (atomic_load(&entry->context) != context) entry++;
+    resumption resume = context->resume = entry->resume;
+    atomic_store(&entry->context, NULL);
+    __tsan_acquire(swift_task_getCurrent());
+    __attribute__((musttail)) return resume(context);
+}
+
+SWIFT_ASYNC void swift_continuation_await(struct async_context *context);
+SWIFT_ASYNC void swift_continuation_await(struct async_context *context) {
+    SWIFT_ASYNC void (*await)(struct async_context *) = original("swift_continuation_await");
+    for (struct waiting *entry = waiting; __tsan_acquire && entry < waiting + sizeof waiting / sizeof *waiting; entry++) {
+        struct async_context *none = NULL;
+        if (!atomic_compare_exchange_strong(&entry->context, &none, context)) continue;
+        entry->resume = context->resume;
+        context->resume = resume_visibly;
+        break;
+    }
     __attribute__((musttail)) return await(context);
 }
 
@@ -59,4 +89,25 @@ SWIFT void unlock_slow(SELF void *mutex) {
     SWIFT void (*unlock)(SELF void *) = original(UNLOCK_SLOW);
     if (__tsan_release) __tsan_release(mutex);
     unlock(mutex);
+}
+
+// ---- Rings. liburing maps and unmaps them by its own system calls, which the sanitizer does not see: it would take a ring for the one that was
+// in its place before. The kernel gives a place away after it was left.
+
+static char places;
+
+struct io_uring;
+void io_uring_queue_exit(struct io_uring *ring);
+void io_uring_queue_exit(struct io_uring *ring) {
+    void (*leave)(struct io_uring *) = original("io_uring_queue_exit");
+    if (__tsan_release) __tsan_release(&places);
+    leave(ring);
+}
+
+int io_uring_queue_init(unsigned entries, struct io_uring *ring, unsigned flags);
+int io_uring_queue_init(unsigned entries, struct io_uring *ring, unsigned flags) {
+    int (*map)(unsigned, struct io_uring *, unsigned) = original("io_uring_queue_init");
+    int result = map(entries, ring, flags);
+    if (__tsan_acquire) __tsan_acquire(&places);
+    return result;
 }

@@ -19,6 +19,9 @@ public struct HeadStart: Hashable, Sendable {
     public static let answerTime: Duration = .milliseconds(200)
     /// The link's rate before anything was sent, in bytes a second: 10 Gbit/s.
     public static let assumedLinkRate = 1_250_000_000.0
+    /// How many pages with data are sent, and acknowledged, to learn the link's rate: 4 MiB. A guest that is slower than 10 Gbit/s is still
+    /// worth waiting for on a link of 1 Gbit/s.
+    public static let samplePages = 1024
 
     public let start: ContinuousClock.Instant
     private let end: ContinuousClock.Instant
@@ -29,12 +32,11 @@ public struct HeadStart: Hashable, Sendable {
 
     /// - Parameters:
     ///   - grace: the longest that may be waited.
-    ///   - bandwidthLimit: bytes a second, where one was asked for.
-    public init(grace: Duration, bandwidthLimit: Int?, now: ContinuousClock.Instant) {
+    ///   - linkRate: bytes a second, where they are known: measured, or the limit that was asked for.
+    public init(grace: Duration, linkRate: Double?, now: ContinuousClock.Instant) {
         start = now
         end = now + grace
-        let rate = min(Self.assumedLinkRate, bandwidthLimit.map(Double.init) ?? .infinity)
-        pagesPerSecond = rate / 4096
+        pagesPerSecond = (linkRate ?? Self.assumedLinkRate) / 4096
         windowEnd = now + Self.window
     }
 

@@ -205,3 +205,10 @@ public struct MigrationReport: Hashable, Sendable, Codable {
         }
     }
 }
+
+extension Duration {
+    /// As a floating-point number, for the report.
+    public var inMilliseconds: Double {
+        Double(components.seconds) * 1000 + Double(components.attoseconds) * 1e-15
+    }
+}

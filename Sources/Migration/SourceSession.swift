@@ -9,9 +9,9 @@ import GuestMemory
 /// It touches no thread, descriptor or guest. `SourceMigration` performs the effects and feeds back what happened.
 ///
 /// ```
-///  greeting -> settingUp -> headStart -> sending -> syncing --+--> pausing -> lastSync -> finishing -> awaitingReady
-///                                           ^                 |                                            |
-///                                           +-- next round ---+                          over <- awaitingRunning
+///  greeting -> settingUp -> sampling -> headStart -> sending -> syncing --+--> pausing -> lastSync -> finishing -> awaitingReady
+///                                                       ^                 |                                            |
+///                                                       +-- next round ---+                          over <- awaitingRunning
 /// ```
 ///
 /// Every failure before `commit` leads to `over` with the guest resumed here; every one after it leaves the guest paused, because
@@ -56,6 +56,8 @@ public struct SourceSession: Sendable {
         case waitForHints(until: ContinuousClock.Instant)
         /// Send what is pending, then tell the destination which pages are free: `.roundSent`.
         case sendRound(Int)
+        /// Send so many pages of data, so that the link's rate is known: `.roundSent`.
+        case sendSample(Int, pages: Int)
         case harvest
         case pauseGuest
         /// Pending pages, device state, digests where asked, switchover; then wait for ready: `.restSent`, `.peerReady`.
@@ -93,7 +95,7 @@ public struct SourceSession: Sendable {
     }
 
     enum State: Hashable, Sendable {
-        case idle, greeting, settingUp
+        case idle, greeting, settingUp, sampling
         case headStart(HeadStart)
         case sending, syncing, pausing, lastSync, finishing, committing, awaitingRunning, over
     }
@@ -162,6 +164,13 @@ public struct SourceSession: Sendable {
             report.absentPages = absent
             report.setupTime = Int(startTime.duration(to: now).inMilliseconds.rounded(.up))
             report.status = .active
+            return needsSample(absentPages: absent) ? beginSample(now: now) : beginRound(now: now)
+
+        case (.sampling, .roundSent(let traffic)):
+            record(traffic, now: now)
+            planner.recordLinkCost(traffic.linkCost)
+            planner.recordRound(bytes: traffic.bytes, duration: traffic.duration)
+            // Nothing was harvested: what was written since is found at the end of the next round.
             return beginRound(now: now)
 
         case (.headStart(var headStart), .hintProgress(let progress)):
@@ -257,7 +266,7 @@ public struct SourceSession: Sendable {
     /// Whether the timeout means anything in this state. Pausing helps only while pages are being sent.
     public var timeoutApplies: Bool {
         switch state {
-        case .headStart, .sending: true
+        case .sampling, .headStart, .sending: true
         // The guest is being switched over: the timeout was for getting here.
         case .pausing, .lastSync, .finishing, .committing, .awaitingRunning, .over: false
         default: parameters.onTimeout == .cancel
@@ -266,14 +275,28 @@ public struct SourceSession: Sendable {
 
     // MARK: Rounds
 
-    private mutating func beginRound(now: ContinuousClock.Instant) -> [Effect] {
-        round += 1
+    private var asksForHints: Bool { parameters.usesHints && hintsAvailable && runsAtStart && !isPausedByUs }
+
+    /// Whether the link's rate is worth a few pages that a hint might have spared.
+    private func needsSample(absentPages: Int) -> Bool {
+        asksForHints && parameters.bandwidthLimit == nil && parameters.hintGrace > .zero
+            && hello.regions.pageCount - absentPages >= parameters.smallestSampledPages
+    }
+
+    private mutating func beginSample(now: ContinuousClock.Instant) -> [Effect] {
         startRound(pendingPages: nil, now: now)
-        let asks = parameters.usesHints && hintsAvailable && runsAtStart && !isPausedByUs
+        state = .sampling
+        return [.beginRound(round), .sendSample(round, pages: parameters.samplePages)]
+    }
+
+    private mutating func beginRound(now: ContinuousClock.Instant) -> [Effect] {
+        let isFirst = state != .syncing
+        startRound(pendingPages: nil, now: now)
         var effects: [Effect] = [.beginRound(round)]
-        if asks { effects.append(.openHints) }
-        if asks && round == 1 {
-            let headStart = HeadStart(grace: parameters.hintGrace, bandwidthLimit: parameters.bandwidthLimit, now: now)
+        if asksForHints { effects.append(.openHints) }
+        if asksForHints && isFirst {
+            let linkRate = parameters.bandwidthLimit.map(Double.init) ?? planner.bytesPerSecond
+            let headStart = HeadStart(grace: parameters.hintGrace, linkRate: linkRate, now: now)
             state = .headStart(headStart)
             effects.append(.waitForHints(until: now + min(HeadStart.window, parameters.hintGrace)))
         } else {
@@ -379,12 +402,5 @@ public struct SourceSession: Sendable {
         let downtime = pauseTime.duration(to: now)
         report.downtime = Int(downtime.inMilliseconds.rounded(.up))
         report.downtimeMicroseconds = Int((downtime.inMilliseconds * 1000).rounded())
-    }
-}
-
-extension Duration {
-    /// As a floating-point number, for the report.
-    public var inMilliseconds: Double {
-        Double(components.seconds) * 1000 + Double(components.attoseconds) * 1e-15
     }
 }

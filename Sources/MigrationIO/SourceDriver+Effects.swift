@@ -58,6 +58,9 @@ extension SourceDriver {
         case .sendRound(let round):
             return .roundSent(try sendRound(round))
 
+        case .sendSample(let round, let pages):
+            return .roundSent(try sendRound(round, maximumData: pages))
+
         case .harvest: return try harvest()
 
         case .pauseGuest:

@@ -19,7 +19,8 @@ extension SourceDriver {
     /// Sends all that is pending, then tells the destination what is free, and waits until all of it has left.
     ///
     /// What had left when a timeout ended the round is recorded nevertheless: the sums over rounds are the totals.
-    func sendPending(round: Int, isPaced: Bool) throws(Interruption) -> SourceSession.RoundTraffic {
+    /// - Parameter maximumData: ends it early, once so many pages with data were sent.
+    func sendPending(round: Int, isPaced: Bool, maximumData: Int = .max) throws(Interruption) -> SourceSession.RoundTraffic {
         var sent = SourceSession.RoundTraffic()
         let start = clock()
         let bytesBefore = link.bytesSent
@@ -29,7 +30,7 @@ extension SourceDriver {
             sent.skippedPages = max(0, ledger.counts.skipped - skippedAtRoundStart)
         }
         do throws(Interruption) {
-            try sendAllPending(round: round, isPaced: isPaced, &sent)
+            try sendAllPending(round: round, isPaced: isPaced, maximumData: maximumData, &sent)
         } catch {
             measure()
             session.recordInterrupted(sent, now: clock())
@@ -39,13 +40,18 @@ extension SourceDriver {
         return sent
     }
 
-    private func sendAllPending(round: Int, isPaced: Bool, _ sent: inout SourceSession.RoundTraffic) throws(Interruption) {
+    private func sendAllPending(
+        round: Int,
+        isPaced: Bool,
+        maximumData: Int,
+        _ sent: inout SourceSession.RoundTraffic
+    ) throws(Interruption) {
         let limit = isPaced ? session.parameters.bandwidthLimit : nil
-        let pages = isPaced ? pagesPerFrame : 2048
+        let pages = min(isPaced ? pagesPerFrame : 2048, maximumData)
         var cursor = PageIndex(0)
         var runs: [PageRun] = []
         var more = true
-        while more {
+        while more, sent.normalPages < maximumData {
             more = ledger.takeBatch(from: &cursor, maximumPages: pages, maximumRuns: RunDescriptor.maximumCount, into: &runs)
             if !runs.isEmpty {
                 // A timeout may end the round in the middle of a batch; what did not leave must not be forgotten.
@@ -79,9 +85,9 @@ extension SourceDriver {
 
     /// One round while the guest runs. It ends when the destination has applied it: what still lay in socket buffers would otherwise
     /// be waited for while the guest stands still, and the link would look faster than it is.
-    func sendRound(_ round: Int) throws(Interruption) -> SourceSession.RoundTraffic {
+    func sendRound(_ round: Int, maximumData: Int = .max) throws(Interruption) -> SourceSession.RoundTraffic {
         let start = clock()
-        var sent = try sendPending(round: round, isPaced: true)
+        var sent = try sendPending(round: round, isPaced: true, maximumData: maximumData)
         do throws(Interruption) {
             try send(.roundEnd(UInt32(round)))
             try awaitAcknowledgement(of: round)

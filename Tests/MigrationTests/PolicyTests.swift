@@ -8,10 +8,10 @@ import Testing
     /// When the head start ends, in ms, for a guest whose answer is given; asked when it wants to be asked.
     private func ends(
         grace: Duration = .seconds(1),
-        bandwidthLimit: Int? = nil,
+        linkRate: Double? = nil,
         _ answer: (_ milliseconds: Double) -> (started: Bool, stopped: Bool, skipped: Int)
     ) -> Double {
-        var headStart = HeadStart(grace: grace, bandwidthLimit: bandwidthLimit, now: Self.zero)
+        var headStart = HeadStart(grace: grace, linkRate: linkRate, now: Self.zero)
         var now = min(Self.zero + HeadStart.window, Self.zero + grace)
         for _ in 0..<10_000 {
             let passed = Self.zero.duration(to: now).inMilliseconds
@@ -58,7 +58,7 @@ import Testing
 
     @Test("A slow link makes the same guest fast")
     func slowLink() {
-        #expect(ends(bandwidthLimit: 100 << 20) { (true, false, Int($0 * 100)) } == 1000)
+        #expect(ends(linkRate: 100e6) { (true, false, Int($0 * 100)) } == 1000)
     }
 
     @Test("One slow window is no slow guest")

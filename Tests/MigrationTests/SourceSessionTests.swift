@@ -7,7 +7,7 @@ import Testing
 @Suite struct SourceSessionTests {
     /// Where a walk may be interrupted, in order.
     enum Stage: Int, CaseIterable, Comparable {
-        case greeting, settingUp, headStart, sending, syncing, pausing, lastSync, finishing, committing, awaitingRunning
+        case greeting, settingUp, sampling, headStart, sending, syncing, pausing, lastSync, finishing, committing, awaitingRunning
 
         static func < (left: Self, right: Self) -> Bool { left.rawValue < right.rawValue }
     }
@@ -23,6 +23,7 @@ import Testing
 
         init(_ change: (inout MigrationParameters) -> Void = { _ in }, hints: Bool = true) {
             var parameters = MigrationParameters()
+            (parameters.samplePages, parameters.smallestSampledPages) = (5, 1)
             change(&parameters)
             session = SourceSession(parameters, hello: SourceSessionTests.hello, hintsAvailable: hints, now: now)
         }
@@ -42,6 +43,7 @@ import Testing
             handle(.start(runs: runs))
             if stage > .greeting { handle(.peerHello(SourceSessionTests.hello)) }
             if stage > .settingUp { handle(.setUp(absentPages: 10)) }
+            if stage > .sampling, effects.last == .sendSample(1, pages: 5) { handle(.roundSent(SourceSession.RoundTraffic())) }
             if stage > .headStart, effects.contains(.openHints) { handle(.hintProgress(stopped)) }
             if stage > .sending { handle(.roundSent(SourceSession.RoundTraffic())) }
             if stage > .syncing { handle(.harvested(dirtied: 0, pending: 0, took: .zero)) }
@@ -126,11 +128,45 @@ import Testing
         walk.handle(.peerRunning)
         expectRules(walk, "four rounds")
         let report = walk.session.report
-        #expect(report.rounds.map(\.number) == [1, 2, 3, 4, 5])
-        // The harvest after the pause belongs to the round before it, which had one already.
-        #expect(report.rounds.map(\.dirtiedPages) == [500, 500, 500, 3, 0])
+        // The first is the sample. The harvest after the pause belongs to the round before it, which had one already.
+        #expect(report.rounds.map(\.number) == [1, 2, 3, 4, 5, 6])
+        #expect(report.rounds.map(\.dirtiedPages) == [0, 500, 500, 500, 3, 0])
         #expect(report.ram.dirtySyncCount == 5)
         #expect(report.rounds.last?.pendingPages == 3)
+    }
+
+    @Test("The link's rate is learnt from a few pages, where that is worth it")
+    func sample() {
+        func asks(_ change: (inout MigrationParameters) -> Void = { _ in }, hints: Bool = true, runs: Bool = true) -> [SourceSession.Effect]
+        {
+            var walk = Walk(change, hints: hints)
+            walk.go(to: .sampling, runs: runs)
+            return walk.effects.suffix(2)
+        }
+        #expect(asks() == [.beginRound(1), .sendSample(1, pages: 5)])
+        #expect(asks { $0.smallestSampledPages = 990 } == [.beginRound(1), .sendSample(1, pages: 5)])
+        #expect(asks { $0.smallestSampledPages = 991 }.first == .openHints)
+        #expect(asks { $0.bandwidthLimit = 1 << 20 }.first == .openHints)
+        #expect(asks { $0.hintGrace = .zero }.first == .openHints)
+        #expect(asks(hints: false) == [.beginRound(1), .sendRound(1)])
+        #expect(asks(runs: false) == [.beginRound(1), .sendRound(1)])
+
+        // 2 MiB in 100 ms: a guest of 50 MB/s is faster than that, and is waited for; one of 10 MB/s is not.
+        for (pagesPerWindow, waits) in [(128, true), (25, false)] {
+            var walk = Walk()
+            walk.go(to: .sampling)
+            var traffic = SourceSession.RoundTraffic()
+            (traffic.bytes, traffic.duration) = (2 << 20, .milliseconds(100))
+            #expect(walk.handle(.roundSent(traffic)).prefix(2) == [.beginRound(2), .openHints])
+            var progress = HintProgress()
+            progress.isStarted = true
+            for _ in 0..<10 where walk.session.report.freePageHints.headStart == 0 {
+                progress.skippedPages += pagesPerWindow
+                walk.now += .milliseconds(9)
+                walk.handle(.hintProgress(progress))
+            }
+            #expect((walk.session.report.freePageHints.headStart == 0) == waits, "\(pagesPerWindow) pages in 10 ms")
+        }
     }
 
     @Test("Cancelled in each state", arguments: Stage.allCases)
@@ -194,7 +230,7 @@ import Testing
         }
         walk.go(to: stage)
         let effects = walk.handle(.timeoutReached)
-        guard stage == .headStart || stage == .sending else {
+        guard (.sampling ... .sending).contains(stage) else {
             #expect(effects == [])
             return
         }

@@ -13,7 +13,7 @@ package struct Scenario: Hashable, Sendable, CustomStringConvertible {
         /// Free pages that the host takes away and that read as zero when they are touched again, in percent of the guest's steps.
         case discardPercent
         // What is asked for.
-        case hints, verify, downtime, rest, bandwidth, grace, timeout, pausesOnTimeout, shape
+        case hints, verify, downtime, rest, bandwidth, grace, timeout, pausesOnTimeout, shape, sample
         // How fast everybody is, against the others.
         case vcpu, driver, hintThread, link, source, destination, step
         /// How often the hint thread does not run at once when it is woken: one time in so many; and for how many steps at most.
@@ -90,6 +90,7 @@ package struct Scenario: Hashable, Sendable, CustomStringConvertible {
         self[.migrations] = sometimes(25, 1) + 1
         self[.oneWord] = pick(1...3) > 1 ? 1 : 0
         self[.hintDelay] = one(of: [500, 2000, 4000])
+        self[.sample] = sometimes(40, pick(1...6))
     }
 
     /// A scenario as it was printed.

@@ -69,6 +69,8 @@ final class SimulatedMigration {
         var parameters = MigrationParameters()
         parameters.downtimeLimit = .milliseconds(scenario[.downtime])
         parameters.smallestRestPages = scenario[.rest]
+        parameters.samplePages = max(1, scenario[.sample])
+        parameters.smallestSampledPages = scenario[.sample] == 0 ? .max : 1
         parameters.usesHints = scenario[.hints] == 1
         parameters.verifies = scenario[.verify] == 1
         parameters.hintGrace = .milliseconds(scenario[.grace])
@@ -257,6 +259,13 @@ final class SimulatedMigration {
         let timedOut = scenario[.timeout] > 0
         for (index, round) in report.rounds.enumerated() {
             let done = round.normalPages + round.zeroPages + round.skippedPages
+            // After a sample nothing is harvested: what it did not do is the next round's.
+            let isSample = index == 0 && scenario[.sample] > 0 && round.normalPages >= scenario[.sample] && round.dirtiedPages == 0
+            if isSample, index + 1 < report.rounds.count {
+                world.reached(.sampled)
+                check(done + report.rounds[index + 1].pendingPages == round.pendingPages, "the sample \(round) lost pages")
+                continue
+            }
             check(timedOut ? done <= round.pendingPages : done == round.pendingPages, "round \(round) did \(done) pages")
             guard index + 1 < report.rounds.count, !timedOut else { continue }
             let left = report.rounds[index + 1].pendingPages

@@ -133,6 +133,11 @@
                     "a hint must come behind the last batch of a round, for a block that is in use again before the harvest, and not be "
                         + "written once more until the migration ends"
                 )
+            case .skipsChecksum:
+                .rarely(
+                    "a flipped bit must make another valid descriptor, for pages whose content it changes, that nobody writes or verifies "
+                        + "until the migration ends"
+                )
             default: nil
             }
         }

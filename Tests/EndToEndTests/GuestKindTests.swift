@@ -118,6 +118,40 @@ extension EndToEnd {
             }
         }
 
+        /// What a boot loader sees of a kernel that runs at 2 MiB and needs 16 MiB there.
+        private static func bzImage() -> Data {
+            var file = Data(count: 4 * 512 + 0x1000)
+            let fields: [(Int, [UInt8])] = [
+                (0x1F1, [3]), (0x1F4, [0, 1]), (0x1FE, [0x55, 0xAA, 0xEB, 0x6A]), (0x202, Array("HdrS".utf8)), (0x206, [0x0F, 2]),
+                (0x211, [1]), (0x22C, [0xFF, 0xFF, 0xFF, 0x7F]), (0x230, [0, 0, 0x20]), (0x236, [0x7F]), (0x238, [0xFF]),
+                (0x258, [0, 0, 0x20]), (0x260, [0, 0, 0, 1]),
+            ]
+            for (offset, bytes) in fields { file.replaceSubrange(offset..<offset + bytes.count, with: bytes) }
+            return file
+        }
+
+        @Test(
+            .enabled(if: MicroVM.unavailability == nil, Comment(rawValue: MicroVM.unavailability ?? "")),
+            arguments: [
+                ("4MiB", "the guest has too little memory for this kernel: 18 MiB are needed, and 4 MiB are there"),
+                ("64MiB", "is too large for the guest's memory: it has 104857600 bytes"),
+            ]
+        )
+        func `a kernel or an initrd for which there is no room is refused in one line`(memory: String, words: String) async throws {
+            try await withGuests { guests in
+                let (kernel, initrd) = (guests.path("kernel"), guests.path("initrd"))
+                try Self.bzImage().write(to: URL(filePath: kernel))
+                try Data().write(to: URL(filePath: initrd))
+                let file = try FileHandle(forWritingTo: URL(filePath: initrd))
+                try file.truncate(atOffset: 100 << 20)
+                try file.close()
+                let machine = ["--guest", "kvm", "--kernel", kernel, "--initrd", initrd, "--memory", memory]
+                let ended = try await Aerostat.run(Aerostat.path, ["run", "--control", guests.path("a")] + machine)
+                ended.expectFailure(words)
+                #expect(ended.errors.split(separator: "\n").count == 1, "\(ended)")
+            }
+        }
+
         static let nonsense: [[String]] = [
             ["--guest", "kvm"], ["--guest", "kvm", "--kernel", "/x", "--workload", "idle"], ["--kernel", "/x"],
             ["--guest", "tiny", "--kernel", "/x"], ["--guest", "tiny", "--memory", "1MiB"], ["--guest", "tiny", "--vcpus", "65"],

@@ -28,8 +28,13 @@ final class TerminalGuest: Sendable {
         errors = try Capture()
         process.executableURL = URL(filePath: Aerostat.path)
         process.arguments = ["run"] + arguments
-        // Swift's own crash handler would ask questions on the terminal.
-        process.environment = ProcessInfo.processInfo.environment.merging(["SWIFT_BACKTRACE": "enable=no"]) { $1 }
+        // Signals are sent to it. Swift's own crash handler would ask questions on the terminal, and a sanitizer's would report them.
+        var environment = ProcessInfo.processInfo.environment
+        environment["SWIFT_BACKTRACE"] = "enable=no"
+        for name in ["ASAN_OPTIONS", "TSAN_OPTIONS"] {
+            environment[name] = (environment[name].map { $0 + ":" } ?? "") + "handle_segv=0:handle_sigfpe=0"
+        }
+        process.environment = environment
         // What a test runner ignores its children would ignore too.
         Foundation.signal(SIGQUIT, SIG_DFL)
         let terminal = FileHandle(fileDescriptor: far, closeOnDealloc: false)

@@ -92,6 +92,10 @@ stop() { # NAME: the VMM ends
     await 120 "the VMM of $1 to end" ended "$1"
     wait "$(cat "$LAB_PLACE/$1.pump")"
 }
+abandon() { # NAME: its VMM, however it is
+    kill -9 "$(cat "$LAB_PLACE/$1.pid")" 2>/dev/null
+    wait "$(cat "$LAB_PLACE/$1.pump")"
+}
 said() { # NAME...: what was said on these consoles, one after the other, without the outer clock's times
     local name
     for name in "$@"; do
@@ -104,7 +108,8 @@ switch_off() { # NAME: the machine does it, and its VMM ends
     echo "0 off" >"$LAB_PLACE/$1.in"
     await 300 "$1 to switch itself off" ended "$1"
 }
-migrate() { "migrate_$vmm" "$@"; } # FROM PLACE on|off(hints) [OPTION...]: leaves the report in $LAB_PLACE/FROM.report
+# FROM PLACE on|off(hints) [OPTION...]: leaves the report in $LAB_PLACE/FROM.report. Fails where it does not end.
+migrate() { "migrate_$vmm" "$@"; }
 await_running() { "await_running_$vmm" "$1"; } # NAME
 place() { "place_$vmm" "$1"; } # NAME: where an incoming machine waits
 . "$LAB/aerostat.sh"

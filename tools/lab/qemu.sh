@@ -46,7 +46,13 @@ migrate_qemu() { # FROM PLACE HINTS, which were decided when the machine began
     qmp "$1" migrate-set-parameters '"max-bandwidth": 107374182400, "downtime-limit": 300'
     case $uri in file:*) uri="exec:cat >${uri#file:}" ;; esac
     qmp "$1" migrate "\"uri\": \"$uri\""
-    await 900 "the migration's end" migrated_qemu "$1"
+    clock
+    local end=$((time + 18000))
+    until migrated_qemu "$1"; do
+        clock
+        [ "$time" -lt "$end" ] || { say "the migration of $1 under QEMU does not end"; return 1; }
+        usleep 100000
+    done
     qmp "$1" query-migrate
     echo "$answer" >"$LAB_PLACE/$1.report"
     case $answer in *'"status": "completed"'*) ;; *) fail "the migration ended so: $answer" ;; esac

@@ -21,7 +21,10 @@ final class Guests: Sendable {
     }
 
     fileprivate func end() {
-        for child in children.withLock({ $0 }) { child.kill() }
+        let children = children.withLock { $0 }
+        for child in children { child.kill() }
+        // The next test may use the same image, which a process keeps until it is gone.
+        for child in children { child.waitForEnd() }
         for link in links.withLock({ $0 }) { link.end() }
         try? FileManager.default.removeItem(at: folder)
     }
@@ -112,6 +115,9 @@ final class GuestChild: Sendable {
 
     /// SIGKILL: no last words.
     func kill() { signal(SIGKILL) }
+
+    /// Sleeps until it is gone, or for ten seconds.
+    fileprivate func waitForEnd() { _ = ended.wait(until: MonotonicClock.now() + .seconds(10)) { $0 ? () : nil } }
 
     /// Waits for the end.
     func exitCode() async throws -> Int32 {

@@ -167,9 +167,7 @@ public struct SourceSession: Sendable {
             return needsSample(absentPages: absent) ? beginSample(now: now) : beginRound(now: now)
 
         case (.sampling, .roundSent(let traffic)):
-            record(traffic, now: now)
-            planner.recordLinkCost(traffic.linkCost)
-            planner.recordRound(bytes: traffic.bytes, duration: traffic.duration)
+            finishRound(traffic, now: now)
             // Nothing was harvested: what was written since is found at the end of the next round.
             return beginRound(now: now)
 
@@ -185,9 +183,7 @@ public struct SourceSession: Sendable {
             }
 
         case (.sending, .roundSent(let traffic)):
-            record(traffic, now: now)
-            planner.recordLinkCost(traffic.linkCost)
-            planner.recordRound(bytes: traffic.bytes, duration: traffic.duration)
+            finishRound(traffic, now: now)
             state = .syncing
             return [.closeHints, .harvest]
 
@@ -308,11 +304,17 @@ public struct SourceSession: Sendable {
 
     private mutating func startRound(pendingPages: Int?, now: ContinuousClock.Instant) {
         roundStart = now
-        let number = report.rounds.count + 1
-        round = number
-        var entry = MigrationReport.Round(number: number, start: startTime.duration(to: now).inMilliseconds)
+        round = report.rounds.count + 1
+        var entry = MigrationReport.Round(number: round, start: startTime.duration(to: now).inMilliseconds)
         entry.pendingPages = pendingPages ?? 0
         report.rounds.append(entry)
+    }
+
+    /// A round that came to its end says how fast the link is.
+    private mutating func finishRound(_ traffic: RoundTraffic, now: ContinuousClock.Instant) {
+        record(traffic, now: now)
+        planner.recordLinkCost(traffic.linkCost)
+        planner.recordRound(bytes: traffic.bytes, duration: traffic.duration)
     }
 
     /// The driver knows how much is pending when a round begins.

@@ -1,4 +1,7 @@
-/// Decides, at the end of each round, whether the rest fits into the downtime that was allowed.
+/// Decides, at the end of each round, whether the rest is switched over.
+///
+/// The limit is the most that a person accepts, and not what they want: a rest that fits is still sent while the guest runs where the rounds
+/// say that less would then be left, because those bytes travel either way.
 public struct RoundPlanner: Hashable, Sendable {
     public enum Verdict: Hashable, Sendable {
         case anotherRound
@@ -7,6 +10,9 @@ public struct RoundPlanner: Hashable, Sendable {
 
     /// What a switch-over costs besides its pages: pausing, the last harvest, device state and two round trips.
     public static let fixedCost: Duration = .milliseconds(5)
+
+    /// What a round costs beside its pages: a harvest and a round trip.
+    public static let roundCost: Duration = .milliseconds(1)
 
     /// A rest that another round would not make smaller: a running kernel always writes a few pages.
     public static let smallestRestPages = 64
@@ -38,13 +44,19 @@ public struct RoundPlanner: Hashable, Sendable {
 
     /// How long the guest would be paused if it were switched over now.
     public func expectedDowntime(pendingPages: Int) -> Duration {
-        let rate = bytesPerSecond ?? HeadStart.assumedLinkRate
-        let sending = Double(pendingPages) * 4096 / rate
-        return .nanoseconds(Int64(min(sending, 1e9) * 1e9)) + longestHarvest + linkCost + Self.fixedCost
+        sendingTime(pages: pendingPages) + longestHarvest + linkCost + Self.fixedCost
     }
 
-    public func decide(pendingPages: Int) -> Verdict {
-        pendingPages <= smallestRestPages || expectedDowntime(pendingPages: pendingPages) <= downtimeLimit
-            ? .switchOver : .anotherRound
+    /// - Parameter sentPages: how many the round that has ended sent, while the pending ones were written.
+    public func decide(pendingPages: Int, sentPages: Int) -> Verdict {
+        if pendingPages <= smallestRestPages { return .switchOver }
+        if expectedDowntime(pendingPages: pendingPages) > downtimeLimit { return .anotherRound }
+        let isWorthARound = sendingTime(pages: pendingPages) > Self.roundCost && pendingPages <= sentPages / 2
+        return isWorthARound ? .anotherRound : .switchOver
+    }
+
+    private func sendingTime(pages: Int) -> Duration {
+        let seconds = Double(pages) * 4096 / (bytesPerSecond ?? HeadStart.assumedLinkRate)
+        return .nanoseconds(Int64(min(seconds, 1e9) * 1e9))
     }
 }

@@ -190,7 +190,9 @@ public struct SourceSession: Sendable {
         case (.syncing, .harvested(let dirtied, let pending, let took)):
             recordHarvest(dirtied: dirtied, took: took, now: now)
             report.expectedDowntime = Int(planner.expectedDowntime(pendingPages: pending).inMilliseconds.rounded(.up))
-            if !runsAtStart || planner.decide(pendingPages: pending) == .switchOver {
+            let ended = report.rounds[report.rounds.count - 1]
+            let verdict = planner.decide(pendingPages: pending, sentPages: ended.normalPages + ended.zeroPages)
+            if !runsAtStart || verdict == .switchOver {
                 return switchOver(now: now)
             }
             return beginRound(now: now)

@@ -84,7 +84,24 @@ import Testing
     )
     func decides(limit: Int, pages: Int, harvest: Int, switches: Bool) {
         let planner = planner(limit: .milliseconds(limit), harvest: .milliseconds(harvest))
-        #expect((planner.decide(pendingPages: pages) == .switchOver) == switches)
+        #expect((planner.decide(pendingPages: pages, sentPages: 0) == .switchOver) == switches)
+    }
+
+    /// At 100 MiB/s, 25.6 pages take a millisecond.
+    @Test(
+        "A rest that fits is sent in another round where less would be left",
+        arguments: [(1000, 2000, false), (1000, 1999, true), (25, 1_000_000, true), (65, 130, false), (65, 129, true), (64, 130, true)]
+    )
+    func betterThanAsked(pages: Int, sent: Int, switches: Bool) {
+        let planner = planner(limit: .milliseconds(300))
+        #expect((planner.decide(pendingPages: pages, sentPages: sent) == .switchOver) == switches)
+    }
+
+    @Test("A rest that takes less than a round is switched over")
+    func fast() {
+        let planner = planner(limit: .milliseconds(300), bytes: 1 << 30)
+        #expect(planner.decide(pendingPages: 262, sentPages: 1_000_000) == .switchOver)
+        #expect(planner.decide(pendingPages: 263, sentPages: 1_000_000) == .anotherRound)
     }
 
     @Test("Short rounds say nothing about the link, long ones are smoothed")
@@ -101,7 +118,7 @@ import Testing
     func extremes() {
         var planner = RoundPlanner(downtimeLimit: .seconds(2000))
         planner.recordRound(bytes: 1 << 20, duration: .seconds(1 << 30))
-        #expect(planner.decide(pendingPages: 1 << 32) == .anotherRound)
+        #expect(planner.decide(pendingPages: 1 << 32, sentPages: 1 << 40) == .anotherRound)
         #expect(planner.expectedDowntime(pendingPages: 1 << 32) > .seconds(1000))
     }
 }

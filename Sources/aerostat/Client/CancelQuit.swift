@@ -17,7 +17,7 @@ struct Cancel: AsyncParsableCommand {
             return options.print(try before.json, text: "nothing to cancel: \(MigrationText(before).outcome)")
         }
         _ = try await client.execute("migrate_cancel")
-        let report = try await followMigration(on: client) { _ in }
+        let report = try await followMigration(on: client, at: .unwatched) { _ in }
         let state = try await client.runState()
         let place = MigrationText.whereabouts(state, after: report, control: options.control)
         options.print(try report.json, text: "\(MigrationText(report).outcome); \(place)")

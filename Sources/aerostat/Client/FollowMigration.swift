@@ -4,16 +4,44 @@ import Glibc
 import Host
 import Migration
 
-/// Asks for the report five times a second, and at each event, until the migration is over.
-func followMigration(on client: ControlClient, _ body: (MigrationReport) -> Void) async throws(ControlError) -> MigrationReport {
+/// How often to ask for a migration's report. Each answer takes the processors for a moment, which the guest and the link need too.
+struct FollowingPace {
+    let interval: Duration
+    /// At the beginning of each round too.
+    let rounds: Bool
+
+    static let watched = FollowingPace(interval: .milliseconds(200), rounds: true)
+    /// Where only the end counts, which is an event: asked for all the same, if rarely.
+    static let unwatched = FollowingPace(interval: .seconds(2), rounds: false)
+}
+
+/// Waits for the end of a migration, and asks for its report now and then; at events not while the guest stands still to be switched over.
+func followMigration(
+    on client: ControlClient,
+    at pace: FollowingPace,
+    _ body: (MigrationReport) -> Void
+) async throws(ControlError) -> MigrationReport {
     let (ticks, ticker) = AsyncStream<Void>.makeStream(bufferingPolicy: .bufferingNewest(1))
     let clock = Task {
         while !Task.isCancelled {
+            try? await Task.sleep(for: pace.interval)
             ticker.yield()
-            try? await Task.sleep(for: .milliseconds(200))
         }
     }
-    let listener = Task { for await _ in client.events { ticker.yield() } }
+    let listener = Task {
+        var standsStill = false
+        for await event in client.events {
+            switch event {
+            case .stop: standsStill = true
+            case .resume: standsStill = false
+            case .migrationPass where pace.rounds && !standsStill: ticker.yield()
+            case .migration(let status) where status.isOver: ticker.yield()
+            default: break
+            }
+        }
+        // The next question hears why.
+        ticker.yield()
+    }
     defer {
         clock.cancel()
         listener.cancel()

@@ -97,11 +97,11 @@ struct Migrate: AsyncParsableCommand {
             throw ExitCode.outcomeUnknown
         }
 
-        var view = ProgressView()
+        var view = ProgressView(isShown: isWatched)
         let report: MigrationReport
         var last = MigrationReport()
         do {
-            report = try await followMigration(on: client) { report in
+            report = try await followMigration(on: client, at: pace) { report in
                 view.show(report)
                 recorder?.add(report)
                 last = report
@@ -117,6 +117,11 @@ struct Migrate: AsyncParsableCommand {
         conclude(report, try? await client.runState())
         if ExitCode(report) != .success { throw ExitCode(report) }
     }
+
+    /// A script that wants a document is not shown how it comes about.
+    private var isWatched: Bool { !options.json || Terminal.isStandardErrorTerminal }
+
+    private var pace: FollowingPace { isWatched || record != nil ? .watched : .unwatched }
 
     /// - Parameter state: `nil` where the source's process has ended since.
     private func conclude(_ report: MigrationReport, _ state: RunState?) {

@@ -6,14 +6,18 @@ import Migration
 /// Shows a migration's progress on standard error: lines that are drawn anew on a terminal, else a line for each round and every
 /// two seconds.
 struct ProgressView {
+    private let isShown: Bool
     private let isTerminal = Terminal.isStandardErrorTerminal
     private var drawnLines = 0
     private var lastRound = 0
     private var lastLine: ContinuousClock.Instant?
 
+    /// - Parameter isShown: false where nobody wants to see it.
+    init(isShown: Bool = true) { self.isShown = isShown }
+
     mutating func show(_ report: MigrationReport) {
         // The end has words of its own.
-        if report.status.isOver { return }
+        guard isShown, !report.status.isOver else { return }
         let lines = MigrationText(report).progress
         if isTerminal { draw(lines) } else { log(lines, round: report.rounds.count) }
     }

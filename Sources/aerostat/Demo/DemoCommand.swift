@@ -107,7 +107,7 @@ struct DemoCommand: AsyncParsableCommand {
         )
         _ = try await source.client.execute("migrate", ["uri": .string(destination.incoming ?? "")])
         var view = ProgressView()
-        let report = try await followMigration(on: source.client) { view.show($0) }
+        let report = try await followMigration(on: source.client, at: .watched) { view.show($0) }
         view.clear()
         guard report.status == .completed else {
             say("  \(report.status.rawValue): \(report.errorDescription ?? "")\n")

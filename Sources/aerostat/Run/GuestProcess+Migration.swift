@@ -121,7 +121,7 @@ extension GuestProcess {
                 doorbell: incomingDoorbell,
                 logger: logger,
                 startsGuest: !paused,
-                arrived: { [self] runs in announceArrival(runs: runs) }
+                arrived: { [self] runs in takeArrived(runs: runs) }
             ) { [self] (regions, requirements) throws(GuestError) in
                 let shell = try shells.shell(for: requirements)
                 let memory: GuestRAM
@@ -135,7 +135,11 @@ extension GuestProcess {
             return end(.failed)
         }
         switch outcome {
-        case nil, .running: return
+        case nil: return
+        case .running(let runs):
+            // The source has been told already: nobody's downtime waits for clients and logs.
+            if runs { announce(.resume) }
+            logger.info(runs ? "the guest has arrived and runs" : "the guest has arrived; it is paused")
         case .failed(let reason), .notAMigration(let reason):
             logger.error("the incoming migration failed: \(reason); the guest is not here")
             end(.failed)
@@ -145,13 +149,11 @@ extension GuestProcess {
         }
     }
 
-    private func announceArrival(runs: Bool) {
+    private func takeArrived(runs: Bool) {
         state.withLock { state in
             // A guest may have ended as soon as it ran.
             if state.run == .inMigrate { state.run = runs ? .running : .paused }
         }
-        if runs { announce(.resume) }
-        logger.info(runs ? "the guest has arrived and runs" : "the guest has arrived; it is paused")
     }
 }
 

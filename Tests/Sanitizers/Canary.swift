@@ -10,7 +10,10 @@ import Synchronization
         case "race": count(withUnguardedThread: true)
         case "correct":
             count(withUnguardedThread: false)
-            await resumeEarly()
+            for _ in 0..<3 {
+                await resumeLate()
+                await resumeEarly()
+            }
         case "freed": readFreedMemory()
         case "leaked": loseMemory()
         case "shift": print(canary_shift(31 + CommandLine.argc))
@@ -24,6 +27,12 @@ import Synchronization
     private final class Shared: Sendable {
         let lock = Mutex<Void>(())
         nonisolated(unsafe) var count = 0
+
+        func resume(_ continuation: UnsafeContinuation<Void, Never>, after microseconds: UInt32) {
+            usleep(microseconds)
+            count = 1
+            continuation.resume()
+        }
     }
 
     /// Two threads count under a mutex, and wait for it over and over; a third does not ask.
@@ -45,17 +54,25 @@ import Synchronization
     }
 
     /// A continuation that another thread resumes before its task waits for it, with what that thread has written.
+    @inline(never)
     private static func resumeEarly() async {
         let shared = Shared()
         await withUnsafeContinuation { continuation in
-            let thread = start {
-                shared.count = 1
-                continuation.resume()
-            }
-            pthread_detach(thread)
+            pthread_detach(start { shared.resume(continuation, after: 0) })
             usleep(100_000)
         }
         print(shared.count)
+    }
+
+    /// The other order, in the same memory: each task must go on with its own.
+    @inline(never)
+    private static func resumeLate() async {
+        let shared = Shared()
+        await withUnsafeContinuation { continuation in
+            pthread_detach(start { shared.resume(continuation, after: 50_000) })
+            usleep(0)
+        }
+        print(-shared.count)
     }
 
     private final class Start {

@@ -33,7 +33,7 @@ struct async_context {
     resumption resume;
 };
 
-// What each waiting continuation goes on with.
+// What the task of each continuation goes on with.
 static struct waiting {
     _Atomic(struct async_context *) context;
     resumption resume;
@@ -48,17 +48,27 @@ static SWIFT_ASYNC void resume_visibly(ASYNC_CONTEXT struct async_context *conte
     __attribute__((musttail)) return resume(context);
 }
 
-SWIFT_ASYNC void swift_continuation_await(struct async_context *context);
-SWIFT_ASYNC void swift_continuation_await(struct async_context *context) {
-    SWIFT_ASYNC void (*await)(struct async_context *) = original("swift_continuation_await");
-    for (struct waiting *entry = waiting; __tsan_acquire && entry < waiting + sizeof waiting / sizeof *waiting; entry++) {
+// The entry of a continuation whose memory this was and which nobody resumed, or a free one; NULL where there is none.
+static struct waiting *take_entry(struct async_context *context) {
+    for (struct waiting *entry = waiting; entry < waiting + sizeof waiting / sizeof *waiting; entry++)
+        if (atomic_load(&entry->context) == context) return entry;
+    for (struct waiting *entry = waiting; entry < waiting + sizeof waiting / sizeof *waiting; entry++) {
         struct async_context *none = NULL;
-        if (!atomic_compare_exchange_strong(&entry->context, &none, context)) continue;
+        if (atomic_compare_exchange_strong(&entry->context, &none, context)) return entry;
+    }
+    return NULL;
+}
+
+// Here, and not where the task waits: what it goes on with after it has slept is taken from the context now.
+SWIFT void *swift_continuation_init(struct async_context *context, uintptr_t flags);
+SWIFT void *swift_continuation_init(struct async_context *context, uintptr_t flags) {
+    SWIFT void *(*init)(struct async_context *, uintptr_t) = original("swift_continuation_init");
+    struct waiting *entry = __tsan_acquire ? take_entry(context) : NULL;
+    if (entry) {
         entry->resume = context->resume;
         context->resume = resume_visibly;
-        break;
     }
-    __attribute__((musttail)) return await(context);
+    return init(context, flags);
 }
 
 // ---- `Synchronization.Mutex`. The fast ways into and out of it are inlined atomics of our own modules, which the sanitizer sees. A thread

@@ -34,3 +34,4 @@ migrate_aerostat() { # FROM PLACE HINTS OPTION...
 running_aerostat() { aerostat status --control "$LAB_PLACE/$1.control" --json 2>&1 | grep -q '"running": *true'; }
 await_running_aerostat() { await 300 "$1 to run" running_aerostat "$1"; }
 quit_aerostat() { aerostat quit --control "$LAB_PLACE/$1.control" >/dev/null 2>>"$LAB_PLACE/$1.log" || fail "aerostat quit: $(tail -n 3 "$LAB_PLACE/$1.log")"; }
+downtime_aerostat() { number_in "$LAB_PLACE/$1.report" downtime; } # FROM TO: ms, until the source has heard that the destination runs it

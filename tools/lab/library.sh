@@ -110,6 +110,7 @@ switch_off() { # NAME: the machine does it, and its VMM ends
 }
 # FROM PLACE on|off(hints) [OPTION...]: leaves the report in $LAB_PLACE/FROM.report. Fails where it does not end.
 migrate() { "migrate_$vmm" "$@"; }
+downtime() { "downtime_$vmm" "$@"; } # FROM TO: ms in which the guest stood still
 await_running() { "await_running_$vmm" "$1"; } # NAME
 place() { "place_$vmm" "$1"; } # NAME: where an incoming machine waits
 . "$LAB/aerostat.sh"

@@ -61,6 +61,8 @@ struct StressCommand: AsyncParsableCommand {
         let limit = minutes ?? (rounds == nil ? 1 : nil)
         let deadline = limit.map { start + .seconds($0 * 60) }
         let interrupt = StressInterrupt()
+        let heartbeat = try StressHeartbeat()
+        defer { heartbeat.end() }
         var view = StressView()
         var tally = StressTally()
         var finds: [StressFound] = []
@@ -70,14 +72,16 @@ struct StressCommand: AsyncParsableCommand {
             let evidence = StressEvidence(seed: seed, round: round, keep: absolutePath(keep))
             let game = StressRound(StressPlan(seed: StressPlan.seed(ofRound: round, in: seed)), in: try evidence.makeFolder())
             game.tally = tally
+            heartbeat.beginRound()
             do {
                 try await game.run()
                 evidence.discard()
             } catch {
                 view.clear()
                 game.tally.finds += 1
-                let place = try await evidence.keep(game, error)
-                writeToStandardError("FIND in round \(round): \(error)\nkept in \(place)\nreplay: \(evidence.replay)\n")
+                let words = ["\(error)", heartbeat.complaint].compactMap(\.self).joined(separator: "\n")
+                let place = try await evidence.keep(game, words)
+                writeToStandardError("FIND in round \(round): \(words)\nkept in \(place)\nreplay: \(evidence.replay)\n")
                 finds.append(StressFound(round: round, check: (error as? StressFind)?.check, folder: place))
             }
             game.end()

@@ -30,9 +30,10 @@ struct StressEvidence {
     func discard() { try? FileManager.default.removeItem(at: folder) }
 
     /// Asks whoever still lives for report and memory, and puts everything where it stays.
+    /// - Parameter words: what was found.
     /// - Returns: the folder.
-    func keep(_ game: StressRound, _ error: any Error) async throws -> String {
-        let text = "\(error)\nreplay: \(replay)\n\n" + game.story.joined(separator: "\n") + "\n"
+    func keep(_ game: StressRound, _ words: String) async throws -> String {
+        let text = "\(words)\nreplay: \(replay)\n\n" + game.story.joined(separator: "\n") + "\n"
         try Data(text.utf8).write(to: folder.appending(path: "find.txt"))
         for guest in game.guests where guest.child.exitCode == nil {
             // It may be in trouble: what it does not tell is not there.

@@ -35,7 +35,8 @@ public struct MigrationReport: Hashable, Sendable, Codable {
     /// Pages that the guest never populated: never read, never sent.
     public var absentPages = 0
     public var guest: GuestMemoryUse?
-    public var rounds: [Round] = []
+    /// At most `maximumRounds`: of a migration with more, one entry in the middle holds the sums of many.
+    public package(set) var rounds: [Round] = []
     public var verify: Verify?
     /// Which tracker was used.
     public var tracker: String?
@@ -45,6 +46,26 @@ public struct MigrationReport: Hashable, Sendable, Codable {
     public var longestLockHoldProcessorMicroseconds: Double = 0
 
     public init() {}
+
+    /// A report is answered as one message, and a migration that does not converge may go on for days.
+    public static let maximumRounds = 1000
+
+    /// How many rounds there were.
+    public var roundCount: Int { rounds.last.map { $0.through ?? $0.number } ?? 0 }
+
+    /// The round under way, or the last one.
+    package var currentRound: Round {
+        get { rounds[rounds.count - 1] }
+        set { rounds[rounds.count - 1] = newValue }
+    }
+
+    package mutating func append(_ round: Round) {
+        if rounds.count == Self.maximumRounds {
+            let middle = Self.maximumRounds / 2
+            rounds[middle].absorb(rounds.remove(at: middle + 1))
+        }
+        rounds.append(round)
+    }
 
     enum CodingKeys: String, CodingKey {
         case status, destination
@@ -139,6 +160,8 @@ public struct MigrationReport: Hashable, Sendable, Codable {
     public struct Round: Hashable, Sendable, Codable {
         /// 1 is the first.
         public var number: Int
+        /// The last one where this entry is the sum of several; `start` and `pendingPages` are then the first one's.
+        public private(set) var through: Int?
         /// Since the migration began.
         public var start: Double
         public var duration: Double = 0
@@ -161,8 +184,21 @@ public struct MigrationReport: Hashable, Sendable, Codable {
             self.start = start
         }
 
+        fileprivate mutating func absorb(_ next: Round) {
+            through = next.through ?? next.number
+            duration += next.duration
+            normalPages += next.normalPages
+            zeroPages += next.zeroPages
+            freePages += next.freePages
+            skippedPages += next.skippedPages
+            bytes += next.bytes
+            dirtiedPages += next.dirtiedPages
+            harvest += next.harvest
+        }
+
         enum CodingKeys: String, CodingKey {
             case number = "round"
+            case through = "through-round"
             case start = "start-ms"
             case duration = "duration-ms"
             case paused

@@ -39,6 +39,13 @@ public final class PageLedger: HintSink {
         var counts = Counts()
         var wake: (@Sendable () -> Void)?
         var longestHold = LockHold()
+
+        /// The guest chooses what it hints, and how often: the sum stays at its end.
+        mutating func countDropped(_ bytes: UInt64, _ id: CommandID) {
+            guard open == id else { return }
+            let (sum, overflows) = counts.droppedBytes.addingReportingOverflow(Int(clamping: bytes))
+            counts.droppedBytes = overflows ? .max : sum
+        }
     }
 
     /// Sums over the whole migration, in pages.
@@ -52,8 +59,6 @@ public final class PageLedger: HintSink {
         public var redirtied = 0
         /// Parts of blocks that are outside RAM, or not whole pages.
         public var droppedBytes = 0
-        public var staleBlocks = 0
-        public var invalidBlocks = 0
     }
 
     /// How long the lock was held: on the clock, and by the holder's own work. They differ where the kernel gave the holder's core to
@@ -307,7 +312,7 @@ public final class PageLedger: HintSink {
             let whole = regions.wholePages(at: address, byteCount: byteCount)
         #endif
         let runs = whole.runs
-        if whole.droppedBytes > 0 { state.withLock { $0.counts.droppedBytes += $0.open == id ? Int(whole.droppedBytes) : 0 } }
+        if whole.droppedBytes > 0 { state.withLock { $0.countDropped(whole.droppedBytes, id) } }
         // One hold for what Linux hints (4 MiB); a block of gigabytes, which nothing forbids, is applied in slices.
         let slices = runs.flatMap { $0.slices(ofAtMost: Self.wordsPerHold * 64) }
         guard !slices.isEmpty else { return refuse(id) }
@@ -322,14 +327,7 @@ public final class PageLedger: HintSink {
 
     /// A block without a whole page in RAM.
     private func refuse(_ id: CommandID) -> HintOutcome {
-        state.withLock { state in
-            guard state.open == id else {
-                state.counts.staleBlocks += 1
-                return .stale
-            }
-            state.counts.invalidBlocks += 1
-            return .invalid
-        }
+        state.withLock { $0.open == id ? .invalid : .stale }
     }
 
     /// The check of the id and the clearing are one: between them no harvest may fit.
@@ -339,10 +337,7 @@ public final class PageLedger: HintSink {
         free.touch(words: words)
         if pending.hasPages(in: words) { skipped.touch(words: words) }
         return withTimedLock(isShort: words.count <= Self.wordsOfShortBlock) { state in
-            guard state.open == id else {
-                state.counts.staleBlocks += 1
-                return nil
-            }
+            guard state.open == id else { return nil }
             #if BrokenEngines
                 if BrokenEngine.isActive(.appliesHintLate) {
                     lateHints.withLock { $0.append(run) }

@@ -21,6 +21,7 @@ public struct RoundPlanner: Hashable, Sendable {
     private let smallestRestPages: Int
     /// Bytes a second, smoothed over rounds that were long enough to measure.
     private(set) public var bytesPerSecond: Double?
+    private var measuredBytes = 0
     /// What the link itself adds: a disk that must be waited for, say.
     private var linkCost: Duration = .zero
     /// The longest harvest so far: the last one happens while the guest is paused.
@@ -31,11 +32,13 @@ public struct RoundPlanner: Hashable, Sendable {
         self.smallestRestPages = smallestRestPages
     }
 
-    /// A round's traffic. Rounds too small to fill the link's buffers say nothing about its rate.
+    /// A round's traffic. Rounds too small to fill the link's buffers say nothing about its rate, and a sample says less than a round.
     public mutating func recordRound(bytes: Int, duration: Duration) {
         guard bytes >= 1 << 20, duration > .zero else { return }
         let rate = Double(bytes) / (Double(duration.components.seconds) + Double(duration.components.attoseconds) * 1e-18)
-        bytesPerSecond = bytesPerSecond.map { $0 * 0.5 + rate * 0.5 } ?? rate
+        let weight = max(0.5, Double(bytes) / Double(bytes + measuredBytes))
+        bytesPerSecond = bytesPerSecond.map { $0 * (1 - weight) + rate * weight } ?? rate
+        measuredBytes = bytes
     }
 
     public mutating func recordLinkCost(_ duration: Duration) { linkCost = duration }
@@ -47,12 +50,17 @@ public struct RoundPlanner: Hashable, Sendable {
         sendingTime(pages: pendingPages) + longestHarvest + linkCost + Self.fixedCost
     }
 
-    /// - Parameter sentPages: how many the round that has ended sent, while the pending ones were written.
-    public func decide(pendingPages: Int, sentPages: Int) -> Verdict {
+    /// - Parameters:
+    ///   - sentPages: how many the round that has ended sent, while the pending ones were written.
+    ///   - timeLeft: until the timeout, where there is one.
+    public func decide(pendingPages: Int, sentPages: Int, timeLeft: Duration? = nil) -> Verdict {
         if pendingPages <= smallestRestPages { return .switchOver }
         if expectedDowntime(pendingPages: pendingPages) > downtimeLimit { return .anotherRound }
-        let isWorthARound = sendingTime(pages: pendingPages) > Self.roundCost && pendingPages <= sentPages / 2
-        return isWorthARound ? .anotherRound : .switchOver
+        let sending = sendingTime(pages: pendingPages)
+        let cost = max(Self.roundCost, longestHarvest + linkCost)
+        let isWorthARound = sending > cost && pendingPages <= sentPages / 2
+        // It fits now; nobody knows whether what is then left would, so the timeout must not come before another look.
+        return isWorthARound && (sending + cost) * 2 < timeLeft ?? .seconds(1 << 40) ? .anotherRound : .switchOver
     }
 
     private func sendingTime(pages: Int) -> Duration {

@@ -106,15 +106,15 @@ public struct SourceSession: Sendable {
     private(set) var state = State.idle
     /// The round under way; 1 is the first.
     private(set) public var round = 0
-    private var runsAtStart = true
+    var runsAtStart = true
     private var isPausedByUs = false
     private var isArmed = false
-    private(set) public var planner: RoundPlanner
+    public internal(set) var planner: RoundPlanner
     /// What the report says so far. Counters that live in the ledger and the link are added by the driver.
-    private(set) public var report = MigrationReport()
-    private let startTime: ContinuousClock.Instant
-    private var roundStart: ContinuousClock.Instant
-    private var pauseTime: ContinuousClock.Instant?
+    public internal(set) var report = MigrationReport()
+    let startTime: ContinuousClock.Instant
+    var roundStart: ContinuousClock.Instant
+    var pauseTime: ContinuousClock.Instant?
 
     /// - Parameters:
     ///   - hello: what the source says of itself and the guest.
@@ -167,7 +167,8 @@ public struct SourceSession: Sendable {
             return needsSample(absentPages: absent) ? beginSample(now: now) : beginRound(now: now)
 
         case (.sampling, .roundSent(let traffic)):
-            finishRound(traffic, now: now)
+            // A guest full of zeros says how fast they are looked at, and nothing of the link.
+            if traffic.normalPages >= parameters.samplePages { finishRound(traffic, now: now) } else { record(traffic, now: now) }
             // Nothing was harvested: what was written since is found at the end of the next round.
             return beginRound(now: now)
 
@@ -190,12 +191,13 @@ public struct SourceSession: Sendable {
         case (.syncing, .harvested(let dirtied, let pending, let took)):
             recordHarvest(dirtied: dirtied, took: took, now: now)
             report.expectedDowntime = Int(planner.expectedDowntime(pendingPages: pending).inMilliseconds.rounded(.up))
-            let ended = report.rounds[report.rounds.count - 1]
-            let verdict = planner.decide(pendingPages: pending, sentPages: ended.normalPages + ended.zeroPages)
-            if !runsAtStart || verdict == .switchOver {
-                return switchOver(now: now)
-            }
-            return beginRound(now: now)
+            let ended = report.currentRound
+            let verdict = planner.decide(
+                pendingPages: pending,
+                sentPages: ended.normalPages + ended.zeroPages,
+                timeLeft: parameters.timeout.map { now.duration(to: startTime + $0) }
+            )
+            return verdict == .switchOver ? switchOver(now: now) : beginRound(now: now)
 
         case (.pausing, .paused(let runs)):
             runsAtStart = runs
@@ -206,7 +208,7 @@ public struct SourceSession: Sendable {
         case (.lastSync, .harvested(let dirtied, let pending, let took)):
             if !report.rounds.isEmpty { recordHarvest(dirtied: dirtied, took: took, now: now) }
             startRound(pendingPages: pending, now: now)
-            report.rounds[report.rounds.count - 1].paused = true
+            report.currentRound.paused = true
             report.status = .device
             state = .finishing
             return [.beginRound(round), .sendRest(round: round, verifies: parameters.verifies, runs: runsAtStart)]
@@ -306,10 +308,10 @@ public struct SourceSession: Sendable {
 
     private mutating func startRound(pendingPages: Int?, now: ContinuousClock.Instant) {
         roundStart = now
-        round = report.rounds.count + 1
+        round += 1
         var entry = MigrationReport.Round(number: round, start: startTime.duration(to: now).inMilliseconds)
         entry.pendingPages = pendingPages ?? 0
-        report.rounds.append(entry)
+        report.append(entry)
     }
 
     /// A round that came to its end says how fast the link is.
@@ -321,7 +323,7 @@ public struct SourceSession: Sendable {
 
     /// The driver knows how much is pending when a round begins.
     public mutating func setPendingAtRoundStart(_ pages: Int) {
-        report.rounds[report.rounds.count - 1].pendingPages = pages
+        report.currentRound.pendingPages = pages
     }
 
     /// Pages that left in a round that did not come to its end.
@@ -371,40 +373,5 @@ public struct SourceSession: Sendable {
         if isPausedByUs && runsAtStart { effects.append(.resumeGuest) }
         if isArmed { effects.append(.disarm) }
         return effects + [.sendAbort(reason), .finish(outcome)]
-    }
-
-    // MARK: The report
-
-    private mutating func record(_ traffic: RoundTraffic, now: ContinuousClock.Instant) {
-        let index = report.rounds.count - 1
-        report.rounds[index].bytes += traffic.bytes
-        report.rounds[index].normalPages += traffic.normalPages
-        report.rounds[index].zeroPages += traffic.zeroPages
-        report.rounds[index].freePages += traffic.freePages
-        report.rounds[index].skippedPages += traffic.skippedPages
-        report.rounds[index].duration = roundStart.duration(to: now).inMilliseconds
-        let seconds = traffic.duration.inMilliseconds / 1000
-        if seconds > 0 {
-            report.ram.mbps = Double(traffic.bytes) * 8 / seconds / 1e6
-            report.ram.pagesPerSecond = Int(Double(traffic.normalPages + traffic.zeroPages) / seconds)
-        }
-    }
-
-    private mutating func recordHarvest(dirtied: Int, took: Duration, now: ContinuousClock.Instant) {
-        planner.recordHarvest(took)
-        let index = report.rounds.count - 1
-        // The round before the pause is harvested twice: at its end, and once nobody writes any more.
-        report.rounds[index].dirtiedPages += dirtied
-        report.rounds[index].harvest += took.inMilliseconds
-        report.ram.dirtySyncCount += 1
-        let seconds = roundStart.duration(to: now).inMilliseconds / 1000
-        if seconds > 0 { report.ram.dirtyPagesRate = Int(Double(report.rounds[index].dirtiedPages) / seconds) }
-    }
-
-    private mutating func recordDowntime(now: ContinuousClock.Instant) {
-        guard let pauseTime, runsAtStart else { return }
-        let downtime = pauseTime.duration(to: now)
-        report.downtime = Int(downtime.inMilliseconds.rounded(.up))
-        report.downtimeMicroseconds = Int((downtime.inMilliseconds * 1000).rounded())
     }
 }

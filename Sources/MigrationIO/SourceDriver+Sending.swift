@@ -19,7 +19,7 @@ extension SourceDriver {
     /// Sends all that is pending, then tells the destination what is free, and waits until all of it has left.
     ///
     /// What had left when a timeout ended the round is recorded nevertheless: the sums over rounds are the totals.
-    /// - Parameter maximumData: ends it early, once so many pages with data were sent.
+    /// - Parameter maximumData: ends it early, once so many pages with data were sent, or sixteen times as many that are zero.
     func sendPending(round: Int, isPaced: Bool, maximumData: Int = .max) throws(Interruption) -> SourceSession.RoundTraffic {
         var sent = SourceSession.RoundTraffic()
         let start = clock()
@@ -51,7 +51,7 @@ extension SourceDriver {
         var cursor = PageIndex(0)
         var runs: [PageRun] = []
         var more = true
-        while more, sent.normalPages < maximumData {
+        while more, sent.normalPages < maximumData, sent.zeroPages / 16 < maximumData {
             more = ledger.takeBatch(from: &cursor, maximumPages: pages, maximumRuns: RunDescriptor.maximumCount, into: &runs)
             if !runs.isEmpty {
                 // A timeout may end the round in the middle of a batch; what did not leave must not be forgotten.

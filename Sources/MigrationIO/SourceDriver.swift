@@ -214,7 +214,8 @@ final class SourceDriver {
     }
 
     private func checkProgress(_ now: MonotonicClock.Instant) throws(Interruption) {
-        // Both directions: an image is read back where it is verified.
+        // A disk takes the time that it takes; a person may cancel.
+        guard !link.isDisk else { return }
         let moved = link.bytesSent + link.bytesReceived
         if link.hasSentAll || moved != lastProgress.bytes { lastProgress = (moved, now) }
         if lastProgress.at.duration(to: now) > migration.limits.stall {
@@ -274,7 +275,7 @@ final class SourceDriver {
         report.ram.downtimeBytes = link.bytesSent - report.ram.precopyBytes
         let statistics = guest.hinting?.statistics ?? HintStatistics()
         report.freePageHints.commands = statistics.commands
-        // What the device turned away never reached the ledger, and the other way round.
+        // The device counts what it turns away itself and what the ledger does.
         report.freePageHints.staleBlocks = statistics.staleBlocks
         report.freePageHints.invalidBlocks = statistics.invalidBlocks
         report.freePageHints.droppedBytes = counts.droppedBytes

@@ -122,6 +122,17 @@ extension EndToEnd {
             }
         }
 
+        @Test func `a record that cannot be written does not say that the guest is still here`() async throws {
+            try await withGuests { guests in
+                let source = try await guests.run("--memory", "64MiB")
+                let destination = try await guests.waiting()
+                let migrate = try await source.migrate(to: try destination.incoming, "--json", "--record", "/dev/full")
+                #expect(migrate.code == 0)
+                #expect(try MigrationReport(json: try JSONParser.parse(Array(migrate.output.utf8), limits: .reply)).status == .completed)
+                #expect(migrate.errors.contains("the record was not written to /dev/full"))
+            }
+        }
+
         @Test func `the demo's two migrations are verified, and hints save bytes`() async throws {
             let demo = try await Aerostat.command("demo", "--memory", "128MiB", "--json")
             try #require(demo.code == 0, "\(demo)")

@@ -97,6 +97,22 @@ import Testing
         #expect((planner.decide(pendingPages: pages, sentPages: sent) == .switchOver) == switches)
     }
 
+    @Test("Where the timeout is near, a rest that fits is switched over")
+    func nearTimeout() {
+        let planner = planner(limit: .milliseconds(300), harvest: .milliseconds(3))
+        // 42 ms at 100 MiB/s and a harvest, twice.
+        #expect(planner.decide(pendingPages: 1075, sentPages: 10_000, timeLeft: .milliseconds(100)) == .anotherRound)
+        #expect(planner.decide(pendingPages: 1075, sentPages: 10_000, timeLeft: .milliseconds(85)) == .switchOver)
+        #expect(planner.decide(pendingPages: 10_000, sentPages: 10_000, timeLeft: .milliseconds(1)) == .anotherRound)
+    }
+
+    @Test("Another round must gain more than its harvest costs")
+    func dearHarvest() {
+        let planner = planner(limit: .milliseconds(300), harvest: .milliseconds(20))
+        #expect(planner.decide(pendingPages: 512, sentPages: 10_000) == .switchOver)
+        #expect(planner.decide(pendingPages: 513, sentPages: 10_000) == .anotherRound)
+    }
+
     @Test("A rest that takes less than a round is switched over")
     func fast() {
         let planner = planner(limit: .milliseconds(300), bytes: 1 << 30)
@@ -110,8 +126,10 @@ import Testing
         planner.recordRound(bytes: 1000, duration: .seconds(1))
         planner.recordRound(bytes: 1 << 30, duration: .zero)
         #expect(planner.bytesPerSecond == Double(100 << 20))
-        planner.recordRound(bytes: 200 << 20, duration: .seconds(1))
-        #expect(planner.bytesPerSecond == Double(150 << 20))
+        planner.recordRound(bytes: 50 << 20, duration: .seconds(1))
+        #expect(planner.bytesPerSecond == Double(75 << 20))
+        planner.recordRound(bytes: 950 << 20, duration: .seconds(1))
+        #expect(planner.bytesPerSecond == 906.25 * Double(1 << 20), "the larger round counts by its share")
     }
 
     @Test("Estimates of absurd sizes do not trap")

@@ -156,7 +156,7 @@ import Testing
             var walk = Walk()
             walk.go(to: .sampling)
             var traffic = SourceSession.RoundTraffic()
-            (traffic.bytes, traffic.duration) = (2 << 20, .milliseconds(100))
+            (traffic.bytes, traffic.normalPages, traffic.duration) = (2 << 20, 5, .milliseconds(100))
             #expect(walk.handle(.roundSent(traffic)).prefix(2) == [.beginRound(2), .openHints])
             var progress = HintProgress()
             progress.isStarted = true
@@ -167,6 +167,50 @@ import Testing
             }
             #expect((walk.session.report.freePageHints.headStart == 0) == waits, "\(pagesPerWindow) pages in 10 ms")
         }
+    }
+
+    @Test("A sample of a guest full of zeros says nothing of the link")
+    func emptySample() {
+        var walk = Walk()
+        walk.go(to: .sampling)
+        var traffic = SourceSession.RoundTraffic()
+        (traffic.bytes, traffic.normalPages, traffic.zeroPages, traffic.duration) = (2 << 20, 4, 80, .seconds(1))
+        walk.handle(.roundSent(traffic))
+        #expect(walk.session.planner.bytesPerSecond == nil && walk.session.report.rounds[0].zeroPages == 80)
+    }
+
+    @Test("A guest that was paused at the start and resumed meanwhile is switched over when its rest fits, and not before")
+    func resumedMeanwhile() {
+        var walk = Walk { $0.downtimeLimit = .zero }
+        walk.go(to: .syncing, runs: false)
+        #expect(walk.handle(.harvested(dirtied: 900, pending: 900, took: .zero)).first == .beginRound(2))
+        walk.handle(.roundSent(SourceSession.RoundTraffic()))
+        #expect(walk.handle(.harvested(dirtied: 3, pending: 3, took: .zero)) == [.pauseGuest])
+        walk.handle(.paused(runs: true))
+        walk.handle(.harvested(dirtied: 0, pending: 3, took: .zero))
+        walk.handle(.peerReady(Ready()))
+        walk.handle(.commitSent)
+        walk.handle(.peerRunning)
+        #expect(walk.session.report.downtime != nil)
+    }
+
+    @Test("A migration that does not converge keeps its first and its last rounds, and the sums of all")
+    func manyRounds() {
+        var walk = Walk({ $0.downtimeLimit = .zero }, hints: false)
+        walk.go(to: .sending)
+        var traffic = SourceSession.RoundTraffic()
+        (traffic.bytes, traffic.normalPages, traffic.duration) = (4096, 1, .milliseconds(1))
+        let rounds = MigrationReport.maximumRounds + 500
+        for _ in 1..<rounds {
+            walk.handle(.roundSent(traffic))
+            walk.handle(.harvested(dirtied: 500, pending: 500, took: .zero))
+        }
+        let report = walk.session.report
+        #expect(report.rounds.count == MigrationReport.maximumRounds && report.roundCount == rounds)
+        #expect(report.rounds.map(\.bytes).reduce(0, +) == 4096 * (rounds - 1))
+        let sums = report.rounds.filter { $0.through != nil }
+        #expect(sums.count == 1 && sums[0].number == 501 && sums[0].through == 1001 && sums[0].dirtiedPages == 501 * 500)
+        #expect(zip(report.rounds, report.rounds.dropFirst()).allSatisfy { ($0.through ?? $0.number) + 1 == $1.number })
     }
 
     @Test("Cancelled in each state", arguments: Stage.allCases)

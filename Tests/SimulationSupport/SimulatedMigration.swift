@@ -260,7 +260,9 @@ final class SimulatedMigration {
         for (index, round) in report.rounds.enumerated() {
             let done = round.normalPages + round.zeroPages + round.skippedPages
             // After a sample nothing is harvested: what it did not do is the next round's.
-            let isSample = index == 0 && scenario[.sample] > 0 && round.normalPages >= scenario[.sample] && round.dirtiedPages == 0
+            let sample = scenario[.sample]
+            let isFull = round.normalPages >= sample || round.zeroPages >= 16 * sample
+            let isSample = index == 0 && sample > 0 && isFull && round.dirtiedPages == 0
             if isSample, index + 1 < report.rounds.count {
                 world.reached(.sampled)
                 check(done + report.rounds[index + 1].pendingPages == round.pendingPages, "the sample \(round) lost pages")

@@ -21,7 +21,7 @@ package struct MigrationText: Sendable {
         second.append(Figures.time(milliseconds: Double(report.totalTime)))
         second.append(estimate)
         return [
-            "\(stage), round \(report.rounds.count): " + first.joined(separator: ", "),
+            "\(stage), round \(report.roundCount): " + first.joined(separator: ", "),
             "  " + second.joined(separator: ", "),
         ]
     }
@@ -76,7 +76,7 @@ package struct MigrationText: Sendable {
         }
         let seconds = Double(report.totalTime) / 1000
         let rate = seconds > 0 ? ", \(Figures.rate(bytesPerSecond: Double(ram.transferred) / seconds)) on average" : ""
-        let rounds = report.rounds.count == 1 ? "1 round" : "\(Figures.count(report.rounds.count)) rounds"
+        let rounds = report.roundCount == 1 ? "1 round" : "\(Figures.count(report.roundCount)) rounds"
         rows.append(("sent", "\(Figures.size(ram.transferred)) in \(rounds)\(rate)"))
         rows.append(("pages sent", pages(ram.normal)))
         rows.append(("zero pages", pages(ram.duplicate)))

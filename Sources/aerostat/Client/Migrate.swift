@@ -112,9 +112,10 @@ struct Migrate: AsyncParsableCommand {
             throw ExitCode.outcomeUnknown
         }
         view.clear()
-        try recorder?.write(report)
         // The report is final: that the source's process ends now changes nothing in it.
         conclude(report, try? await client.runState())
+        // Afterwards, and whatever becomes of it: the exit code says where the guest is.
+        recorder?.write(report)
         if ExitCode(report) != .success { throw ExitCode(report) }
     }
 
@@ -140,6 +141,7 @@ struct Migrate: AsyncParsableCommand {
     /// - Returns: whether the guest is in its image.
     private func reportLoss(_ last: MigrationReport, since start: UInt64) throws -> Bool {
         var report = last
+        report.destination = report.destination ?? uri
         let lost = "the connection to the source (\(options.control)) was lost: its process has ended or was killed"
         let isInImage: Bool
         if case .file(let path)? = try? MigrationURI(uri) {

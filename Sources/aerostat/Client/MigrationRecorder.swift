@@ -30,7 +30,7 @@ struct MigrationRecorder {
         sample.rounds = []
         guard let document = try? sample.json else { return }
         samples.append([
-            "time-ms": .integer((ContinuousClock.now - start).milliseconds), "round": .integer(report.rounds.count), "sample": document,
+            "time-ms": .integer((ContinuousClock.now - start).milliseconds), "round": .integer(report.roundCount), "sample": document,
         ])
         if samples.count == Self.maximumSamples {
             samples = samples.enumerated().filter { $0.offset % 2 == 0 }.map(\.element)
@@ -38,8 +38,13 @@ struct MigrationRecorder {
         }
     }
 
-    func write(_ report: MigrationReport) throws {
-        let document: JSONValue = ["report": try report.json, "samples": .array(samples)]
-        try Data((document.text(.indented) + "\n").utf8).write(to: URL(filePath: path))
+    /// Says on standard error where it could not.
+    func write(_ report: MigrationReport) {
+        do {
+            let document: JSONValue = ["report": try report.json, "samples": .array(samples)]
+            try Data((document.text(.indented) + "\n").utf8).write(to: URL(filePath: path))
+        } catch {
+            writeToStandardError("the record was not written to \(path): \(error.localizedDescription)\n")
+        }
     }
 }

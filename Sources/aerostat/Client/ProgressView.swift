@@ -19,7 +19,7 @@ struct ProgressView {
         // The end has words of its own.
         guard isShown, !report.status.isOver else { return }
         let lines = MigrationText(report).progress
-        if isTerminal { draw(lines) } else { log(lines, round: report.rounds.count) }
+        if isTerminal { draw(lines) } else { log(lines, round: report.roundCount) }
     }
 
     /// Takes the drawn lines away.

@@ -17,7 +17,7 @@ struct DemoTable {
             ("hinted, then written and sent", { "\($0.freePageHints.redirtiedPages)" }),
             ("head start for hints", { "\(($0.freePageHints.headStart * 10).rounded() / 10) ms" }),
             ("pages that never existed", { "\($0.absentPages)" }),
-            ("rounds", { "\($0.rounds.count)" }),
+            ("rounds", { "\($0.roundCount)" }),
             ("the guest itself counts as used", { $0.guest.map { "\(Bytes(Int(clamping: $0.usedBytes)))" } ?? "-" }),
             ("pages compared", { $0.verify.map { "\($0.pagesCompared)" } ?? "-" }),
             ("pages that differ", { $0.verify.map { "\($0.differences)" } ?? "-" }),

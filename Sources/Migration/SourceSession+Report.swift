@@ -1,0 +1,33 @@
+// What the session's report says of rounds and downtime.
+extension SourceSession {
+    mutating func record(_ traffic: RoundTraffic, now: ContinuousClock.Instant) {
+        report.currentRound.bytes += traffic.bytes
+        report.currentRound.normalPages += traffic.normalPages
+        report.currentRound.zeroPages += traffic.zeroPages
+        report.currentRound.freePages += traffic.freePages
+        report.currentRound.skippedPages += traffic.skippedPages
+        report.currentRound.duration = roundStart.duration(to: now).inMilliseconds
+        let seconds = traffic.duration.inMilliseconds / 1000
+        if seconds > 0 {
+            report.ram.mbps = Double(traffic.bytes) * 8 / seconds / 1e6
+            report.ram.pagesPerSecond = Int(Double(traffic.normalPages + traffic.zeroPages) / seconds)
+        }
+    }
+
+    mutating func recordHarvest(dirtied: Int, took: Duration, now: ContinuousClock.Instant) {
+        planner.recordHarvest(took)
+        // The round before the pause is harvested twice: at its end, and once nobody writes any more.
+        report.currentRound.dirtiedPages += dirtied
+        report.currentRound.harvest += took.inMilliseconds
+        report.ram.dirtySyncCount += 1
+        let seconds = roundStart.duration(to: now).inMilliseconds / 1000
+        if seconds > 0 { report.ram.dirtyPagesRate = Int(Double(report.currentRound.dirtiedPages) / seconds) }
+    }
+
+    mutating func recordDowntime(now: ContinuousClock.Instant) {
+        guard let pauseTime, runsAtStart else { return }
+        let downtime = pauseTime.duration(to: now)
+        report.downtime = Int(downtime.inMilliseconds.rounded(.up))
+        report.downtimeMicroseconds = Int((downtime.inMilliseconds * 1000).rounded())
+    }
+}

@@ -1,14 +1,21 @@
 import CLinux
 import Glibc
+import SystemPackage
 
 /// A file written at chosen offsets; what is not written is a hole.
 public struct DumpFile: ~Copyable {
     private let descriptor: OwnedDescriptor
     private let path: String
 
-    /// Creates the file, or empties it.
+    /// Creates the file, or empties it; not one that somebody holds a lock on, such as an image from which a guest runs.
     public init(_ path: String) throws(SystemError) {
-        descriptor = try OwnedDescriptor.open(path, flags: O_WRONLY | O_CREAT | O_TRUNC, mode: 0o600)
+        let file = try OwnedDescriptor.open(path, flags: O_WRONLY | O_CREAT, mode: 0o600)
+        guard flock(file.number, LOCK_EX | LOCK_NB) == 0 else {
+            let code = Errno(rawValue: errno)
+            throw SystemError("write the file: somebody uses it, maybe a guest that runs from it", place: path, code: code)
+        }
+        try retryingInterrupts("empty the file", place: path) { ftruncate(file.number, 0) }
+        descriptor = file
         self.path = path
     }
 

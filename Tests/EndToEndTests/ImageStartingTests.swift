@@ -81,6 +81,16 @@ extension EndToEnd {
             }
         }
 
+        @Test func `memory is not dumped over the image that the guest runs from`() async throws {
+            try await withGuests { guests in
+                let path = try await image(guests)
+                let guest = try await guests.run("--restore", "file:" + path)
+                try await guest.command("dump-memory", "-o", path).expectFailure("maybe a guest that runs from it")
+                #expect(try await guest.command("check").code == 0)
+                #expect(try await guest.command("dump-memory", "-o", guests.path("ram")).code == 0)
+            }
+        }
+
         @Test func `one process at a time runs the guest of an image`() async throws {
             try await withGuests { guests in
                 let path = try await image(guests)

@@ -12,7 +12,6 @@ extension GuestProcess {
     func migrate(to text: String) throws(QMPError) {
         let uri: MigrationURI
         do throws(MigrationURI.ParseError) { uri = try MigrationURI(text).absolute } catch { throw QMPError("\(error)") }
-        if case .descriptor(let number) = uri { try claimInherited(number) }
         let migration = try state.withLock { (state) throws(QMPError) -> SourceMigration in
             guard let guest = state.guest else {
                 let waits = state.run == .restoreVM ? "its image is being read" : "an incoming migration is awaited"
@@ -28,6 +27,7 @@ extension GuestProcess {
             guard !state.isOwnershipUnknown else {
                 throw QMPError("the destination of the last migration may be running this guest; resume it with force first")
             }
+            if case .descriptor(let number) = uri { try state.claimInherited(number) }
             do throws(SystemError) {
                 let migration = try SourceMigration(guest: guest, parameters: state.parameters, observer: observer(uri))
                 (state.migration, state.isMigrating) = (migration, true)
@@ -43,13 +43,6 @@ extension GuestProcess {
             state.withLock { ($0.migration, $0.isMigrating) = (nil, false) }
             announce(.migration(.failed))
             throw QMPError("\(error)")
-        }
-    }
-
-    /// A descriptor may be named once, and only where this process was started with it: all others belong to somebody in this process.
-    private func claimInherited(_ number: Int32) throws(QMPError) {
-        guard state.withLock({ $0.inheritedSockets.remove(number) }) != nil else {
-            throw QMPError("descriptor \(number) is no connected stream socket that this process was started with, or was used before")
         }
     }
 
@@ -70,12 +63,12 @@ extension GuestProcess {
             roundBegan: { [self] round in announce(.migrationPass(round)) },
             isGuestRunning: { [self] in state.withLock { $0.run == .running } },
             takeOver: { [self] in
-                let wasRunning = state.withLock { state in
-                    defer { state.run = .finishMigrate }
-                    return state.run == .running
+                state.withLock { state in
+                    let wasRunning = state.run == .running
+                    state.run = .finishMigrate
+                    if wasRunning { announce(.stop) }
+                    return wasRunning
                 }
-                if wasRunning { announce(.stop) }
-                return wasRunning
             }
         )
     }
@@ -137,8 +130,8 @@ extension GuestProcess {
         switch outcome {
         case nil: return
         case .running(let runs):
-            // The source has been told already: nobody's downtime waits for clients and logs.
-            if runs { announce(.resume) }
+            // The source has been told already: nobody's downtime waits for clients and logs. Who heard it there may have paused the guest.
+            state.withLock { if $0.run == .running { announce(.resume) } }
             logger.info(runs ? "the guest has arrived and runs" : "the guest has arrived; it is paused")
         case .failed(let reason), .notAMigration(let reason):
             logger.error("the incoming migration failed: \(reason); the guest is not here")
@@ -153,6 +146,15 @@ extension GuestProcess {
         state.withLock { state in
             // A guest may have ended as soon as it ran.
             if state.run == .inMigrate { state.run = runs ? .running : .paused }
+        }
+    }
+}
+
+extension GuestProcess.State {
+    /// A descriptor may be named once, and only where this process was started with it: all others belong to somebody in this process.
+    fileprivate mutating func claimInherited(_ number: Int32) throws(QMPError) {
+        guard inheritedSockets.remove(number) != nil else {
+            throw QMPError("descriptor \(number) is no connected stream socket that this process was started with, or was used before")
         }
     }
 }

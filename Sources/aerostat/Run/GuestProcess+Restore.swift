@@ -44,14 +44,15 @@ extension GuestProcess {
             throw GuestError("the guest in \(image.path) cannot be started: \(error)")
         }
         let runs = image.header.runs && !restoration.paused
-        state.withLock { state in
+        try state.withLock { (state) throws(GuestError) in
             state.guest = guest
             state.claim = claim
-            // Before it runs: it may end at once.
-            state.run = runs ? .running : .paused
+            state.run = .paused
+            guard runs else { return }
+            try guest.resume()
+            state.run = .running
+            announce(.resume)
         }
-        if runs { try guest.resume() }
-        if runs { announce(.resume) }
         let time = start.duration(to: MonotonicClock.now()).wholeMilliseconds
         let pages = restoration.preloads ? "its pages were read and checked" : "its pages come when they are touched"
         logger.info("the guest was restored from \(image.path) in \(time) ms\(runs ? "" : " and is paused"); \(pages)")

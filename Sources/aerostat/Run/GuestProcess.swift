@@ -58,6 +58,7 @@ final class GuestProcess: Sendable {
 
     func attach(_ server: ControlServer) { self.server.withLock { $0 = server } }
 
+    /// Never waits. Under the lock of the state where it tells of one, so that events come in the order of what they say.
     func announce(_ event: Event) { server.withLock { $0 }?.broadcast(event) }
 
     /// Asks the process to end; the first reason counts.
@@ -75,41 +76,36 @@ final class GuestProcess: Sendable {
 
     /// Starts a guest that was made here.
     func start(_ guest: any LocalGuest, paused: Bool) throws(GuestError) {
-        let event = try state.withLock { (state) throws(GuestError) -> Event? in
+        try state.withLock { (state) throws(GuestError) in
             state.guest = guest
-            guard !paused else {
-                state.run = .preLaunch
-                return nil
-            }
+            guard !paused else { return state.run = .preLaunch }
             try guest.resume()
             state.run = .running
-            return .resume
+            announce(.resume)
         }
-        if let event { announce(event) }
     }
 
     func stop() throws(QMPError) {
-        let event = try state.withLock { (state) throws(QMPError) -> Event? in
+        try state.withLock { (state) throws(QMPError) in
             switch state.run {
             case .running: break
-            case .paused, .preLaunch, .postMigrate, .shutdown, .guestPanicked: return nil
+            case .paused, .preLaunch, .postMigrate, .shutdown, .guestPanicked: return
             case .finishMigrate: throw QMPError("the guest is paused already: a migration is switching it over")
             case .inMigrate: throw QMPError("there is no guest here yet: an incoming migration is awaited")
             case .restoreVM: throw QMPError("there is no guest here yet: its image is being read")
             }
             do throws(GuestError) { try state.guest?.pause() } catch { throw QMPError("\(error)") }
             state.run = .paused
-            return .stop
+            announce(.stop)
         }
-        if let event { announce(event) }
     }
 
     /// - Parameter force: runs the guest although the destination may run it too, or somebody may start its image; a person has made sure
     ///   that this is not so.
     func resume(force: Bool) throws(QMPError) {
-        let event = try state.withLock { (state) throws(QMPError) -> Event? in
+        try state.withLock { (state) throws(QMPError) in
             switch state.run {
-            case .running: return nil
+            case .running: return
             case .paused, .preLaunch: break
             case .finishMigrate: throw QMPError("a migration is switching the guest over; it decides where the guest runs")
             case .postMigrate:
@@ -132,9 +128,8 @@ final class GuestProcess: Sendable {
             do throws(GuestError) { try state.guest?.resume() } catch { throw QMPError("\(error)") }
             state.isOwnershipUnknown = false
             state.run = .running
-            return .resume
+            announce(.resume)
         }
-        if let event { announce(event) }
     }
 
     /// The guest, for commands that need one.

@@ -40,12 +40,8 @@ extension BalloonDevice {
     /// runs. After an error nothing has changed.
     /// - Parameter sections: foreign input.
     public func restoreState(_ sections: [DeviceSection], with transport: VirtioMMIOTransport) throws(DeviceStateError) {
-        guard let own = sections.first(where: { $0.name == Self.sectionName }) else { throw .missing(section: Self.sectionName) }
-        guard let registers = sections.first(where: { $0.name == Self.transportSectionName }) else {
-            throw .missing(section: Self.transportSectionName)
-        }
-        guard own.version == Self.stateVersion else { throw .version(own.version) }
-        var reader = StateReader(own.bytes)
+        let registers = try sections.section(Self.transportSectionName)
+        var reader = StateReader(try sections.bytes(of: Self.sectionName, version: Self.stateVersion))
         let targetPages: UInt32 = try reader.take("target pages")
         let actualPages: UInt32 = try reader.take("actual pages")
         let lastID = CommandID(rawValue: try reader.take("last command id"))

@@ -1,3 +1,4 @@
+import Balloon
 import Migration
 import Virtio
 
@@ -21,11 +22,12 @@ struct MachineRequirements: Hashable, Sendable {
 
     init(of machine: VirtualMachine) {
         vcpus = machine.vcpus.count
-        tscKilohertz = machine.traits.tscKilohertz
+        let shown = machine.vcpus[0].shownToGuest
+        tscKilohertz = shown.tscKilohertz ?? machine.traits.tscKilohertz
         xsaveBytes = UInt32(machine.traits.xsaveBytes)
         capabilities = KVMCapability.required.map(\.number)
-        msrs = machine.traits.savedMSRs
-        cpuid = machine.vcpus[0].cpuid
+        msrs = shown.msrs
+        cpuid = shown.cpuid
     }
 
     var section: DeviceSection {
@@ -89,7 +91,7 @@ struct MachineRequirements: Hashable, Sendable {
     }
 
     /// KVM takes 250 parts in a million for equal (its parameter tsc_tolerance_ppm).
-    private static func isWithinTolerance(_ one: UInt32, _ other: UInt32) -> Bool {
+    static func isWithinTolerance(_ one: UInt32, _ other: UInt32) -> Bool {
         UInt64(max(one, other) - min(one, other)) * 1_000_000 <= UInt64(other) * 250
     }
 

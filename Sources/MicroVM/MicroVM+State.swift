@@ -6,7 +6,8 @@ import Virtio
 // The state that is not RAM: a section for each vCPU, those of the kernel's controllers, timer and clock, of the serial port, the power
 // button and the balloon.
 //
-// Time stands while a guest travels, as while it is paused: its clock and its time stamp counters go on from what they were.
+// Time stands while a guest travels: its clock goes on from what it was when the guest was paused, its time stamp counters from what they
+// were when the state was saved.
 extension MicroVM {
     /// The name of the requirement that says that a guest is one of a machine under KVM.
     public static let kind = MachineRequirements.sectionName
@@ -24,7 +25,7 @@ extension MicroVM {
             return try reading("the state cannot be read") { () throws(KVMError) in
                 var sections: [DeviceSection] = []
                 for vcpu in machine.vcpus {
-                    sections.append(try VCPUState(of: vcpu, savedMSRs: machine.traits.savedMSRs).section(vcpu.index))
+                    sections.append(try VCPUState(of: vcpu).section(vcpu.index))
                 }
                 let clock = if let stopped { stopped } else { try machine.clock() }
                 sections += try machine.saveState(clock: clock)
@@ -47,8 +48,8 @@ extension MicroVM {
             }
             // Devices last: what they have not been heard on, they say again to the interrupt controllers.
             try decoding { () throws(DeviceStateError) in
-                try bus.serial.restoreState(try sections.only(SerialPort.section))
-                try bus.power.restoreState(try sections.only(PowerControl.section))
+                try bus.serial.restoreState(try sections.section(SerialPort.section))
+                try bus.power.restoreState(try sections.section(PowerControl.section))
                 try device.restoreState(sections, with: bus.virtio[0])
             }
             standing.clock = saved.clock
@@ -60,7 +61,7 @@ extension MicroVM {
         var vcpus: [VCPUState] = []
         let known = Set(machine.traits.savedMSRs)
         for vcpu in machine.vcpus {
-            let section = try sections.only(VCPUState.sectionName(vcpu.index))
+            let section = try sections.section(VCPUState.sectionName(vcpu.index))
             vcpus.append(try VCPUState(section, xsaveBytes: vcpu.xsaveBytes, knownMSRs: known))
         }
         return (vcpus, try VirtualMachine.Saved(sections))
@@ -68,12 +69,5 @@ extension MicroVM {
 
     private func decoding<Result>(_ body: () throws(DeviceStateError) -> Result) throws(GuestError) -> Result {
         do throws(DeviceStateError) { return try body() } catch { throw GuestError("\(error)") }
-    }
-}
-
-extension [DeviceSection] {
-    func only(_ name: String) throws(DeviceStateError) -> DeviceSection {
-        guard let section = first(where: { $0.name == name }) else { throw .missing(section: name) }
-        return section
     }
 }

@@ -160,7 +160,8 @@ public final class MicroVM: Guest {
                 entry = try linux.load(into: memory, vcpus: machine.vcpus.count, devices: 1)
             }
             for vcpu in machine.vcpus {
-                try vcpu.prepare(machine.cpuid(of: vcpu.index), vcpu.index == 0 || startsAll ? entry : nil)
+                let isFirst = vcpu.index == 0 || startsAll
+                try vcpu.prepare(machine.cpuid(of: vcpu.index), savedMSRs: machine.traits.savedMSRs, isFirst ? entry : nil)
             }
             standing.withLock { $0.isLoaded = true }
         } catch {
@@ -191,8 +192,9 @@ public final class MicroVM: Guest {
     // MARK: For people
 
     /// Bytes for the guest's console.
-    /// - Returns: how many of them there was room for; the rest is for after `Observer.roomForInput`.
-    public func receive(_ bytes: [UInt8]) -> Int { bus.serial.receive(bytes) }
+    /// - Returns: how many of them there was room for; the rest is for after `Observer.roomForInput`. None while the machine stands: its state
+    ///   may have been saved already.
+    public func receive(_ bytes: [UInt8]) -> Int { standing.withLock { $0.isPaused ? 0 : bus.serial.receive(bytes) } }
 
     public func pressPowerButton() { bus.power.pressPowerButton() }
 
@@ -226,6 +228,7 @@ public final class MicroVM: Guest {
             threads.letGo()
             standing.isPaused = false
         }
+        bus.serial.offerRoom()
     }
 
     /// Looks at a guest that stands, and lets it go on as it did; nobody else pauses or resumes it meanwhile.

@@ -48,10 +48,9 @@ final class VCPUThreads: Sendable {
 
     // MARK: Their owner
 
-    /// Starts the threads, standing, where that has not happened yet.
+    /// Starts the threads, standing, those that have not been started yet: the last attempt may have got half of them.
     func start() throws(SystemError) {
-        guard state.withLock({ $0.threads.isEmpty }) else { return }
-        for vcpu in vcpus {
+        for vcpu in vcpus.dropFirst(state.withLock { $0.threads.count }) {
             state.withLock { $0.standing += 1 }
             do throws(SystemError) {
                 let thread = try HostThread(name: "vcpu \(vcpu.index)") { [self] in run(vcpu) }
@@ -129,7 +128,7 @@ final class VCPUThreads: Sendable {
     // MARK: The threads
 
     private func run(_ vcpu: VCPU) {
-        precondition(aerostat_accept_kicks() == 0, "a real-time signal cannot be taken")
+        precondition(aerostat_accept_kicks() == 0, "the kick's signal cannot be taken")
         state.withLock { $0.handles[vcpu.index] = pthread_self() }
         // Under the lock: nobody sends a signal to a thread that is gone.
         defer { state.withLock { $0.handles[vcpu.index] = nil } }

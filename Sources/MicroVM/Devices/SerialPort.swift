@@ -39,6 +39,9 @@ package final class SerialPort: Sendable {
     /// - Returns: how many of them, from the first on, there was room for; the caller keeps the others until `roomForInput`.
     package func receive(_ bytes: some Collection<UInt8>) -> Int { change { $0.receive(bytes) } }
 
+    /// Whoever has input offers it anew: the machine stood, and took none.
+    func offerRoom() { roomForInput() }
+
     private func change<Result>(_ body: (inout Registers) -> Result) -> Result {
         registers.withLock { registers in
             let result = body(&registers)

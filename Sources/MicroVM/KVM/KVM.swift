@@ -90,11 +90,12 @@ struct KVMDescriptor: ~Copyable, Sendable {
     /// With a structure as bytes.
     func read(_ request: KVMRequest, byteCount: Int) throws(KVMError) -> [UInt8] {
         var bytes = [UInt8](repeating: 0, count: byteCount)
-        try write(request, &bytes)
+        try exchange(request, &bytes)
         return bytes
     }
 
-    func write(_ request: KVMRequest, _ bytes: inout [UInt8]) throws(KVMError) {
+    /// With a structure as bytes, which the kernel reads, fills, or both.
+    func exchange(_ request: KVMRequest, _ bytes: inout [UInt8]) throws(KVMError) {
         try perform(request) {
             unsafe bytes.withUnsafeMutableBytes { unsafe aerostat_kvm(descriptor.number, request.number, $0.baseAddress) }
         }
@@ -184,13 +185,15 @@ package struct KVM: ~Copyable {
         try CPUIDTable.read(KVMRequest("KVM_GET_SUPPORTED_CPUID", aerostat_kvm_get_supported_cpuid), from: device)
     }
 
-    /// The model-specific registers that hold state.
+    /// The model-specific registers that hold a guest's state: those that KVM names, without those of what `CPUIDPolicy` hides, and the memory
+    /// types, which KVM keeps and does not name.
     func savedMSRs() throws(KVMError) -> [UInt32] {
         let request = KVMRequest("KVM_GET_MSR_INDEX_LIST", aerostat_kvm_get_msr_index_list)
         // A count and as many indices; the kernel says E2BIG and the right count where there is too little room.
         var words = [UInt32](repeating: 0, count: 1 + 1024)
         words[0] = 1024
         try device.request(request, words: &words)
-        return Array(words[1..<1 + min(Int(words[0]), 1024)])
+        let named = words[1..<1 + min(Int(words[0]), 1024)]
+        return named.filter { index in !MSR.hidden.contains { $0.contains(index) } } + MSR.memoryTypes.filter { !named.contains($0) }
     }
 }

@@ -3,10 +3,14 @@ import GuestMemory
 
 // How a vCPU stands before its first instruction: as after a reset, plus what firmware would have set, plus the boot entry.
 extension VCPU {
-    /// - Parameter entry: where the vCPU begins; `nil` where it waits for its startup interrupt.
-    func prepare(_ cpuid: [CPUIDEntry], _ entry: BootEntry?) throws(KVMError) {
+    /// - Parameters:
+    ///   - savedMSRs: the registers that hold a guest's state, where the processor has them.
+    ///   - entry: where the vCPU begins; `nil` where it waits for its startup interrupt.
+    func prepare(_ cpuid: [CPUIDEntry], savedMSRs: [UInt32], _ entry: BootEntry?) throws(KVMError) {
         try show(cpuid)
         try setFirmwareRegisters()
+        let msrs = try readMSRs(savedMSRs).map(\.index)
+        change { $0.msrs = msrs }
         try routeLegacyInterrupts()
         guard let entry else { return }
         var special = try descriptor.get(KVMRequest("KVM_GET_SREGS", aerostat_kvm_get_sregs), kvm_sregs())
@@ -43,10 +47,8 @@ extension VCPU {
 
     /// Intel SDM volume 4. A register that this processor does not have is left out.
     private func setFirmwareRegisters() throws(KVMError) {
-        // IA32_MISC_ENABLE: fast string instructions.
-        _ = try setMSR(0x1A0, 1)
-        // IA32_MTRR_DEF_TYPE: on, and memory is write-back.
-        _ = try setMSR(0x2FF, 1 << 11 | 6)
+        // IA32_MISC_ENABLE: fast string instructions. IA32_MTRR_DEF_TYPE: on, and memory is write-back.
+        _ = try setMSRs([MSR(index: 0x1A0, value: 1), MSR(index: 0x2FF, value: 1 << 11 | 6)])
     }
 
     /// Local interrupt 0 is the legacy controllers', 1 is the non-maskable one (Intel SDM volume 3, section 12.5.1).

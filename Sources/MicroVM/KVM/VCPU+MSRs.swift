@@ -8,18 +8,30 @@ struct MSR: Hashable, Sendable {
     static let timeStampCounter: UInt32 = 0x10
     /// IA32_TSC_DEADLINE
     static let deadline: UInt32 = 0x6E0
+    /// MTRRs, which KVM keeps and does not name: the default type, those of fixed ranges, and eight pairs of base and mask.
+    static let memoryTypes: [UInt32] = [0x2FF, 0x250, 0x258, 0x259] + Array(0x268...0x26F) + Array(0x200...0x20F)
+    /// Of what `CPUIDPolicy` hides: Hyper-V's, performance counters (with their capabilities), VMX, processor trace. What a host has of them
+    /// says nothing of what a guest needs.
+    static let hidden: [ClosedRange<UInt32>] = [
+        0x4000_0000...0x4000_01FF, 0xC1...0xC8, 0x186...0x18D, 0x309...0x30C, 0x345...0x345, 0x38D...0x390, 0x3F1...0x3F6, 0x4C1...0x4C8,
+        0x480...0x491, 0x560...0x58F, 0x600...0x600, 0xC001_0200...0xC001_020B, 0xC000_0300...0xC000_0302,
+    ]
 }
 
 // Model-specific registers, as KVM takes and gives them (`struct kvm_msrs`): a count, a word of padding, and for each the index, a word
 // of padding, and the value in two words.
 extension VCPU {
+    /// In one request (MAX_IO_MSRS is 256).
+    private static let maximumMSRs = 200
+
     /// The values of those that can be read.
     func readMSRs(_ indices: [UInt32]) throws(KVMError) -> [MSR] {
         var found: [MSR] = []
         var left = indices[...]
         while !left.isEmpty {
-            var words: [UInt32] = [UInt32(left.count), 0]
-            for index in left { words += [index, 0, 0, 0] }
+            let part = left.prefix(Self.maximumMSRs)
+            var words: [UInt32] = [UInt32(part.count), 0]
+            for index in part { words += [index, 0, 0, 0] }
             let count = try descriptor.request(KVMRequest("KVM_GET_MSRS", aerostat_kvm_get_msrs), words: &words)
             for number in 0..<count {
                 let entry = words[(2 + 4 * number)...].prefix(4)
@@ -27,15 +39,25 @@ extension VCPU {
                 found.append(MSR(index: entry[first], value: UInt64(entry[first + 2]) | UInt64(entry[first + 3]) << 32))
             }
             // KVM stops at the first that it cannot read: this processor does not have it.
-            left = left.dropFirst(count + 1)
+            left = left.dropFirst(count < part.count ? count + 1 : count)
         }
         return found
     }
 
-    /// Sets a register.
-    /// - Returns: false where it cannot be set to that.
-    func setMSR(_ index: UInt32, _ value: UInt64) throws(KVMError) -> Bool {
-        var words = [1, 0, index, 0, UInt32(truncatingIfNeeded: value), UInt32(truncatingIfNeeded: value >> 32)]
-        return try descriptor.request(KVMRequest("KVM_SET_MSRS", aerostat_kvm_set_msrs), words: &words) == 1
+    /// Sets registers, in this order.
+    /// - Returns: those that cannot be set to that.
+    func setMSRs(_ msrs: [MSR]) throws(KVMError) -> [MSR] {
+        var refused: [MSR] = []
+        var left = msrs[...]
+        while !left.isEmpty {
+            let part = left.prefix(Self.maximumMSRs)
+            var words: [UInt32] = [UInt32(part.count), 0]
+            for msr in part { words += [msr.index, 0, UInt32(truncatingIfNeeded: msr.value), UInt32(truncatingIfNeeded: msr.value >> 32)] }
+            let count = try descriptor.request(KVMRequest("KVM_SET_MSRS", aerostat_kvm_set_msrs), words: &words)
+            // KVM stops at the first that it does not take.
+            left = left.dropFirst(count)
+            if count < part.count { refused.append(left.removeFirst()) }
+        }
+        return refused
     }
 }

@@ -43,10 +43,14 @@ struct VCPUPart: Sendable {
         ]
     }
 
-    static let afterMSRs = [
-        VCPUPart("vcpu_events", aerostat_kvm_get_vcpu_events, aerostat_kvm_set_vcpu_events, MemoryLayout<kvm_vcpu_events>.size),
-        VCPUPart("mp_state", aerostat_kvm_get_mp_state, aerostat_kvm_set_mp_state, MemoryLayout<kvm_mp_state>.size),
-    ]
+    static let events = VCPUPart(
+        "vcpu_events",
+        aerostat_kvm_get_vcpu_events,
+        aerostat_kvm_set_vcpu_events,
+        MemoryLayout<kvm_vcpu_events>.size
+    )
+    static let activity = VCPUPart("mp_state", aerostat_kvm_get_mp_state, aerostat_kvm_set_mp_state, MemoryLayout<kvm_mp_state>.size)
+    static let afterMSRs = [events, activity]
 
     static let xsave = "xsave"
     static let minimumXSAVEBytes = 4096
@@ -67,13 +71,16 @@ struct VCPUState: Hashable, Sendable {
 
     // MARK: From and to a vCPU that stands
 
-    init(of vcpu: VCPU, savedMSRs: [UInt32]) throws(KVMError) {
-        cpuid = vcpu.cpuid
+    init(of vcpu: VCPU) throws(KVMError) {
+        let shown = vcpu.shownToGuest
+        cpuid = shown.cpuid
+        // First: an INIT or a start-up that waits for the vCPU is carried out by this, which changes all that follows.
+        let activity = try vcpu.descriptor.read(VCPUPart.activity.get, byteCount: VCPUPart.activity.byteCount)
         tscKilohertz = try vcpu.tscKilohertz()
         beforeMSRs = try Self.read(VCPUPart.beforeMSRs(xsaveBytes: vcpu.xsaveBytes), from: vcpu)
         let last = [MSR.timeStampCounter, MSR.deadline]
-        msrs = try vcpu.readMSRs(savedMSRs.filter { !last.contains($0) } + last.filter(savedMSRs.contains))
-        afterMSRs = try Self.read(VCPUPart.afterMSRs, from: vcpu)
+        msrs = try vcpu.readMSRs(shown.msrs.filter { !last.contains($0) } + last.filter(shown.msrs.contains))
+        afterMSRs = try Self.read([VCPUPart.events], from: vcpu) + [activity]
     }
 
     private static func read(_ parts: [VCPUPart], from vcpu: VCPU) throws(KVMError) -> [[UInt8]] {
@@ -85,9 +92,15 @@ struct VCPUState: Hashable, Sendable {
     /// Has a vCPU that never ran take the state over.
     func restore(to vcpu: VCPU, canScaleTSC: Bool) throws(KVMError) {
         try vcpu.show(cpuid)
-        if canScaleTSC { try vcpu.setTSC(kilohertz: tscKilohertz) }
+        // Within KVM's tolerance it is taken without scaling, and the next destination hears the guest's own.
+        let own = try vcpu.tscKilohertz()
+        guard canScaleTSC || MachineRequirements.isWithinTolerance(tscKilohertz, own) else {
+            throw .request("KVM_SET_TSC_KHZ to \(tscKilohertz) kHz", place: "\(vcpu.descriptor.place), \(own) kHz", .invalidArgument)
+        }
+        if own != tscKilohertz { try vcpu.setTSC(kilohertz: tscKilohertz) }
+        vcpu.change { ($0.tscKilohertz, $0.msrs) = (tscKilohertz, msrs.map(\.index)) }
         try Self.write(beforeMSRs, VCPUPart.beforeMSRs(xsaveBytes: vcpu.xsaveBytes), to: vcpu)
-        for msr in msrs where try !vcpu.setMSR(msr.index, msr.value) {
+        for msr in try vcpu.setMSRs(msrs) {
             // Some can be read only. Nothing is lost where it has the value already.
             guard try vcpu.readMSRs([msr.index]).first?.value == msr.value else {
                 let number = String(msr.index, radix: 16)
@@ -101,7 +114,7 @@ struct VCPUState: Hashable, Sendable {
         for (part, content) in zip(parts, contents) {
             // A processor with less extended state saved less of it.
             var bytes = content + Array(repeating: 0, count: part.byteCount - content.count)
-            try vcpu.descriptor.write(part.set, &bytes)
+            try vcpu.descriptor.exchange(part.set, &bytes)
         }
     }
 

@@ -11,8 +11,7 @@ import SystemPackage
     let descriptor: KVMDescriptor
     /// Bytes of its extended state.
     let xsaveBytes: Int
-    /// What it shows its guest.
-    private let shownCPUID = Mutex<[CPUIDEntry]>([])
+    private let shown = Mutex(Shown())
     private let mapping: SharedMapping
     private let run: UnsafeMutablePointer<kvm_run>
     /// Where KVM puts the pages that this vCPU wrote, with that kind of log.
@@ -34,12 +33,24 @@ import SystemPackage
         if case .rings(let entries) = log { ring = try DirtyRing(descriptor, entries: entries) } else { ring = nil }
     }
 
-    var cpuid: [CPUIDEntry] { shownCPUID.withLock { $0 } }
+    /// What its guest sees of the processor, and cannot change: known without asking a vCPU that runs, which would not answer before it
+    /// comes out of the guest.
+    struct Shown: Sendable {
+        var cpuid: [CPUIDEntry] = []
+        /// The frequency of the time stamp counter; `nil` where it is the host's.
+        var tscKilohertz: UInt32?
+        /// The registers that hold state.
+        var msrs: [UInt32] = []
+    }
+
+    var shownToGuest: Shown { shown.withLock(\.self) }
+
+    func change(_ body: (inout Shown) -> Void) { shown.withLock { body(&$0) } }
 
     /// Before it first runs.
     func show(_ cpuid: [CPUIDEntry]) throws(KVMError) {
         try CPUIDTable.write(cpuid, with: KVMRequest("KVM_SET_CPUID2", aerostat_kvm_set_cpuid2), to: descriptor)
-        shownCPUID.withLock { $0 = cpuid }
+        change { $0.cpuid = cpuid }
     }
 
     /// What a stay in the guest led to.

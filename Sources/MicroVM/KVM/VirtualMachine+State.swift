@@ -1,3 +1,4 @@
+import Balloon
 import CLinux
 import Migration
 import Virtio
@@ -23,7 +24,7 @@ extension VirtualMachine {
         var controllers = StateWriter()
         for number in Self.controllers {
             var chip = Self.header(number) + Array(repeating: 0, count: Self.controllerBytes)
-            try descriptor.write(KVMRequest("KVM_GET_IRQCHIP", aerostat_kvm_get_irqchip), &chip)
+            try descriptor.exchange(KVMRequest("KVM_GET_IRQCHIP", aerostat_kvm_get_irqchip), &chip)
             controllers.put(bytes: chip.suffix(Self.controllerBytes))
         }
         let timer = try descriptor.read(
@@ -74,10 +75,10 @@ extension VirtualMachine {
     func restore(_ saved: Saved) throws(KVMError) {
         for (number, state) in zip(Self.controllers, saved.controllers) {
             var chip = Self.header(number) + state
-            try descriptor.write(KVMRequest("KVM_SET_IRQCHIP", aerostat_kvm_set_irqchip), &chip)
+            try descriptor.exchange(KVMRequest("KVM_SET_IRQCHIP", aerostat_kvm_set_irqchip), &chip)
         }
         var timer = saved.timer
-        try descriptor.write(KVMRequest("KVM_SET_PIT2", aerostat_kvm_set_pit2), &timer)
+        try descriptor.exchange(KVMRequest("KVM_SET_PIT2", aerostat_kvm_set_pit2), &timer)
         try setClock(saved.clock)
     }
 
@@ -92,14 +93,5 @@ extension VirtualMachine {
         var data = kvm_clock_data()
         data.clock = nanoseconds
         try descriptor.set(KVMRequest("KVM_SET_CLOCK", aerostat_kvm_set_clock), data)
-    }
-}
-
-extension [DeviceSection] {
-    /// The bytes of the section with a name.
-    func bytes(of name: String, version: UInt32) throws(DeviceStateError) -> [UInt8] {
-        guard let section = first(where: { $0.name == name }) else { throw .missing(section: name) }
-        guard section.version == version else { throw .version(section.version) }
-        return section.bytes
     }
 }

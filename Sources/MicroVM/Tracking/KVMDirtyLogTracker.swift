@@ -32,8 +32,9 @@ package final class KVMDirtyLogTracker: DirtyTracker {
         software.arm()
         try state.withLock { state throws(SystemError) in
             do throws(KVMError) {
-                try machine.setLogging(true)
+                // Of several slots some may be logged where an error comes.
                 state.isArmed = true
+                try machine.setLogging(true)
                 // Initially all bits are set and no page is protected. A page is protected when its bit is cleared, so all of them are,
                 // now (DESIGN, rule 1): else the first harvest would take every page for written, and undo every hint given by then.
                 for slot in machine.memory.regions.regions.indices {

@@ -77,8 +77,9 @@ package final class KVMDirtyRingTracker: DirtyTracker {
         software.arm()
         try isArmed.withLock { isArmed throws(SystemError) in
             // With rings, switching the log on protects all pages.
-            do throws(KVMError) { try machine.setLogging(true) } catch { throw error.asSystemError }
+            // Of several slots some may be logged where an error comes.
             isArmed = true
+            do throws(KVMError) { try machine.setLogging(true) } catch { throw error.asSystemError }
         }
     }
 

@@ -36,7 +36,13 @@ extension GuestProcess: CommandHandler {
 
     private func pressPowerButton() throws(QMPError) {
         guard let button = try presentGuest().powerButton else { throw QMPError("the model guest has no power button; quit ends it") }
-        button.pressPowerButton()
-        announce(.powerDown)
+        try state.withLock { (state) throws(QMPError) in
+            // What is pressed after the guest's state was saved would be lost with this side's machine.
+            guard state.run != .finishMigrate else {
+                throw QMPError("a migration is switching the guest over; press it where the guest is then")
+            }
+            button.pressPowerButton()
+            announce(.powerDown)
+        }
     }
 }

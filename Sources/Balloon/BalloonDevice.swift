@@ -132,6 +132,8 @@ public final class BalloonDevice: VirtioDevice {
         bell.ring()
     }
 
+    public func stop(queue: Int) { core.withState { $0.stop(queue: queue) } }
+
     public func reset() { core.withState { $0.reset() } }
 
     public func notify(queue: Int) { bell.ring() }

@@ -225,6 +225,17 @@ struct BalloonState: Sendable {
         signals.deviceNeedsReset()
     }
 
+    mutating func stop(queue: Int) {
+        guard queues.indices.contains(queue) else { return }
+        queues[queue] = nil
+        if chainInWork?.queue == queue { chainInWork = nil }
+        // Nobody is left to answer.
+        if roles[queue] == .freePageHint, let id = sequencer.openID {
+            sequencer.stop()
+            closeCommand(id)
+        }
+    }
+
     mutating func reset() {
         if let id = sequencer.openID { closeCommand(id) }
         sequencer.reset()

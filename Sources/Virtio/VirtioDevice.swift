@@ -25,6 +25,9 @@ public protocol VirtioDevice: AnyObject, Sendable {
     /// - Parameter queues: as many as `queueSizes` says; `nil` for those that the driver did not set up.
     func activate(_ features: VirtioFeatures, queues: [SplitVirtqueue?])
 
+    /// The driver takes a queue back, until the next reset. On return the device does not touch it.
+    func stop(queue: Int)
+
     /// Back to the beginning. On return the device touches no queue.
     func reset()
 

@@ -92,6 +92,20 @@ import Virtio
         #expect(bench.sink.events == [.started(first), .stopped(first), .started(second), applied, .stopped(second)])
     }
 
+    @Test("A hint queue that the driver takes back ends the command, and nothing in it is looked at any more")
+    func queueTakenBack() throws {
+        let bench = try BalloonBench.ready()
+        let id = bench.device.begin(reportingTo: bench.sink)
+        try bench.driver.command(id, queue: BalloonBench.hints)
+        try bench.settle()
+        bench.transport.write(.queueSelect, UInt32(BalloonBench.hints))
+        bench.transport.write(.queueReady, 0)
+        #expect(bench.transport.read(.queueReady) == 0 && !bench.device.isAvailable)
+        #expect(bench.sink.events == [.started(id), .stopped(id)])
+        bench.device.stop()
+        #expect(bench.sink.events == [.started(id), .stopped(id)])
+    }
+
     @Test("Stop, done and begin return only when no hint is in the middle of being applied", arguments: ["stop", "done", "begin", "reset"])
     func stopWaits(call: String) throws {
         let bench = try BalloonBench.ready()

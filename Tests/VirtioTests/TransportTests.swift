@@ -8,6 +8,7 @@ final class RecordingDevice: VirtioDevice {
     enum Event: Hashable, Sendable {
         case activated(VirtioFeatures, sizes: [UInt16?])
         case reset
+        case stopped(Int)
         case notified(Int)
     }
 
@@ -53,6 +54,7 @@ final class RecordingDevice: VirtioDevice {
     }
 
     func reset() { state.withLock { $0.events.append(.reset) } }
+    func stop(queue: Int) { state.withLock { $0.events.append(.stopped(queue)) } }
     func notify(queue: Int) { state.withLock { $0.events.append(.notified(queue)) } }
     var queuePositions: [VirtqueuePosition?] { state.withLock { $0.queues.map { $0?.position } } }
 }
@@ -144,6 +146,23 @@ final class RecordingDevice: VirtioDevice {
         transport.write(.queueSelect, 0)
         #expect(transport.read(.queueReady) == 0)
         #expect(device.events.last == .reset)
+    }
+
+    @Test("A driver takes a queue back while the device runs, and finds it let go; only a reset brings it back")
+    func stoppedQueue() throws {
+        try driver.negotiate([.version1])
+        driver.setUp(queue: 0, VirtqueueLayout(size: 8, contiguousAt: GuestAddress(0x1000)))
+        driver.driverOK()
+        transport.write(.queueSelect, 0)
+        transport.write(.queueReady, 0)
+        #expect(transport.read(.queueReady) == 0)
+        transport.write(.queueReady, 1)
+        transport.write(.queueReady, 0)
+        transport.write(.queueSelect, 7)
+        transport.write(.queueReady, 0)
+        #expect(device.events.filter { $0 == .stopped(0) }.count == 1 && !device.events.contains(.stopped(7)))
+        transport.write(.queueSelect, 0)
+        #expect(transport.read(.queueReady) == 0)
     }
 
     @Test("A queue set up wrongly means NEEDS_RESET with the reason, not a device that runs", arguments: [0x8, 0xF_FFF0, UInt64.max - 15])
@@ -259,6 +278,7 @@ private final class LeveledDevice: VirtioDevice {
     func writeConfiguration(offset: Int, width: Int, value: UInt64) {}
     func activate(_ features: VirtioFeatures, queues: [SplitVirtqueue?]) {}
     func reset() {}
+    func stop(queue: Int) {}
     func notify(queue: Int) {}
     var queuePositions: [VirtqueuePosition?] { [] }
 }

@@ -85,6 +85,8 @@ public final class MicroVM: Guest {
         let needs = try MachineRequirements(requirements)
         try self.init(memory, vcpus: needs.vcpus, tracker: tracker, observer: observer)
         try needs.check(against: machine)
+        // Now, and not while the guest stands still for them.
+        do throws(SystemError) { try threads.start() } catch { throw GuestError("\(error)") }
     }
 
     /// The same with RAM of its own.

@@ -43,6 +43,17 @@ extension EndToEnd {
             }
         }
 
+        /// A race, for many tries: the signal came between the announcement and the moment from which it was heard.
+        @Test func `a process that says that it is ready hears that it shall end`() async throws {
+            for _ in 0..<25 {
+                try await withTerminal { terminal in
+                    terminal.signal(SIGTERM)
+                    try await terminal.awaitEnd()
+                    #expect(terminal.exitCode == 0)
+                }
+            }
+        }
+
         @Test func `a stopped and continued process has its raw mode again`() async throws {
             try await withTerminal { terminal in
                 terminal.signal(SIGSTOP)

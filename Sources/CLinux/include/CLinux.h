@@ -96,6 +96,11 @@ static inline int aerostat_uffd_register_wp(int fd, uint64_t start, uint64_t len
 int aerostat_add_image_range(uint64_t start, uint64_t length, uint64_t file_offset, const char *path);
 void aerostat_remove_image_range(int slot);
 
+// ---- Signals (Signals.c).
+
+/// Has a signal ring an eventfd, from now on and for ever: the eventfd must stay open. Returns 0, or -1 with errno.
+int aerostat_ring_at_signal(int number, int event);
+
 // ---- A terminal in raw mode (Terminal.c).
 
 /// Puts a terminal into raw mode, until `aerostat_restore_terminal` or any end of this process but SIGKILL's. Returns 0, or -1 with errno.

@@ -120,7 +120,8 @@ struct RunCommand: AsyncParsableCommand {
         let place = listener?.uri
         let server = try await ControlServer.listen(path: control, handler: process, logger: process.logger)
         process.attach(server)
-        let signals = Self.endOnSignals(process)
+        // Before anybody is told that the process is there, and may ask it to end.
+        try SignalWatch.start([SIGINT, SIGTERM]) { process.end(.asked(reason: "host-signal")) }
         let shells = GuestShells(engine: self.guest?.engine, tracker: options.tracker, surroundings: surroundings)
         var receiver: HostThread?
         do {
@@ -142,7 +143,6 @@ struct RunCommand: AsyncParsableCommand {
         await server.close()
         // The source hears why its guest is not taken, which takes seconds at most.
         receiver?.join()
-        withExtendedLifetime(signals) {}
         return ending
     }
 
@@ -173,16 +173,6 @@ struct RunCommand: AsyncParsableCommand {
     private final class Handover: Sendable {
         let listener: IncomingListener
         init(_ listener: consuming IncomingListener) { self.listener = listener }
-    }
-
-    private static func endOnSignals(_ process: GuestProcess) -> [any DispatchSourceSignal] {
-        [SIGINT, SIGTERM].map { number in
-            signal(number, SIG_IGN)
-            let source = DispatchSource.makeSignalSource(signal: number)
-            source.setEventHandler { process.end(.asked(reason: "host-signal")) }
-            source.resume()
-            return source
-        }
     }
 
     /// The line that tells whoever started this process that it can be spoken to. Where standard output is the guest's it goes to standard

@@ -69,7 +69,8 @@ package final class KVMDirtyLogTracker: DirtyTracker {
         state.withLock { state in
             guard state.isArmed else { return }
             state.isArmed = false
-            do throws(KVMError) { try machine.setLogging(false) } catch { preconditionFailure("slots of our own: \(error)") }
+            // Where KVM has no memory to change a slot, writes stay logged: the guest is slower, and nothing else. Arming begins anew anyway.
+            do throws(KVMError) { try machine.setLogging(false) } catch { return }
         }
     }
 

@@ -62,7 +62,7 @@ final class StressRound {
         tally.bytes += try attempt.end()
         let here = try await state(of: source, after: ending)
         tell("  source \(here.map(\.rawValue) ?? "ended"), destination \(there.map(\.rawValue) ?? "ended")")
-        try expectAgreement(ending, source, here, destination, there)
+        try await expectAgreement(ending, source, here, destination, there)
         try expectReport(here == nil ? nil : try await source.report(), ending)
 
         if there == .running || there == .paused || there == .preLaunch {

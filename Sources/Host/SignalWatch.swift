@@ -12,9 +12,7 @@ public enum SignalWatch {
         let bell = try Doorbell()
         _ = try HostThread(name: "signals") {
             // The thread keeps the bell for as long as the process lives.
-            while true {
-                if bell.wait() { body() }
-            }
+            while bell.wait() { body() }
         }
         for number in signals {
             try retryingInterrupts("watch signal \(number)") { aerostat_ring_at_signal(number, bell.descriptor) }

@@ -58,9 +58,10 @@ public struct RoundPlanner: Hashable, Sendable {
         if expectedDowntime(pendingPages: pendingPages) > downtimeLimit { return .anotherRound }
         let sending = sendingTime(pages: pendingPages)
         let cost = max(Self.roundCost, longestHarvest + linkCost)
-        let isWorthARound = sending > cost && pendingPages <= sentPages / 2
+        guard sending > cost, pendingPages <= sentPages / 2 else { return .switchOver }
         // It fits now; nobody knows whether what is then left would, so the timeout must not come before another look.
-        return isWorthARound && (sending + cost) * 2 < timeLeft ?? .seconds(1 << 40) ? .anotherRound : .switchOver
+        if let timeLeft, (sending + cost) * 2 >= timeLeft { return .switchOver }
+        return .anotherRound
     }
 
     private func sendingTime(pages: Int) -> Duration {

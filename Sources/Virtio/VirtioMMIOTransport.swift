@@ -119,9 +119,7 @@ public final class VirtioMMIOTransport: Sendable {
         case .driverFeaturesSelect: registers.withLock { $0.driverFeaturesSelect = value }
         case .queueSelect: registers.withLock { $0.queueSelect = value }
         case .driverFeatures: registers.withLock { writeFeatures(&$0, value) }
-        case .queueReady:
-            if value == 0 { registers.withLock { stopSelectedQueue(&$0) } }
-            withSelectedQueue(evenReady: true) { $0.isReady = value & 1 == 1 }
+        case .queueReady: registers.withLock { writeReady(&$0, value) }
         case .queueSize: withSelectedQueue { $0.size = value }
         case .queueDescriptorLow: withSelectedQueue { $0.descriptorTable.lowWord = value }
         case .queueDescriptorHigh: withSelectedQueue { $0.descriptorTable.highWord = value }
@@ -143,21 +141,24 @@ public final class VirtioMMIOTransport: Sendable {
     }
 
     /// Changes the selected queue; while it is ready, or the device runs, its place stands.
-    private func withSelectedQueue(evenReady: Bool = false, _ body: (inout QueueRegisters) -> Void) {
+    private func withSelectedQueue(_ body: (inout QueueRegisters) -> Void) {
         registers.withLock { registers in
             guard registers.status & VirtioMMIO.Status.driverOK == 0, let index = selectedQueue(registers) else { return }
-            guard evenReady || !registers.queues[index].isReady else { return }
+            guard !registers.queues[index].isReady else { return }
             body(&registers.queues[index])
         }
     }
 
     /// A driver may take a queue back while the device runs, and reads until it is told that the device has let go (4.2.2.2). There is no way
     /// back but a reset.
-    private func stopSelectedQueue(_ registers: inout Registers) {
-        guard registers.status & VirtioMMIO.Status.driverOK != 0, let index = selectedQueue(registers) else { return }
-        guard registers.queues[index].isReady else { return }
-        device.stop(queue: index)
-        registers.queues[index].isReady = false
+    private func writeReady(_ registers: inout Registers, _ value: UInt32) {
+        guard let index = selectedQueue(registers) else { return }
+        if registers.status & VirtioMMIO.Status.driverOK == 0 {
+            registers.queues[index].isReady = value & 1 == 1
+        } else if value == 0, registers.queues[index].isReady {
+            device.stop(queue: index)
+            registers.queues[index].isReady = false
+        }
     }
 
     private func writeStatus(_ registers: inout Registers, _ value: UInt32) {

@@ -24,40 +24,32 @@ extension VCPU {
     /// In one request (MAX_IO_MSRS is 256).
     private static let maximumMSRs = 200
 
-    /// The values of those that can be read.
+    /// The values of those that can be read: a processor does not have all.
     func readMSRs(_ indices: [UInt32]) throws(KVMError) -> [MSR] {
-        var found: [MSR] = []
-        var left = indices[...]
-        while !left.isEmpty {
-            let part = left.prefix(Self.maximumMSRs)
-            var words: [UInt32] = [UInt32(part.count), 0]
-            for index in part { words += [index, 0, 0, 0] }
-            let count = try descriptor.request(KVMRequest("KVM_GET_MSRS", aerostat_kvm_get_msrs), words: &words)
-            for number in 0..<count {
-                let entry = words[(2 + 4 * number)...].prefix(4)
-                let first = entry.startIndex
-                found.append(MSR(index: entry[first], value: UInt64(entry[first + 2]) | UInt64(entry[first + 3]) << 32))
-            }
-            // KVM stops at the first that it cannot read: this processor does not have it.
-            left = left.dropFirst(count < part.count ? count + 1 : count)
-        }
-        return found
+        try exchange(KVMRequest("KVM_GET_MSRS", aerostat_kvm_get_msrs), indices.map { MSR(index: $0, value: 0) }).taken
     }
 
     /// Sets registers, in this order.
     /// - Returns: those that cannot be set to that.
     func setMSRs(_ msrs: [MSR]) throws(KVMError) -> [MSR] {
-        var refused: [MSR] = []
+        try exchange(KVMRequest("KVM_SET_MSRS", aerostat_kvm_set_msrs), msrs).refused
+    }
+
+    /// KVM stops at the first that it refuses: the next request begins behind it.
+    private func exchange(_ request: KVMRequest, _ msrs: [MSR]) throws(KVMError) -> (taken: [MSR], refused: [MSR]) {
+        var (taken, refused): ([MSR], [MSR]) = ([], [])
         var left = msrs[...]
         while !left.isEmpty {
             let part = left.prefix(Self.maximumMSRs)
             var words: [UInt32] = [UInt32(part.count), 0]
             for msr in part { words += [msr.index, 0, UInt32(truncatingIfNeeded: msr.value), UInt32(truncatingIfNeeded: msr.value >> 32)] }
-            let count = try descriptor.request(KVMRequest("KVM_SET_MSRS", aerostat_kvm_set_msrs), words: &words)
-            // KVM stops at the first that it does not take.
+            let count = try descriptor.request(request, words: &words)
+            for first in stride(from: 2, to: 2 + 4 * count, by: 4) {
+                taken.append(MSR(index: words[first], value: UInt64(words[first + 2]) | UInt64(words[first + 3]) << 32))
+            }
             left = left.dropFirst(count)
             if count < part.count { refused.append(left.removeFirst()) }
         }
-        return refused
+        return (taken, refused)
     }
 }

@@ -67,7 +67,7 @@ extension StressRound {
             }
         }
         let log = destination.child.log
-        if !arrived, there != nil, log.contains("the guest has arrived") {
+        if arrived != log.contains("the guest has arrived"), there != nil {
             throw StressFind(.answers, "the destination's log says otherwise: \(log)")
         }
         if !arrived, there == nil, destination.child.exitCode == 1, !log.contains("the guest is not here") {

@@ -4,6 +4,9 @@ import Virtio
 extension BalloonDevice: FreePageHinting {
     public var isAvailable: Bool { core.withState { $0.canHint } }
 
+    /// Linux accepts this feature where it was booted with `init_on_free` or `page_poison`.
+    public var fillsFreedPages: Bool { core.withState { $0.negotiated.contains(.pagePoison) } }
+
     /// Opens a command. Where the driver is not ready nobody is asked, and the sink hears at once that the command is over.
     ///
     /// The sink is called under the device's lock, by the hint thread and by whoever ends a command: it must not call the device.
@@ -20,6 +23,7 @@ extension BalloonDevice: FreePageHinting {
             }
             let id = state.sequencer.begin()
             state.sink = sink
+            state.doneHeard = nil
             state.isIDUnread = true
             state.markOlderChains()
             // Before the guest can see the id: it may answer at once.
@@ -38,12 +42,15 @@ extension BalloonDevice: FreePageHinting {
         }
     }
 
-    public func done() {
+    public func done(heard: (@Sendable () -> Void)?) {
         core.withState { state in
             if let id = state.sequencer.openID { state.closeCommand(id) }
-            guard state.sequencer.state != .done else { return }
+            state.doneHeard = heard
+            guard state.sequencer.state != .done else { return state.answerDone() }
             state.sequencer.done()
+            state.isIDUnread = true
             state.signals.configurationChanged()
+            state.answerDone()
         }
     }
 

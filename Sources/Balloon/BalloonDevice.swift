@@ -146,7 +146,8 @@ public final class BalloonDevice: VirtioDevice {
             // From now on the driver can answer, and what it queued before is no answer.
             if state.isIDUnread, idBytes.overlaps(offset..<max(offset, offset + width)) {
                 state.isIDUnread = false
-                state.markOlderChains()
+                if state.sequencer.openID != nil { state.markOlderChains() }
+                state.answerDone()
             }
             var writer = StateWriter()
             writer.put(state.targetPages)

@@ -35,8 +35,12 @@ struct BalloonState: Sendable {
     /// they say now. Linux's driver keeps the id that it answers in one word, which every start buffer of its names, so a start that the device
     /// has not read yet turns into the start of the next command; blocks behind it would be taken for hints of that command (DESIGN, rule 3).
     var olderChains: UInt16 = 0
-    /// The driver has not read the id of the open command.
+    /// The driver has not read the id of the open command, or that hints are done.
     var isIDUnread = false
+    /// The driver has said its start and not yet its stop.
+    private var isReporting = false
+    /// Called when the driver has heard that hints are done.
+    var doneHeard: (@Sendable () -> Void)?
     /// Blocks in a row that were taken and spared nothing.
     private var idleBlocks = 0
     var sink: (any HintSink)?
@@ -127,7 +131,12 @@ struct BalloonState: Sendable {
             statistics.staleBlocks += chain.segments.count - chain.readableCount
             giveBack(chain, queue: queue)
         case .freePageHint:
-            if chain.readableCount > 0 { perform(sequencer.command(commandWord(chain))) }
+            if chain.readableCount > 0 {
+                let action = sequencer.command(commandWord(chain))
+                if case .announceStart = action { isReporting = true } else { isReporting = false }
+                perform(action)
+                answerDone()
+            }
             chainInWork = ChainInWork(queue: queue, chain: chain, next: chain.readableCount)
             applyBlocks()
         case .inflate, .deflate, nil:
@@ -208,6 +217,13 @@ struct BalloonState: Sendable {
         olderChains = queues[index]?.waitingChains ?? 0
     }
 
+    /// Linux's driver looks at the word also while it reports, and takes its blocks back only when it has ended that with its stop.
+    mutating func answerDone() {
+        guard sequencer.state == .done, !isActive || !isIDUnread && !isReporting, let heard = doneHeard else { return }
+        doneHeard = nil
+        heard()
+    }
+
     /// The command is over, whoever ended it: says so once.
     mutating func closeCommand(_ id: CommandID) {
         sink?.hintsStopped(id)
@@ -230,7 +246,9 @@ struct BalloonState: Sendable {
         queues[queue] = nil
         if chainInWork?.queue == queue { chainInWork = nil }
         // Nobody is left to answer.
-        if roles[queue] == .freePageHint, let id = sequencer.openID {
+        guard roles[queue] == .freePageHint else { return }
+        isReporting = false
+        if let id = sequencer.openID {
             sequencer.stop()
             closeCommand(id)
         }
@@ -247,6 +265,8 @@ struct BalloonState: Sendable {
         chainInWork = nil
         olderChains = 0
         isIDUnread = false
+        isReporting = false
+        doneHeard = nil
         fault = nil
         // The pages that the host wants and the driver last reported stay, as in QEMU.
         poison = 0

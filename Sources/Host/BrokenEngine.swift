@@ -8,6 +8,8 @@
     package enum BrokenEngine: String, CaseIterable, Sendable {
         /// The tracker is armed once more after the first id was published: what was written in between is forgotten.
         case armsAfterAsking
+        /// What the guest reports before the tracker is armed takes its pages out of the first round.
+        case believesSurvey
         /// A hint also takes its pages out of the tracker's log.
         case hintClearsLog
         /// The harvest is made while hints still count.
@@ -79,7 +81,7 @@
         /// The rule of DESIGN, section 3, and who breaks it.
         package var rule: String {
             switch self {
-            case .armsAfterAsking, .hintClearsLog: "1 arm before asking"
+            case .armsAfterAsking, .believesSurvey, .hintClearsLog: "1 arm before asking"
             case .harvestsBeforeStop, .appliesHintLate: "2 stop before sync"
             case .countsOlderChains, .takesStaleID, .takesBlocksBeforeStart, .reusesID: "3 the id decides"
             case .clearsAfterReading, .forgetsInterruptedBatch, .losesLastRound, .rearmsLater: "4 clear, then read"

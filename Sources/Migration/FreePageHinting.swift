@@ -35,21 +35,31 @@ public protocol FreePageHinting: AnyObject, Sendable {
     /// Whether the guest's driver negotiated hints and is running.
     var isAvailable: Bool { get }
 
-    /// Opens a command with a fresh id and tells the guest. The tracker must be armed before (DESIGN, rule 1).
+    /// Whether the guest fills memory that it frees: then it has nothing to clear when it allocates it.
+    var fillsFreedPages: Bool { get }
+
+    /// Opens a command with a fresh id and tells the guest. The tracker must be armed before (DESIGN, rule 1), unless the sink takes no
+    /// page out of anything.
     func begin(reportingTo sink: any HintSink) -> CommandID
 
     /// Closes the command; the guest keeps the blocks that it holds. Does nothing where none is open.
     func stop()
 
     /// Closes the command and tells the guest to take its blocks back. Needs no running guest: the message waits for it.
-    func done()
+    /// - Parameter heard: called once, when the guest has heard it: a command that is opened from then on can get the same blocks again.
+    ///   Perhaps under the device's lock: it must only wake somebody. Never, where the guest does not listen.
+    func done(heard: (@Sendable () -> Void)?)
 
     /// What the device saw since the first command of this migration (cumulative since `resetStatistics`).
     var statistics: HintStatistics { get }
     func resetStatistics()
 }
 
-/// Where the device's hint thread delivers. Implemented by the page ledger; the simulator and tests have their own.
+extension FreePageHinting {
+    public func done() { done(heard: nil) }
+}
+
+/// Where the device's hint thread delivers. Implemented by the page ledger and the survey; the simulator and tests have their own.
 public protocol HintSink: AnyObject, Sendable {
     /// A command is about to be published. Blocks under this id count from now on.
     func hintsOpened(_ id: CommandID)

@@ -4,11 +4,22 @@
 /// So the sender waits, in windows, until the guest has reported all it has, or the guest has not begun to answer in time, or the grace is
 /// over; or until hints come slower than the link for some windows in a row, and all the waiting has taken longer than sending what it
 /// spared would have: a guest that was fast may stand still for a while, as where its processor is taken away, and be fast again.
+///
+/// A survey is waited for in the same way, with less patience: a guest that goes on to clear pages which nobody would have sent
+/// makes its host provide them.
 public struct HeadStart: Hashable, Sendable {
     public enum Verdict: Hashable, Sendable {
         /// Ask again at this time, or when the guest finishes.
         case wait(until: ContinuousClock.Instant)
         case go
+    }
+
+    /// What is waited for.
+    public enum Purpose: Hashable, Sendable {
+        /// Hints that take pages out of the round.
+        case hints
+        /// A guest that clears its free pages before the tracker is armed.
+        case survey
     }
 
     /// How often the rate of hints is looked at.
@@ -24,16 +35,20 @@ public struct HeadStart: Hashable, Sendable {
     public static let samplePages = 1024
 
     public let start: ContinuousClock.Instant
-    private let end: ContinuousClock.Instant
+    public let end: ContinuousClock.Instant
+    private let purpose: Purpose
     private let pagesPerSecond: Double
     private var windowEnd: ContinuousClock.Instant
     private var pagesAtWindowStart = 0
     private var slow = 0
+    /// At the end of the last window that was not slow.
+    private var lastFast = HintProgress()
 
     /// - Parameters:
     ///   - grace: the longest that may be waited.
     ///   - linkRate: bytes a second, where they are known: measured, or the limit that was asked for.
-    public init(grace: Duration, linkRate: Double?, now: ContinuousClock.Instant) {
+    public init(_ purpose: Purpose = .hints, grace: Duration, linkRate: Double?, now: ContinuousClock.Instant) {
+        self.purpose = purpose
         start = now
         end = now + grace
         pagesPerSecond = (linkRate ?? Self.assumedLinkRate) / 4096
@@ -41,7 +56,7 @@ public struct HeadStart: Hashable, Sendable {
     }
 
     public mutating func observe(_ progress: HintProgress, now: ContinuousClock.Instant) -> Verdict {
-        if progress.isStopped || now >= end { return .go }
+        if progress.isStopped || progress.keepsContent || progress.isExhausted || now >= end { return .go }
         guard progress.isStarted else {
             let latest = min(end, start + Self.answerTime)
             windowEnd = now + Self.window
@@ -50,7 +65,12 @@ public struct HeadStart: Hashable, Sendable {
         if now >= windowEnd {
             let isSlow = sendingTime(of: progress.skippedPages - pagesAtWindowStart) < Self.window
             slow = isSlow ? slow + 1 : 0
-            if slow >= Self.slowWindows, start.duration(to: now) >= sendingTime(of: progress.skippedPages) { return .go }
+            if slow == 0 { lastFast = progress }
+            if slow >= Self.slowWindows {
+                if start.duration(to: now) >= sendingTime(of: progress.skippedPages) { return .go }
+                let isIdle = progress.skippedPages == lastFast.skippedPages && progress.reportedPages > lastFast.reportedPages
+                if purpose == .survey, isIdle { return .go }
+            }
             pagesAtWindowStart = progress.skippedPages
             windowEnd = now + Self.window
         }

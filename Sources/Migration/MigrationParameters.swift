@@ -17,7 +17,7 @@ public struct MigrationParameters: Hashable, Sendable {
     public var onTimeout: TimeoutAction = .cancel
     /// Whether the guest is asked for free-page hints.
     public var usesHints = true
-    /// The longest that the first round is held back for hints.
+    /// The longest that the first round is held back for hints, a survey before it included.
     public var hintGrace: Duration = .seconds(1)
     /// Both sides digest every page that is not free, while paused, and compare before commit.
     public var verifies = false
@@ -29,6 +29,8 @@ public struct MigrationParameters: Hashable, Sendable {
     /// that. Less in tests.
     package var samplePages = HeadStart.samplePages
     package var smallestSampledPages = HeadStart.samplePages * 64
+    /// The least that must exist for a survey to be worth its few words with the guest: 64 MiB.
+    package var smallestSurveyedPages = 1 << 14
 
     public init() {}
 

@@ -128,7 +128,8 @@ public struct MigrationReport: Hashable, Sendable, Codable {
         /// Pending pages that hints removed and that never travelled.
         public var skippedPages = 0
         public var avoidedBytes = 0
-        /// Hinted, then written again and sent.
+        /// Written again after the guest had begun to give them up, and sent: hinted ones, and ones that it cleared before the tracker was
+        /// armed.
         public var redirtiedPages = 0
         /// Of these, the times that one was sent as zeros, which takes no bytes: a kernel that clears what it allocates, as Debian's does,
         /// writes to each block before its driver hints it.
@@ -137,7 +138,7 @@ public struct MigrationReport: Hashable, Sendable, Codable {
         public var invalidBlocks = 0
         /// Parts of hinted blocks that lie outside RAM or cover a page in part.
         public var droppedBytes = 0
-        /// How long the first round was held back for hints.
+        /// How long the first round was held back for hints, and for a guest that clears its free memory.
         public var headStart: Double = 0
 
         public init() {}

@@ -218,6 +218,19 @@ public final class PageLedger: HintSink {
         }
     }
 
+    /// Takes account of free pages that the guest cleared before the tracker was armed. They stay pending, as all pages that exist.
+    public func recordCleared(_ cleared: DirtyBitmap) {
+        precondition(cleared.pageCount == regions.pageCount, "a bitmap of another guest")
+        cleared.forEachRun { run in
+            for existing in pending.runs(within: run) { reused.insert(existing) }
+            let written = reused.count(in: run)
+            state.withLock { state in
+                state.counts.reported += run.count
+                state.counts.redirtied += written
+            }
+        }
+    }
+
     /// A run has left: how many of its pages had been free, and were written again.
     public func takeReused(in run: PageRun) -> Int {
         reused.hasPages(in: run.first.rawValue >> 6..<(run.end.rawValue + 63) >> 6) ? reused.remove(run) : 0
@@ -397,6 +410,10 @@ public struct HintProgress: Hashable, Sendable {
     /// Pending pages that this command's hints removed.
     public var skippedPages = 0
     public var reportedPages = 0
+    /// A block was found with content: the guest does not clear what it hints. Only a survey looks.
+    public var keepsContent = false
+    /// The blocks have long held nothing that would be sent. Only a survey looks.
+    public var isExhausted = false
 
     public init() {}
 }

@@ -9,9 +9,13 @@ import GuestMemory
 /// It touches no thread, descriptor or guest. `SourceMigration` performs the effects and feeds back what happened.
 ///
 /// ```
-///  greeting -> settingUp -> sampling -> headStart -> sending -> syncing --+--> pausing -> lastSync -> finishing -> awaitingReady
-///                                                       ^                 |                                            |
-///                                                       +-- next round ---+                          over <- awaitingRunning
+///  greeting -> counting -> surveying -> releasing -> settingUp -> sampling -> headStart
+///                                                                                 |
+///     +---------------------------------------------------------------------------+
+///     v
+///  sending -> syncing -> pausing -> lastSync -> finishing -> committing -> awaitingRunning -> over
+///     ^          |
+///     +----------+ next round
 /// ```
 ///
 /// Every failure before `commit` leads to `over` with the guest resumed here; every one after it leaves the guest paused, because
@@ -21,6 +25,10 @@ public struct SourceSession: Sendable {
         /// The link is there. `runs`: whether the guest runs now.
         case start(runs: Bool)
         case peerHello(Hello)
+        /// So many pages exist.
+        case counted(presentPages: Int)
+        /// The guest has taken its blocks back, or does not answer.
+        case released
         /// The tracker is armed and the pages that exist are pending.
         case setUp(absentPages: Int)
         case hintProgress(HintProgress)
@@ -43,6 +51,12 @@ public struct SourceSession: Sendable {
     /// What the driver does next. Effects without an event of their own end with the next effect.
     public enum Effect: Hashable, Sendable {
         case sendHello(Hello)
+        /// Count the pages that exist: `.counted`.
+        case countPages
+        /// Publish a command of which nothing is believed: see `FreePageSurvey`. `.waitForHints` then waits for its progress.
+        case openSurvey
+        /// Tell the guest to take its blocks back, and wait until it has heard that: `.released`.
+        case releaseBlocks(until: ContinuousClock.Instant)
         /// Arm the tracker, then make the pages that exist pending: `.setUp`.
         case setUp
         /// Publish a fresh command id, with the ledger open for it.
@@ -95,7 +109,8 @@ public struct SourceSession: Sendable {
     }
 
     enum State: Hashable, Sendable {
-        case idle, greeting, settingUp, sampling
+        case idle, greeting, counting, releasing, settingUp, sampling
+        case surveying(HeadStart)
         case headStart(HeadStart)
         case sending, syncing, pausing, lastSync, finishing, committing, awaitingRunning, over
     }
@@ -103,12 +118,19 @@ public struct SourceSession: Sendable {
     public let parameters: MigrationParameters
     private let hello: Hello
     private let hintsAvailable: Bool
+    private let mayClear: Bool
     private(set) var state = State.idle
     /// The round under way; 1 is the first.
     private(set) public var round = 0
     var runsAtStart = true
     private var isPausedByUs = false
-    private var isArmed = false
+    /// The guest was asked, or the tracker is armed.
+    private var hasBegun = false
+    /// How long the first round has been held back, and how much longer it may be.
+    private var heldBack: Duration = .zero
+    private var graceLeft: Duration
+    /// The guest has cleared its free memory: another hint would cost it more than sending what it has freed since.
+    private var hasCleared = false
     public internal(set) var planner: RoundPlanner
     /// What the report says so far. Counters that live in the ledger and the link are added by the driver.
     public internal(set) var report = MigrationReport()
@@ -119,11 +141,20 @@ public struct SourceSession: Sendable {
     /// - Parameters:
     ///   - hello: what the source says of itself and the guest.
     ///   - hintsAvailable: whether the guest's driver offers hints.
-    public init(_ parameters: MigrationParameters, hello: Hello, hintsAvailable: Bool, now: ContinuousClock.Instant) {
+    ///   - mayClear: whether the guest may be one that clears what it hints.
+    public init(
+        _ parameters: MigrationParameters,
+        hello: Hello,
+        hintsAvailable: Bool,
+        mayClear: Bool = true,
+        now: ContinuousClock.Instant
+    ) {
         self.parameters = parameters
         self.hello = hello
         self.hintsAvailable = hintsAvailable
+        self.mayClear = mayClear
         planner = RoundPlanner(downtimeLimit: parameters.downtimeLimit, smallestRestPages: parameters.smallestRestPages)
+        graceLeft = parameters.hintGrace
         startTime = now
         roundStart = now
         report.status = .setup
@@ -156,13 +187,26 @@ public struct SourceSession: Sendable {
         case (.greeting, .peerHello(let peer)):
             if let refusal = peer.refusal(shape: hello.regions) { return fail(.peer(refusal), now: now) }
             guard peer.session == hello.session else { return fail(.peer("it answered for another migration"), now: now) }
-            state = .settingUp
-            isArmed = true
-            return [.setUp]
+            let isLarge = hello.regions.pageCount >= parameters.smallestSurveyedPages
+            guard asksForHints, mayClear, isLarge, graceLeft > .zero else { return arm() }
+            state = .counting
+            return [.countPages]
+
+        case (.counting, .counted(let present)): return present < parameters.smallestSurveyedPages ? arm() : beginSurvey(now: now)
+
+        case (.surveying(var survey), .hintProgress(let progress)):
+            switch survey.observe(progress, now: now) {
+            case .wait(let until):
+                state = .surveying(survey)
+                return [.waitForHints(until: until)]
+            case .go: return endSurvey(survey, progress, now: now)
+            }
+
+        case (.releasing, .released): return arm()
 
         case (.settingUp, .setUp(let absent)):
             report.absentPages = absent
-            report.setupTime = Int(startTime.duration(to: now).inMilliseconds.rounded(.up))
+            report.setupTime = Int((startTime.duration(to: now) - heldBack).inMilliseconds.rounded(.up))
             report.status = .active
             return needsSample(absentPages: absent) ? beginSample(now: now) : beginRound(now: now)
 
@@ -178,7 +222,7 @@ public struct SourceSession: Sendable {
                 state = .headStart(headStart)
                 return [.waitForHints(until: until)]
             case .go:
-                report.freePageHints.headStart = headStart.start.duration(to: now).inMilliseconds
+                recordHeldBack(headStart, now: now)
                 state = .sending
                 return [.sendRound(round)]
             }
@@ -273,13 +317,47 @@ public struct SourceSession: Sendable {
         }
     }
 
+    // MARK: Before the first round
+
+    private mutating func arm() -> [Effect] {
+        state = .settingUp
+        hasBegun = true
+        return [.setUp]
+    }
+
+    private mutating func beginSurvey(now: ContinuousClock.Instant) -> [Effect] {
+        hasBegun = true
+        state = .surveying(HeadStart(.survey, grace: graceLeft, linkRate: parameters.bandwidthLimit.map(Double.init), now: now))
+        return [.openSurvey, .waitForHints(until: now + min(HeadStart.window, graceLeft))]
+    }
+
+    private mutating func endSurvey(_ survey: HeadStart, _ progress: HintProgress, now: ContinuousClock.Instant) -> [Effect] {
+        recordHeldBack(survey, now: now)
+        // A guest that did not begin is asked again beside the first round, which does not wait for it.
+        if !progress.isStarted { graceLeft = .zero }
+        if progress.keepsContent {
+            state = .releasing
+            return [.releaseBlocks(until: now + HeadStart.answerTime)]
+        }
+        // Whatever a guest that clears has left when the grace is over, it may hint while the rest is sent.
+        hasCleared = progress.skippedPages > 0 && now < survey.end
+        return [.closeHints] + arm()
+    }
+
+    private mutating func recordHeldBack(_ headStart: HeadStart, now: ContinuousClock.Instant) {
+        let took = headStart.start.duration(to: now)
+        heldBack += took
+        graceLeft = max(.zero, graceLeft - took)
+        report.freePageHints.headStart = heldBack.inMilliseconds
+    }
+
     // MARK: Rounds
 
-    private var asksForHints: Bool { parameters.usesHints && hintsAvailable && runsAtStart && !isPausedByUs }
+    private var asksForHints: Bool { parameters.usesHints && hintsAvailable && runsAtStart && !isPausedByUs && !hasCleared }
 
     /// Whether the link's rate is worth a few pages that a hint might have spared.
     private func needsSample(absentPages: Int) -> Bool {
-        asksForHints && parameters.bandwidthLimit == nil && parameters.hintGrace > .zero
+        asksForHints && parameters.bandwidthLimit == nil && graceLeft > .zero
             && hello.regions.pageCount - absentPages >= parameters.smallestSampledPages
     }
 
@@ -296,9 +374,9 @@ public struct SourceSession: Sendable {
         if asksForHints { effects.append(.openHints) }
         if asksForHints && isFirst {
             let linkRate = parameters.bandwidthLimit.map(Double.init) ?? planner.bytesPerSecond
-            let headStart = HeadStart(grace: parameters.hintGrace, linkRate: linkRate, now: now)
+            let headStart = HeadStart(grace: graceLeft, linkRate: linkRate, now: now)
             state = .headStart(headStart)
-            effects.append(.waitForHints(until: now + min(HeadStart.window, parameters.hintGrace)))
+            effects.append(.waitForHints(until: now + min(HeadStart.window, graceLeft)))
         } else {
             state = .sending
             effects.append(.sendRound(round))
@@ -369,9 +447,9 @@ public struct SourceSession: Sendable {
         recordDowntime(now: now)
         state = .over
         var effects: [Effect] = []
-        if isArmed { effects += [.closeHints, .finishHints] }
+        if hasBegun { effects += [.closeHints, .finishHints] }
         if isPausedByUs && runsAtStart { effects.append(.resumeGuest) }
-        if isArmed { effects.append(.disarm) }
+        if hasBegun { effects.append(.disarm) }
         return effects + [.sendAbort(reason), .finish(outcome)]
     }
 }

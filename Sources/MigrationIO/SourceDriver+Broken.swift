@@ -17,6 +17,16 @@
             return true
         }
 
+        /// Takes the survey's blocks for hints.
+        func believe(_ survey: FreePageSurvey) {
+            let id = CommandID(rawValue: .max)
+            ledger.hintsOpened(id)
+            survey.reported.forEachRun {
+                _ = ledger.hint(id, address: memory.regions.address(of: $0.first), byteCount: UInt64($0.byteCount))
+            }
+            ledger.closeHints()
+        }
+
         func clearAfterReading(_ runs: [PageRun]) throws(Interruption) {
             try wait { () throws(Interruption) in link.hasSentAll }
             for run in runs { memory.writeLog.remove(run) }

@@ -13,6 +13,18 @@ extension SourceDriver {
                 try receive("hello", within: migration.limits.greeting) { if case .hello(let hello) = $0 { hello } else { nil } }
             )
 
+        case .countPages:
+            try findPresentPages()
+            return .counted(presentPages: scratch.count())
+
+        case .openSurvey:
+            try openSurvey()
+            return nil
+
+        case .releaseBlocks(let until):
+            try releaseBlocks(until: until)
+            return .released
+
         case .setUp: return .setUp(absentPages: try setUp())
 
         case .openHints:
@@ -41,12 +53,12 @@ extension SourceDriver {
 
         case .waitForHints(let until):
             // That the guest has begun is news too: from then on its rate is looked at.
-            let wasStarted = ledger.progress.isStarted
+            let wasStarted = hintProgress.isStarted
             try wait(until: until) { () throws(Interruption) in
-                let progress = ledger.progress
-                return progress.isStopped || progress.isStarted != wasStarted
+                let progress = hintProgress
+                return progress.isStopped || progress.keepsContent || progress.isExhausted || progress.isStarted != wasStarted
             }
-            return .hintProgress(ledger.progress)
+            return .hintProgress(hintProgress)
 
         case .beginRound(let round):
             session.setPendingAtRoundStart(ledger.pendingPages)
@@ -95,15 +107,50 @@ extension SourceDriver {
         }
     }
 
-    /// Arms the tracker, then takes account of the pages that exist: one that is populated after the scan was written after arming.
-    private func setUp() throws(Interruption) -> Int {
+    private var hintProgress: HintProgress { survey?.progress ?? ledger.progress }
+
+    private func findPresentPages() throws(Interruption) {
+        do throws(SystemError) { try memory.insertPresentPages(into: scratch) } catch { throw Interruption(guest: error) }
+    }
+
+    private func openSurvey() throws(Interruption) {
+        guard let hinting = guest.hinting else { preconditionFailure("hints are asked of a guest without a balloon") }
+        let doorbell = migration.doorbell
         do throws(SystemError) {
-            try guest.tracker.arm()
-            try memory.insertPresentPages(into: scratch)
+            let survey = try FreePageSurvey(memory, present: scratch) { doorbell.ring() }
+            self.survey = survey
+            _ = hinting.begin(reportingTo: survey)
         } catch {
             throw Interruption(guest: error)
         }
-        return memory.pageCount - ledger.merge(scratch)
+    }
+
+    private func releaseBlocks(until deadline: MonotonicClock.Instant) throws(Interruption) {
+        let doorbell = migration.doorbell
+        let isHeard = Monitor(false)
+        guest.hinting?.done {
+            isHeard.update { $0 = true }
+            doorbell.ring()
+        }
+        try wait(until: deadline) { () throws(Interruption) in isHeard.withLock { $0 } }
+    }
+
+    /// Arms the tracker, then takes account of the pages that exist: one that is populated after the scan was written after arming.
+    private func setUp() throws(Interruption) -> Int {
+        // Its command is over, and what existed then may be less than what exists now.
+        let survey = self.survey
+        self.survey = nil
+        scratch.removeAll()
+        do throws(SystemError) { try guest.tracker.arm() } catch { throw Interruption(guest: error) }
+        try findPresentPages()
+        let present = ledger.merge(scratch)
+        if let survey {
+            #if BrokenEngines
+                if BrokenEngine.isActive(.believesSurvey) { believe(survey) }
+            #endif
+            if !survey.progress.keepsContent { ledger.recordCleared(survey.reported) }
+        }
+        return memory.pageCount - present
     }
 
     private func harvest() throws(Interruption) -> SourceSession.Event {

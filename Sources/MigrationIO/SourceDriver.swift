@@ -11,6 +11,8 @@ final class SourceDriver {
     let ledger: PageLedger
     /// Filled by presence scans and harvests, emptied into the ledger.
     let scratch: DirtyBitmap
+    /// While there is one, `scratch` holds the pages that existed when it was opened.
+    var survey: FreePageSurvey?
     var session: SourceSession
     /// Frames that came from the destination and that nobody has asked for yet.
     var arrived: [Frame] = []
@@ -82,7 +84,13 @@ final class SourceDriver {
             capabilities: parameters.verifies ? .verify : [],
             requirements: guest.requirements
         )
-        session = SourceSession(parameters, hello: hello, hintsAvailable: guest.hinting?.isAvailable ?? false, now: now)
+        session = SourceSession(
+            parameters,
+            hello: hello,
+            hintsAvailable: guest.hinting?.isAvailable ?? false,
+            mayClear: guest.hinting?.fillsFreedPages == false,
+            now: now
+        )
         start = now
         rateWindow = (0, now)
         nextSend = now

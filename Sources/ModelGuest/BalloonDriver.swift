@@ -93,7 +93,11 @@ struct BalloonDriver: Sendable {
     func step() throws(KernelPanic) -> Next {
         var record = kernel.driverRecord
         guard record.phase == .live else { return .sleepUntilInterrupt }
-        answerInterrupt(&record)
+        // As in Linux, what was read is carried out before it is read anew: else an id that comes soon after DONE would leave blocks held,
+        // and blocks that are held are not reported.
+        let isDone = record.round == .idle && CommandID(rawValue: record.seenID) == .done
+        let holdsBlocks = try kernel.locked { () throws(KernelPanic) in kernel.allocator.heldBlocks > 0 }
+        if !isDone || !holdsBlocks { answerInterrupt(&record) }
         guard record.phase == .live else {
             kernel.driverRecord = record
             return try giveBack() ? .again : .sleepUntilInterrupt

@@ -25,10 +25,11 @@ struct BootHeader: BitwiseCopyable {
     private(set) var churnPages: UInt64 = 0
     /// An index into `DriverBehaviour.allCases`.
     var driver: UInt64
-    /// What freed memory is filled with; above 32 bits where it is left as it was.
+    /// What freed memory is filled with; above 32 bits where it is left as it was, and perhaps cleared when it is allocated.
     private(set) var poison: UInt64
 
     static let noPoison = UInt64.max
+    static let clearsAllocated = UInt64.max - 1
     private static let maximumChurnPages: UInt64 = 1 << 18
 
     enum WorkloadKind: UInt64 { case idle, steady, churn, hog, squeeze }
@@ -39,7 +40,7 @@ struct BootHeader: BitwiseCopyable {
         vcpus = UInt64(behaviour.vcpus)
         seed = behaviour.seed
         driver = UInt64(DriverBehaviour.allCases.firstIndex(of: behaviour.driver)!)
-        poison = behaviour.poison.map { UInt64($0) } ?? Self.noPoison
+        poison = behaviour.poison.map { UInt64($0) } ?? (behaviour.clearsAllocated ? Self.clearsAllocated : Self.noPoison)
         setWorkload(behaviour.workload, freePages: freePages)
     }
 
@@ -77,6 +78,7 @@ struct KernelParameters: Sendable {
     let churnPages: UInt64
     let driver: DriverBehaviour
     let poison: UInt32?
+    let clearsAllocated: Bool
 
     init(_ header: BootHeader, pageCount: Int) throws(KernelPanic) {
         guard header.magic == BootHeader.magicWord else { throw KernelPanic("page 0 holds no boot header of the model kernel") }
@@ -105,6 +107,7 @@ struct KernelParameters: Sendable {
         churnPages = header.churnPages
         driver = DriverBehaviour.allCases[Int(header.driver)]
         poison = UInt32(exactly: header.poison)
+        clearsAllocated = header.poison == BootHeader.clearsAllocated
     }
 }
 

@@ -21,6 +21,7 @@ extension Kernel {
         record.setHead(.allocated, order: order)
         memory.setRecord(record, of: found.frame)
         allocator.allocatedPages &+= 1 << UInt64(order)
+        clear(found.frame..<found.frame + 1 << order)
         return found.frame
     }
 
@@ -163,6 +164,11 @@ extension Kernel {
         var record = memory.record(of: frame)
         record.setHead(.inside, order: 0)
         memory.setRecord(record, of: frame)
+    }
+
+    /// Clears what is being allocated, where the guest does that.
+    func clear(_ frames: Range<Int>) {
+        if parameters.clearsAllocated { memory.fill(frames, with: 0) }
     }
 
     private func forgetContent(_ frames: Range<Int>) {

@@ -36,6 +36,7 @@ extension Kernel {
         if isVirgin { state.heldVirginBlocks &+= 1 }
         state.heldHighWater = max(state.heldHighWater, state.heldBlocks)
         allocator = state
+        clear(block << KernelLayout.topOrder..<(block + 1) << KernelLayout.topOrder)
         return block
     }
 

@@ -61,10 +61,16 @@ public struct GuestBehaviour: Hashable, Sendable {
     /// What the guest fills memory with that it frees, as Linux with `init_on_free` (0) or `page_poison`; the balloon device is told.
     /// `nil` leaves freed memory as it was.
     public var poison: UInt32?
+    /// Whether the guest clears what it allocates, as Linux with `init_on_alloc`: also each block that the balloon driver holds. Not together
+    /// with `poison`.
+    public var clearsAllocated = false
 
     public init() {}
 
     public func validate() throws(ModelGuestConfiguration.Invalid) {
+        if clearsAllocated, poison != nil {
+            throw .init(description: "memory is cleared when it is allocated, or filled when it is freed: not both")
+        }
         let maximum = ModelGuestConfiguration.maximumVCPUs
         guard (1...maximum).contains(vcpus) else { throw .init(description: "vcpus must be from 1 to \(maximum), not \(vcpus)") }
         try workload.validate()

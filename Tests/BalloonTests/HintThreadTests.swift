@@ -92,6 +92,48 @@ import Virtio
         #expect(bench.sink.events == [.started(first), .stopped(first), .started(second), applied, .stopped(second)])
     }
 
+    @Test("That the driver has heard done is known when it has read it and has ended its round", arguments: [true, false])
+    func doneHeard(readsFirst: Bool) throws {
+        let bench = try BalloonBench.ready()
+        let heard = Locked(0)
+        let tell: @Sendable () -> Void = { heard.withLock { $0 += 1 } }
+        var count: Int { heard.withLock { $0 } }
+        _ = try bench.open()
+        bench.device.done(heard: tell)
+        #expect(count == 0)
+        if readsFirst { #expect(bench.shownID == .done) }
+        try bench.driver.command(.stop, queue: BalloonBench.hints)
+        try bench.settle()
+        if !readsFirst {
+            #expect(count == 0)
+            // Another field is not the word.
+            #expect(bench.driver.configuration(BalloonConfiguration.actualPagesOffset) == 0 && count == 0)
+            #expect(bench.shownID == .done)
+        }
+        #expect(count == 1)
+        #expect(bench.shownID == .done && count == 1, "once")
+        // What it has read already, it has heard.
+        bench.device.done(heard: tell)
+        #expect(count == 2)
+    }
+
+    @Test("Done is heard of no driver that is gone, and a new command forgets it")
+    func doneUnheard() throws {
+        let bench = try BalloonBench.ready()
+        let heard = Locked(0)
+        let tell: @Sendable () -> Void = { heard.withLock { $0 += 1 } }
+        _ = try bench.open()
+        bench.device.done(heard: tell)
+        _ = bench.device.begin(reportingTo: bench.sink)
+        _ = bench.shownID
+        bench.device.done(heard: tell)
+        bench.transport.write(.status, 0)
+        #expect(heard.withLock { $0 } == 0)
+        // Nobody holds anything.
+        bench.device.done(heard: tell)
+        #expect(heard.withLock { $0 } == 1)
+    }
+
     @Test("A hint queue that the driver takes back ends the command, and nothing in it is looked at any more")
     func queueTakenBack() throws {
         let bench = try BalloonBench.ready()

@@ -133,6 +133,19 @@ extension EndToEnd {
             }
         }
 
+        @Test func `free memory that a guest clears when it is asked for hints travels as zeros`() async throws {
+            let demo = try await Aerostat.command("demo", "--memory", "768MiB", "--init-on-alloc", "--workload", "churn", "--json")
+            try #require(demo.code == 0, "\(demo)")
+            let document = try JSONParser.parse(Array(demo.output.utf8), limits: .reply)
+            let without = try MigrationReport(json: document["without-hints"] ?? .null)
+            let with = try MigrationReport(json: document["with-hints"] ?? .null)
+            let hints = with.freePageHints
+            // One command, before the tracker was armed, for half of the guest; a round that armed hints had cleared would come twice.
+            #expect(hints.commands == 1 && hints.skippedPages == 0, "\(hints)")
+            #expect(hints.reportedPages >= 60_000 && hints.zeroedPages >= 50_000, "\(hints)")
+            #expect(with.ram.transferred * 2 < without.ram.transferred, "\(with.ram.transferred) and \(without.ram.transferred) bytes")
+        }
+
         @Test func `the demo's two migrations are verified, and hints save bytes`() async throws {
             let demo = try await Aerostat.command("demo", "--memory", "128MiB", "--json")
             try #require(demo.code == 0, "\(demo)")

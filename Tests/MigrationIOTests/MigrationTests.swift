@@ -50,6 +50,45 @@ let trackers: [TrackerKind] = {
         pair.end()
     }
 
+    @Test("A guest that clears its free pages is asked before the tracker is armed, once, and they travel as zeros", arguments: trackers)
+    func clears(tracker: TrackerKind) throws {
+        // Taken back while they are cleared, before and after the tracker is armed.
+        var setup = Pair.Setup(tracker: tracker, writing: 24, working: 0..<1200, hints: .clearing, free: 400..<1900)
+        setup.parameters.smallestSurveyedPages = 1
+        setup.parameters.verifies = true
+        setup.parameters.downtimeLimit = .milliseconds(6)
+        setup.parameters.bandwidthLimit = 60 << 20
+        setup.parameters.timeout = .milliseconds(600)
+        setup.parameters.onTimeout = .pause
+        for seed in 1...3 as ClosedRange<UInt64> {
+            setup.seed = seed
+            let pair = try Pair(setup)
+            #expect(try pair.run() == .completed)
+            #expect(try pair.differences() == [], "seed \(seed)")
+            let report = pair.migration.report
+            let hints = report.freePageHints
+            #expect(hints.commands == 1 && hints.skippedPages == 0, "\(hints)")
+            #expect(hints.reportedPages >= 1200 && hints.zeroedPages >= 700 && hints.zeroedPages <= hints.redirtiedPages, "\(hints)")
+            #expect(report.ram.duplicate >= hints.zeroedPages)
+            expectCountersAddUp(report, isInterrupted: pair.statuses.withLock { $0.contains(.pausedByTimeout) })
+            pair.end()
+        }
+    }
+
+    @Test("A guest that keeps its memory as it is has its hints behind the armed tracker", arguments: trackers)
+    func keepsContent(tracker: TrackerKind) throws {
+        var setup = Pair.Setup(tracker: tracker, writing: 24, working: 0..<1200, hints: .honest, free: 400..<1900)
+        setup.parameters.smallestSurveyedPages = 1
+        setup.parameters.verifies = true
+        let pair = try Pair(setup)
+        #expect(try pair.run() == .completed)
+        #expect(try pair.differences() == [])
+        let hints = pair.migration.report.freePageHints
+        #expect(hints.commands >= 2 && hints.skippedPages >= 700, "\(hints)")
+        #expect(hints.headStart < 100, "its release is not waited for in vain")
+        pair.end()
+    }
+
     @Test("Hints that go on after stop and done lose nothing", arguments: trackers)
     func lateHints(tracker: TrackerKind) throws {
         var setup = Pair.Setup(tracker: tracker, writing: 24, working: 0..<2048, hints: .late, free: 0..<2048)

@@ -44,7 +44,7 @@ final class Pair: Sendable {
         let memory = try GuestRAM(regionTable(pages: setup.pages))
         for page in setup.filled ?? 0..<setup.pages { ScriptedGuest.scribble(memory, page, with: UInt64(page % 5)) }
         let free = FreePages(setup.free)
-        hinting = try setup.hints.map { try ScriptedHinting(free, memory.regions, $0) }
+        hinting = try setup.hints.map { try ScriptedHinting(free, memory, $0) }
         source = try ScriptedGuest(
             memory,
             tracker: try makeTracker(setup.tracker, for: memory),

@@ -61,6 +61,26 @@ import Testing
         #expect(ends(linkRate: 100e6) { (true, false, Int($0 * 100)) } == 1000)
     }
 
+    @Test("A survey is not waited for where blocks come that nobody would have sent; hints are")
+    func idle() {
+        func ends(_ purpose: HeadStart.Purpose, reports: Bool) -> Double {
+            var headStart = HeadStart(purpose, grace: .seconds(1), linkRate: nil, now: Self.zero)
+            for passed in stride(from: 10, through: 1000, by: 10) {
+                var progress = HintProgress()
+                progress.isStarted = true
+                // 400 ms of sending in 50 ms, then nothing that would be sent.
+                progress.skippedPages = min(passed, 50) * 2440
+                progress.reportedPages = reports ? passed * 2440 : progress.skippedPages
+                if headStart.observe(progress, now: Self.zero + .milliseconds(passed)) == .go { return Double(passed) }
+            }
+            return .infinity
+        }
+        #expect(ends(.survey, reports: true) == 80)
+        #expect(ends(.hints, reports: true) == 400)
+        // It stands still: perhaps its processor was taken away.
+        #expect(ends(.survey, reports: false) == 400)
+    }
+
     @Test("One slow window is no slow guest")
     func stutter() {
         #expect(ends { (true, false, Int($0) / 30 * 12_000) } == 1000)

@@ -66,7 +66,13 @@ import Testing
         var paused = false
         for effect in effects {
             switch effect {
-            case .setUp: armed = true
+            case .setUp:
+                armed = true
+                #expect(!open, "the survey is over when the tracker is armed; \(comment)")
+            case .openSurvey:
+                #expect(!armed && !open && !paused, comment)
+                (open, asked, closed) = (true, true, false)
+            case .releaseBlocks: (open, asked, closed) = (false, false, true)
             case .openHints:
                 #expect(armed, "rule 1: armed before asking; \(comment)")
                 #expect(!open && !paused, comment)
@@ -133,6 +139,149 @@ import Testing
         #expect(report.rounds.map(\.dirtiedPages) == [0, 500, 500, 500, 3, 0])
         #expect(report.ram.dirtySyncCount == 5)
         #expect(report.rounds.last?.pendingPages == 3)
+    }
+
+    // MARK: The survey
+
+    /// A guest of 1000 pages that is surveyed, as far as the survey's command.
+    private func surveyed(_ change: (inout MigrationParameters) -> Void = { _ in }) -> Walk {
+        var walk = Walk {
+            $0.smallestSurveyedPages = 500
+            change(&$0)
+        }
+        walk.go(to: .settingUp)
+        #expect(walk.effects.last == .countPages)
+        walk.handle(.counted(presentPages: 900))
+        #expect(walk.effects.contains(.openSurvey))
+        return walk
+    }
+
+    private func progress(_ change: (inout HintProgress) -> Void) -> SourceSession.Event {
+        var progress = HintProgress()
+        progress.isStarted = true
+        change(&progress)
+        return .hintProgress(progress)
+    }
+
+    /// From the end of the survey to the end of the migration; the session says what is done between.
+    private func goOn(_ walk: inout Walk) {
+        #expect(walk.effects.last == .setUp)
+        walk.handle(.setUp(absentPages: 100))
+        if walk.effects.last == .sendSample(1, pages: 5) { walk.handle(.roundSent(SourceSession.RoundTraffic())) }
+        if case .waitForHints? = walk.effects.last { walk.handle(progress { $0.isStopped = true }) }
+        walk.handle(.roundSent(SourceSession.RoundTraffic()))
+        walk.handle(.harvested(dirtied: 0, pending: 0, took: .zero))
+        walk.handle(.paused(runs: true))
+        walk.handle(.harvested(dirtied: 0, pending: 0, took: .zero))
+        walk.handle(.peerReady(Ready()))
+        walk.handle(.commitSent)
+        walk.handle(.peerRunning)
+    }
+
+    @Test("A guest that has cleared its free pages is not asked again, and nothing is waited for")
+    func clears() {
+        var walk = surveyed()
+        walk.handle(progress { $0.skippedPages = 300 })
+        guard case .waitForHints? = walk.effects.last else {
+            Issue.record("\(walk.effects)")
+            return
+        }
+        #expect(
+            walk.handle(
+                progress {
+                    $0.skippedPages = 400
+                    $0.isStopped = true
+                }
+            ) == [.closeHints, .setUp]
+        )
+        goOn(&walk)
+        expectRules(walk, "a guest that clears")
+        #expect(!walk.effects.contains(.openHints) && walk.session.report.rounds.first?.number == 1)
+        #expect(!walk.effects.contains { if case .sendSample = $0 { true } else { false } })
+        #expect(walk.session.report.freePageHints.headStart >= 2)
+        #expect(walk.session.report.setupTime == 4, "the survey is no set-up")
+    }
+
+    @Test("A guest that keeps its memory as it is takes its blocks back, and is asked behind the armed tracker")
+    func keepsContent() {
+        var walk = surveyed()
+        let effects = walk.handle(
+            progress {
+                $0.skippedPages = 1
+                $0.keepsContent = true
+            }
+        )
+        guard effects.count == 1, case .releaseBlocks = effects[0] else {
+            Issue.record("\(effects)")
+            return
+        }
+        #expect(walk.handle(.released) == [.setUp])
+        goOn(&walk)
+        expectRules(walk, "a guest that keeps its memory")
+        #expect(walk.effects.contains(.openHints))
+    }
+
+    @Test("A guest whose grace is over before it has cleared all, and one that cleared nothing, are asked again")
+    func clearsInPart() {
+        for (grace, cleared, asks) in [(1, 400, true), (1000, 0, true), (1000, 400, false)] {
+            var walk = surveyed { $0.hintGrace = .milliseconds(grace) }
+            walk.handle(
+                progress {
+                    $0.skippedPages = cleared
+                    $0.isExhausted = true
+                }
+            )
+            goOn(&walk)
+            expectRules(walk, "grace \(grace), cleared \(cleared)")
+            #expect(walk.effects.contains(.openHints) == asks, "grace \(grace), cleared \(cleared)")
+        }
+    }
+
+    @Test("A guest that does not answer the survey is waited for once")
+    func silentSurvey() {
+        var walk = surveyed()
+        walk.now += .milliseconds(300)
+        #expect(walk.handle(.hintProgress(HintProgress())) == [.closeHints, .setUp])
+        walk.handle(.setUp(absentPages: 100))
+        #expect(!walk.effects.contains { if case .sendSample = $0 { true } else { false } })
+        // It is asked, and what it says counts; but the round does not wait.
+        #expect(walk.effects.contains(.openHints))
+        #expect(walk.handle(.hintProgress(HintProgress())) == [.sendRound(1)])
+    }
+
+    @Test("There is no survey where it cannot be worth it")
+    func noSurvey() {
+        func surveys(hints: Bool = true, runs: Bool = true, _ change: (inout MigrationParameters) -> Void = { _ in }) -> Bool {
+            var walk = Walk(
+                {
+                    $0.smallestSurveyedPages = 500
+                    change(&$0)
+                },
+                hints: hints
+            )
+            walk.go(to: .settingUp, runs: runs)
+            return walk.effects.contains(.countPages)
+        }
+        #expect(surveys())
+        #expect(!surveys(hints: false))
+        #expect(!surveys(runs: false))
+        #expect(!surveys { $0.usesHints = false })
+        #expect(!surveys { $0.hintGrace = .zero })
+        #expect(!surveys { $0.smallestSurveyedPages = 1001 })
+        var small = Walk { $0.smallestSurveyedPages = 500 }
+        small.go(to: .settingUp)
+        #expect(small.handle(.counted(presentPages: 499)) == [.setUp])
+    }
+
+    @Test("A survey that is cancelled, or fails, leaves nothing held", arguments: [true, false], 0..<3)
+    func endsInSurvey(cancels: Bool, stage: Int) {
+        var walk = Walk { $0.smallestSurveyedPages = 500 }
+        walk.go(to: .settingUp)
+        if stage > 0 { walk.handle(.counted(presentPages: 900)) }
+        if stage > 1 { walk.handle(progress { $0.keepsContent = true }) }
+        walk.handle(cancels ? .cancelRequested : .failed(.link("cut")))
+        expectRules(walk, "stage \(stage)")
+        if stage == 1 { #expect(walk.effects.contains(.finishHints)) }
     }
 
     @Test("The link's rate is learnt from a few pages, where that is worth it")

@@ -189,6 +189,8 @@ final class SimulatedHinting: FreePageHinting, @unchecked Sendable {
 
     var isAvailable: Bool { calling { world.scenario[.hints] == 1 && device.isAvailable } }
 
+    var fillsFreedPages: Bool { calling { device.fillsFreedPages } }
+
     func begin(reportingTo sink: any HintSink) -> CommandID {
         calling {
             let id = device.begin(reportingTo: HintTap(world, sink))
@@ -205,10 +207,15 @@ final class SimulatedHinting: FreePageHinting, @unchecked Sendable {
         }
     }
 
-    func done() {
+    func done(heard: (@Sendable () -> Void)?) {
         calling {
             world.note("hints done")
-            device.done()
+            guard let heard else { return device.done() }
+            device.done { [machine] in
+                machine.world.note("the driver has heard that hints are done")
+                machine.world.migrations.last?.disturbSource()
+                heard()
+            }
         }
     }
 
@@ -243,6 +250,8 @@ final class HintTap: HintSink, @unchecked Sendable {
         let outcome = sink.hint(id, address: address, byteCount: byteCount)
         world.note("hint \(id) \(address)+\(byteCount): \(outcome)")
         switch outcome {
+        case .taken where sink is FreePageSurvey:
+            world.reached(.surveyed)
         case .taken(let pages, let skipped):
             world.migrations.last?.hints.reported += pages
             world.reached(skipped > 0 ? .hintSpared : .hintTaken)

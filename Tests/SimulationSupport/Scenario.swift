@@ -8,12 +8,14 @@ package struct Scenario: Hashable, Sendable, CustomStringConvertible {
     package enum Knob: String, CaseIterable, Sendable {
         // The guest.
         case pages, regions, absentPercent, freePercent, zeroPercent, ring, blockPages, ops, shrinkPercent, raggedPercent, poison
+        /// Whether the driver clears each block before it hints it.
+        case clears
         /// Whether the driver keeps the id that it answers in one word that every start names, as Linux's, or waits until its start was read.
         case oneWord
         /// Free pages that the host takes away and that read as zero when they are touched again, in percent of the guest's steps.
         case discardPercent
         // What is asked for.
-        case hints, verify, downtime, rest, bandwidth, grace, timeout, pausesOnTimeout, shape, sample
+        case hints, verify, downtime, rest, bandwidth, grace, timeout, pausesOnTimeout, shape, sample, survey
         // How fast everybody is, against the others.
         case vcpu, driver, hintThread, link, source, destination, step
         /// How often the hint thread does not run at once when it is woken: one time in so many; and for how many steps at most.
@@ -91,6 +93,8 @@ package struct Scenario: Hashable, Sendable, CustomStringConvertible {
         self[.oneWord] = pick(1...3) > 1 ? 1 : 0
         self[.hintDelay] = one(of: [500, 2000, 4000])
         self[.sample] = sometimes(40, pick(1...6))
+        self[.survey] = sometimes(40, 1)
+        self[.clears] = self[.poison] == 0 ? sometimes(self[.survey] == 1 ? 60 : 10, 1) : 0
     }
 
     /// A scenario as it was printed.
@@ -110,7 +114,7 @@ package struct Scenario: Hashable, Sendable, CustomStringConvertible {
             }
         }
         self.seed = seed
-        for (knob, value) in found { self[knob] = max(value, knob.smallest) }
+        for (knob, value) in found { self[knob] = knob.valid(value) }
     }
 
     /// The same with another order of steps.
@@ -144,8 +148,15 @@ extension Scenario.Knob {
         }
     }
 
-    /// What typed scenarios are lifted to: less has no meaning.
-    var smallest: Int {
+    /// The nearest value below this one that has a meaning, or the smallest that has.
+    func valid(_ value: Int) -> Int {
+        let value = max(value, smallest)
+        // A ring has a power of two.
+        return self == .ring ? 1 << (Int.bitWidth - 1 - min(value, 1 << 15).leadingZeroBitCount) : value
+    }
+
+    /// Less has no meaning.
+    private var smallest: Int {
         switch self {
         case .pages: 20
         case .regions, .blockPages, .vcpu, .driver, .hintThread, .link, .source, .destination, .step, .migrations: 1

@@ -27,7 +27,7 @@ package struct Shrinker {
 
     private func plainer(_ value: Int, _ knob: Scenario.Knob) -> [Int] {
         guard value != knob.plain else { return [] }
-        let half = (value + knob.plain) / 2
+        let half = knob.valid((value + knob.plain) / 2)
         return half == value || half == knob.plain ? [knob.plain] : [knob.plain, half]
     }
 

@@ -214,6 +214,7 @@ extension SimulatedGuest {
         }
         let extent = Extent(first: first, count: count)
         for page in extent.range { states[page] = .held }
+        if world.scenario[.clears] == 1 { clear(extent) }
         held.append(extent)
         var start = base
         var end = base + UInt64(extent.count * GuestPage.size)

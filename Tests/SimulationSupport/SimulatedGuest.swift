@@ -188,6 +188,15 @@ final class SimulatedGuest {
         }
     }
 
+    /// As a kernel with `init_on_alloc`: what the driver allocates to hint it is cleared first, and is nobody else's meanwhile.
+    func clear(_ extent: Extent) {
+        for page in extent.range where !world.isOver {
+            fill(page, 0)
+            undefined[page] = false
+            yield(oneIn: 4)
+        }
+    }
+
     /// Memory is short: the newest of what the driver holds comes back, read by the device or not, and is used at once.
     private func shrink() {
         for _ in 0..<scheduler.pick(1..<4) {

@@ -4,7 +4,7 @@ package enum SimulationEvent: String, CaseIterable, Sendable {
     case completed, cancelled, failed, outcomeUnknown, arrivedPaused, arrivedButSourceDoesNotKnow, committedButDead, notAMigration
     case timeoutPaused, verified, backAgain
     // What became of hints.
-    case sampled, hintTaken, hintSpared, hintInvalid, hintDropped, freePageWritten, freePageTold, staleBlockAtDevice
+    case surveyed, guestCleared, sampled, hintTaken, hintSpared, hintInvalid, hintDropped, freePageWritten, freePageTold, staleBlockAtDevice
     // Who met whom.
     case engineWaitsForHint, harvestMeetsWrite, pageReadInPieces, roundsWithHints
     // What the guest did.

@@ -94,9 +94,12 @@ package final class World: @unchecked Sendable {
 
     /// The migrations are over: the guest goes on where it is, and takes back what it holds.
     private func settle() {
-        if guest.machine.isPaused { guest.machine.run() }
-        let end = scheduler.run(maximumSteps: Self.maximumSteps, until: { false })
-        if case .tooManySteps(let names) = end { return fail(.progress, "the guest does not come to rest: \(names)") }
+        // Twice: a person may be in the middle of pausing it when the migration ends.
+        for _ in 0..<2 {
+            if guest.machine.isPaused, !guest.machine.isPersonBusy { guest.machine.run() }
+            let end = scheduler.run(maximumSteps: Self.maximumSteps, until: { false })
+            if case .tooManySteps(let names) = end { return fail(.progress, "the guest does not come to rest: \(names)") }
+        }
         guest.checkAtRest()
     }
 
@@ -110,7 +113,7 @@ package final class World: @unchecked Sendable {
         scheduler.sleep { migration.isOver }
         migration.checkEnd()
         // Where the outcome is unknown, a person looks at the other side, and has the guest run where it is.
-        if guest.machine.isPaused, scheduler.chance(oneIn: 2) { guest.machine.run() }
+        if guest.machine.isPaused, !guest.machine.isPersonBusy, scheduler.chance(oneIn: 2) { guest.machine.run() }
     }
 
     /// The guest begins to run, or to be, on a machine.

@@ -142,5 +142,7 @@ package final class FreePages: Sendable {
     package func contains(_ page: Int) -> Bool { pages.withLock { $0.contains(page) } }
     package func insert(_ page: Int) { pages.withLock { _ = $0.insert(page) } }
     package func remove(_ page: Int) { pages.withLock { _ = $0.remove(page) } }
+    /// Does something to a page that nobody takes meanwhile, if it is free.
+    package func whileFree(_ page: Int, _ body: () -> Void) { pages.withLock { if $0.contains(page) { body() } } }
     package var sorted: [Int] { pages.withLock { $0.sorted() } }
 }

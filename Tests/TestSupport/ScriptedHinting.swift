@@ -10,6 +10,8 @@ package final class ScriptedHinting: FreePageHinting {
     /// How the guest behaves.
     package enum Script: Hashable, Sendable {
         case honest
+        /// As a kernel that clears what it allocates: each page is zero when it is reported.
+        case clearing
         /// Never answers.
         case silent
         /// Takes its time, and goes on under the old id after stop and done.
@@ -17,7 +19,8 @@ package final class ScriptedHinting: FreePageHinting {
     }
 
     private let free: FreePages
-    private let regions: RegionTable
+    private let memory: GuestRAM
+    private var regions: RegionTable { memory.regions }
     private let script: Script
     private let state = Monitor(State())
     private let thread = Locked<HostThread?>(nil)
@@ -35,9 +38,9 @@ package final class ScriptedHinting: FreePageHinting {
         var serial = 0
     }
 
-    package init(_ free: FreePages, _ regions: RegionTable, _ script: Script = .honest) throws {
+    package init(_ free: FreePages, _ memory: GuestRAM, _ script: Script = .honest) throws {
         self.free = free
-        self.regions = regions
+        self.memory = memory
         self.script = script
         pause = try Doorbell()
         let thread = try HostThread(name: "hints") { [self] in run() }
@@ -45,6 +48,7 @@ package final class ScriptedHinting: FreePageHinting {
     }
 
     package var isAvailable: Bool { true }
+    package var fillsFreedPages: Bool { false }
     package var statistics: HintStatistics { state.withLock { $0.statistics } }
     package func resetStatistics() { state.withLock { $0.statistics = HintStatistics() } }
     package var doneCount: Int { state.withLock { $0.doneCount } }
@@ -75,9 +79,10 @@ package final class ScriptedHinting: FreePageHinting {
         }
     }
 
-    package func done() {
+    package func done(heard: (@Sendable () -> Void)?) {
         stop()
         state.update { $0.doneCount += 1 }
+        heard?()
     }
 
     package func end() {
@@ -114,6 +119,8 @@ package final class ScriptedHinting: FreePageHinting {
             return true
         }
         guard goesOn else { return false }
+        // One that the guest has taken back meanwhile holds its data.
+        if script == .clearing { free.whileFree(page) { ScriptedGuest.scribble(memory, page, with: 0) } }
         let outcome = sink.hint(id, address: regions.address(of: PageIndex(page)), byteCount: UInt64(GuestPage.size))
         state.update { state in
             state.isApplying = false

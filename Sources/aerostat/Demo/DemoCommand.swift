@@ -127,18 +127,7 @@ struct DemoCommand: AsyncParsableCommand {
         let origin =
             image.map { ["--restore", "file:" + $0, "--preload"] }
             ?? ["--memory", "\(options.memory ?? Int(Self.defaultMemory))"]
-        let said: [(String, String?)] = [
-            ("--used", options.used.map { "\($0 * 100)%" }),
-            ("--freed", options.freed.map { "\($0 * 100)%" }),
-            ("--fragmentation", options.fragmentation.map { "\($0 * 100)%" }),
-            ("--workload", options.workload?.rawValue),
-            ("--write-rate", options.writeRate.map { "\($0)" }),
-            ("--working-set", options.workingSet.map { "\($0)" }),
-            ("--vcpus", options.vcpus.map { "\($0)" }),
-            ("--seed", options.seed.map { "\($0)" }),
-            ("--tracker", options.tracker?.rawValue),
-        ]
-        return origin + said.flatMap { name, value in value.map { [name, $0] } ?? [] }
+        return origin + options.arguments
     }
 
     private func percent(_ share: Double) -> String { "\((share * 1000).rounded() / 10) %" }

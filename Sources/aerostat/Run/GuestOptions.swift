@@ -52,6 +52,13 @@ struct GuestOptions: ParsableArguments {
     )
     var poison: UInt32?
 
+    @Flag(
+        help: ArgumentHelp(
+            "The guest clears memory when it allocates it, also what it is about to hint, as Linux does with init_on_alloc (Debian's default)."
+        )
+    )
+    var initOnAlloc = false
+
     @Option(help: "What the guest does: idle, steady, churn, squeeze or hog (default: idle).")
     var workload: WorkloadName?
 
@@ -141,11 +148,23 @@ struct GuestOptions: ParsableArguments {
         let said: [(String, Bool)] = [
             ("--used", used != nil), ("--freed", freed != nil), ("--fragmentation", fragmentation != nil), ("--workload", workload != nil),
             ("--write-rate", writeRate != nil), ("--working-set", workingSet != nil), ("--vcpus", vcpus != nil), ("--seed", seed != nil),
-            ("--poison", poison != nil), ("--hole", !holes.isEmpty),
+            ("--poison", poison != nil), ("--init-on-alloc", initOnAlloc), ("--hole", !holes.isEmpty),
         ]
         for (name, isSaid) in said where isSaid && !allowed.contains(name) {
             throw ValidationError("\(name) has no meaning with \(option): \(reason)")
         }
+    }
+
+    /// All that was said, but for `--memory`, as another process takes it.
+    var arguments: [String] {
+        let said: [(String, String?)] = [
+            ("--used", used.map { "\($0 * 100)%" }), ("--freed", freed.map { "\($0 * 100)%" }),
+            ("--fragmentation", fragmentation.map { "\($0 * 100)%" }), ("--poison", poison.map { "\($0)" }),
+            ("--workload", workload?.rawValue), ("--write-rate", writeRate.map { "\($0)" }), ("--working-set", workingSet.map { "\($0)" }),
+            ("--vcpus", vcpus.map { "\($0)" }), ("--seed", seed.map { "\($0)" }), ("--tracker", tracker?.rawValue),
+        ]
+        return said.flatMap { name, value in value.map { [name, $0] } ?? [] }
+            + holes.flatMap { ["--hole", "\($0.lowerBound)-\($0.upperBound)"] } + (initOnAlloc ? ["--init-on-alloc"] : [])
     }
 
     /// - Parameter defaultMemory: taken where `--memory` is absent.
@@ -158,6 +177,7 @@ struct GuestOptions: ParsableArguments {
         configuration.fragmentationShare = fragmentation ?? configuration.fragmentationShare
         configuration.driver = driver
         configuration.poison = poison
+        configuration.clearsAllocated = initOnAlloc
         configuration.workload = chosenWorkload ?? .idle
         do throws(ModelGuestConfiguration.Invalid) { try configuration.validate() } catch { throw ValidationError("\(error)") }
         return configuration

@@ -80,7 +80,11 @@ struct StressGuestShape {
         case 4: arguments += ["--workload", "squeeze", "--write-rate", "\(random.spread(15...200))MiB"]
         default: arguments += ["--workload", "hog"]
         }
-        if random.chance(30) { arguments += ["--poison", random.chance(80) ? "0" : "0xaaaaaaaa"] }
+        if random.chance(30) {
+            arguments += ["--poison", random.chance(80) ? "0" : "0xaaaaaaaa"]
+        } else if random.chance(40) {
+            arguments.append("--init-on-alloc")
+        }
         if driver != .correct { arguments += ["--balloon-driver", driver.rawValue] }
         self.arguments = arguments + Self.tracker(&random, software: isPressed ? 60 : 35)
     }

@@ -1,0 +1,108 @@
+public import GuestMemory
+public import Host
+import Synchronization
+
+/// Hears the one hint command that is published before the tracker is armed, and believes nothing of it.
+///
+/// A kernel that clears what it allocates (Linux with `init_on_alloc`, which is Debian's default) writes to each block before its driver
+/// hints it. Behind an armed tracker each page of the block costs that guest a fault, is found written at the next harvest and
+/// travels as zeros after all: where faults are dear, sending the block would have been faster. So such a guest is asked before. It
+/// clears its free memory at the speed of memory, and whoever looks at those pages later finds zeros, as anywhere else. No hint takes a
+/// page out of anything here, so none can lose one (DESIGN, rule 1).
+///
+/// A kernel that leaves its memory as it is shows that with its first block. It is told to take its blocks back, and asked again behind the
+/// armed tracker, where its hints spare even the looking.
+public final class FreePageSurvey: HintSink {
+    private let memory: GuestRAM
+    /// The pages that existed before the guest was asked: clearing others spares nothing.
+    private let present: DirtyBitmap
+    /// The pages of all blocks so far.
+    public let reported: DirtyBitmap
+    private let state: Mutex<State>
+
+    private struct State {
+        var open: CommandID?
+        var progress = HintProgress()
+        /// Pages reported since the last that existed.
+        var idlePages = 0
+        /// Runs of pages that existed, by what they were found to hold.
+        var clearedRuns = 0
+        var keptRuns = 0
+        let wake: @Sendable () -> Void
+    }
+
+    /// Pages of one run that are looked at.
+    private static let samplesPerRun = 4
+    /// A guest under pressure uses some of what it has just reported: more than one run in so many with content is none that clears.
+    private static let clearedRunsForEachKept = 4
+    /// So many pages in a row that did not exist: 64 MiB, which the host had to provide for nothing.
+    private static let mostIdlePages = 1 << 14
+
+    /// - Parameters:
+    ///   - present: must not change as long as the command is open.
+    ///   - wake: called, under a lock, when the guest has answered, or there is nothing more to wait for. It must only wake somebody.
+    public init(_ memory: GuestRAM, present: DirtyBitmap, wake: @escaping @Sendable () -> Void) throws(SystemError) {
+        precondition(present.pageCount == memory.pageCount, "a bitmap of another guest")
+        self.memory = memory
+        self.present = present
+        reported = try DirtyBitmap(pageCount: memory.pageCount)
+        state = Mutex(State(wake: wake))
+    }
+
+    /// `skippedPages` are the ones that existed and have been cleared.
+    public var progress: HintProgress { state.withLock { $0.progress } }
+
+    public func hintsOpened(_ id: CommandID) { state.withLock { $0.open = id } }
+
+    public func hintsStarted(_ id: CommandID) { note(id) { $0.isStarted = true } }
+
+    public func hintsStopped(_ id: CommandID) { note(id) { $0.isStopped = true } }
+
+    private func note(_ id: CommandID, _ change: (inout HintProgress) -> Void) {
+        state.withLock { state in
+            guard state.open == id else { return }
+            change(&state.progress)
+            state.wake()
+        }
+    }
+
+    public func hint(_ id: CommandID, address: GuestAddress, byteCount: UInt64) -> HintOutcome {
+        let runs = memory.regions.wholePages(at: address, byteCount: byteCount).runs
+        return state.withLock { state in
+            guard state.open == id else { return .stale }
+            guard !runs.isEmpty else { return .invalid }
+            var (pages, cleared) = (0, 0)
+            for run in runs {
+                for existing in present.runs(within: run) {
+                    if isZeroWhereLooked(existing) {
+                        state.clearedRuns += 1
+                        // A guest may report the same block again and again: it counts once.
+                        cleared += existing.count - reported.count(in: existing)
+                    } else {
+                        state.keptRuns += 1
+                    }
+                }
+                pages += run.count
+                state.progress.reportedPages += reported.insert(run)
+            }
+            state.progress.skippedPages += cleared
+            // A few blocks were cleared, and are in use again by now.
+            if state.keptRuns > state.clearedRuns / Self.clearedRunsForEachKept, !state.progress.keepsContent {
+                state.progress.keepsContent = true
+                state.wake()
+            }
+            state.idlePages = cleared > 0 ? 0 : state.idlePages + pages
+            if state.idlePages >= Self.mostIdlePages, !state.progress.isExhausted {
+                state.progress.isExhausted = true
+                state.wake()
+            }
+            return .taken(pages: pages, skipped: cleared)
+        }
+    }
+
+    /// A few pages tell: a kernel clears a block whole.
+    private func isZeroWhereLooked(_ run: PageRun) -> Bool {
+        let stride = max(1, run.count / Self.samplesPerRun)
+        return Swift.stride(from: 0, to: run.count, by: stride).allSatisfy { memory.isZero(run.first + $0) }
+    }
+}

@@ -21,20 +21,34 @@ public enum DeviceStateError: Error, Hashable, Sendable, CustomStringConvertible
     }
 }
 
+// A guest stands still while its state is written and read, and other modules do that. What is generic here only forwards, so that it is
+// compiled into them: called across modules, a generic function looks up each of its operations in tables, for every byte.
+
 /// Writes device state: little-endian integers, one behind the other.
 package struct StateWriter: Sendable {
     package private(set) var bytes: [UInt8] = []
 
     package init() {}
 
+    @inlinable
     package mutating func put<Value: FixedWidthInteger>(_ value: Value) {
-        for shift in stride(from: 0, to: Value.bitWidth, by: 8) { bytes.append(UInt8(truncatingIfNeeded: value >> shift)) }
+        put(word: UInt64(truncatingIfNeeded: value), byteCount: Value.bitWidth / 8)
+    }
+
+    @usableFromInline
+    package mutating func put(word: UInt64, byteCount: Int) {
+        var rest = word
+        for _ in 0..<byteCount {
+            bytes.append(UInt8(truncatingIfNeeded: rest))
+            rest >>= 8
+        }
     }
 
     package mutating func put(_ value: Bool) { put(UInt8(value ? 1 : 0)) }
 
     /// As they are; how many there are is the reader's to know.
-    package mutating func put(bytes more: some Sequence<UInt8>) { bytes += more }
+    package mutating func put(bytes more: ArraySlice<UInt8>) { bytes += more }
+    package mutating func put(bytes more: [UInt8]) { bytes += more }
 
     package mutating func put(_ position: VirtqueuePosition?) {
         put(position != nil)
@@ -50,13 +64,19 @@ package struct StateReader: Sendable {
 
     package init(_ bytes: [UInt8]) { self.bytes = bytes }
 
+    @inlinable
     package mutating func take<Value: FixedWidthInteger>(_ field: String, _: Value.Type = Value.self) throws(DeviceStateError) -> Value {
-        let count = Value.bitWidth / 8
-        guard bytes.count - offset >= count else { throw .truncated(field: field, offset: offset) }
-        var value: Value = 0
-        for index in 0..<count { value |= Value(truncatingIfNeeded: bytes[offset + index]) << (8 * index) }
-        offset += count
-        return value
+        Value(truncatingIfNeeded: try takeWord(field, byteCount: Value.bitWidth / 8))
+    }
+
+    /// - Parameter byteCount: at most 8.
+    @usableFromInline
+    package mutating func takeWord(_ field: String, byteCount: Int) throws(DeviceStateError) -> UInt64 {
+        guard bytes.count - offset >= byteCount else { throw .truncated(field: field, offset: offset) }
+        var word: UInt64 = 0
+        for index in (0..<byteCount).reversed() { word = word << 8 | UInt64(bytes[offset + index]) }
+        offset += byteCount
+        return word
     }
 
     package mutating func takeFlag(_ field: String) throws(DeviceStateError) -> Bool {

@@ -23,15 +23,19 @@ extension MicroVM {
             // Of a machine that never ran it is still the kernel's.
             let stopped = standing.clock
             return try reading("the state cannot be read") { () throws(KVMError) in
-                var sections: [DeviceSection] = []
-                for vcpu in machine.vcpus {
-                    sections.append(try VCPUState(of: vcpu).section(vcpu.index))
-                }
                 let clock = if let stopped { stopped } else { try machine.clock() }
-                sections += try machine.saveState(clock: clock)
-                return sections + [bus.serial.saveState(), bus.power.saveState()] + device.saveState(with: bus.virtio[0])
+                return try sections(clock: clock)
             }
         }
+    }
+
+    private func sections(clock: UInt64) throws(KVMError) -> [DeviceSection] {
+        var sections: [DeviceSection] = []
+        for vcpu in machine.vcpus {
+            sections.append(try VCPUState(of: vcpu).section(vcpu.index))
+        }
+        sections += try machine.saveState(clock: clock)
+        return sections + [bus.serial.saveState(), bus.power.saveState()] + device.saveState(with: bus.virtio[0])
     }
 
     public func loadDeviceState(_ sections: [DeviceSection]) throws(GuestError) {
@@ -39,22 +43,53 @@ extension MicroVM {
             guard standing.isPaused, !standing.isLoaded, !standing.isShutDown else {
                 throw GuestError("only a machine that never had a guest can take over another one's state")
             }
-            // All that can be seen to be wrong is seen before anything changes.
-            let (vcpus, saved) = try decoding { () throws(DeviceStateError) in try decode(sections) }
-            for (index, state) in vcpus.enumerated() { try MachineRequirements.check(state.cpuid, of: index, against: machine) }
-            try reading("the state does not fit") { () throws(KVMError) in
-                for (vcpu, state) in zip(machine.vcpus, vcpus) { try state.restore(to: vcpu, canScaleTSC: machine.traits.canScaleTSC) }
-                try machine.restore(saved)
-            }
-            // Devices last: what they have not been heard on, they say again to the interrupt controllers.
-            try decoding { () throws(DeviceStateError) in
-                try bus.serial.restoreState(try sections.section(SerialPort.section))
-                try bus.power.restoreState(try sections.section(PowerControl.section))
-                try device.restoreState(sections, with: bus.virtio[0])
-            }
-            standing.clock = saved.clock
+            standing.clock = try takeOver(sections)
             standing.isLoaded = true
         }
+    }
+
+    /// - Returns: the guest's clock.
+    private func takeOver(_ sections: [DeviceSection]) throws(GuestError) -> UInt64 {
+        // All that can be seen to be wrong is seen before anything changes.
+        let (vcpus, saved) = try decoding { () throws(DeviceStateError) in try decode(sections) }
+        for (index, state) in vcpus.enumerated() { try MachineRequirements.check(state.cpuid, of: index, against: machine) }
+        try reading("the state does not fit") { () throws(KVMError) in
+            for (vcpu, state) in zip(machine.vcpus, vcpus) { try state.restore(to: vcpu, canScaleTSC: machine.traits.canScaleTSC) }
+            try machine.restore(saved)
+        }
+        // Devices last: what they have not been heard on, they say again to the interrupt controllers.
+        try decoding { () throws(DeviceStateError) in
+            try bus.serial.restoreState(try sections.section(SerialPort.section))
+            try bus.power.restoreState(try sections.section(PowerControl.section))
+            try device.restoreState(sections, with: bus.virtio[0])
+        }
+        return saved.clock
+    }
+
+    // MARK: Rehearsals
+    //
+    // A guest that moves stands still until its state is saved, sent and loaded, and what a program does for the first time takes it several
+    // times as long: pages of its code are touched, symbols bound, tables of types filled. So it is done once before there is a guest to
+    // wait. Nothing depends on it: what does not work here will not work then either, and says so.
+
+    /// Has a machine that has not run yet save its state, for nothing.
+    func rehearseSaving() throws(GuestError) {
+        _ = try reading("rehearsal") { () throws(KVMError) in try sections(clock: try machine.clock()) }
+    }
+
+    /// Has an empty machine save its state and take it over again, which changes nothing.
+    package func rehearseLoading() throws(GuestError) {
+        let own = try reading("rehearsal") { () throws(KVMError) in
+            for vcpu in machine.vcpus {
+                try vcpu.show(machine.cpuid(of: vcpu.index))
+                // Two writes to the time stamp counter, one soon after the other, are taken by KVM for one that it should correct.
+                let clocks = [MSR.timeStampCounter, MSR.timeStampAdjustment, MSR.deadline]
+                let msrs = try vcpu.readMSRs(machine.traits.savedMSRs.filter { !clocks.contains($0) }).map(\.index)
+                vcpu.change { $0.msrs = msrs }
+            }
+            return try sections(clock: try machine.clock())
+        }
+        _ = try takeOver(own)
     }
 
     private func decode(_ sections: [DeviceSection]) throws(DeviceStateError) -> ([VCPUState], VirtualMachine.Saved) {

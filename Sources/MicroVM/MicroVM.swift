@@ -87,6 +87,7 @@ public final class MicroVM: Guest {
         try needs.check(against: machine)
         // Now, and not while the guest stands still for them.
         do throws(SystemError) { try threads.start() } catch { throw GuestError("\(error)") }
+        try? rehearseLoading()
     }
 
     /// The same with RAM of its own.
@@ -166,6 +167,7 @@ public final class MicroVM: Guest {
                 try vcpu.prepare(machine.cpuid(of: vcpu.index), savedMSRs: machine.traits.savedMSRs, isFirst ? entry : nil)
             }
             standing.withLock { $0.isLoaded = true }
+            try? rehearseSaving()
         } catch {
             throw error as? GuestError ?? GuestError("\(error)")
         }

@@ -60,6 +60,19 @@ extension MachineTests {
             #expect(try tiny.guest.faults(in: other.memory) == [])
         }
 
+        @Test("An empty machine can rehearse as often as it likes, which takes none of its memory", arguments: [1, 3])
+        func rehearsal(vcpus: Int) throws {
+            let tiny = try TinyMachine(TinyGuest(pages: 2 * vcpus, vcpus: vcpus))
+            let shell = try MicroVM(shell: tiny.machine.memory.regions, requirements: tiny.machine.requirements)
+            for _ in 0..<3 { try shell.rehearseLoading() }
+            let present = try DirtyBitmap(pageCount: shell.memory.pageCount)
+            try shell.memory.insertPresentPages(into: present)
+            #expect(present.count() == 0)
+            // It is as empty as before.
+            #expect(throws: GuestError.self) { try shell.saveDeviceState() }
+            #expect(throws: GuestError.self) { try shell.resume() }
+        }
+
         @Test("Time goes on from where it stood, and stands while the guest does")
         func time() throws {
             let tiny = try TinyMachine(TinyGuest(pages: 16, vcpus: 2))

@@ -6,6 +6,8 @@ struct MSR: Hashable, Sendable {
     let value: UInt64
 
     static let timeStampCounter: UInt32 = 0x10
+    /// IA32_TSC_ADJUST
+    static let timeStampAdjustment: UInt32 = 0x3B
     /// IA32_TSC_DEADLINE
     static let deadline: UInt32 = 0x6E0
     /// MTRRs, which KVM keeps and does not name: the default type, those of fixed ranges, and eight pairs of base and mask.

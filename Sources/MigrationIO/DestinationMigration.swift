@@ -20,8 +20,8 @@ public final class DestinationMigration {
     /// sent them). An error is the refusal: both sides report it, nothing has been moved, and the guest stays where it is.
     public typealias GuestFactory = (RegionTable, _ requirements: [DeviceSection]) throws(GuestError) -> any Guest
     /// Hears that the guest is this process's, and whether it runs, before the source does: who asks after the source has
-    /// heard finds it here.
-    public typealias Arrival = (_ runs: Bool) -> Void
+    /// heard finds it here. `since` is when it was about to run: what runs it may take the processor from who tells.
+    public typealias Arrival = (_ runs: Bool, _ since: MonotonicClock.Instant) -> Void
 
     private let link: any Transport
     private let makeGuest: GuestFactory
@@ -77,7 +77,7 @@ public final class DestinationMigration {
         doorbell: Doorbell,
         limits: MigrationLimits,
         startsGuest: Bool = true,
-        arrived: @escaping Arrival = { _ in },
+        arrived: @escaping Arrival = { _, _ in },
         makeGuest: @escaping GuestFactory
     ) {
         self.limits = limits
@@ -230,13 +230,14 @@ public final class DestinationMigration {
 
     /// After commit the guest is this process's, whatever becomes of the link.
     private func startGuest() -> Outcome {
+        let start = limits.clock()
         if runsAfterCommit {
             do throws(GuestError) { try currentGuest.resume() } catch {
                 bidFarewell("the guest could not be started: \(error)")
                 return .committedButDead("\(error)")
             }
         }
-        arrived(runsAfterCommit)
+        arrived(runsAfterCommit, start)
         // The source learns it from the frame; where the link broke it cannot, and says so.
         try? send(.running)
         return .running(runs: runsAfterCommit)

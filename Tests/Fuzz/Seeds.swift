@@ -109,7 +109,7 @@ enum Seeds {
         try source.start(to: .descriptor(numbers[0]))
         let doorbell = try Doorbell()
         let link = RecordingLink(try makeSocketTransport(OwnedDescriptor(adopting: numbers[1]), doorbell: doorbell, plainRing: false))
-        let destination = DestinationMigration(link, shape: nil, doorbell: doorbell, startsGuest: true, arrived: { _ in }) {
+        let destination = DestinationMigration(link, shape: nil, doorbell: doorbell, startsGuest: true, arrived: { _, _ in }) {
             (regions, _) throws(GuestError) in
             do { return IdleGuest(try GuestRAM(regions)) } catch { throw GuestError("\(error)") }
         }

@@ -22,7 +22,7 @@ enum StreamTarget: FuzzTarget {
             shape: shape,
             doorbell: doorbell,
             startsGuest: true,
-            arrived: { _ in demand(link.hasCommitted, "a guest arrives with the commit") }
+            arrived: { _, _ in demand(link.hasCommitted, "a guest arrives with the commit") }
         ) { (regions, requirements) throws(GuestError) in
             demand(requirements.count <= DeviceSection.maximumCount, "requirements are bounded")
             demand(shape == nil || shape == regions, "a guest has the shape that was asked for")

@@ -119,7 +119,7 @@ final class SimulatedMigration {
             shape: shape,
             doorbell: doorbell,
             limits: limits,
-            arrived: { [self] runs in
+            arrived: { [self] runs, _ in
                 hasArrived = true
                 if let destination { world.guestArrives(at: destination) }
                 world.note("the guest arrived" + (runs ? "" : ", paused"))

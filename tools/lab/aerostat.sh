@@ -34,4 +34,11 @@ migrate_aerostat() { # FROM PLACE HINTS OPTION...
 running_aerostat() { aerostat status --control "$LAB_PLACE/$1.control" --json 2>&1 | grep -q '"running": *true'; }
 await_running_aerostat() { await 300 "$1 to run" running_aerostat "$1"; }
 quit_aerostat() { aerostat quit --control "$LAB_PLACE/$1.control" >/dev/null 2>>"$LAB_PLACE/$1.log" || fail "aerostat quit: $(tail -n 3 "$LAB_PLACE/$1.log")"; }
-downtime_aerostat() { number_in "$LAB_PLACE/$1.report" downtime; } # FROM TO: ms, until the source has heard that the destination runs it
+watch_aerostat() {
+    listen "$LAB_PLACE/$1.control" >"$LAB_PLACE/$1.answers" 2>>"$LAB_PLACE/$1.log" &
+    await 60 "$1 to answer" grep -q '"return"' "$LAB_PLACE/$1.answers"
+}
+event_time_aerostat() { # NAME EVENT: when it last was told, in ms
+    sed -n "s/.*\"event\": *\"$2\".*\"microseconds\": *\([0-9]*\).*\"seconds\": *\([0-9]*\).*/\2 \1/p" "$LAB_PLACE/$1.answers" |
+        tail -n 1 | awk '{ printf "%.0f\n", $1 * 1000 + $2 / 1000 }'
+}

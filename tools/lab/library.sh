@@ -110,7 +110,18 @@ switch_off() { # NAME: the machine does it, and its VMM ends
 }
 # FROM PLACE on|off(hints) [OPTION...]: leaves the report in $LAB_PLACE/FROM.report. Fails where it does not end.
 migrate() { "migrate_$vmm" "$@"; }
-downtime() { "downtime_$vmm" "$@"; } # FROM TO: ms in which the guest stood still
+watch() { "watch_$vmm" "$1"; } # NAME: its events are written down from now on
+# FROM TO, which both are watched: ms in which the guest stood still, from the source's word that it does to the destination's that it runs.
+# What VMMs say of it themselves ends at different moments.
+downtime() {
+    local stopped resumed
+    await 60 "$2 to say that it runs" told "$2" RESUME
+    stopped=$("event_time_$vmm" "$1" STOP)
+    resumed=$("event_time_$vmm" "$2" RESUME)
+    [ -n "$stopped" ] && [ -n "$resumed" ] || fail "nobody said when $1 stood still"
+    echo $((resumed - stopped))
+}
+told() { [ -n "$("event_time_$vmm" "$1" "$2")" ]; } # NAME EVENT
 await_running() { "await_running_$vmm" "$1"; } # NAME
 place() { "place_$vmm" "$1"; } # NAME: where an incoming machine waits
 . "$LAB/aerostat.sh"

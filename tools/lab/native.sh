@@ -7,7 +7,7 @@ grep -qwE 'vmx|svm' /proc/cpuinfo ||
 
 mkdir "$work/bin" "$work/place"
 "$base/busybox" --install -s "$work/bin"
-ln -s "$binary" "$work/bin/aerostat"
+ln -s "$base/listen" "$binary" "$work/bin/"
 eval "$(environment "$PWD/tools/lab" "$base/kernel" "$base/inner" '' /dev/stdout /dev/stderr "$work/place")"
 export PATH=$work/bin:$PATH
 cd tools/lab

@@ -64,8 +64,9 @@ public final class ControlServer: Sendable {
     }
 
     /// Tells every client that has negotiated. Never waits: a client that does not read is dropped in the end.
-    public func broadcast(_ event: Event) {
-        let message = event.message(at: Event.now())
+    /// - Parameter ago: when it happened, where nobody could be told at once.
+    public func broadcast(_ event: Event, ago: Duration = .zero) {
+        let message = event.message(at: Event.now() - ago / .seconds(1))
         for client in state.withLock({ Array($0.clients.values) }) { client.session.notify(message) }
     }
 

@@ -108,13 +108,17 @@ extension GuestProcess {
     ///   - paused: keep it paused, whatever it did at the source.
     func receive(_ listener: borrowing IncomingListener, shape: RegionTable?, shells: GuestShells, paused: Bool) {
         let outcome: DestinationMigration.Outcome?
+        var start: MonotonicClock.Instant?
         do throws(SocketError) {
             outcome = try listener.receive(
                 shape: shape,
                 doorbell: incomingDoorbell,
                 logger: logger,
                 startsGuest: !paused,
-                arrived: { [self] runs in takeArrived(runs: runs) }
+                arrived: { [self] runs, since in
+                    start = since
+                    takeArrived(runs: runs)
+                }
             ) { [self] (regions, requirements) throws(GuestError) in
                 let shell = try shells.shell(for: requirements)
                 let memory: GuestRAM
@@ -131,7 +135,8 @@ extension GuestProcess {
         case nil: return
         case .running(let runs):
             // The source has been told already: nobody's downtime waits for clients and logs. Who heard it there may have paused the guest.
-            state.withLock { if $0.run == .running { announce(.resume) } }
+            let ago = start.map { $0.duration(to: MonotonicClock.now()) } ?? .zero
+            state.withLock { if $0.run == .running { announce(.resume, ago: ago) } }
             logger.info(runs ? "the guest has arrived and runs" : "the guest has arrived; it is paused")
         case .failed(let reason), .notAMigration(let reason):
             logger.error("the incoming migration failed: \(reason); the guest is not here")

@@ -59,7 +59,8 @@ final class GuestProcess: Sendable {
     func attach(_ server: ControlServer) { self.server.withLock { $0 = server } }
 
     /// Never waits. Under the lock of the state where it tells of one, so that events come in the order of what they say.
-    func announce(_ event: Event) { server.withLock { $0 }?.broadcast(event) }
+    /// - Parameter ago: when it happened.
+    func announce(_ event: Event, ago: Duration = .zero) { server.withLock { $0 }?.broadcast(event, ago: ago) }
 
     /// Asks the process to end; the first reason counts.
     func end(_ ending: Ending) {

@@ -248,6 +248,7 @@ struct BalloonState: Sendable {
         // Nobody is left to answer.
         guard roles[queue] == .freePageHint else { return }
         isReporting = false
+        answerDone()
         if let id = sequencer.openID {
             sequencer.stop()
             closeCommand(id)
@@ -266,6 +267,8 @@ struct BalloonState: Sendable {
         olderChains = 0
         isIDUnread = false
         isReporting = false
+        // It holds nothing any more.
+        doneHeard?()
         doneHeard = nil
         fault = nil
         // The pages that the host wants and the driver last reported stay, as in QEMU.

@@ -46,8 +46,9 @@ public protocol FreePageHinting: AnyObject, Sendable {
     func stop()
 
     /// Closes the command and tells the guest to take its blocks back. Needs no running guest: the message waits for it.
-    /// - Parameter heard: called once, when the guest has heard it: a command that is opened from then on can get the same blocks again.
-    ///   Perhaps under the device's lock: it must only wake somebody. Never, where the guest does not listen.
+    /// - Parameter heard: called once, when the guest has heard it, and never where it does not listen. Perhaps under the device's lock: it
+    ///   must only wake somebody. A command that is opened some moments later can get the same blocks again. (Linux's driver that hears it in
+    ///   the middle of a round gives them back right behind the round, but reads the word once more before.)
     func done(heard: (@Sendable () -> Void)?)
 
     /// What the device saw since the first command of this migration (cumulative since `resetStatistics`).

@@ -23,7 +23,7 @@ public final class FreePageSurvey: HintSink {
     private struct State {
         var open: CommandID?
         var progress = HintProgress()
-        /// Pages reported since the last that existed.
+        /// Pages reported since the last block by which something was spared.
         var idlePages = 0
         /// Runs of pages that existed, by what they were found to hold.
         var clearedRuns = 0
@@ -31,11 +31,12 @@ public final class FreePageSurvey: HintSink {
         let wake: @Sendable () -> Void
     }
 
-    /// Pages of one run that are looked at.
+    /// Pages of one run that are looked at, and how far each is looked for: 64 pages a word.
     private static let samplesPerRun = 4
+    private static let wordsForEachSample = 16
     /// A guest under pressure uses some of what it has just reported: more than one run in so many with content is none that clears.
     private static let clearedRunsForEachKept = 4
-    /// So many pages in a row that did not exist: 64 MiB, which the host had to provide for nothing.
+    /// So many pages in a row by which nothing was spared: 64 MiB, which the host may have had to provide for nothing.
     private static let mostIdlePages = 1 << 14
 
     /// - Parameters:
@@ -73,17 +74,18 @@ public final class FreePageSurvey: HintSink {
             guard !runs.isEmpty else { return .invalid }
             var (pages, cleared) = (0, 0)
             for run in runs {
-                for existing in present.runs(within: run) {
-                    if isZeroWhereLooked(existing) {
-                        state.clearedRuns += 1
-                        // A guest may report the same block again and again: it counts once.
-                        cleared += existing.count - reported.count(in: existing)
-                    } else {
-                        state.keptRuns += 1
-                    }
-                }
+                let existing = present.count(in: run)
+                let new = reported.insert(run)
+                state.progress.reportedPages += new
                 pages += run.count
-                state.progress.reportedPages += reported.insert(run)
+                guard existing > 0, !state.progress.keepsContent else { continue }
+                guard isZeroWhereLooked(run) else {
+                    state.keptRuns += 1
+                    continue
+                }
+                state.clearedRuns += 1
+                // A guest may report the same block again and again: it counts once.
+                if new == run.count { cleared += existing }
             }
             state.progress.skippedPages += cleared
             // A few blocks were cleared, and are in use again by now.
@@ -100,9 +102,15 @@ public final class FreePageSurvey: HintSink {
         }
     }
 
-    /// A few pages tell: a kernel clears a block whole.
+    /// A few of the pages that exist tell, because a kernel clears a block whole: the guest may name one of 4 GiB, and a look at a page may
+    /// be a read from a disk.
     private func isZeroWhereLooked(_ run: PageRun) -> Bool {
-        let stride = max(1, run.count / Self.samplesPerRun)
-        return Swift.stride(from: 0, to: run.count, by: stride).allSatisfy { memory.isZero(run.first + $0) }
+        for sample in 0..<Self.samplesPerRun {
+            let start = run.first + run.count / Self.samplesPerRun * sample
+            let (found, _) = present.nextRun(from: start, maximumPages: 1, maximumWords: Self.wordsForEachSample)
+            guard let page = found?.first, page < run.end else { continue }
+            guard memory.isZero(page) else { return false }
+        }
+        return true
     }
 }

@@ -11,7 +11,18 @@ public struct HeadStart: Hashable, Sendable {
     public enum Verdict: Hashable, Sendable {
         /// Ask again at this time, or when the guest finishes.
         case wait(until: ContinuousClock.Instant)
-        case go
+        case go(Reason)
+    }
+
+    /// Why it is not waited any longer.
+    public enum Reason: Hashable, Sendable {
+        /// The guest has reported all it had, or shown that its answer helps nobody.
+        case answered
+        /// Blocks come, and hold nothing that would be sent. Only of a survey.
+        case idle
+        /// They come slower than the link would send them, or not at all.
+        case slow
+        case graceIsOver
     }
 
     /// What is waited for.
@@ -56,20 +67,22 @@ public struct HeadStart: Hashable, Sendable {
     }
 
     public mutating func observe(_ progress: HintProgress, now: ContinuousClock.Instant) -> Verdict {
-        if progress.isStopped || progress.keepsContent || progress.isExhausted || now >= end { return .go }
+        if progress.isStopped || progress.keepsContent { return .go(.answered) }
+        if progress.isExhausted { return .go(.idle) }
+        if now >= end { return .go(.graceIsOver) }
         guard progress.isStarted else {
             let latest = min(end, start + Self.answerTime)
             windowEnd = now + Self.window
-            return now >= latest ? .go : .wait(until: latest)
+            return now >= latest ? .go(.slow) : .wait(until: latest)
         }
         if now >= windowEnd {
             let isSlow = sendingTime(of: progress.skippedPages - pagesAtWindowStart) < Self.window
             slow = isSlow ? slow + 1 : 0
             if slow == 0 { lastFast = progress }
             if slow >= Self.slowWindows {
-                if start.duration(to: now) >= sendingTime(of: progress.skippedPages) { return .go }
                 let isIdle = progress.skippedPages == lastFast.skippedPages && progress.reportedPages > lastFast.reportedPages
-                if purpose == .survey, isIdle { return .go }
+                if purpose == .survey, isIdle { return .go(.idle) }
+                if start.duration(to: now) >= sendingTime(of: progress.skippedPages) { return .go(.slow) }
             }
             pagesAtWindowStart = progress.skippedPages
             windowEnd = now + Self.window

@@ -221,12 +221,14 @@ public final class PageLedger: HintSink {
     /// Takes account of free pages that the guest cleared before the tracker was armed. They stay pending, as all pages that exist.
     public func recordCleared(_ cleared: DirtyBitmap) {
         precondition(cleared.pageCount == regions.pageCount, "a bitmap of another guest")
-        cleared.forEachRun { run in
-            for existing in pending.runs(within: run) { reused.insert(existing) }
-            let written = reused.count(in: run)
+        for word in 0..<cleared.wordCount {
+            let reported = cleared.load(word: word)
+            guard reported != 0 else { continue }
+            let written = reported & pending.load(word: word)
+            if written != 0 { reused.insert(bits: written, word: word) }
             state.withLock { state in
-                state.counts.reported += run.count
-                state.counts.redirtied += written
+                state.counts.reported += reported.nonzeroBitCount
+                state.counts.redirtied += written.nonzeroBitCount
             }
         }
     }

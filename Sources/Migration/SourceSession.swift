@@ -109,8 +109,9 @@ public struct SourceSession: Sendable {
     }
 
     enum State: Hashable, Sendable {
-        case idle, greeting, counting, releasing, settingUp, sampling
+        case idle, greeting, counting, settingUp, sampling
         case surveying(HeadStart)
+        case releasing(since: HeadStart)
         case headStart(HeadStart)
         case sending, syncing, pausing, lastSync, finishing, committing, awaitingRunning, over
     }
@@ -199,10 +200,12 @@ public struct SourceSession: Sendable {
             case .wait(let until):
                 state = .surveying(survey)
                 return [.waitForHints(until: until)]
-            case .go: return endSurvey(survey, progress, now: now)
+            case .go(let reason): return endSurvey(survey, reason, progress, now: now)
             }
 
-        case (.releasing, .released): return arm()
+        case (.releasing(let survey), .released):
+            recordHeldBack(survey, now: now)
+            return arm()
 
         case (.settingUp, .setUp(let absent)):
             report.absentPages = absent
@@ -221,7 +224,7 @@ public struct SourceSession: Sendable {
             case .wait(let until):
                 state = .headStart(headStart)
                 return [.waitForHints(until: until)]
-            case .go:
+            case .go(_):
                 recordHeldBack(headStart, now: now)
                 state = .sending
                 return [.sendRound(round)]
@@ -327,20 +330,31 @@ public struct SourceSession: Sendable {
 
     private mutating func beginSurvey(now: ContinuousClock.Instant) -> [Effect] {
         hasBegun = true
-        state = .surveying(HeadStart(.survey, grace: graceLeft, linkRate: parameters.bandwidthLimit.map(Double.init), now: now))
-        return [.openSurvey, .waitForHints(until: now + min(HeadStart.window, graceLeft))]
+        // A timeout that pauses the guest cannot before the tracker is armed.
+        let timeLeft = parameters.timeout.map { max(.zero, now.duration(to: startTime + $0)) }
+        let grace = min(graceLeft, timeLeft ?? graceLeft)
+        state = .surveying(HeadStart(.survey, grace: grace, linkRate: parameters.bandwidthLimit.map(Double.init), now: now))
+        return [.openSurvey, .waitForHints(until: now + min(HeadStart.window, grace))]
     }
 
-    private mutating func endSurvey(_ survey: HeadStart, _ progress: HintProgress, now: ContinuousClock.Instant) -> [Effect] {
+    private mutating func endSurvey(
+        _ survey: HeadStart,
+        _ reason: HeadStart.Reason,
+        _ progress: HintProgress,
+        now: ContinuousClock.Instant
+    ) -> [Effect] {
+        let clears = progress.skippedPages > 0 && !progress.keepsContent
+        if progress.isStarted, !clears {
+            // Linux does not report again what it holds.
+            state = .releasing(since: survey)
+            return [.releaseBlocks(until: min(now + HeadStart.answerTime, survey.end))]
+        }
         recordHeldBack(survey, now: now)
         // A guest that did not begin is asked again beside the first round, which does not wait for it.
         if !progress.isStarted { graceLeft = .zero }
-        if progress.keepsContent {
-            state = .releasing
-            return [.releaseBlocks(until: now + HeadStart.answerTime)]
-        }
-        // Whatever a guest that clears has left when the grace is over, it may hint while the rest is sent.
-        hasCleared = progress.skippedPages > 0 && now < survey.end
+        // What a guest that clears has left when it is slow, or the grace is over, it may hint while the rest is sent. What lies behind pages
+        // that never existed is given up: to get at it, it would make its host provide them.
+        hasCleared = clears && (reason == .answered || reason == .idle)
         return [.closeHints] + arm()
     }
 

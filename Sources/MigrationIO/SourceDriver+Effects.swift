@@ -140,7 +140,7 @@ extension SourceDriver {
         // Its command is over, and what existed then may be less than what exists now.
         let survey = self.survey
         self.survey = nil
-        scratch.removeAll()
+        if survey != nil { scratch.removeAll() }
         do throws(SystemError) { try guest.tracker.arm() } catch { throw Interruption(guest: error) }
         try findPresentPages()
         let present = ledger.merge(scratch)
@@ -148,7 +148,8 @@ extension SourceDriver {
             #if BrokenEngines
                 if BrokenEngine.isActive(.believesSurvey) { believe(survey) }
             #endif
-            if !survey.progress.keepsContent { ledger.recordCleared(survey.reported) }
+            let progress = survey.progress
+            if progress.skippedPages > 0, !progress.keepsContent { ledger.recordCleared(survey.reported) }
         }
         return memory.pageCount - present
     }

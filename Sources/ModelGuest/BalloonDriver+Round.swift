@@ -129,7 +129,8 @@ extension BalloonDriver {
             }
             kick(ring)
         }
-        for _ in 0..<Self.blocksPerStep {
+        // A block that must be cleared first takes its time.
+        for _ in 0..<(kernel.parameters.clearsAllocated ? 1 : Self.blocksPerStep) {
             guard ring.freeDescriptors > 1 else { return .ringFull }
             // Held and queued under one lock, so that the shrinker never uses a block before its hint is on the way.
             let queued = try kernel.locked { () throws(KernelPanic) in

@@ -151,6 +151,9 @@ extension EndToEnd {
             try #require(demo.code == 0, "\(demo)")
             let document = try JSONParser.parse(Array(demo.output.utf8), limits: .reply)
             #expect(document["verified"] == true)
+            // It was surveyed and keeps its memory: that it took its blocks back was heard, and not waited for in vain (200 ms).
+            let hints = try MigrationReport(json: document["with-hints"] ?? .null).freePageHints
+            #expect(hints.commands >= 2 && hints.headStart < 200, "\(hints)")
             let (without, with) = (
                 document["without-hints"]?["ram"]?["transferred"]?.integer, document["with-hints"]?["ram"]?["transferred"]?.integer
             )

@@ -19,7 +19,7 @@ import Testing
             var progress = HintProgress()
             (progress.isStarted, progress.isStopped, progress.skippedPages) = (state.started, state.stopped, state.skipped)
             switch headStart.observe(progress, now: now) {
-            case .go: return passed.rounded()
+            case .go(_): return passed.rounded()
             case .wait(let until):
                 #expect(until > now, "it wants to be asked in the past")
                 now = until
@@ -63,7 +63,7 @@ import Testing
 
     @Test("A survey is not waited for where blocks come that nobody would have sent; hints are")
     func idle() {
-        func ends(_ purpose: HeadStart.Purpose, reports: Bool) -> Double {
+        func ends(_ purpose: HeadStart.Purpose, reports: Bool) -> (after: Double, HeadStart.Reason?) {
             var headStart = HeadStart(purpose, grace: .seconds(1), linkRate: nil, now: Self.zero)
             for passed in stride(from: 10, through: 1000, by: 10) {
                 var progress = HintProgress()
@@ -71,14 +71,15 @@ import Testing
                 // 400 ms of sending in 50 ms, then nothing that would be sent.
                 progress.skippedPages = min(passed, 50) * 2440
                 progress.reportedPages = reports ? passed * 2440 : progress.skippedPages
-                if headStart.observe(progress, now: Self.zero + .milliseconds(passed)) == .go { return Double(passed) }
+                let verdict = headStart.observe(progress, now: Self.zero + .milliseconds(passed))
+                if case .go(let reason) = verdict { return (Double(passed), reason) }
             }
-            return .infinity
+            return (.infinity, nil)
         }
-        #expect(ends(.survey, reports: true) == 80)
-        #expect(ends(.hints, reports: true) == 400)
+        #expect(ends(.survey, reports: true) == (80, .idle))
+        #expect(ends(.hints, reports: true) == (400, .slow))
         // It stands still: perhaps its processor was taken away.
-        #expect(ends(.survey, reports: false) == 400)
+        #expect(ends(.survey, reports: false) == (400, .slow))
     }
 
     @Test("One slow window is no slow guest")

@@ -221,20 +221,48 @@ import Testing
         #expect(walk.effects.contains(.openHints))
     }
 
-    @Test("A guest whose grace is over before it has cleared all, and one that cleared nothing, are asked again")
+    @Test("A guest whose grace is over before it has cleared all, or that is slow, and one that cleared nothing, are asked again")
     func clearsInPart() {
-        for (grace, cleared, asks) in [(1, 400, true), (1000, 0, true), (1000, 400, false)] {
+        // The last stands still for long enough: 400 pages are sent in less.
+        let cases = [(2, 400, false, true), (1000, 0, true, true), (1000, 400, true, false), (1000, 400, false, true)]
+        for (grace, cleared, isExhausted, asks) in cases {
             var walk = surveyed { $0.hintGrace = .milliseconds(grace) }
-            walk.handle(
-                progress {
-                    $0.skippedPages = cleared
-                    $0.isExhausted = true
-                }
-            )
+            let seen = progress {
+                $0.skippedPages = cleared
+                $0.isExhausted = isExhausted
+            }
+            walk.handle(seen)
+            while case .waitForHints? = walk.effects.last {
+                walk.now += .milliseconds(10)
+                walk.handle(seen)
+            }
+            // What it holds it does not report again; what it has cleared must not be cleared anew.
+            let releases = walk.effects.contains { if case .releaseBlocks = $0 { true } else { false } }
+            #expect(releases == (cleared == 0))
+            if releases { walk.handle(.released) }
             goOn(&walk)
             expectRules(walk, "grace \(grace), cleared \(cleared)")
             #expect(walk.effects.contains(.openHints) == asks, "grace \(grace), cleared \(cleared)")
         }
+    }
+
+    @Test("The wait for its release is part of the grace, and the survey ends with the timeout")
+    func surveyIsBounded() {
+        var walk = surveyed { $0.hintGrace = .milliseconds(50) }
+        let start = walk.now
+        let effects = walk.handle(progress { $0.keepsContent = true })
+        #expect(effects == [.releaseBlocks(until: start + .milliseconds(50))])
+        walk.now += .milliseconds(30)
+        walk.handle(.released)
+        #expect(walk.session.report.freePageHints.headStart == 32)
+        var hurried = surveyed {
+            $0.timeout = .milliseconds(20)
+            $0.onTimeout = .pause
+        }
+        // It began 3 ms ago.
+        #expect(hurried.effects.last == .waitForHints(until: hurried.now + .milliseconds(10)))
+        hurried.now += .milliseconds(16)
+        #expect(hurried.handle(progress { $0.skippedPages = 1 }).last == .setUp)
     }
 
     @Test("A guest that does not answer the survey is waited for once")

@@ -108,17 +108,13 @@ extension GuestProcess {
     ///   - paused: keep it paused, whatever it did at the source.
     func receive(_ listener: borrowing IncomingListener, shape: RegionTable?, shells: GuestShells, paused: Bool) {
         let outcome: DestinationMigration.Outcome?
-        var start: MonotonicClock.Instant?
         do throws(SocketError) {
             outcome = try listener.receive(
                 shape: shape,
                 doorbell: incomingDoorbell,
                 logger: logger,
                 startsGuest: !paused,
-                arrived: { [self] runs, since in
-                    start = since
-                    takeArrived(runs: runs)
-                }
+                arrived: { [self] runs, since in takeArrived(runs: runs, since: since) }
             ) { [self] (regions, requirements) throws(GuestError) in
                 let shell = try shells.shell(for: requirements)
                 let memory: GuestRAM
@@ -134,9 +130,8 @@ extension GuestProcess {
         switch outcome {
         case nil: return
         case .running(let runs):
-            // The source has been told already: nobody's downtime waits for clients and logs. Who heard it there may have paused the guest.
-            let ago = start.map { $0.duration(to: MonotonicClock.now()) } ?? .zero
-            state.withLock { if $0.run == .running { announce(.resume, ago: ago) } }
+            // The source has been told already: nobody's downtime waits for clients and logs.
+            state.withLock { announceArrival(&$0) }
             logger.info(runs ? "the guest has arrived and runs" : "the guest has arrived; it is paused")
         case .failed(let reason), .notAMigration(let reason):
             logger.error("the incoming migration failed: \(reason); the guest is not here")
@@ -147,11 +142,20 @@ extension GuestProcess {
         }
     }
 
-    private func takeArrived(runs: Bool) {
+    private func takeArrived(runs: Bool, since: MonotonicClock.Instant) {
         state.withLock { state in
             // A guest may have ended as soon as it ran.
-            if state.run == .inMigrate { state.run = runs ? .running : .paused }
+            guard state.run == .inMigrate else { return }
+            state.run = runs ? .running : .paused
+            state.arrivedAt = runs ? since : nil
         }
+    }
+
+    /// Says once that the guest came and ran: who heard of it at the source may already be about to pause it.
+    func announceArrival(_ state: inout State) {
+        guard let since = state.arrivedAt else { return }
+        state.arrivedAt = nil
+        announce(.resume, ago: since.duration(to: MonotonicClock.now()))
     }
 }
 

@@ -30,6 +30,8 @@ final class GuestProcess: Sendable {
         var migration: SourceMigration?
         /// Until its end has been announced.
         var isMigrating = false
+        /// When the guest that came here was about to run, until clients have been told.
+        var arrivedAt: MonotonicClock.Instant?
         /// Commit was sent and its answer never came: the destination may run the guest.
         var isOwnershipUnknown = false
         /// Sockets that the process was started with, for `fd:N`.
@@ -96,6 +98,7 @@ final class GuestProcess: Sendable {
             case .restoreVM: throw QMPError("there is no guest here yet: its image is being read")
             }
             do throws(GuestError) { try state.guest?.pause() } catch { throw QMPError("\(error)") }
+            announceArrival(&state)
             state.run = .paused
             announce(.stop)
         }

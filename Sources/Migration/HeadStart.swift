@@ -18,7 +18,7 @@ public struct HeadStart: Hashable, Sendable {
     public enum Reason: Hashable, Sendable {
         /// The guest has reported all it had, or shown that its answer helps nobody.
         case answered
-        /// Blocks come, and hold nothing that would be sent. Only of a survey.
+        /// Blocks come, and at least half of what they hold would not be sent anyway. Only of a survey.
         case idle
         /// They come slower than the link would send them, or not at all.
         case slow
@@ -80,8 +80,9 @@ public struct HeadStart: Hashable, Sendable {
             slow = isSlow ? slow + 1 : 0
             if slow == 0 { lastFast = progress }
             if slow >= Self.slowWindows {
-                let isIdle = progress.skippedPages == lastFast.skippedPages && progress.reportedPages > lastFast.reportedPages
-                if purpose == .survey, isIdle { return .go(.idle) }
+                let reported = progress.reportedPages - lastFast.reportedPages
+                let spared = progress.skippedPages - lastFast.skippedPages
+                if purpose == .survey, reported > 0, spared <= reported / 2 { return .go(.idle) }
                 if start.duration(to: now) >= sendingTime(of: progress.skippedPages) { return .go(.slow) }
             }
             pagesAtWindowStart = progress.skippedPages

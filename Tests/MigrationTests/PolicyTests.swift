@@ -63,20 +63,22 @@ import Testing
 
     @Test("A survey is not waited for where blocks come that nobody would have sent; hints are")
     func idle() {
-        func ends(_ purpose: HeadStart.Purpose, reports: Bool) -> (after: Double, HeadStart.Reason?) {
+        func ends(_ purpose: HeadStart.Purpose, reports: Bool, trickle: Int = 0) -> (after: Double, HeadStart.Reason?) {
             var headStart = HeadStart(purpose, grace: .seconds(1), linkRate: nil, now: Self.zero)
             for passed in stride(from: 10, through: 1000, by: 10) {
                 var progress = HintProgress()
                 progress.isStarted = true
-                // 400 ms of sending in 50 ms, then nothing that would be sent.
-                progress.skippedPages = min(passed, 50) * 2440
-                progress.reportedPages = reports ? passed * 2440 : progress.skippedPages
+                // 400 ms of sending in 50 ms, then nothing that would be sent, or little.
+                progress.skippedPages = min(passed, 50) * 2440 + max(0, passed - 50) * trickle
+                progress.reportedPages = reports ? min(passed, 50) * 2440 + max(0, passed - 50) * 200 : progress.skippedPages
                 let verdict = headStart.observe(progress, now: Self.zero + .milliseconds(passed))
                 if case .go(let reason) = verdict { return (Double(passed), reason) }
             }
             return (.infinity, nil)
         }
         #expect(ends(.survey, reports: true) == (80, .idle))
+        #expect(ends(.survey, reports: true, trickle: 100) == (80, .idle))
+        #expect(ends(.survey, reports: true, trickle: 150) == (740, .slow))
         #expect(ends(.hints, reports: true) == (400, .slow))
         // It stands still: perhaps its processor was taken away.
         #expect(ends(.survey, reports: false) == (400, .slow))

@@ -35,7 +35,8 @@ running_aerostat() { aerostat status --control "$LAB_PLACE/$1.control" --json 2>
 await_running_aerostat() { await 300 "$1 to run" running_aerostat "$1"; }
 quit_aerostat() { aerostat quit --control "$LAB_PLACE/$1.control" >/dev/null 2>>"$LAB_PLACE/$1.log" || fail "aerostat quit: $(tail -n 3 "$LAB_PLACE/$1.log")"; }
 watch_aerostat() {
-    listen "$LAB_PLACE/$1.control" >"$LAB_PLACE/$1.answers" 2>>"$LAB_PLACE/$1.log" &
+    : >"$LAB_PLACE/$1.answers"
+    listen "$LAB_PLACE/$1.control" >>"$LAB_PLACE/$1.answers" 2>>"$LAB_PLACE/$1.log" &
     await 60 "$1 to answer" grep -q '"return"' "$LAB_PLACE/$1.answers"
 }
 event_time_aerostat() { # NAME EVENT: when it last was told, in ms

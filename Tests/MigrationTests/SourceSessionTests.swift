@@ -296,6 +296,12 @@ import Testing
         #expect(!surveys { $0.usesHints = false })
         #expect(!surveys { $0.hintGrace = .zero })
         #expect(!surveys { $0.smallestSurveyedPages = 1001 })
+        // One that fills what it frees has nothing to clear.
+        var parameters = MigrationParameters()
+        parameters.smallestSurveyedPages = 500
+        var session = SourceSession(parameters, hello: Self.hello, hintsAvailable: true, mayClear: false, now: .now)
+        _ = session.handle(.start(runs: true), now: .now)
+        #expect(session.handle(.peerHello(Self.hello), now: .now) == [.setUp])
         var small = Walk { $0.smallestSurveyedPages = 500 }
         small.go(to: .settingUp)
         #expect(small.handle(.counted(presentPages: 499)) == [.setUp])

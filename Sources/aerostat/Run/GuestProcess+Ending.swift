@@ -25,7 +25,10 @@ extension GuestProcess {
             _ = migration.wait()
             failed = migration
         }
-        state.withLock { $0.run = ending.runState }
+        state.withLock { state in
+            announceArrival(&state)
+            state.run = ending.runState
+        }
         let fate = keepsEndedGuest ? "; its memory is kept (--no-shutdown)" : ""
         switch ending {
         case .powerOff, .reset: logger.info("the guest has ended: \(ending)\(fate)")

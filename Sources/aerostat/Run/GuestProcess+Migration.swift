@@ -65,6 +65,7 @@ extension GuestProcess {
             takeOver: { [self] in
                 state.withLock { state in
                     let wasRunning = state.run == .running
+                    announceArrival(&state)
                     state.run = .finishMigrate
                     if wasRunning { announce(.stop) }
                     return wasRunning
@@ -151,7 +152,8 @@ extension GuestProcess {
         }
     }
 
-    /// Says once that the guest came and ran: who heard of it at the source may already be about to pause it.
+    /// Says once that the guest came and ran, before anything is said of what became of it: who heard of it at the source may already be
+    /// about to pause it, or move it on, and it may end at once.
     func announceArrival(_ state: inout State) {
         guard let since = state.arrivedAt else { return }
         state.arrivedAt = nil

@@ -67,8 +67,7 @@ public struct HeadStart: Hashable, Sendable {
     }
 
     public mutating func observe(_ progress: HintProgress, now: ContinuousClock.Instant) -> Verdict {
-        if progress.isStopped || progress.keepsContent { return .go(.answered) }
-        if progress.isExhausted { return .go(.idle) }
+        if progress.isOver { return .go(progress.isStopped || progress.keepsContent ? .answered : .idle) }
         if now >= end { return .go(.graceIsOver) }
         guard progress.isStarted else {
             let latest = min(end, start + Self.answerTime)

@@ -416,6 +416,8 @@ public struct HintProgress: Hashable, Sendable {
     public var keepsContent = false
     /// The blocks have long held nothing that would be sent. Only a survey looks.
     public var isExhausted = false
+    /// There is nothing more to wait for.
+    public var isOver: Bool { isStopped || keepsContent || isExhausted }
 
     public init() {}
 }

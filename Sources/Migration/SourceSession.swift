@@ -147,7 +147,7 @@ public struct SourceSession: Sendable {
         _ parameters: MigrationParameters,
         hello: Hello,
         hintsAvailable: Bool,
-        mayClear: Bool = true,
+        mayClear: Bool,
         now: ContinuousClock.Instant
     ) {
         self.parameters = parameters
@@ -224,7 +224,7 @@ public struct SourceSession: Sendable {
             case .wait(let until):
                 state = .headStart(headStart)
                 return [.waitForHints(until: until)]
-            case .go(_):
+            case .go:
                 recordHeldBack(headStart, now: now)
                 state = .sending
                 return [.sendRound(round)]

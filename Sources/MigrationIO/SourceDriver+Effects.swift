@@ -29,7 +29,7 @@ extension SourceDriver {
 
         case .openHints:
             // The device opens the ledger for the id before it publishes the id: a guest may answer at once.
-            guard let hinting = guest.hinting else { preconditionFailure("hints are asked of a guest without a balloon") }
+            let hinting = askedDevice
             #if BrokenEngines
                 if try breakOpening(hinting) { return nil }
             #endif
@@ -56,7 +56,7 @@ extension SourceDriver {
             let wasStarted = hintProgress.isStarted
             try wait(until: until) { () throws(Interruption) in
                 let progress = hintProgress
-                return progress.isStopped || progress.keepsContent || progress.isExhausted || progress.isStarted != wasStarted
+                return progress.isOver || progress.isStarted != wasStarted
             }
             return .hintProgress(hintProgress)
 
@@ -113,13 +113,17 @@ extension SourceDriver {
         do throws(SystemError) { try memory.insertPresentPages(into: scratch) } catch { throw Interruption(guest: error) }
     }
 
-    private func openSurvey() throws(Interruption) {
+    private var askedDevice: any FreePageHinting {
         guard let hinting = guest.hinting else { preconditionFailure("hints are asked of a guest without a balloon") }
+        return hinting
+    }
+
+    private func openSurvey() throws(Interruption) {
         let doorbell = migration.doorbell
         do throws(SystemError) {
             let survey = try FreePageSurvey(memory, present: scratch) { doorbell.ring() }
             self.survey = survey
-            _ = hinting.begin(reportingTo: survey)
+            _ = askedDevice.begin(reportingTo: survey)
         } catch {
             throw Interruption(guest: error)
         }
@@ -128,7 +132,7 @@ extension SourceDriver {
     private func releaseBlocks(until deadline: MonotonicClock.Instant) throws(Interruption) {
         let doorbell = migration.doorbell
         let isHeard = Monitor(false)
-        guest.hinting?.done {
+        askedDevice.done {
             isHeard.update { $0 = true }
             doorbell.ring()
         }

@@ -95,9 +95,7 @@ struct BalloonDriver: Sendable {
         guard record.phase == .live else { return .sleepUntilInterrupt }
         // As in Linux, what was read is carried out before it is read anew: else an id that comes soon after DONE would leave blocks held,
         // and blocks that are held are not reported.
-        let isDone = record.round == .idle && CommandID(rawValue: record.seenID) == .done
-        let holdsBlocks = try kernel.locked { () throws(KernelPanic) in kernel.allocator.heldBlocks > 0 }
-        if !isDone || !holdsBlocks { answerInterrupt(&record) }
+        if try !isGivingBack(record) { answerInterrupt(&record) }
         guard record.phase == .live else {
             kernel.driverRecord = record
             return try giveBack() ? .again : .sleepUntilInterrupt
@@ -112,6 +110,11 @@ struct BalloonDriver: Sendable {
             throw KernelPanic("the balloon driver's ring: \(error)")
         }
         return try advance(&record, queue)
+    }
+
+    private func isGivingBack(_ record: DriverRecord) throws(KernelPanic) -> Bool {
+        guard record.round == .idle, CommandID(rawValue: record.seenID) == .done else { return false }
+        return try kernel.locked { kernel.allocator.heldBlocks > 0 }
     }
 
     /// Acknowledges before it looks, so that whatever comes later interrupts again.

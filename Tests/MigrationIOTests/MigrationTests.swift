@@ -30,14 +30,20 @@ let trackers: [TrackerKind] = {
         pair.end()
     }
 
-    @Test("Free pages do not travel, and those taken back do", arguments: trackers, [1, 2, 3] as [UInt64])
-    func hints(tracker: TrackerKind, seed: UInt64) throws {
-        var setup = Pair.Setup(tracker: tracker, writing: 24, working: 0..<1200, hints: .honest, free: 400..<1900)
+    /// A guest that takes free pages back and writes them all the time, on a slow link, for a while.
+    private static func hinting(_ tracker: TrackerKind, _ script: ScriptedHinting.Script) -> Pair.Setup {
+        var setup = Pair.Setup(tracker: tracker, writing: 24, working: 0..<1200, hints: script, free: 400..<1900)
         setup.parameters.verifies = true
         setup.parameters.downtimeLimit = .milliseconds(6)
         setup.parameters.bandwidthLimit = 60 << 20
         setup.parameters.timeout = .milliseconds(600)
         setup.parameters.onTimeout = .pause
+        return setup
+    }
+
+    @Test("Free pages do not travel, and those taken back do", arguments: trackers, [1, 2, 3] as [UInt64])
+    func hints(tracker: TrackerKind, seed: UInt64) throws {
+        var setup = Self.hinting(tracker, .honest)
         setup.seed = seed
         let pair = try Pair(setup)
         #expect(try pair.run() == .completed)
@@ -53,13 +59,8 @@ let trackers: [TrackerKind] = {
     @Test("A guest that clears its free pages is asked before the tracker is armed, once, and they travel as zeros", arguments: trackers)
     func clears(tracker: TrackerKind) throws {
         // Taken back while they are cleared, before and after the tracker is armed.
-        var setup = Pair.Setup(tracker: tracker, writing: 24, working: 0..<1200, hints: .clearing, free: 400..<1900)
+        var setup = Self.hinting(tracker, .clearing)
         setup.parameters.smallestSurveyedPages = 1
-        setup.parameters.verifies = true
-        setup.parameters.downtimeLimit = .milliseconds(6)
-        setup.parameters.bandwidthLimit = 60 << 20
-        setup.parameters.timeout = .milliseconds(600)
-        setup.parameters.onTimeout = .pause
         for seed in 1...3 as ClosedRange<UInt64> {
             setup.seed = seed
             let pair = try Pair(setup)

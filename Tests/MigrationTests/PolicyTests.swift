@@ -19,7 +19,7 @@ import Testing
             var progress = HintProgress()
             (progress.isStarted, progress.isStopped, progress.skippedPages) = (state.started, state.stopped, state.skipped)
             switch headStart.observe(progress, now: now) {
-            case .go(_): return passed.rounded()
+            case .go: return passed.rounded()
             case .wait(let until):
                 #expect(until > now, "it wants to be asked in the past")
                 now = until

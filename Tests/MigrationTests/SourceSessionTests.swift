@@ -13,7 +13,7 @@ import Testing
     }
 
     private static let regions = regionTable(pages: 1000)
-    private static let hello = Hello(session: SessionID(high: 1, low: 2), regions: regions, capabilities: [])
+    static let hello = Hello(session: SessionID(high: 1, low: 2), regions: regions, capabilities: [])
 
     /// A session and all effects that it gave.
     struct Walk {
@@ -25,7 +25,7 @@ import Testing
             var parameters = MigrationParameters()
             (parameters.samplePages, parameters.smallestSampledPages) = (5, 1)
             change(&parameters)
-            session = SourceSession(parameters, hello: SourceSessionTests.hello, hintsAvailable: hints, now: now)
+            session = SourceSession(parameters, hello: SourceSessionTests.hello, hintsAvailable: hints, mayClear: true, now: now)
         }
 
         @discardableResult
@@ -53,11 +53,20 @@ import Testing
             if stage > .committing { handle(.commitSent) }
         }
 
+        /// From the pause to the end of a guest that ran.
+        mutating func switchOver(dirtied: Int = 0, pending: Int = 0) {
+            handle(.paused(runs: true))
+            handle(.harvested(dirtied: dirtied, pending: pending, took: .zero))
+            handle(.peerReady(Ready()))
+            handle(.commitSent)
+            handle(.peerRunning)
+        }
+
         func index(of effect: SourceSession.Effect) -> Int? { effects.firstIndex(of: effect) }
     }
 
     /// What every walk that has ended must satisfy.
-    private func expectRules(_ walk: Walk, runsAtStart: Bool = true, pausedByPerson: Bool = false, _ comment: Comment) {
+    func expectRules(_ walk: Walk, runsAtStart: Bool = true, pausedByPerson: Bool = false, _ comment: Comment) {
         let effects = walk.effects
         var armed = false
         var open = false
@@ -127,11 +136,7 @@ import Testing
             walk.handle(.roundSent(SourceSession.RoundTraffic()))
         }
         walk.handle(.harvested(dirtied: 1, pending: 1, took: .zero))
-        walk.handle(.paused(runs: true))
-        walk.handle(.harvested(dirtied: 2, pending: 3, took: .zero))
-        walk.handle(.peerReady(Ready()))
-        walk.handle(.commitSent)
-        walk.handle(.peerRunning)
+        walk.switchOver(dirtied: 2, pending: 3)
         expectRules(walk, "four rounds")
         let report = walk.session.report
         // The first is the sample. The harvest after the pause belongs to the round before it, which had one already.
@@ -139,183 +144,6 @@ import Testing
         #expect(report.rounds.map(\.dirtiedPages) == [0, 500, 500, 500, 3, 0])
         #expect(report.ram.dirtySyncCount == 5)
         #expect(report.rounds.last?.pendingPages == 3)
-    }
-
-    // MARK: The survey
-
-    /// A guest of 1000 pages that is surveyed, as far as the survey's command.
-    private func surveyed(_ change: (inout MigrationParameters) -> Void = { _ in }) -> Walk {
-        var walk = Walk {
-            $0.smallestSurveyedPages = 500
-            change(&$0)
-        }
-        walk.go(to: .settingUp)
-        #expect(walk.effects.last == .countPages)
-        walk.handle(.counted(presentPages: 900))
-        #expect(walk.effects.contains(.openSurvey))
-        return walk
-    }
-
-    private func progress(_ change: (inout HintProgress) -> Void) -> SourceSession.Event {
-        var progress = HintProgress()
-        progress.isStarted = true
-        change(&progress)
-        return .hintProgress(progress)
-    }
-
-    /// From the end of the survey to the end of the migration; the session says what is done between.
-    private func goOn(_ walk: inout Walk) {
-        #expect(walk.effects.last == .setUp)
-        walk.handle(.setUp(absentPages: 100))
-        if walk.effects.last == .sendSample(1, pages: 5) { walk.handle(.roundSent(SourceSession.RoundTraffic())) }
-        if case .waitForHints? = walk.effects.last { walk.handle(progress { $0.isStopped = true }) }
-        walk.handle(.roundSent(SourceSession.RoundTraffic()))
-        walk.handle(.harvested(dirtied: 0, pending: 0, took: .zero))
-        walk.handle(.paused(runs: true))
-        walk.handle(.harvested(dirtied: 0, pending: 0, took: .zero))
-        walk.handle(.peerReady(Ready()))
-        walk.handle(.commitSent)
-        walk.handle(.peerRunning)
-    }
-
-    @Test("A guest that has cleared its free pages is not asked again, and nothing is waited for")
-    func clears() {
-        var walk = surveyed()
-        walk.handle(progress { $0.skippedPages = 300 })
-        guard case .waitForHints? = walk.effects.last else {
-            Issue.record("\(walk.effects)")
-            return
-        }
-        #expect(
-            walk.handle(
-                progress {
-                    $0.skippedPages = 400
-                    $0.isStopped = true
-                }
-            ) == [.closeHints, .setUp]
-        )
-        goOn(&walk)
-        expectRules(walk, "a guest that clears")
-        #expect(!walk.effects.contains(.openHints) && walk.session.report.rounds.first?.number == 1)
-        #expect(!walk.effects.contains { if case .sendSample = $0 { true } else { false } })
-        #expect(walk.session.report.freePageHints.headStart >= 2)
-        #expect(walk.session.report.setupTime == 4, "the survey is no set-up")
-    }
-
-    @Test("A guest that keeps its memory as it is takes its blocks back, and is asked behind the armed tracker")
-    func keepsContent() {
-        var walk = surveyed()
-        let effects = walk.handle(
-            progress {
-                $0.skippedPages = 1
-                $0.keepsContent = true
-            }
-        )
-        guard effects.count == 1, case .releaseBlocks = effects[0] else {
-            Issue.record("\(effects)")
-            return
-        }
-        #expect(walk.handle(.released) == [.setUp])
-        goOn(&walk)
-        expectRules(walk, "a guest that keeps its memory")
-        #expect(walk.effects.contains(.openHints))
-    }
-
-    @Test("A guest whose grace is over before it has cleared all, or that is slow, and one that cleared nothing, are asked again")
-    func clearsInPart() {
-        // The last stands still for long enough: 400 pages are sent in less.
-        let cases = [(2, 400, false, true), (1000, 0, true, true), (1000, 400, true, false), (1000, 400, false, true)]
-        for (grace, cleared, isExhausted, asks) in cases {
-            var walk = surveyed { $0.hintGrace = .milliseconds(grace) }
-            let seen = progress {
-                $0.skippedPages = cleared
-                $0.isExhausted = isExhausted
-            }
-            walk.handle(seen)
-            while case .waitForHints? = walk.effects.last {
-                walk.now += .milliseconds(10)
-                walk.handle(seen)
-            }
-            // What it holds it does not report again; what it has cleared must not be cleared anew.
-            let releases = walk.effects.contains { if case .releaseBlocks = $0 { true } else { false } }
-            #expect(releases == (cleared == 0))
-            if releases { walk.handle(.released) }
-            goOn(&walk)
-            expectRules(walk, "grace \(grace), cleared \(cleared)")
-            #expect(walk.effects.contains(.openHints) == asks, "grace \(grace), cleared \(cleared)")
-        }
-    }
-
-    @Test("The wait for its release is part of the grace, and the survey ends with the timeout")
-    func surveyIsBounded() {
-        var walk = surveyed { $0.hintGrace = .milliseconds(50) }
-        let start = walk.now
-        let effects = walk.handle(progress { $0.keepsContent = true })
-        #expect(effects == [.releaseBlocks(until: start + .milliseconds(50))])
-        walk.now += .milliseconds(30)
-        walk.handle(.released)
-        #expect(walk.session.report.freePageHints.headStart == 32)
-        var hurried = surveyed {
-            $0.timeout = .milliseconds(20)
-            $0.onTimeout = .pause
-        }
-        // It began 3 ms ago.
-        #expect(hurried.effects.last == .waitForHints(until: hurried.now + .milliseconds(10)))
-        hurried.now += .milliseconds(16)
-        #expect(hurried.handle(progress { $0.skippedPages = 1 }).last == .setUp)
-    }
-
-    @Test("A guest that does not answer the survey is waited for once")
-    func silentSurvey() {
-        var walk = surveyed()
-        walk.now += .milliseconds(300)
-        #expect(walk.handle(.hintProgress(HintProgress())) == [.closeHints, .setUp])
-        walk.handle(.setUp(absentPages: 100))
-        #expect(!walk.effects.contains { if case .sendSample = $0 { true } else { false } })
-        // It is asked, and what it says counts; but the round does not wait.
-        #expect(walk.effects.contains(.openHints))
-        #expect(walk.handle(.hintProgress(HintProgress())) == [.sendRound(1)])
-    }
-
-    @Test("There is no survey where it cannot be worth it")
-    func noSurvey() {
-        func surveys(hints: Bool = true, runs: Bool = true, _ change: (inout MigrationParameters) -> Void = { _ in }) -> Bool {
-            var walk = Walk(
-                {
-                    $0.smallestSurveyedPages = 500
-                    change(&$0)
-                },
-                hints: hints
-            )
-            walk.go(to: .settingUp, runs: runs)
-            return walk.effects.contains(.countPages)
-        }
-        #expect(surveys())
-        #expect(!surveys(hints: false))
-        #expect(!surveys(runs: false))
-        #expect(!surveys { $0.usesHints = false })
-        #expect(!surveys { $0.hintGrace = .zero })
-        #expect(!surveys { $0.smallestSurveyedPages = 1001 })
-        // One that fills what it frees has nothing to clear.
-        var parameters = MigrationParameters()
-        parameters.smallestSurveyedPages = 500
-        var session = SourceSession(parameters, hello: Self.hello, hintsAvailable: true, mayClear: false, now: .now)
-        _ = session.handle(.start(runs: true), now: .now)
-        #expect(session.handle(.peerHello(Self.hello), now: .now) == [.setUp])
-        var small = Walk { $0.smallestSurveyedPages = 500 }
-        small.go(to: .settingUp)
-        #expect(small.handle(.counted(presentPages: 499)) == [.setUp])
-    }
-
-    @Test("A survey that is cancelled, or fails, leaves nothing held", arguments: [true, false], 0..<3)
-    func endsInSurvey(cancels: Bool, stage: Int) {
-        var walk = Walk { $0.smallestSurveyedPages = 500 }
-        walk.go(to: .settingUp)
-        if stage > 0 { walk.handle(.counted(presentPages: 900)) }
-        if stage > 1 { walk.handle(progress { $0.keepsContent = true }) }
-        walk.handle(cancels ? .cancelRequested : .failed(.link("cut")))
-        expectRules(walk, "stage \(stage)")
-        if stage == 1 { #expect(walk.effects.contains(.finishHints)) }
     }
 
     @Test("The link's rate is learnt from a few pages, where that is worth it")

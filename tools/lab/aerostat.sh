@@ -39,7 +39,6 @@ watch_aerostat() {
     listen "$LAB_PLACE/$1.control" >>"$LAB_PLACE/$1.answers" 2>>"$LAB_PLACE/$1.log" &
     await 60 "$1 to answer" grep -q '"return"' "$LAB_PLACE/$1.answers"
 }
-event_time_aerostat() { # NAME EVENT: when it last was told, in ms
-    sed -n "s/.*\"event\": *\"$2\".*\"microseconds\": *\([0-9]*\).*\"seconds\": *\([0-9]*\).*/\2 \1/p" "$LAB_PLACE/$1.answers" |
-        tail -n 1 | awk '{ printf "%.0f\n", $1 * 1000 + $2 / 1000 }'
+event_times_aerostat() {
+    sed -n "s/.*\"event\": *\"$2\".*\"microseconds\": *\([0-9]*\).*\"seconds\": *\([0-9]*\).*/\2 \1/p" "$LAB_PLACE/$1.answers"
 }

@@ -116,12 +116,14 @@ watch() { "watch_$vmm" "$1"; } # NAME: its events are written down from now on
 downtime() {
     local stopped resumed
     await 60 "$2 to say that it runs" told "$2" RESUME
-    stopped=$("event_time_$vmm" "$1" STOP)
-    resumed=$("event_time_$vmm" "$2" RESUME)
+    stopped=$(event_time "$1" STOP)
+    resumed=$(event_time "$2" RESUME)
     [ -n "$stopped" ] && [ -n "$resumed" ] || fail "nobody said when $1 stood still"
     echo $((resumed - stopped))
 }
-told() { [ -n "$("event_time_$vmm" "$1" "$2")" ]; } # NAME EVENT
+# NAME EVENT: when it last was told, in ms; the VMM's own part gives seconds and microseconds.
+event_time() { "event_times_$vmm" "$@" | tail -n 1 | awk '{ printf "%.0f\n", $1 * 1000 + $2 / 1000 }'; }
+told() { [ -n "$(event_time "$1" "$2")" ]; } # NAME EVENT
 await_running() { "await_running_$vmm" "$1"; } # NAME
 place() { "place_$vmm" "$1"; } # NAME: where an incoming machine waits
 . "$LAB/aerostat.sh"

@@ -96,7 +96,7 @@ extension GuestRAM {
 
     /// Bits 63 (present), 62 (swapped) and 61 (a file's page) of the 64-bit entries of `/proc/self/pagemap`
     /// (Documentation/admin-guide/mm/pagemap.rst). The shared zero page counts as present here.
-    private func insertPresentPagesFromPagemap(into present: DirtyBitmap) throws(SystemError) {
+    package func insertPresentPagesFromPagemap(into present: DirtyBitmap) throws(SystemError) {
         let pagemap = try OwnedDescriptor.open("/proc/self/pagemap", flags: O_RDONLY)
         let existing: UInt64 = 0b11 << 62
         let filed: UInt64 = 1 << 61
@@ -109,9 +109,17 @@ extension GuestRAM {
                 unsafe entries.withUnsafeMutableBytes { unsafe pread(pagemap.number, $0.baseAddress!, wanted * 8, (firstEntry + page) * 8) }
             }
             guard bytes >= 8 else { throw SystemError("read the page table", place: "/proc/self/pagemap", code: .ioError) }
-            for index in 0..<bytes / 8 where entries[index] & existing != 0 && entries[index] & filed == 0 {
-                present.insert(PageIndex(page + index))
+            // By runs: an atomic operation for each page would cost more than all else.
+            var first: Int?
+            for index in 0..<bytes / 8 {
+                if entries[index] & existing != 0, entries[index] & filed == 0 {
+                    first = first ?? index
+                } else if let start = first {
+                    present.insert(PageRun(first: PageIndex(page + start), count: index - start))
+                    first = nil
+                }
             }
+            if let first { present.insert(PageRun(first: PageIndex(page + first), count: bytes / 8 - first)) }
             page += bytes / 8
         }
     }

@@ -139,16 +139,22 @@ private let kinds: [TrackerKind] = canScan ? [.software, .pagemapScan] : [.softw
         tracker.disarm()
     }
 
-    @Test("Asking which pages exist makes none exist")
+    @Test("Asking which pages exist makes none exist, with and without PAGEMAP_SCAN")
     func presence() throws {
-        let memory = try GuestRAM(regionTable(pages: 4096))
-        try memory.fill(1, at: address(1000), byteCount: 10 * 4096)
-        for _ in 0..<3 {
-            let present = try DirtyBitmap(pageCount: 4096)
-            try memory.insertPresentPages(into: present)
+        // More than are read at once: runs end at that border, go across it, and at the end of memory.
+        let memory = try GuestRAM(regionTable(pages: 200_000))
+        let runs = [1000..<1010, 1011..<1012, 65500..<65536, 131_000..<131_100, 199_990..<200_000]
+        for run in runs { try memory.fill(1, at: address(run.lowerBound), byteCount: run.count * 4096) }
+        for round in 0..<4 {
+            let present = try DirtyBitmap(pageCount: memory.pageCount)
+            if round & 1 == 0 {
+                try memory.insertPresentPages(into: present)
+            } else {
+                try memory.insertPresentPagesFromPagemap(into: present)
+            }
             var found: [Int] = []
             present.forEachRun { found += Array($0.indices) }
-            #expect(found == Array(1000..<1010))
+            #expect(found == runs.flatMap(Array.init))
         }
     }
 

@@ -258,7 +258,7 @@ public final class DestinationMigration {
                 switch descriptor.kind {
                 case .data:
                     let isPopulated = pages!.noteData(run)
-                    if !isPopulated { try hugePages.populate(run, of: memory) }
+                    if !isPopulated { try hugePages.prepare(run, of: memory) }
                     data.append(run)
                 case .zero:
                     for run in pages!.noteZero(run) { memory.clear(run) }

@@ -65,7 +65,7 @@ private struct DataPages {
 
     mutating func next(of memory: GuestRAM) throws(SystemError) -> PageRun? {
         if pieces.isEmpty, let stretch = nextStretch() {
-            try hugePages.populate(stretch, of: memory)
+            try hugePages.prepare(stretch, of: memory)
             pieces = stretch.slices(ofAtMost: FileReads.piecePages)[...]
         }
         return pieces.popFirst()

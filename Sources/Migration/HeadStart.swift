@@ -49,6 +49,7 @@ public struct HeadStart: Hashable, Sendable {
     public let end: ContinuousClock.Instant
     private let purpose: Purpose
     private let pagesPerSecond: Double
+    private let patience: Duration
     private var windowEnd: ContinuousClock.Instant
     private var pagesAtWindowStart = 0
     private var slow = 0
@@ -58,11 +59,20 @@ public struct HeadStart: Hashable, Sendable {
     /// - Parameters:
     ///   - grace: the longest that may be waited.
     ///   - linkRate: bytes a second, where they are known: measured, or the limit that was asked for.
-    public init(_ purpose: Purpose = .hints, grace: Duration, linkRate: Double?, now: ContinuousClock.Instant) {
+    ///   - pagesAtStake: so many pages might be spared. A guest that spares none of them at first is given a quarter of the time in which they
+    ///     would be sent, and at most 100 ms: the blocks that it reports first may be ones that never existed.
+    public init(
+        _ purpose: Purpose = .hints,
+        grace: Duration,
+        linkRate: Double?,
+        pagesAtStake: Int = 0,
+        now: ContinuousClock.Instant
+    ) {
         self.purpose = purpose
         start = now
         end = now + grace
         pagesPerSecond = (linkRate ?? Self.assumedLinkRate) / 4096
+        patience = min(.milliseconds(100), .seconds(Double(pagesAtStake) / pagesPerSecond / 4))
         windowEnd = now + Self.window
     }
 
@@ -78,7 +88,7 @@ public struct HeadStart: Hashable, Sendable {
             let isSlow = sendingTime(of: progress.skippedPages - pagesAtWindowStart) < Self.window
             slow = isSlow ? slow + 1 : 0
             if slow == 0 { lastFast = progress }
-            if slow >= Self.slowWindows {
+            if slow >= Self.slowWindows, start.duration(to: now) >= patience {
                 let reported = progress.reportedPages - lastFast.reportedPages
                 let spared = progress.skippedPages - lastFast.skippedPages
                 if purpose == .survey, reported > 0, spared <= reported / 2 { return .go(.idle) }

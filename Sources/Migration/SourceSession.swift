@@ -193,7 +193,8 @@ public struct SourceSession: Sendable {
             state = .counting
             return [.countPages]
 
-        case (.counting, .counted(let present)): return present < parameters.smallestSurveyedPages ? arm() : beginSurvey(now: now)
+        case (.counting, .counted(let present)):
+            return present < parameters.smallestSurveyedPages ? arm() : beginSurvey(presentPages: present, now: now)
 
         case (.surveying(var survey), .hintProgress(let progress)):
             switch survey.observe(progress, now: now) {
@@ -328,12 +329,13 @@ public struct SourceSession: Sendable {
         return [.setUp]
     }
 
-    private mutating func beginSurvey(now: ContinuousClock.Instant) -> [Effect] {
+    private mutating func beginSurvey(presentPages: Int, now: ContinuousClock.Instant) -> [Effect] {
         hasBegun = true
         // A timeout that pauses the guest cannot before the tracker is armed.
         let timeLeft = parameters.timeout.map { max(.zero, now.duration(to: startTime + $0)) }
         let grace = min(graceLeft, timeLeft ?? graceLeft)
-        state = .surveying(HeadStart(.survey, grace: grace, linkRate: parameters.bandwidthLimit.map(Double.init), now: now))
+        let linkRate = parameters.bandwidthLimit.map(Double.init)
+        state = .surveying(HeadStart(.survey, grace: grace, linkRate: linkRate, pagesAtStake: presentPages, now: now))
         return [.openSurvey, .waitForHints(until: now + min(HeadStart.window, grace))]
     }
 

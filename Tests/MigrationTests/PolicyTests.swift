@@ -84,6 +84,21 @@ import Testing
         #expect(ends(.survey, reports: false) == (400, .slow))
     }
 
+    @Test(
+        "A survey of much memory is patient with a guest that reports first what never existed",
+        arguments: [(0, 30), (60_000, 50), (1 << 30, 100)]
+    )
+    func patience(pagesAtStake: Int, ends: Int) {
+        var headStart = HeadStart(.survey, grace: .seconds(1), linkRate: nil, pagesAtStake: pagesAtStake, now: Self.zero)
+        var progress = HintProgress()
+        progress.isStarted = true
+        for passed in stride(from: 10, through: ends, by: 10) {
+            progress.reportedPages += 100
+            let verdict = headStart.observe(progress, now: Self.zero + .milliseconds(passed))
+            #expect((verdict == .go(.idle)) == (passed == ends), "\(passed) ms")
+        }
+    }
+
     @Test("One slow window is no slow guest")
     func stutter() {
         #expect(ends { (true, false, Int($0) / 30 * 12_000) } == 1000)

@@ -178,6 +178,15 @@ public func connectSocket(
     }
 }
 
+/// Two stream sockets that are connected to each other. Whoever they are handed to closes them.
+public func connectedSockets() throws(SystemError) -> (Int32, Int32) {
+    var numbers: [Int32] = [-1, -1]
+    try retryingInterrupts("create a pair of sockets") {
+        unsafe socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0, &numbers)
+    }
+    return (numbers[0], numbers[1])
+}
+
 private func newSocket(_ family: Int32) throws(SystemError) -> OwnedDescriptor {
     OwnedDescriptor(
         adopting: try retryingInterrupts("create a socket") {

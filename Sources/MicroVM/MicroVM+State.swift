@@ -66,32 +66,6 @@ extension MicroVM {
         return saved.clock
     }
 
-    // MARK: Rehearsals
-    //
-    // A guest that moves stands still until its state is saved, sent and loaded, and what a program does for the first time takes it several
-    // times as long: pages of its code are touched, symbols bound, tables of types filled. So it is done once before there is a guest to
-    // wait. Nothing depends on it: what does not work here will not work then either, and says so.
-
-    /// Has a machine that has not run yet save its state, for nothing.
-    func rehearseSaving() throws(GuestError) {
-        _ = try reading("rehearsal") { () throws(KVMError) in try sections(clock: try machine.clock()) }
-    }
-
-    /// Has an empty machine save its state and take it over again, which changes nothing.
-    package func rehearseLoading() throws(GuestError) {
-        let own = try reading("rehearsal") { () throws(KVMError) in
-            for vcpu in machine.vcpus {
-                try vcpu.show(machine.cpuid(of: vcpu.index))
-                // Two writes to the time stamp counter, one soon after the other, are taken by KVM for one that it should correct.
-                let clocks = [MSR.timeStampCounter, MSR.timeStampAdjustment, MSR.deadline]
-                let msrs = try vcpu.readMSRs(machine.traits.savedMSRs.filter { !clocks.contains($0) }).map(\.index)
-                vcpu.change { $0.msrs = msrs }
-            }
-            return try sections(clock: try machine.clock())
-        }
-        _ = try takeOver(own)
-    }
-
     private func decode(_ sections: [DeviceSection]) throws(DeviceStateError) -> ([VCPUState], VirtualMachine.Saved) {
         var vcpus: [VCPUState] = []
         let known = Set(machine.traits.savedMSRs)

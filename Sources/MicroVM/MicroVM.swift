@@ -87,7 +87,6 @@ public final class MicroVM: Guest {
         try needs.check(against: machine)
         // Now, and not while the guest stands still for them.
         do throws(SystemError) { try threads.start() } catch { throw GuestError("\(error)") }
-        try? rehearseLoading()
     }
 
     /// The same with RAM of its own.
@@ -100,6 +99,17 @@ public final class MicroVM: Guest {
         let memory: GuestRAM
         do throws(SystemError) { memory = try GuestRAM(regions) } catch { throw GuestError("\(error)") }
         try self.init(shell: memory, requirements: requirements, tracker: tracker, observer: observer)
+    }
+
+    /// A machine of one vCPU as it is after a reset, with nothing in it: for a rehearsal, in which it is moved and never run.
+    public convenience init(idle regions: RegionTable, tracker: TrackerKind? = nil) throws(GuestError) {
+        let memory: GuestRAM
+        do throws(SystemError) { memory = try GuestRAM(regions) } catch { throw GuestError("\(error)") }
+        try self.init(memory, vcpus: 1, tracker: tracker, observer: Observer())
+        try reading("prepare an idle machine") { () throws(KVMError) in
+            for vcpu in machine.vcpus { try vcpu.prepare(machine.cpuid(of: vcpu.index), savedMSRs: machine.traits.savedMSRs, nil) }
+        }
+        standing.withLock { $0.isLoaded = true }
     }
 
     private init(
@@ -167,7 +177,6 @@ public final class MicroVM: Guest {
                 try vcpu.prepare(machine.cpuid(of: vcpu.index), savedMSRs: machine.traits.savedMSRs, isFirst ? entry : nil)
             }
             standing.withLock { $0.isLoaded = true }
-            try? rehearseSaving()
         } catch {
             throw error as? GuestError ?? GuestError("\(error)")
         }

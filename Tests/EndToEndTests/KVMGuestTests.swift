@@ -23,6 +23,8 @@ extension EndToEnd {
                     #expect(try await here.state() == .postMigrate)
                     #expect(try await there.state() == .running)
                     try await there.expectClean()
+                    // Both have rehearsed this before; they speak of it where that did not go well.
+                    #expect(!here.log.contains("rehearsed") && !there.log.contains("rehearsed"), "\(here.log)\(there.log)")
                     here = there
                 }
             }

@@ -1,8 +1,11 @@
 import Balloon
 import GuestMemory
 import Host
+import Logging
 import MicroVM
 import Migration
+import MigrationIO
+import Synchronization
 import TestSupport
 import Testing
 
@@ -60,17 +63,24 @@ extension MachineTests {
             #expect(try tiny.guest.faults(in: other.memory) == [])
         }
 
-        @Test("An empty machine can rehearse as often as it likes, which takes none of its memory", arguments: [1, 3])
-        func rehearsal(vcpus: Int) throws {
-            let tiny = try TinyMachine(TinyGuest(pages: 2 * vcpus, vcpus: vcpus))
-            let shell = try MicroVM(shell: tiny.machine.memory.regions, requirements: tiny.machine.requirements)
-            for _ in 0..<3 { try shell.rehearseLoading() }
-            let present = try DirtyBitmap(pageCount: shell.memory.pageCount)
-            try shell.memory.insertPresentPages(into: present)
-            #expect(present.count() == 0)
-            // It is as empty as before.
-            #expect(throws: GuestError.self) { try shell.saveDeviceState() }
-            #expect(throws: GuestError.self) { try shell.resume() }
+        @Test(
+            "A migration is rehearsed with an idle machine, whose memory and state arrive",
+            arguments: [nil, .kvmDirtyRing] as [TrackerKind?]
+        )
+        func rehearsal(tracker: TrackerKind?) throws {
+            let machine = try MicroVM(idle: try RegionTable(contiguousBytes: 4 << 20), tracker: tracker)
+            try machine.memory.fill(1, at: GuestAddress(4096), byteCount: 3 << 20)
+            let arrived = Mutex<MicroVM?>(nil)
+            let outcome = try rehearseMigration(of: machine, logger: Logger(label: "test")) { (regions, requirements) throws(GuestError) in
+                let shell = try MicroVM(shell: regions, requirements: requirements, tracker: tracker)
+                arrived.withLock { $0 = shell }
+                return shell
+            }
+            #expect(outcome == .completed)
+            let other = try #require(arrived.withLock { $0 })
+            #expect(!machine.isRunning && !other.isRunning)
+            for page in 0..<1024 { #expect(other.memory.digest(PageIndex(page)) == machine.memory.digest(PageIndex(page)), "page \(page)") }
+            #expect(try machine.saveDeviceState().vcpu(0).msrOrder == other.saveDeviceState().vcpu(0).msrOrder)
         }
 
         @Test("Time goes on from where it stood, and stands while the guest does")

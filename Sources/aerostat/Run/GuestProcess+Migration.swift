@@ -108,6 +108,8 @@ extension GuestProcess {
     ///   - shells: makes the empty machine for it.
     ///   - paused: keep it paused, whatever it did at the source.
     func receive(_ listener: borrowing IncomingListener, shape: RegionTable?, shells: GuestShells, paused: Bool) {
+        // In this time nobody waits but one who comes at once.
+        if shells.takeMachines { Rehearsal.moveIdleMachine(tracker: shells.tracker, logger: logger) }
         let outcome: DestinationMigration.Outcome?
         do throws(SocketError) {
             outcome = try listener.receive(

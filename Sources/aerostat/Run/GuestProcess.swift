@@ -136,6 +136,9 @@ final class GuestProcess: Sendable {
         }
     }
 
+    /// Whether there is a guest here, and it runs under KVM.
+    var holdsMachine: Bool { state.withLock { $0.guest is MicroVM } }
+
     /// The guest, for commands that need one.
     func presentGuest() throws(QMPError) -> any LocalGuest {
         guard let guest = state.withLock({ $0.guest }) else {

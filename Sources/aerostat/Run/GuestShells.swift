@@ -11,6 +11,9 @@ struct GuestShells: Sendable {
     let tracker: TrackerKind?
     let surroundings: MachineSurroundings
 
+    /// Whether a guest that runs under KVM may come.
+    var takeMachines: Bool { engine != .model && tracker != .software }
+
     /// Looks at what a guest requires, foreign input, before it gets any memory.
     /// - Throws: the refusal.
     func shell(for requirements: [DeviceSection]) throws(GuestError) -> GuestShell {

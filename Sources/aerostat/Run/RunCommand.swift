@@ -134,6 +134,7 @@ struct RunCommand: AsyncParsableCommand {
                 try process.start(guest, paused: paused)
             }
             if isReady { try printReady(origin, incoming: place) }
+            if process.holdsMachine { Rehearsal.begin(tracker: options.tracker, logger: process.logger) }
         } catch {
             // Its socket goes with it.
             await server.close()

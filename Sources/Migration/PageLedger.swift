@@ -162,7 +162,7 @@ public final class PageLedger: HintSink {
     /// - Parameters:
     ///   - cursor: where to look; moved on. At the end of the guest it stands at `pageCount`.
     ///   - runs: filled with at most `maximumRuns` runs of at most `maximumPages` pages together. A run that must be cut is
-    ///     cut at a 2 MiB boundary where it has one, so that whole blocks arrive whole and can be populated as huge pages.
+    ///     cut at a 2 MiB boundary where it has one, so that whole blocks arrive whole and can be huge pages.
     /// - Returns: whether there is more to look at behind the cursor.
     public func takeBatch(
         from cursor: inout PageIndex,

@@ -50,15 +50,15 @@ extension GuestImage {
     }
 }
 
-/// The pages with data, in pieces to be read; guest memory is populated ahead of them.
+/// The pages with data, in pieces to be read; guest memory is prepared ahead of them.
 private struct DataPages {
     private let data: DirtyBitmap
     private var hugePages = HugePageAdvice()
-    /// Populated, and not handed out yet.
+    /// Prepared, and not handed out yet.
     private var pieces: ArraySlice<PageRun> = []
     private var position = PageIndex(0)
 
-    /// Populated at a time, in aligned stretches so that huge pages fit.
+    /// Prepared at a time, in aligned stretches so that huge pages fit.
     private static let stretchPages = (16 << 20) / GuestPage.size
 
     init(_ data: DirtyBitmap) { self.data = data }

@@ -36,8 +36,9 @@ public final class FreePageSurvey: HintSink {
     private static let wordsForEachSample = 16
     /// A guest under pressure uses some of what it has just reported: more than one run in so many with content is none that clears.
     private static let clearedRunsForEachKept = 4
-    /// So many pages in a row by which nothing was spared: 64 MiB, which the host may have had to provide for nothing.
-    private static let mostIdlePages = 1 << 14
+    /// So many pages in a row by which nothing was spared, which the host may have had to provide for nothing: 64 MiB, or a quarter of what
+    /// exists.
+    private let mostIdlePages: Int
 
     /// - Parameters:
     ///   - present: must not change as long as the command is open.
@@ -47,6 +48,7 @@ public final class FreePageSurvey: HintSink {
         self.memory = memory
         self.present = present
         reported = try DirtyBitmap(pageCount: memory.pageCount)
+        mostIdlePages = max(1 << 14, present.count() / 4)
         state = Mutex(State(wake: wake))
     }
 
@@ -94,7 +96,7 @@ public final class FreePageSurvey: HintSink {
                 state.wake()
             }
             state.idlePages = cleared > 0 ? 0 : state.idlePages + pages
-            if state.idlePages >= Self.mostIdlePages, !state.progress.isExhausted {
+            if state.idlePages >= mostIdlePages, !state.progress.isExhausted {
                 state.progress.isExhausted = true
                 state.wake()
             }

@@ -14,10 +14,10 @@ import Testing
         let survey: FreePageSurvey
         let wakes = Atomic<Int>(0)
 
-        init(opened: Bool = true) throws {
-            memory = try GuestRAM(regionTable(pages: FreePageSurveyTests.pages))
+        init(opened: Bool = true, existing: Int = 8192) throws {
+            memory = try GuestRAM(regionTable(pages: max(FreePageSurveyTests.pages, 2 * existing)))
             let present = try DirtyBitmap(pageCount: memory.pageCount)
-            present.insert(PageRun(first: PageIndex(0), count: 8192))
+            present.insert(PageRun(first: PageIndex(0), count: existing))
             for page in 0..<1024 { ScriptedGuest.scribble(memory, page, with: 5) }
             let wake = Locked<@Sendable () -> Void>({})
             survey = try FreePageSurvey(memory, present: present) { wake.withLock { $0 }() }
@@ -89,6 +89,15 @@ import Testing
         #expect(!bench.survey.progress.isExhausted)
         bench.hint(10_000, 1)
         #expect(bench.survey.progress.isExhausted && bench.wakeCount == 1)
+    }
+
+    @Test("Or after a quarter of what exists, where that is more")
+    func exhaustedLater() throws {
+        let bench = try Bench(existing: 80_000)
+        bench.hint(80_000, 19_999)
+        #expect(!bench.survey.progress.isExhausted)
+        bench.hint(100_000, 1)
+        #expect(bench.survey.progress.isExhausted)
     }
 
     @Test("Other ids, blocks before the command, and what lies outside RAM count for nothing")

@@ -178,8 +178,8 @@ public func connectSocket(
     }
 }
 
-/// Two stream sockets that are connected to each other. Whoever they are handed to closes them.
-public func connectedSockets() throws(SystemError) -> (Int32, Int32) {
+/// Two stream sockets that are connected to each other, which the caller owns.
+package func connectedSockets() throws(SystemError) -> (Int32, Int32) {
     var numbers: [Int32] = [-1, -1]
     try retryingInterrupts("create a pair of sockets") {
         unsafe socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0, &numbers)

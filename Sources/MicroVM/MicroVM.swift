@@ -102,7 +102,7 @@ public final class MicroVM: Guest {
     }
 
     /// A machine of one vCPU as it is after a reset, with nothing in it: for a rehearsal, in which it is moved and never run.
-    public convenience init(idle regions: RegionTable, tracker: TrackerKind? = nil) throws(GuestError) {
+    package convenience init(idle regions: RegionTable, tracker: TrackerKind? = nil) throws(GuestError) {
         let memory: GuestRAM
         do throws(SystemError) { memory = try GuestRAM(regions) } catch { throw GuestError("\(error)") }
         try self.init(memory, vcpus: 1, tracker: tracker, observer: Observer())

@@ -1,43 +1,40 @@
+import GuestMemory
 import Host
-public import Logging
-public import Migration
+package import Migration
 
-/// Moves a guest that nobody waits for from this process into this process, by a migration like any other.
+/// Moves a guest for which nobody waits from this process into this process, by a migration like any other.
 ///
 /// What a program does for the first time takes it several times as long: pages of its code are touched, symbols bound, tables of types filled.
 /// A guest that moves stands still meanwhile, or its source waits to begin. Who has rehearsed a migration has that behind it. Nothing depends
-/// on it: what does not work in a rehearsal will not work later either.
+/// on it.
 /// - Parameters:
 ///   - guest: paused.
 ///   - makeGuest: makes the one that it becomes, which is paused too.
-/// - Returns: how it ended.
-public func rehearseMigration(
-    of guest: any Guest,
-    logger: Logger,
-    makeGuest: @escaping DestinationMigration.GuestFactory
-) throws -> SourceSession.Outcome {
-    let migration = try SourceMigration(
-        guest: guest,
-        parameters: MigrationParameters(),
-        observer: SourceMigration.Observer(
-            statusChanged: { _ in },
-            roundBegan: { _ in },
-            isGuestRunning: { false },
-            takeOver: { false }
-        )
+/// - Throws: why it did not succeed. Neither side waits for the other for longer than two seconds.
+package func rehearseMigration(of guest: any Guest, makeGuest: @escaping DestinationMigration.GuestFactory) throws {
+    var limits = MigrationLimits()
+    (limits.greeting, limits.stall, limits.silence) = (.seconds(2), .seconds(2), .seconds(2))
+    (limits.ready, limits.running, limits.farewell) = (.seconds(2), .seconds(2), .milliseconds(100))
+    let observer = SourceMigration.Observer(
+        statusChanged: { _ in },
+        roundBegan: { _ in },
+        isGuestRunning: { false },
+        takeOver: { false }
     )
+    let migration = try SourceMigration(guest: guest, parameters: MigrationParameters(), observer: observer, limits: limits)
     let doorbell = try Doorbell()
     let (near, far) = try connectedSockets()
-    // Each takes its socket over, and closes it.
-    let listener = try IncomingListener(.descriptor(far))
-    try migration.start(to: .descriptor(near))
-    _ = try listener.receive(
-        shape: nil,
-        doorbell: doorbell,
-        logger: logger,
-        startsGuest: false,
-        arrived: { _, _ in },
-        makeGuest: makeGuest
-    )
-    return migration.wait()
+    let link: SocketTransport
+    do {
+        link = try SocketTransport(OwnedDescriptor(adopting: far), doorbell: doorbell)
+        try migration.start { (doorbell) throws(TransportError) in
+            try SocketTransport(OwnedDescriptor(adopting: near), doorbell: doorbell)
+        }
+    } catch {
+        _ = OwnedDescriptor(adopting: near)
+        throw error
+    }
+    _ = DestinationMigration(link, shape: nil, doorbell: doorbell, limits: limits, startsGuest: false, makeGuest: makeGuest).run()
+    let outcome = migration.wait()
+    guard outcome == .completed else { throw GuestError(migration.report.errorDescription ?? "\(outcome)") }
 }

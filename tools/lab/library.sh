@@ -125,7 +125,9 @@ downtime() {
 event_time() { "event_times_$vmm" "$@" | tail -n 1 | awk '{ printf "%.0f\n", $1 * 1000 + $2 / 1000 }'; }
 told() { [ -n "$(event_time "$1" "$2")" ]; } # NAME EVENT
 # Before anything is measured: free memory that a host below has taken back is slow to touch, for whoever happens to be the first.
-touch_free_memory() { if command -v touch_memory >/dev/null; then touch_memory; fi; }
+touch_free_memory() {
+    if command -v touch_memory >/dev/null; then touch_memory || say "free memory was not touched: what follows may be slow"; fi
+}
 await_running() { "await_running_$vmm" "$1"; } # NAME
 place() { "place_$vmm" "$1"; } # NAME: where an incoming machine waits
 . "$LAB/aerostat.sh"

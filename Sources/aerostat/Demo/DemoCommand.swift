@@ -91,7 +91,7 @@ struct DemoCommand: AsyncParsableCommand {
         say(usesHints ? "with hints:\n" : "without hints:\n")
         let name = usesHints ? "with" : "without"
         let destination = try await GuestCommand.start(
-            ["--incoming", "tcp:127.0.0.1:0"],
+            ["--incoming", "tcp:127.0.0.1:0"] + (image == nil ? ["--guest", "model"] : []),
             control: directory.appendingPathComponent("\(name)-destination.sock").path
         )
         defer { destination.kill() }

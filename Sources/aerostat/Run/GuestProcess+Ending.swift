@@ -26,7 +26,8 @@ extension GuestProcess {
             failed = migration
         }
         state.withLock { state in
-            announceArrival(&state)
+            // It may have ended before the word that it came was taken down.
+            if state.run == .inMigrate { announce(.resume) } else { announceArrival(&state) }
             state.run = ending.runState
         }
         let fate = keepsEndedGuest ? "; its memory is kept (--no-shutdown)" : ""

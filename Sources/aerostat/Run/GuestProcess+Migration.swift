@@ -28,6 +28,7 @@ extension GuestProcess {
                 throw QMPError("the destination of the last migration may be running this guest; resume it with force first")
             }
             if case .descriptor(let number) = uri { try state.claimInherited(number) }
+            announceArrival(&state)
             do throws(SystemError) {
                 let migration = try SourceMigration(guest: guest, parameters: state.parameters, observer: observer(uri))
                 (state.migration, state.isMigrating) = (migration, true)
@@ -108,8 +109,10 @@ extension GuestProcess {
     ///   - shells: makes the empty machine for it.
     ///   - paused: keep it paused, whatever it did at the source.
     func receive(_ listener: borrowing IncomingListener, shape: RegionTable?, shells: GuestShells, paused: Bool) {
-        // In this time nobody waits but one who comes at once.
-        if shells.takeMachines { Rehearsal.moveIdleMachine(tracker: shells.tracker, logger: logger) }
+        // In this time nobody waits but one who comes at once. Where no kind of guest was named, it may be one that needs none of it.
+        if shells.takeMachines {
+            Rehearsal.moveIdleMachine(tracker: shells.tracker, logger: logger, failure: shells.engine == nil ? .debug : .warning)
+        }
         let outcome: DestinationMigration.Outcome?
         do throws(SocketError) {
             outcome = try listener.receive(

@@ -81,10 +81,12 @@ struct RunCommand: AsyncParsableCommand {
         // An image that exceeds the limit for files is an error, not the end of the guest.
         signal(SIGXFSZ, SIG_IGN)
         // Before anything is opened here.
-        let inherited = openStreamSockets()
+        var inherited = openStreamSockets()
         let logger = Logger(label: "aerostat")
         do {
             let origin = try origin()
+            // A guest that comes in by one uses it up.
+            if case .incoming(.descriptor(let number)) = origin { inherited.remove(number) }
             let listener = try origin.listen()
             let process = try GuestProcess(
                 run: origin.initialState,
@@ -130,11 +132,12 @@ struct RunCommand: AsyncParsableCommand {
                 receiver = try receive(process, listener, shells)
             } else if case .image(let path) = origin {
                 isReady = try await self.restore(process, path, shells)
+                if isReady { rehearse(process) }
             } else if let guest {
                 try process.start(guest, paused: paused)
+                rehearse(process)
             }
             if isReady { try printReady(origin, incoming: place) }
-            if process.holdsMachine { Rehearsal.begin(tracker: options.tracker, logger: process.logger) }
         } catch {
             // Its socket goes with it.
             await server.close()
@@ -160,6 +163,10 @@ struct RunCommand: AsyncParsableCommand {
         return try await withCheckedThrowingContinuation { continuation in
             DispatchQueue.global().async { continuation.resume(with: Result { try process.restore(restoration) }) }
         }
+    }
+
+    private func rehearse(_ process: GuestProcess) {
+        if process.holdsMachine { Rehearsal.begin(tracker: options.tracker, logger: process.logger) }
     }
 
     /// Waits for the migration on a thread of its own.

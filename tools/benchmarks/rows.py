@@ -5,6 +5,7 @@ import tempfile
 import images
 import lab
 import qemu
+import trackers
 from processes import GIB, MIB, PAGE, TIB, Failed, Migration, median, memcpy_rate, plain_loop, spread
 from table import Row, at_least, at_most, context, note
 
@@ -155,5 +156,6 @@ ROWS = {
     "lock": lock,
     "qemu": against_qemu,
     **images.ROWS,
+    **trackers.ROWS,
     **lab.ROWS,
 }

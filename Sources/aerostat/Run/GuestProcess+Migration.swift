@@ -109,9 +109,9 @@ extension GuestProcess {
     ///   - shells: makes the empty machine for it.
     ///   - paused: keep it paused, whatever it did at the source.
     func receive(_ listener: borrowing IncomingListener, shape: RegionTable?, shells: GuestShells, paused: Bool) {
-        // In this time nobody waits but one who comes at once. Where no kind of guest was named, it may be one that needs none of it.
+        // Where no kind of guest was named, it may be one that needs none of it.
         if shells.takeMachines {
-            Rehearsal.moveIdleMachine(tracker: shells.tracker, logger: logger, failure: shells.engine == nil ? .debug : .warning)
+            Rehearsal.begin(tracker: shells.tracker, logger: logger, failure: shells.engine == nil ? .debug : .warning)
         }
         let outcome: DestinationMigration.Outcome?
         do throws(SocketError) {

@@ -11,13 +11,13 @@ enum Rehearsal {
     private static let memoryBytes: UInt64 = 4 << 20
     private static let writtenBytes = 3 << 20
 
-    /// Beside a guest that runs already.
-    static func begin(tracker: TrackerKind?, logger: Logger) {
-        _ = try? HostThread(name: "rehearsal") { moveIdleMachine(tracker: tracker, logger: logger, failure: .warning) }
+    /// On a thread of its own: neither a guest that runs here nor one that comes at once waits for it.
+    /// - Parameter failure: how loud to speak of one; of a success nobody hears.
+    static func begin(tracker: TrackerKind?, logger: Logger, failure: Logger.Level = .warning) {
+        _ = try? HostThread(name: "rehearsal") { moveIdleMachine(tracker: tracker, logger: logger, failure: failure) }
     }
 
-    /// - Parameter failure: how loud to speak of one; of a success nobody hears.
-    static func moveIdleMachine(tracker: TrackerKind?, logger: Logger, failure: Logger.Level) {
+    private static func moveIdleMachine(tracker: TrackerKind?, logger: Logger, failure: Logger.Level) {
         guard MicroVM.unavailability == nil else { return }
         do {
             let machine = try MicroVM(idle: try RegionTable(contiguousBytes: memoryBytes), tracker: tracker)

@@ -65,9 +65,7 @@ public final class MicroVM: Guest {
         tracker: TrackerKind? = nil,
         observer: Observer = Observer()
     ) throws(GuestError) {
-        let memory: GuestRAM
-        let regions = try configuration.regions()
-        do throws(SystemError) { memory = try GuestRAM(regions) } catch { throw GuestError("\(error)") }
+        let memory = try Self.memory(try configuration.regions())
         try self.init(memory, vcpus: configuration.vcpus, tracker: tracker, ringEntries: configuration.ringEntries, observer: observer)
         try boot(configuration)
     }
@@ -96,20 +94,20 @@ public final class MicroVM: Guest {
         tracker: TrackerKind? = nil,
         observer: Observer = Observer()
     ) throws(GuestError) {
-        let memory: GuestRAM
-        do throws(SystemError) { memory = try GuestRAM(regions) } catch { throw GuestError("\(error)") }
-        try self.init(shell: memory, requirements: requirements, tracker: tracker, observer: observer)
+        try self.init(shell: try Self.memory(regions), requirements: requirements, tracker: tracker, observer: observer)
     }
 
     /// A machine of one vCPU as it is after a reset, with nothing in it: for a rehearsal, in which it is moved and never run.
     package convenience init(idle regions: RegionTable, tracker: TrackerKind? = nil) throws(GuestError) {
-        let memory: GuestRAM
-        do throws(SystemError) { memory = try GuestRAM(regions) } catch { throw GuestError("\(error)") }
-        try self.init(memory, vcpus: 1, tracker: tracker, observer: Observer())
+        try self.init(try Self.memory(regions), vcpus: 1, tracker: tracker, observer: Observer())
         try reading("prepare an idle machine") { () throws(KVMError) in
             for vcpu in machine.vcpus { try vcpu.prepare(machine.cpuid(of: vcpu.index), savedMSRs: machine.traits.savedMSRs, nil) }
         }
         standing.withLock { $0.isLoaded = true }
+    }
+
+    private static func memory(_ regions: RegionTable) throws(GuestError) -> GuestRAM {
+        do throws(SystemError) { return try GuestRAM(regions) } catch { throw GuestError("\(error)") }
     }
 
     private init(

@@ -59,8 +59,8 @@ public struct HeadStart: Hashable, Sendable {
     /// - Parameters:
     ///   - grace: the longest that may be waited.
     ///   - linkRate: bytes a second, where they are known: measured, or the limit that was asked for.
-    ///   - pagesAtStake: so many pages might be spared. A guest that spares none of them at first is given a quarter of the time in which they
-    ///     would be sent, and at most 100 ms: the blocks that it reports first may be ones that never existed.
+    ///   - pagesAtStake: so many pages might be spared. No guest is slow or idle before a quarter of the time in which they would be sent, at
+    ///     most 100 ms, is over: the blocks that it reports first may be ones that never existed.
     public init(
         _ purpose: Purpose = .hints,
         grace: Duration,

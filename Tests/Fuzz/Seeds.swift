@@ -104,11 +104,10 @@ enum Seeds {
             takeOver: { !paused }
         )
         let source = try SourceMigration(guest: IdleGuest(memory), parameters: parameters, observer: observer)
-        var numbers: [Int32] = [-1, -1]
-        guard unsafe socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0, &numbers) == 0 else { fatalError("socketpair") }
-        try source.start(to: .descriptor(numbers[0]))
+        let (near, far) = try connectedSockets()
+        try source.start(to: .descriptor(near))
         let doorbell = try Doorbell()
-        let link = RecordingLink(try makeSocketTransport(OwnedDescriptor(adopting: numbers[1]), doorbell: doorbell, plainRing: false))
+        let link = RecordingLink(try makeSocketTransport(OwnedDescriptor(adopting: far), doorbell: doorbell, plainRing: false))
         let destination = DestinationMigration(link, shape: nil, doorbell: doorbell, startsGuest: true, arrived: { _, _ in }) {
             (regions, _) throws(GuestError) in
             do { return IdleGuest(try GuestRAM(regions)) } catch { throw GuestError("\(error)") }

@@ -110,7 +110,7 @@ import Testing
 
     @Test("Only connected stream sockets count as links")
     func kinds() throws {
-        let (a, b) = try socketPair()
+        let (a, b) = try connectedSockets()
         let first = OwnedDescriptor(adopting: a)
         let second = OwnedDescriptor(adopting: b)
         #expect(isConnectedStreamSocket(first.number) && isConnectedStreamSocket(second.number))

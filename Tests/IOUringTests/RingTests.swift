@@ -7,7 +7,7 @@ import Testing
 @Suite struct RingTests {
     @Test("Bytes arrive whole although they come in pieces", arguments: [false, true])
     func receives(plain: Bool) throws {
-        let (a, b) = try socketPair()
+        let (a, b) = try connectedSockets()
         let near = OwnedDescriptor(adopting: a)
         let far = OwnedDescriptor(adopting: b)
         var ring = try Ring(entries: 8, plain: plain)
@@ -81,7 +81,7 @@ import Testing
     @Test("A closed peer is a completion, a bad descriptor an errno")
     func failures() throws {
         var ring = try Ring(entries: 4)
-        let (a, b) = try socketPair()
+        let (a, b) = try connectedSockets()
         let near = OwnedDescriptor(adopting: a)
         _ = Glibc.close(b)
         let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 8, alignment: 8)

@@ -39,7 +39,7 @@ final class MachinePair: Sendable {
     /// Moves the guest.
     /// - Parameter tamper: changes what the destination is told of the source's requirements.
     func run(tamper: @escaping @Sendable ([DeviceSection]) -> [DeviceSection] = { $0 }) throws -> SourceSession.Outcome {
-        let (here, there) = try socketPair()
+        let (here, there) = try connectedSockets()
         let (tracker, received) = (tracker, received)
         _ = try HostThread(name: "incoming") {
             let outcome: DestinationMigration.Outcome

@@ -66,7 +66,7 @@ import Testing
         setup.parameters.bandwidthLimit = 200_000
         let pair = try Pair(setup)
         if connected {
-            let (a, b) = try socketPair()
+            let (a, b) = try connectedSockets()
             try pair.startDestination(b)
             try pair.startSource(a)
             while pair.migration.report.ram.transferred < 10_000 { HostThread.sleep(for: .milliseconds(1)) }
@@ -146,7 +146,7 @@ import Testing
         setup.parameters.verifies = step % 2 == 0
         setup.parameters.bandwidthLimit = 64 << 20
         let pair = try Pair(setup)
-        let (a, b) = try socketPair()
+        let (a, b) = try connectedSockets()
         try pair.startDestination(b)
         try pair.startSource(a)
         try Doorbell().wait(timeout: .milliseconds(step * 8))
@@ -189,7 +189,7 @@ import Testing
     @Test("Another memory size is refused, and both say so")
     func otherSize() throws {
         let pair = try Pair(Pair.Setup(pages: 64))
-        let (a, b) = try socketPair()
+        let (a, b) = try connectedSockets()
         try pair.startDestination(b, shape: regionTable(pages: 65))
         try pair.startSource(a)
         let outcome = pair.migration.wait()
@@ -219,7 +219,7 @@ import Testing
         setup.parameters.verifies = true
         setup.parameters.bandwidthLimit = 2 << 20
         let pair = try Pair(setup)
-        let (a, b) = try socketPair()
+        let (a, b) = try connectedSockets()
         try pair.startDestination(b)
         try pair.startSource(a)
         // Page 1 goes early, with the first batch; the rest of the round takes some 400 ms.

@@ -13,7 +13,7 @@ import Testing
         var setup = Pair.Setup(pages: 64)
         setup.destinationLimits.farewell = .milliseconds(30)
         let pair = try Pair(setup)
-        let (a, b) = try socketPair()
+        let (a, b) = try connectedSockets()
         let near = OwnedDescriptor(adopting: a)
         try pair.startDestination(b)
         sendAll(bytes[...], to: near.number)

@@ -106,7 +106,7 @@ final class Pair: Sendable {
 
     /// Both sides over a socket pair.
     func run() throws -> SourceSession.Outcome {
-        let (a, b) = try socketPair()
+        let (a, b) = try connectedSockets()
         try startDestination(b)
         try startSource(a)
         return migration.wait()

@@ -23,8 +23,8 @@ package final class ScriptedLink: Sendable {
     private let threads = Locked<[HostThread]>([])
 
     package init(toDestination: Fate = .open, toSource: Fate = .open) throws {
-        let (a, b) = try socketPair()
-        let (c, d) = try socketPair()
+        let (a, b) = try connectedSockets()
+        let (c, d) = try connectedSockets()
         (sourceEnd, destinationEnd) = (a, d)
         nearSource = OwnedDescriptor(adopting: b)
         nearDestination = OwnedDescriptor(adopting: c)
@@ -67,17 +67,6 @@ package final class ScriptedLink: Sendable {
         }
     }
 }
-
-/// A connected pair of stream sockets, which the caller owns.
-package func socketPair() throws -> (Int32, Int32) {
-    var numbers: [Int32] = [-1, -1]
-    guard unsafe socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0, &numbers) == 0 else {
-        throw ScriptedLinkError.system(errno)
-    }
-    return (numbers[0], numbers[1])
-}
-
-package enum ScriptedLinkError: Error { case system(Int32) }
 
 /// Sends all bytes; false where the other side is gone.
 @discardableResult

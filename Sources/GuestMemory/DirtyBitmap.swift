@@ -5,6 +5,9 @@ public import Synchronization
 ///
 /// The words are anonymous memory that the kernel provides when it is first touched, so an empty bitmap of a large guest costs
 /// nothing, and a full one 1 bit a page (32 MiB for 1 TiB). Single operations are atomic; what needs more (the ledger) has a lock.
+///
+/// Whoever looks through the whole set skips the chunks that were never used: one bit for each chunk of 512 words (128 MiB of guest
+/// memory) says whether a page of it was ever inserted. So a search costs what is populated, not what the guest could hold.
 // @unchecked: the pointer never changes and every access through it is atomic.
 @safe
 public final class DirtyBitmap: @unchecked Sendable {
@@ -13,6 +16,14 @@ public final class DirtyBitmap: @unchecked Sendable {
     @usableFromInline let words: UnsafeMutablePointer<Atomic<UInt64>>
     /// Words that hold pages.
     public let wordCount: Int
+    /// A bit for each chunk of words in which a page was ever inserted. It is never cleared, so an insert needs no lock: whoever
+    /// knows of an insert, knows of its chunk.
+    @usableFromInline let usedChunks: UnsafeMutablePointer<Atomic<UInt64>>
+    private let chunkWordCount: Int
+
+    /// Words in one chunk: one page of words.
+    @usableFromInline static let chunkShift = 9
+    package static let wordsPerChunk = 1 << chunkShift
 
     /// An empty set.
     /// - Parameter pageCount: pages of the guest, more than zero.
@@ -20,14 +31,19 @@ public final class DirtyBitmap: @unchecked Sendable {
         precondition(pageCount > 0, "a bitmap covers at least one page")
         self.pageCount = pageCount
         wordCount = (pageCount + 63) / 64
-        storage = try Mapping(anonymousByteCount: (wordCount * 8 + GuestPage.size - 1) & ~(GuestPage.size - 1))
+        let chunkCount = (wordCount + Self.wordsPerChunk - 1) / Self.wordsPerChunk
+        chunkWordCount = (chunkCount + 63) / 64
+        func wholePages(_ words: Int) -> Int { (words * 8 + GuestPage.size - 1) & ~(GuestPage.size - 1) }
+        storage = try Mapping(anonymousByteCount: wholePages(wordCount) + wholePages(chunkWordCount))
         unsafe words = storage.base.bindMemory(to: Atomic<UInt64>.self, capacity: wordCount)
+        unsafe usedChunks = (storage.base + wholePages(wordCount)).bindMemory(to: Atomic<UInt64>.self, capacity: chunkWordCount)
     }
 
     /// Adds a page. The release makes writes before it visible to whoever takes the bit out.
     @inlinable
     public func insert(_ page: PageIndex) {
         precondition(page.rawValue >= 0 && page.rawValue < pageCount, "page outside the bitmap")
+        noteUse(word: page.rawValue >> 6)
         unsafe words[page.rawValue >> 6].bitwiseOr(1 << UInt64(page.rawValue & 63), ordering: .releasing)
     }
 
@@ -37,6 +53,7 @@ public final class DirtyBitmap: @unchecked Sendable {
     public func insert(_ run: PageRun) -> Int {
         var added = 0
         forEachWord(of: run) { index, mask in
+            noteUse(word: index)
             let old = unsafe words[index].bitwiseOr(mask, ordering: .releasing).oldValue
             added += (mask & ~old).nonzeroBitCount
         }
@@ -71,8 +88,12 @@ public final class DirtyBitmap: @unchecked Sendable {
         return count
     }
 
-    /// How many pages are in the set. Reads every word.
-    public func count() -> Int { count(in: PageRun(first: PageIndex(0), count: pageCount)) }
+    /// How many pages are in the set. Reads the words of every chunk in use.
+    public func count() -> Int {
+        var count = 0
+        forEachUsedWord { count += load(word: $0).nonzeroBitCount }
+        return count
+    }
 
     @inlinable public func load(word index: Int) -> UInt64 {
         precondition(index >= 0 && index < wordCount, "word outside the bitmap")
@@ -93,6 +114,7 @@ public final class DirtyBitmap: @unchecked Sendable {
     public func insert(bits: UInt64, word index: Int) -> UInt64 {
         precondition(index >= 0 && index < wordCount, "word outside the bitmap")
         precondition(index < wordCount - 1 || bits & ~lastWordMask == 0, "bits outside the bitmap")
+        noteUse(word: index)
         return unsafe words[index].bitwiseOr(bits, ordering: .acquiringAndReleasing).oldValue
     }
 
@@ -108,20 +130,63 @@ public final class DirtyBitmap: @unchecked Sendable {
     }
 
     /// Empties the set.
-    public func removeAll() {
-        for index in 0..<wordCount { _ = take(word: index) }
+    public func removeAll() { forEachUsedWord { _ = take(word: $0) } }
+
+    // MARK: Chunks
+
+    /// Before a bit of the word is set.
+    @inlinable
+    func noteUse(word index: Int) {
+        let chunk = index >> Self.chunkShift
+        let bit: UInt64 = 1 << UInt64(chunk & 63)
+        // A plain load first: the bit is set nearly always. Relaxed is enough: the release of the insert that follows orders it, and
+        // whoever synchronises with that insert reads this bit or a later value of the word.
+        if unsafe usedChunks[chunk >> 6].load(ordering: .relaxed) & bit == 0 {
+            unsafe usedChunks[chunk >> 6].bitwiseOr(bit, ordering: .relaxed)
+        }
     }
 
-    /// The first run at or after a page, in at most `maximumWords` words; each of its pages is in the set now.
+    /// The first word at or after an index whose chunk was ever used; `wordCount` where there is none.
+    public func nextUsedWord(from index: Int) -> Int {
+        guard index < wordCount else { return wordCount }
+        let chunk = index >> Self.chunkShift
+        var word = chunk >> 6
+        var bits = unsafe usedChunks[word].load(ordering: .acquiring) & (~0 << UInt64(chunk & 63))
+        while bits == 0 {
+            word += 1
+            guard word < chunkWordCount else { return wordCount }
+            bits = unsafe usedChunks[word].load(ordering: .acquiring)
+        }
+        return min(max(index, (word << 6 + bits.trailingZeroBitCount) << Self.chunkShift), wordCount)
+    }
+
+    /// Calls `body` with each word, ascending, of the chunks that were ever used.
+    @inlinable
+    public func forEachUsedWord<Failure: Error>(_ body: (_ index: Int) throws(Failure) -> Void) throws(Failure) {
+        var index = nextUsedWord(from: 0)
+        while index < wordCount {
+            let end = min((index >> Self.chunkShift + 1) << Self.chunkShift, wordCount)
+            while index < end {
+                try body(index)
+                index += 1
+            }
+            index = nextUsedWord(from: end)
+        }
+    }
+
+    /// The first run at or after a page, in at most `maximumWords` words; each of its pages is in the set now. Chunks that were never used
+    /// are skipped and do not count.
     /// - Returns: the run, and where to go on looking; `nil` run where there was none in the words looked at.
     @inlinable
     public func nextRun(from start: PageIndex, maximumPages: Int = .max, maximumWords: Int = .max) -> (run: PageRun?, next: PageIndex) {
-        var index = start.rawValue >> 6
+        var index = nextUsedWord(from: start.rawValue >> 6)
         guard index < wordCount else { return (nil, PageIndex(pageCount)) }
         let lastWord = maximumWords >= wordCount - index ? wordCount : index + maximumWords
-        var bits = unsafe words[index].load(ordering: .acquiring) & (~0 << UInt64(start.rawValue & 63))
+        let behindStart: UInt64 = index == start.rawValue >> 6 ? ~0 << UInt64(start.rawValue & 63) : ~0
+        var bits = unsafe words[index].load(ordering: .acquiring) & behindStart
         while bits == 0 {
             index += 1
+            if index & (1 << Self.chunkShift - 1) == 0 { index = nextUsedWord(from: index) }
             guard index < lastWord else { return (nil, PageIndex(min(index << 6, pageCount))) }
             bits = unsafe words[index].load(ordering: .acquiring)
         }

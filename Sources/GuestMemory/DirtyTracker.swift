@@ -46,7 +46,7 @@ public final class SoftwareTracker: DirtyTracker {
 
     public func harvest(into dirty: DirtyBitmap) {
         precondition(memory.isLoggingWrites, "harvest before arm")
-        for index in 0..<memory.writeLog.wordCount {
+        memory.writeLog.forEachUsedWord { index in
             let bits = memory.writeLog.take(word: index)
             if bits != 0 { dirty.insert(bits: bits, word: index) }
         }

@@ -114,7 +114,7 @@ extension GuestRAM {
 
     /// Adds the pages that have data in the image.
     func insertImagePages(_ image: ImageBacking, into present: DirtyBitmap) {
-        for index in 0..<image.data.wordCount {
+        image.data.forEachUsedWord { index in
             let bits = image.data.load(word: index)
             if bits != 0 { present.insert(bits: bits, word: index) }
         }

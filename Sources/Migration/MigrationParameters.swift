@@ -25,6 +25,8 @@ public struct MigrationParameters: Hashable, Sendable {
     public var imageSync = ImageSync.rounds
     /// A rest that is switched over without another round. Less, for guests of a few pages in tests.
     package var smallestRestPages = RoundPlanner.smallestRestPages
+    /// The least time that a switch-over is given before the guest goes on at the source. Less in tests.
+    package var leastPauseBudget = PauseBudget.least
     /// How many pages with data are sent, before hints are waited for, to learn the link's rate; and the least that must be pending for
     /// that. Less in tests.
     package var samplePages = HeadStart.samplePages

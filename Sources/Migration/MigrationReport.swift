@@ -28,6 +28,8 @@ public struct MigrationReport: Hashable, Sendable, Codable {
     /// How long no process ran the guest, rounded up (QMP has whole milliseconds); absent before it is known.
     public var downtime: Int?
     public var expectedDowntime: Int?
+    /// The most that was accepted; `isDowntimeLimitExceeded` says whether it was kept.
+    public var downtimeLimit: Int?
     /// The same downtime in microseconds.
     public var downtimeMicroseconds: Int?
     public var ram = RAM()
@@ -49,6 +51,13 @@ public struct MigrationReport: Hashable, Sendable, Codable {
 
     /// A report is answered as one message, and a migration that does not converge may go on for days.
     public static let maximumRounds = 1000
+
+    /// Whether the guest stood still for longer than was accepted.
+    public var isDowntimeLimitExceeded: Bool {
+        guard let downtimeLimit else { return false }
+        if let downtimeMicroseconds { return downtimeMicroseconds > downtimeLimit * 1000 }
+        return downtime.map { $0 > downtimeLimit } ?? false
+    }
 
     /// How many rounds there were.
     public var roundCount: Int { rounds.last.map { $0.through ?? $0.number } ?? 0 }
@@ -74,6 +83,7 @@ public struct MigrationReport: Hashable, Sendable, Codable {
         case setupTime = "setup-time"
         case downtime
         case expectedDowntime = "expected-downtime"
+        case downtimeLimit = "downtime-limit"
         case downtimeMicroseconds = "downtime-us"
         case ram
         case freePageHints = "free-page-hints"

@@ -127,8 +127,10 @@ public final class PageLedger: HintSink {
         #endif
         precondition(state.withLock { mayBeOpen || $0.open == nil }, "a harvest is merged while hints are open")
         var total = 0
-        for start in stride(from: 0, to: dirty.wordCount, by: Self.wordsPerHold) {
+        var start = dirty.nextUsedWord(from: 0)
+        while start < dirty.wordCount {
             let words = start..<min(start + Self.wordsPerHold, dirty.wordCount)
+            defer { start = dirty.nextUsedWord(from: words.upperBound) }
             // Most of a large guest is holes: nothing is touched for them.
             guard dirty.hasPages(in: words) else { continue }
             pending.touch(words: words)
@@ -182,6 +184,8 @@ public final class PageLedger: HintSink {
             var left = maximumPages
             var words = Self.wordsPerHold
             while left > 0, taken.count < maximumRuns, words > 0, position.rawValue < regions.pageCount {
+                // What was never pending does not count for the words that are looked at.
+                position = max(position, PageIndex(min(pending.nextUsedWord(from: position.rawValue >> 6) << 6, regions.pageCount)))
                 let (run, next) = pending.nextRun(from: position, maximumPages: left, maximumWords: words)
                 words -= (next.rawValue >> 6) - (position.rawValue >> 6) + 1
                 position = next
@@ -221,9 +225,9 @@ public final class PageLedger: HintSink {
     /// Takes account of free pages that the guest cleared before the tracker was armed. They stay pending, as all pages that exist.
     public func recordCleared(_ cleared: DirtyBitmap) {
         precondition(cleared.pageCount == regions.pageCount, "a bitmap of another guest")
-        for word in 0..<cleared.wordCount {
+        cleared.forEachUsedWord { word in
             let reported = cleared.load(word: word)
-            guard reported != 0 else { continue }
+            guard reported != 0 else { return }
             let written = reported & pending.load(word: word)
             if written != 0 { reused.insert(bits: written, word: word) }
             state.withLock { state in
@@ -253,7 +257,7 @@ public final class PageLedger: HintSink {
     public func takeFreeRuns(from cursor: inout PageIndex, maximumRuns: Int, into runs: inout [PageRun]) -> Bool {
         precondition(maximumRuns >= 64, "a word of free pages may not fit")
         runs.removeAll(keepingCapacity: true)
-        let firstWord = cursor.rawValue >> 6
+        let firstWord = free.nextUsedWord(from: cursor.rawValue >> 6)
         let end = min(firstWord + Self.wordsPerHold, free.wordCount)
         if free.hasPages(in: firstWord..<end) { announced.touch(words: firstWord..<end) }
         let (taken, next) = withTimedLock { _ in

@@ -59,7 +59,7 @@ public struct ReceivedPages: Sendable {
     public mutating func finishComparison(isZero: (PageIndex) -> Bool) {
         ready.pagesFree = free.count()
         var extra: [PageIndex] = []
-        for word in 0..<received.wordCount {
+        received.forEachUsedWord { word in
             var bits = received.load(word: word) & ~compared.load(word: word) & ~free.load(word: word)
             while bits != 0 {
                 let page = PageIndex(word << 6 + bits.trailingZeroBitCount)

@@ -1,3 +1,5 @@
+import Host
+
 extension SourceSession {
     /// Why a migration did not succeed.
     public enum Failure: Error, Hashable, Sendable, CustomStringConvertible {
@@ -10,6 +12,8 @@ extension SourceSession {
         case noSpace(path: String, needed: Int)
         /// The destination will never run the guest, although commit was sent.
         case notCommitted(String)
+        /// The guest stood still for so long, and commit was not sent. `waitedForReady`: all that was left had been sent.
+        case pauseBudget(Duration, waitedForReady: Bool)
         /// The two memories differ.
         case verification(differences: Int, firstPage: Int?)
 
@@ -20,6 +24,9 @@ extension SourceSession {
             case .guest(let text): text
             case .noSpace(let path, let needed): "the disk is full: \(path) needs about \(needed) bytes (\(needed >> 20) MiB) in all"
             case .notCommitted(let text): text
+            case .pauseBudget(let budget, let waitedForReady):
+                "the guest was paused for \(budget.inSeconds) s, the most that a switch-over may take, and "
+                    + (waitedForReady ? "the destination had not said that it was ready" : "the rest of its memory was still being sent")
             case .verification(let differences, let page):
                 "verification found \(differences) differing pages" + (page.map { ", the first is page \($0)" } ?? "")
             }

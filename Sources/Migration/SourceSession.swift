@@ -1,8 +1,5 @@
 import GuestMemory
-
-#if BrokenEngines
-    import Host
-#endif
+import Host
 
 /// The source's side of a migration as a state machine: an event goes in, the effects to perform come out, in order.
 ///
@@ -45,6 +42,8 @@ public struct SourceSession: Sendable {
 
         case cancelRequested
         case timeoutReached
+        /// `pauseDeadline` has passed.
+        case pauseBudgetSpent
         case failed(Failure)
     }
 
@@ -117,14 +116,15 @@ public struct SourceSession: Sendable {
     }
 
     public let parameters: MigrationParameters
-    private let hello: Hello
+    let hello: Hello
     private let hintsAvailable: Bool
     private let mayClear: Bool
-    private(set) var state = State.idle
+    let isDisk: Bool
+    var state = State.idle
     /// The round under way; 1 is the first.
     private(set) public var round = 0
     var runsAtStart = true
-    private var isPausedByUs = false
+    var isPausedByUs = false
     /// The guest was asked, or the tracker is armed.
     private var hasBegun = false
     /// How long the first round has been held back, and how much longer it may be.
@@ -138,18 +138,27 @@ public struct SourceSession: Sendable {
     let startTime: ContinuousClock.Instant
     var roundStart: ContinuousClock.Instant
     var pauseTime: ContinuousClock.Instant?
+    var pauseBudget: PauseBudget?
+    /// Whether the timeout paused the guest, with whatever was pending then.
+    var isRestUnbounded = false
+    var hasSentRest = false
+    /// The link's rate in a round that did not come to its end, in bytes a second.
+    var interruptedRate: Double?
 
     /// - Parameters:
     ///   - hello: what the source says of itself and the guest.
     ///   - hintsAvailable: whether the guest's driver offers hints.
     ///   - mayClear: whether the guest may be one that clears what it hints.
+    ///   - isDisk: whether the destination is a file.
     public init(
         _ parameters: MigrationParameters,
         hello: Hello,
         hintsAvailable: Bool,
         mayClear: Bool,
+        isDisk: Bool = false,
         now: ContinuousClock.Instant
     ) {
+        self.isDisk = isDisk
         self.parameters = parameters
         self.hello = hello
         self.hintsAvailable = hintsAvailable
@@ -160,6 +169,7 @@ public struct SourceSession: Sendable {
         roundStart = now
         report.status = .setup
         report.ram.total = Int(hello.regions.byteCount)
+        report.downtimeLimit = Int(parameters.downtimeLimit.wholeMilliseconds)
     }
 
     /// Whether a cancellation can still be obeyed.
@@ -259,10 +269,12 @@ public struct SourceSession: Sendable {
             report.currentRound.paused = true
             report.status = .device
             state = .finishing
+            extendPauseBudget(pendingPages: pending)
             return [.beginRound(round), .sendRest(round: round, verifies: parameters.verifies, runs: runsAtStart)]
 
         case (.finishing, .restSent(let traffic)):
             record(traffic, now: now)
+            hasSentRest = true
             return []
 
         case (.finishing, .peerReady(let ready)):
@@ -307,6 +319,9 @@ public struct SourceSession: Sendable {
         case (.committing, .cancelRequested), (.awaitingRunning, .cancelRequested): return []
         case (_, .cancelRequested): return cancel("cancelled", now: now)
         case (_, .timeoutReached): return timeoutApplies ? timeOut(now: now) : []
+        case (_, .pauseBudgetSpent):
+            guard let pauseBudget, pauseDeadline != nil else { return [] }
+            return fail(.pauseBudget(pauseBudget.duration, waitedForReady: hasSentRest), now: now)
         default: preconditionFailure("event \(event) in state \(state)")
         }
     }
@@ -421,13 +436,10 @@ public struct SourceSession: Sendable {
     }
 
     /// Pages that left in a round that did not come to its end.
-    public mutating func recordInterrupted(_ traffic: RoundTraffic, now: ContinuousClock.Instant) { record(traffic, now: now) }
-
-    private mutating func switchOver(now: ContinuousClock.Instant) -> [Effect] {
-        pauseTime = pauseTime ?? now
-        isPausedByUs = true
-        state = .pausing
-        return [.pauseGuest]
+    public mutating func recordInterrupted(_ traffic: RoundTraffic, now: ContinuousClock.Instant) {
+        record(traffic, now: now)
+        let seconds = traffic.duration.inMilliseconds / 1000
+        if traffic.bytes > 0, seconds > 0 { interruptedRate = Double(traffic.bytes) / seconds }
     }
 
     // MARK: The ends
@@ -442,6 +454,7 @@ public struct SourceSession: Sendable {
         case .pause:
             // What is left of the round stays pending; nothing is lost by leaving it.
             report.status = .pausedByTimeout
+            isRestUnbounded = true
             return switchOver(now: now)
         }
     }

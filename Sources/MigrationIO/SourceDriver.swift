@@ -89,6 +89,7 @@ final class SourceDriver {
             hello: hello,
             hintsAvailable: guest.hinting?.isAvailable ?? false,
             mayClear: guest.hinting?.fillsFreedPages == false,
+            isDisk: link.isDisk,
             now: now
         )
         start = now
@@ -186,7 +187,7 @@ final class SourceDriver {
             let now = clock()
             if let deadline, now >= deadline { return false }
             try checkProgress(now)
-            let wakeTimes = [deadline, session.timeoutApplies ? timeout : nil, now + .milliseconds(100)]
+            let wakeTimes = [deadline, session.timeoutApplies ? timeout : nil, session.pauseDeadline, now + .milliseconds(100)]
             publishProgress()
             do throws(TransportError) { try link.wait(until: wakeTimes.compactMap(\.self).min()) } catch {
                 throw Interruption(link: error)
@@ -219,6 +220,7 @@ final class SourceDriver {
             }
         }
         if session.timeoutApplies, let timeout, clock() >= timeout { throw Interruption(.timeoutReached) }
+        if let deadline = session.pauseDeadline, clock() >= deadline { throw Interruption(.pauseBudgetSpent) }
     }
 
     private func checkProgress(_ now: MonotonicClock.Instant) throws(Interruption) {

@@ -127,6 +127,31 @@ import Testing
         pair.end()
     }
 
+    /// Toward the source go: hello (96 bytes), the acknowledgement of the one round (40), then ready.
+    @Test("A destination that falls silent in the switch-over pauses the guest for its budget, and no longer", arguments: [136, 150])
+    func silentInSwitchOver(after: Int) throws {
+        var setup = Pair.Setup(pages: 256)
+        setup.parameters.leastPauseBudget = .milliseconds(300)
+        setup.parameters.downtimeLimit = .milliseconds(20)
+        setup.limits.farewell = .milliseconds(100)
+        let pair = try Pair(setup)
+        let link = try ScriptedLink(toSource: .stall(after: after))
+        try pair.startDestination(link.destinationEnd)
+        let start = MonotonicClock.now()
+        try pair.startSource(link.sourceEnd)
+        guard case .failed(.pauseBudget(_, waitedForReady: true)) = pair.migration.wait() else {
+            Issue.record("\(pair.migration.report)")
+            return
+        }
+        #expect(start.duration(to: MonotonicClock.now()) < .seconds(20))
+        #expect(pair.migration.report.errorDescription?.contains("had not said that it was ready") == true)
+        #expect(try #require(pair.migration.report.downtime) >= 300)
+        expectGuestIsHere(pair)
+        link.end()
+        if case .running = pair.destinationOutcome() { Issue.record("two owners") }
+        pair.end()
+    }
+
     @Test("A link that fails when commit was handed over leaves the outcome unknown, whatever it has counted")
     func failsAfterCommit() throws {
         let pair = try Pair(Pair.Setup(pages: 64))

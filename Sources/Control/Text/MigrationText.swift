@@ -69,10 +69,10 @@ package struct MigrationText: Sendable {
         guard report.ram.transferred > 0 else { return [] }
         let ram = report.ram
         var rows: [(String, String)] = []
-        if let microseconds = report.downtimeMicroseconds {
-            rows.append(("downtime", Figures.time(milliseconds: Double(microseconds) / 1000)))
-        } else if let milliseconds = report.downtime {
-            rows.append(("downtime", Figures.time(milliseconds: Double(milliseconds))))
+        if let milliseconds = report.downtimeMicroseconds.map({ Double($0) / 1000 }) ?? report.downtime.map(Double.init) {
+            let limit = report.isDowntimeLimitExceeded ? report.downtimeLimit : nil
+            let excess = limit.map { ": LONGER than the limit of \(Figures.time(milliseconds: Double($0)))" } ?? ""
+            rows.append(("downtime", Figures.time(milliseconds: milliseconds) + excess))
         }
         let seconds = Double(report.totalTime) / 1000
         let rate = seconds > 0 ? ", \(Figures.rate(bytesPerSecond: Double(ram.transferred) / seconds)) on average" : ""

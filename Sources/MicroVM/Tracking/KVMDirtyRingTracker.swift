@@ -40,7 +40,7 @@ final class DirtyRings: Sendable {
     /// Moves what was found to a bitmap; forgets it where there is none.
     func move(into dirty: DirtyBitmap?) {
         found.withLock { found in
-            for index in 0..<found.wordCount {
+            found.forEachUsedWord { index in
                 let bits = found.take(word: index)
                 if bits != 0 { dirty?.insert(bits: bits, word: index) }
             }

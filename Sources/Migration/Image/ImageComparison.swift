@@ -24,7 +24,7 @@ package struct ImageComparison {
     /// Finds data of pages that do not exist at the source: it sent no digest of them.
     package mutating func finish() {
         ready.pagesFree = tables.free.count()
-        for word in 0..<tables.data.wordCount {
+        tables.data.forEachUsedWord { word in
             var bits = tables.data.load(word: word) & ~compared.load(word: word)
             while bits != 0 {
                 note(differing: PageIndex(word << 6 + bits.trailingZeroBitCount))

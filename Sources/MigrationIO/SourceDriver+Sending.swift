@@ -54,12 +54,13 @@ extension SourceDriver {
         while more, sent.normalPages < maximumData, sent.zeroPages / 16 < maximumData {
             more = ledger.takeBatch(from: &cursor, maximumPages: pages, maximumRuns: RunDescriptor.maximumCount, into: &runs)
             if !runs.isEmpty {
-                // A timeout may end the round in the middle of a batch; what did not leave must not be forgotten.
-                do throws(Interruption) { try sendBatch(describe(runs), round: round, limit: limit, &sent) } catch {
+                var unsent = describe(runs)[...]
+                do throws(Interruption) { try sendBatch(&unsent, round: round, limit: limit, &sent) } catch {
                     #if BrokenEngines
                         if BrokenEngine.isActive(.forgetsInterruptedBatch) { throw error }
                     #endif
-                    ledger.giveBack(runs)
+                    // A timeout may end the round in the middle of a batch; what did not leave must not be forgotten.
+                    ledger.giveBack(unsent.map(\.run))
                     throw error
                 }
                 #if BrokenEngines
@@ -73,8 +74,9 @@ extension SourceDriver {
         while more {
             more = ledger.takeFreeRuns(from: &cursor, maximumRuns: RunDescriptor.maximumCount, into: &runs)
             if !runs.isEmpty {
-                do throws(Interruption) { try sendBatch(runs.map { RunDescriptor(.free, $0) }, round: round, limit: limit, &sent) } catch {
-                    ledger.withdraw(runs)
+                var unsent = runs.map { RunDescriptor(.free, $0) }[...]
+                do throws(Interruption) { try sendBatch(&unsent, round: round, limit: limit, &sent) } catch {
+                    ledger.withdraw(unsent.map(\.run))
                     throw error
                 }
             }
@@ -129,21 +131,21 @@ extension SourceDriver {
 
     private func kindOf(_ page: PageIndex) -> RunDescriptor.Kind { memory.isZero(page) ? .zero : .data }
 
+    /// - Parameter unsent: loses its first descriptors as they are handed to the link.
     private func sendBatch(
-        _ descriptors: [RunDescriptor],
+        _ unsent: inout ArraySlice<RunDescriptor>,
         round: Int,
         limit: Int?,
         _ sent: inout SourceSession.RoundTraffic
     ) throws(Interruption) {
-        var rest = descriptors[...]
-        while !rest.isEmpty {
-            let frame = Array(rest.prefix(RunDescriptor.maximumCount))
-            rest = rest.dropFirst(frame.count)
+        while !unsent.isEmpty {
+            let frame = Array(unsent.prefix(RunDescriptor.maximumCount))
             if limit != nil {
                 let due = nextSend
                 try wait(until: due) { () throws(Interruption) in false }
             }
             try send(.runs(frame, round: UInt32(round)))
+            unsent = unsent.dropFirst(frame.count)
             var bytes = FrameHeader.byteCount
             for descriptor in frame {
                 bytes += RunDescriptor.byteCount

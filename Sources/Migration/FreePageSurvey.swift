@@ -8,7 +8,7 @@ import Synchronization
 /// hints it. Behind an armed tracker each page of the block costs that guest a fault, is found written at the next harvest and
 /// travels as zeros after all: where faults are dear, sending the block would have been faster. So such a guest is asked before. It
 /// clears its free memory at the speed of memory, and whoever looks at those pages later finds zeros, as anywhere else. No hint takes a
-/// page out of anything here, so none can lose one (DESIGN, rule 1).
+/// page out of anything here, so none can lose one (rule "arm before asking").
 ///
 /// A kernel that leaves its memory as it is shows that with its first block. It is told to take its blocks back, and asked again behind the
 /// armed tracker, where its hints spare even the looking.
@@ -22,7 +22,7 @@ public final class FreePageSurvey: HintSink {
 
     private struct State {
         var open: CommandID?
-        var progress = HintProgress()
+        var progress = SurveyProgress()
         /// Pages reported since the last block by which something was spared.
         var idlePages = 0
         /// Runs of pages that existed, by what they were found to hold.
@@ -52,8 +52,7 @@ public final class FreePageSurvey: HintSink {
         state = Mutex(State(wake: wake))
     }
 
-    /// `skippedPages` are the ones that existed and have been cleared.
-    public var progress: HintProgress { state.withLock { $0.progress } }
+    public var progress: SurveyProgress { state.withLock { $0.progress } }
 
     public func hintsOpened(_ id: CommandID) { state.withLock { $0.open = id } }
 
@@ -61,7 +60,7 @@ public final class FreePageSurvey: HintSink {
 
     public func hintsStopped(_ id: CommandID) { note(id) { $0.isStopped = true } }
 
-    private func note(_ id: CommandID, _ change: (inout HintProgress) -> Void) {
+    private func note(_ id: CommandID, _ change: (inout SurveyProgress) -> Void) {
         state.withLock { state in
             guard state.open == id else { return }
             change(&state.progress)
@@ -89,7 +88,7 @@ public final class FreePageSurvey: HintSink {
                 // A guest may report the same block again and again: it counts once.
                 if new == run.count { cleared += existing }
             }
-            state.progress.skippedPages += cleared
+            state.progress.clearedPages += cleared
             // A few blocks were cleared, and are in use again by now.
             if state.keptRuns > state.clearedRuns / Self.clearedRunsForEachKept, !state.progress.keepsContent {
                 state.progress.keepsContent = true

@@ -416,12 +416,6 @@ public struct HintProgress: Hashable, Sendable {
     /// Pending pages that this command's hints removed.
     public var skippedPages = 0
     public var reportedPages = 0
-    /// A block was found with content: the guest does not clear what it hints. Only a survey looks.
-    public var keepsContent = false
-    /// The blocks have long held nothing that would be sent. Only a survey looks.
-    public var isExhausted = false
-    /// There is nothing more to wait for.
-    public var isOver: Bool { isStopped || keepsContent || isExhausted }
 
     public init() {}
 }

@@ -65,7 +65,7 @@ public struct RoundPlanner: Hashable, Sendable {
     }
 
     private func sendingTime(pages: Int) -> Duration {
-        let seconds = Double(pages) * 4096 / (bytesPerSecond ?? HeadStart.assumedLinkRate)
+        let seconds = Double(pages) * 4096 / (bytesPerSecond ?? AnswerPace.assumedLinkRate)
         return .nanoseconds(Int64(min(seconds, 1e9) * 1e9))
     }
 }

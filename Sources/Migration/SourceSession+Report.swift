@@ -24,9 +24,16 @@ extension SourceSession {
         if seconds > 0 { report.ram.dirtyPagesRate = Int(Double(report.currentRound.dirtiedPages) / seconds) }
     }
 
-    mutating func recordDowntime(now: ContinuousClock.Instant) {
-        guard let pauseTime, runsAtStart else { return }
-        let downtime = pauseTime.duration(to: now)
+    /// What had left of a round that did not come to its end: the sums over rounds are the totals.
+    mutating func recordInterrupted(_ traffic: RoundTraffic, now: ContinuousClock.Instant) {
+        record(traffic, now: now)
+        let seconds = traffic.duration.inMilliseconds / 1000
+        if traffic.bytes > 0, seconds > 0 { interruptedRate = Double(traffic.bytes) / seconds }
+    }
+
+    mutating func recordDowntime(of switchOver: StopAndCopy, now: ContinuousClock.Instant) {
+        guard switchOver.guestRan else { return }
+        let downtime = switchOver.start.duration(to: now)
         report.downtime = Int(downtime.inMilliseconds.rounded(.up))
         report.downtimeMicroseconds = Int((downtime.inMilliseconds * 1000).rounded())
     }

@@ -21,11 +21,16 @@ extension SourceDriver {
             try openSurvey()
             return nil
 
+        case .waitForSurvey(let until):
+            guard let survey else { preconditionFailure("a survey is waited for that was not opened") }
+            try waitForAnswer(until: until, isStarted: { survey.progress.isStarted }, isOver: { survey.progress.isOver })
+            return .surveyProgress(survey.progress)
+
         case .releaseBlocks(let until):
             try releaseBlocks(until: until)
             return .released
 
-        case .setUp: return .setUp(absentPages: try setUp())
+        case .setUp(let recordsCleared): return .setUp(absentPages: try setUp(recordsCleared: recordsCleared))
 
         case .openHints:
             // The device opens the ledger for the id before it publishes the id: a guest may answer at once.
@@ -52,16 +57,10 @@ extension SourceDriver {
             return nil
 
         case .waitForHints(let until):
-            // That the guest has begun is news too: from then on its rate is looked at.
-            let wasStarted = hintProgress.isStarted
-            try wait(until: until) { () throws(Interruption) in
-                let progress = hintProgress
-                return progress.isOver || progress.isStarted != wasStarted
-            }
-            return .hintProgress(hintProgress)
+            try waitForAnswer(until: until, isStarted: { ledger.progress.isStarted }, isOver: { ledger.progress.isStopped })
+            return .hintProgress(ledger.progress)
 
         case .beginRound(let round):
-            session.setPendingAtRoundStart(ledger.pendingPages)
             skippedAtRoundStart = ledger.counts.skipped
             migration.observer.roundBegan(round)
             try send(.roundBegin(UInt32(round)))
@@ -81,8 +80,9 @@ extension SourceDriver {
             bytesAtPause = link.bytesSent
             return .paused(runs: runs)
 
-        case .sendRest(let round, let verifies, let runs):
-            return .peerReady(try sendRest(round: round, verifies: verifies, runs: runs))
+        case .sendRest(let round): return .restSent(try sendPending(round: round, isPaced: false))
+
+        case .sendState(let verifies, let runs): return .peerReady(try sendState(verifies: verifies, runs: runs))
 
         case .sendCommit: return try sendCommit()
 
@@ -107,7 +107,15 @@ extension SourceDriver {
         }
     }
 
-    private var hintProgress: HintProgress { survey?.progress ?? ledger.progress }
+    /// That the guest has begun is news too: from then on its rate is looked at.
+    private func waitForAnswer(
+        until deadline: MonotonicClock.Instant,
+        isStarted: () -> Bool,
+        isOver: () -> Bool
+    ) throws(Interruption) {
+        let wasStarted = isStarted()
+        try wait(until: deadline) { () throws(Interruption) in isOver() || isStarted() != wasStarted }
+    }
 
     private func findPresentPages() throws(Interruption) {
         do throws(SystemError) { try memory.insertPresentPages(into: scratch) } catch { throw Interruption(guest: error) }
@@ -140,7 +148,7 @@ extension SourceDriver {
     }
 
     /// Arms the tracker, then takes account of the pages that exist: one that is populated after the scan was written after arming.
-    private func setUp() throws(Interruption) -> Int {
+    private func setUp(recordsCleared: Bool) throws(Interruption) -> Int {
         // Its command is over, and what existed then may be less than what exists now.
         let survey = self.survey
         self.survey = nil
@@ -152,8 +160,7 @@ extension SourceDriver {
             #if BrokenEngines
                 if BrokenEngine.isActive(.believesSurvey) { believe(survey) }
             #endif
-            let progress = survey.progress
-            if progress.skippedPages > 0, !progress.keepsContent { ledger.recordCleared(survey.reported) }
+            if recordsCleared { ledger.recordCleared(survey.reported) }
         }
         return memory.pageCount - present
     }
@@ -177,7 +184,7 @@ extension SourceDriver {
     /// A commit that was never handed to the link leaves the guest here; one that may have arrived does not.
     ///
     /// How many bytes the link has counted says nothing: the other direction may fail first, and be reported first, while the
-    /// commit is on its way (DESIGN, rule 10).
+    /// commit is on its way (rule "one owner").
     private func sendCommit() throws(Interruption) -> SourceSession.Event {
         try wait { () throws(Interruption) in link.canSend }
         do throws(Interruption) {

@@ -27,14 +27,15 @@ extension SourceDriver {
         func measure() {
             sent.duration = start.duration(to: clock())
             sent.bytes = link.bytesSent - bytesBefore
-            sent.skippedPages = max(0, ledger.counts.skipped - skippedAtRoundStart)
+            let counts = ledger.counts
+            sent.skippedPages = max(0, counts.skipped - skippedAtRoundStart)
+            sent.pendingPages = counts.pending
         }
         do throws(Interruption) {
             try sendAllPending(round: round, isPaced: isPaced, maximumData: maximumData, &sent)
         } catch {
             measure()
-            session.recordInterrupted(sent, now: clock())
-            throw error
+            throw error.interrupting(sent)
         }
         measure()
         return sent
@@ -94,8 +95,7 @@ extension SourceDriver {
             try send(.roundEnd(UInt32(round)))
             try awaitAcknowledgement(of: round)
         } catch {
-            session.recordInterrupted(sent, now: clock())
-            throw error
+            throw error.interrupting(sent)
         }
         sent.linkCost = link.switchOverCost
         sent.duration = start.duration(to: clock()) - sent.linkCost
@@ -170,10 +170,8 @@ extension SourceDriver {
         }
     }
 
-    /// What is left while the guest stands still: pages, device state, digests where asked; then the destination's ready.
-    func sendRest(round: Int, verifies: Bool, runs: Bool) throws(Interruption) -> Ready {
-        let sent = try sendPending(round: round, isPaced: false)
-        _ = session.handle(.restSent(sent), now: clock())
+    /// Behind the last pages: device state, digests where asked, the switchover; then the destination's ready.
+    func sendState(verifies: Bool, runs: Bool) throws(Interruption) -> Ready {
         let sections: [DeviceSection]
         do throws(GuestError) { sections = try guest.saveDeviceState() } catch { throw Interruption(guest: error) }
         precondition(sections.count <= DeviceSection.maximumCount, "too many device sections")

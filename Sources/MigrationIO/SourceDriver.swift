@@ -50,8 +50,18 @@ final class SourceDriver {
     /// Ends an effect before its time: the session decides what is done instead.
     struct Interruption: Error {
         let event: SourceSession.Event
+        /// What had left of the round, where one was under way.
+        var traffic: SourceSession.RoundTraffic?
 
         init(_ event: SourceSession.Event) { self.event = event }
+
+        /// The same, in the middle of a round.
+        func interrupting(_ traffic: SourceSession.RoundTraffic) -> Interruption {
+            var interruption = self
+            interruption.traffic = traffic
+            return interruption
+        }
+
         init(link error: TransportError) {
             event =
                 switch error {
@@ -120,6 +130,7 @@ final class SourceDriver {
                     throw failure
                 }
             } catch {
+                if let traffic = error.traffic { _ = handle(.roundInterrupted(traffic)) }
                 let reason = explained(error)
                 switch reason.event {
                 case .failed(.link), .failed(.peer), .failed(.noSpace), .failed(.notCommitted): isLinkDead = true

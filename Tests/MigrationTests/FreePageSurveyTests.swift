@@ -44,7 +44,7 @@ import Testing
         #expect(bench.hint(7680, 1024) == .taken(pages: 1024, skipped: 512))
         let progress = bench.survey.progress
         #expect(progress.isStarted && !progress.isStopped && !progress.keepsContent && !progress.isExhausted)
-        #expect(progress.skippedPages == 1536 && progress.reportedPages == 2560)
+        #expect(progress.clearedPages == 1536 && progress.reportedPages == 2560)
         #expect(bench.survey.reported.count() == 2560)
         #expect(bench.wakeCount == 1)
         bench.survey.hintsStopped(Self.id)
@@ -67,7 +67,7 @@ import Testing
         bench.hint(0, 64)
         bench.hint(64, 64)
         #expect(!bench.survey.progress.keepsContent)
-        #expect(bench.survey.progress.skippedPages == 512 && bench.survey.progress.reportedPages == 640)
+        #expect(bench.survey.progress.clearedPages == 512 && bench.survey.progress.reportedPages == 640)
         bench.hint(128, 64)
         #expect(bench.survey.progress.keepsContent && bench.wakeCount == 1)
     }
@@ -110,7 +110,7 @@ import Testing
         #expect(bench.survey.hint(Self.id, address: GuestAddress(100), byteCount: 4000) == .invalid)
         bench.survey.hintsStarted(CommandID(rawValue: 8))
         bench.survey.hintsStopped(CommandID(rawValue: 8))
-        #expect(bench.survey.progress == HintProgress() && bench.survey.reported.count() == 0)
+        #expect(bench.survey.progress == SurveyProgress() && bench.survey.reported.count() == 0)
         // To the end of RAM, and beyond.
         #expect(bench.hint(Self.pages - 10, 1 << 16) == .taken(pages: 10, skipped: 0))
     }

@@ -12,7 +12,7 @@ import Testing
         _ answer: (_ milliseconds: Double) -> (started: Bool, stopped: Bool, skipped: Int)
     ) -> Double {
         var headStart = HeadStart(grace: grace, linkRate: linkRate, now: Self.zero)
-        var now = min(Self.zero + HeadStart.window, Self.zero + grace)
+        var now = min(Self.zero + AnswerPace.window, Self.zero + grace)
         for _ in 0..<10_000 {
             let passed = Self.zero.duration(to: now).inMilliseconds
             let state = answer(passed)
@@ -61,27 +61,43 @@ import Testing
         #expect(ends(linkRate: 100e6) { (true, false, Int($0 * 100)) } == 1000)
     }
 
+    /// When the waiting ends, in ms, and why: for a guest that reports 400 ms of sending in 50 ms, then nothing that would be sent, or little.
+    private func ends(
+        reports: Bool,
+        trickle: Int = 0,
+        _ observe: (_ reported: Int, _ useful: Int, ContinuousClock.Instant) -> AnswerPace.Verdict
+    ) -> (after: Double, AnswerPace.Reason?) {
+        for passed in stride(from: 10, through: 1000, by: 10) {
+            let useful = min(passed, 50) * 2440 + max(0, passed - 50) * trickle
+            let reported = reports ? min(passed, 50) * 2440 + max(0, passed - 50) * 200 : useful
+            if case .go(let reason) = observe(reported, useful, Self.zero + .milliseconds(passed)) { return (Double(passed), reason) }
+        }
+        return (.infinity, nil)
+    }
+
+    private func surveyEnds(reports: Bool, trickle: Int = 0) -> (after: Double, AnswerPace.Reason?) {
+        var patience = SurveyPatience(grace: .seconds(1), linkRate: nil, now: Self.zero)
+        return ends(reports: reports, trickle: trickle) { reported, useful, now in
+            var progress = SurveyProgress()
+            (progress.isStarted, progress.reportedPages, progress.clearedPages) = (true, reported, useful)
+            return patience.observe(progress, now: now)
+        }
+    }
+
     @Test("A survey is not waited for where blocks come that nobody would have sent; hints are")
     func idle() {
-        func ends(_ purpose: HeadStart.Purpose, reports: Bool, trickle: Int = 0) -> (after: Double, HeadStart.Reason?) {
-            var headStart = HeadStart(purpose, grace: .seconds(1), linkRate: nil, now: Self.zero)
-            for passed in stride(from: 10, through: 1000, by: 10) {
-                var progress = HintProgress()
-                progress.isStarted = true
-                // 400 ms of sending in 50 ms, then nothing that would be sent, or little.
-                progress.skippedPages = min(passed, 50) * 2440 + max(0, passed - 50) * trickle
-                progress.reportedPages = reports ? min(passed, 50) * 2440 + max(0, passed - 50) * 200 : progress.skippedPages
-                let verdict = headStart.observe(progress, now: Self.zero + .milliseconds(passed))
-                if case .go(let reason) = verdict { return (Double(passed), reason) }
-            }
-            return (.infinity, nil)
-        }
-        #expect(ends(.survey, reports: true) == (80, .idle))
-        #expect(ends(.survey, reports: true, trickle: 100) == (80, .idle))
-        #expect(ends(.survey, reports: true, trickle: 150) == (740, .slow))
-        #expect(ends(.hints, reports: true) == (400, .slow))
+        #expect(surveyEnds(reports: true) == (80, .idle))
+        #expect(surveyEnds(reports: true, trickle: 100) == (80, .idle))
+        #expect(surveyEnds(reports: true, trickle: 150) == (740, .slow))
         // It stands still: perhaps its processor was taken away.
-        #expect(ends(.survey, reports: false) == (400, .slow))
+        #expect(surveyEnds(reports: false) == (400, .slow))
+        var headStart = HeadStart(grace: .seconds(1), linkRate: nil, now: Self.zero)
+        let hints = ends(reports: true) { reported, useful, now in
+            var progress = HintProgress()
+            (progress.isStarted, progress.reportedPages, progress.skippedPages) = (true, reported, useful)
+            return headStart.observe(progress, now: now)
+        }
+        #expect(hints == (400, .slow))
     }
 
     @Test(
@@ -89,12 +105,12 @@ import Testing
         arguments: [(0, 30), (60_000, 50), (1 << 30, 100)]
     )
     func patience(pagesAtStake: Int, ends: Int) {
-        var headStart = HeadStart(.survey, grace: .seconds(1), linkRate: nil, pagesAtStake: pagesAtStake, now: Self.zero)
-        var progress = HintProgress()
+        var patience = SurveyPatience(grace: .seconds(1), linkRate: nil, pagesAtStake: pagesAtStake, now: Self.zero)
+        var progress = SurveyProgress()
         progress.isStarted = true
         for passed in stride(from: 10, through: ends, by: 10) {
             progress.reportedPages += 100
-            let verdict = headStart.observe(progress, now: Self.zero + .milliseconds(passed))
+            let verdict = patience.observe(progress, now: Self.zero + .milliseconds(passed))
             #expect((verdict == .go(.idle)) == (passed == ends), "\(passed) ms")
         }
     }

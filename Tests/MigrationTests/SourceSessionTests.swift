@@ -49,6 +49,7 @@ import Testing
             if stage > .syncing { handle(.harvested(dirtied: 0, pending: 0, took: .zero)) }
             if stage > .pausing { handle(.paused(runs: runsAtPause ?? runs)) }
             if stage > .lastSync { handle(.harvested(dirtied: 0, pending: 0, took: .zero)) }
+            if stage > .lastSync { handle(.restSent(SourceSession.RoundTraffic())) }
             if stage > .finishing { handle(.peerReady(Ready())) }
             if stage > .committing { handle(.commitSent) }
         }
@@ -57,6 +58,7 @@ import Testing
         mutating func switchOver(dirtied: Int = 0, pending: Int = 0) {
             handle(.paused(runs: true))
             handle(.harvested(dirtied: dirtied, pending: pending, took: .zero))
+            handle(.restSent(SourceSession.RoundTraffic()))
             handle(.peerReady(Ready()))
             handle(.commitSent)
             handle(.peerRunning)
@@ -83,21 +85,21 @@ import Testing
                 (open, asked, closed) = (true, true, false)
             case .releaseBlocks: (open, asked, closed) = (false, false, true)
             case .openHints:
-                #expect(armed, "rule 1: armed before asking; \(comment)")
+                #expect(armed, "arm before asking; \(comment)")
                 #expect(!open && !paused, comment)
                 (open, asked, closed) = (true, true, false)
             case .closeHints: (open, closed) = (false, true)
-            case .harvest: #expect(closed, "rule 2: closed before the harvest; \(comment)")
+            case .harvest: #expect(closed, "stop before sync; \(comment)")
             case .finishHints: asked = false
             case .pauseGuest: paused = true
             case .resumeGuest:
                 #expect(paused && runsAtStart && !pausedByPerson, "resumed though we did not pause it; \(comment)")
-                if case .finish(.completed)? = effects.last { Issue.record("rule 10: resumed after all; \(comment)") }
-                if case .finish(.unknown)? = effects.last { Issue.record("rule 10: resumed after commit; \(comment)") }
+                if case .finish(.completed)? = effects.last { Issue.record("one owner: resumed after all; \(comment)") }
+                if case .finish(.unknown)? = effects.last { Issue.record("one owner: resumed after commit; \(comment)") }
                 paused = false
             case .finish(let outcome):
                 #expect(!open, "hints left open; \(comment)")
-                #expect(!asked, "rule 12: done never came; \(comment)")
+                #expect(!asked, "done always comes; \(comment)")
                 switch outcome {
                 case .completed, .unknown: #expect(paused, comment)
                 case .cancelled, .failed: #expect(!paused || !runsAtStart || pausedByPerson, "left paused; \(comment)")
@@ -199,6 +201,7 @@ import Testing
         #expect(walk.handle(.harvested(dirtied: 3, pending: 3, took: .zero)) == [.pauseGuest])
         walk.handle(.paused(runs: true))
         walk.handle(.harvested(dirtied: 0, pending: 3, took: .zero))
+        walk.handle(.restSent(SourceSession.RoundTraffic()))
         walk.handle(.peerReady(Ready()))
         walk.handle(.commitSent)
         walk.handle(.peerRunning)
@@ -293,6 +296,7 @@ import Testing
         #expect(walk.session.report.status == .pausedByTimeout)
         #expect(walk.handle(.paused(runs: true)).prefix(2) == [.closeHints, .harvest])
         walk.handle(.harvested(dirtied: 100, pending: 900, took: .zero))
+        walk.handle(.restSent(SourceSession.RoundTraffic()))
         walk.handle(.peerReady(Ready()))
         walk.handle(.commitSent)
         walk.handle(.peerRunning)
@@ -324,7 +328,7 @@ import Testing
             walk.go(to: .greeting)
             walk.handle(.peerHello(hello))
             expectRules(walk, "\(hello)")
-            #expect(!walk.effects.contains(.setUp))
+            #expect(!walk.effects.contains(.setUp(recordsCleared: false)))
         }
     }
 

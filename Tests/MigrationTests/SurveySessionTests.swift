@@ -16,19 +16,28 @@ extension SourceSessionTests {
         return walk
     }
 
-    private func progress(_ change: (inout HintProgress) -> Void) -> SourceSession.Event {
-        var progress = HintProgress()
+    private func progress(_ change: (inout SurveyProgress) -> Void) -> SourceSession.Event {
+        var progress = SurveyProgress()
         progress.isStarted = true
         change(&progress)
-        return .hintProgress(progress)
+        return .surveyProgress(progress)
+    }
+
+    private var stoppedHints: HintProgress {
+        var progress = HintProgress()
+        (progress.isStarted, progress.isStopped) = (true, true)
+        return progress
     }
 
     /// From the end of the survey to the end of the migration; the session says what is done between.
     private func goOn(_ walk: inout Walk) {
-        #expect(walk.effects.last == .setUp)
+        guard case .setUp? = walk.effects.last else {
+            Issue.record("\(walk.effects)")
+            return
+        }
         walk.handle(.setUp(absentPages: 100))
         if walk.effects.last == .sendSample(1, pages: 5) { walk.handle(.roundSent(SourceSession.RoundTraffic())) }
-        if case .waitForHints? = walk.effects.last { walk.handle(progress { $0.isStopped = true }) }
+        if case .waitForHints? = walk.effects.last { walk.handle(.hintProgress(stoppedHints)) }
         walk.handle(.roundSent(SourceSession.RoundTraffic()))
         walk.handle(.harvested(dirtied: 0, pending: 0, took: .zero))
         walk.switchOver()
@@ -37,18 +46,18 @@ extension SourceSessionTests {
     @Test("A guest that has cleared its free pages is not asked again, and nothing is waited for")
     func clears() {
         var walk = surveyed()
-        walk.handle(progress { $0.skippedPages = 300 })
-        guard case .waitForHints? = walk.effects.last else {
+        walk.handle(progress { $0.clearedPages = 300 })
+        guard case .waitForSurvey? = walk.effects.last else {
             Issue.record("\(walk.effects)")
             return
         }
         #expect(
             walk.handle(
                 progress {
-                    $0.skippedPages = 400
+                    $0.clearedPages = 400
                     $0.isStopped = true
                 }
-            ) == [.closeHints, .setUp]
+            ) == [.closeHints, .setUp(recordsCleared: true)]
         )
         goOn(&walk)
         expectRules(walk, "a guest that clears")
@@ -63,7 +72,7 @@ extension SourceSessionTests {
         var walk = surveyed()
         let effects = walk.handle(
             progress {
-                $0.skippedPages = 1
+                $0.clearedPages = 1
                 $0.keepsContent = true
             }
         )
@@ -71,7 +80,7 @@ extension SourceSessionTests {
             Issue.record("\(effects)")
             return
         }
-        #expect(walk.handle(.released) == [.setUp])
+        #expect(walk.handle(.released) == [.setUp(recordsCleared: false)])
         goOn(&walk)
         expectRules(walk, "a guest that keeps its memory")
         #expect(walk.effects.contains(.openHints))
@@ -84,11 +93,11 @@ extension SourceSessionTests {
         for (grace, cleared, isExhausted, asks) in cases {
             var walk = surveyed { $0.hintGrace = .milliseconds(grace) }
             let seen = progress {
-                $0.skippedPages = cleared
+                $0.clearedPages = cleared
                 $0.isExhausted = isExhausted
             }
             walk.handle(seen)
-            while case .waitForHints? = walk.effects.last {
+            while case .waitForSurvey? = walk.effects.last {
                 walk.now += .milliseconds(10)
                 walk.handle(seen)
             }
@@ -116,16 +125,16 @@ extension SourceSessionTests {
             $0.onTimeout = .pause
         }
         // It began 3 ms ago.
-        #expect(hurried.effects.last == .waitForHints(until: hurried.now + .milliseconds(10)))
+        #expect(hurried.effects.last == .waitForSurvey(until: hurried.now + .milliseconds(10)))
         hurried.now += .milliseconds(16)
-        #expect(hurried.handle(progress { $0.skippedPages = 1 }).last == .setUp)
+        #expect(hurried.handle(progress { $0.clearedPages = 1 }).last == .setUp(recordsCleared: true))
     }
 
     @Test("A guest that does not answer the survey is waited for once")
     func silentSurvey() {
         var walk = surveyed()
         walk.now += .milliseconds(300)
-        #expect(walk.handle(.hintProgress(HintProgress())) == [.closeHints, .setUp])
+        #expect(walk.handle(.surveyProgress(SurveyProgress())) == [.closeHints, .setUp(recordsCleared: false)])
         walk.handle(.setUp(absentPages: 100))
         #expect(!walk.effects.contains { if case .sendSample = $0 { true } else { false } })
         // It is asked, and what it says counts; but the round does not wait.
@@ -157,10 +166,10 @@ extension SourceSessionTests {
         parameters.smallestSurveyedPages = 500
         var session = SourceSession(parameters, hello: Self.hello, hintsAvailable: true, mayClear: false, now: .now)
         _ = session.handle(.start(runs: true), now: .now)
-        #expect(session.handle(.peerHello(Self.hello), now: .now) == [.setUp])
+        #expect(session.handle(.peerHello(Self.hello), now: .now) == [.setUp(recordsCleared: false)])
         var small = Walk { $0.smallestSurveyedPages = 500 }
         small.go(to: .settingUp)
-        #expect(small.handle(.counted(presentPages: 499)) == [.setUp])
+        #expect(small.handle(.counted(presentPages: 499)) == [.setUp(recordsCleared: false)])
     }
 
     @Test("A survey that is cancelled, or fails, leaves nothing held", arguments: [true, false], 0..<3)

@@ -1,0 +1,43 @@
+/// Decides how long a survey is waited for: as a head start, and with less patience. A guest that goes on to clear pages which nobody would
+/// have sent makes its host provide them.
+public struct SurveyPatience: Hashable, Sendable {
+    private var pace: AnswerPace
+    public var start: ContinuousClock.Instant { pace.start }
+    public var end: ContinuousClock.Instant { pace.end }
+
+    /// - Parameters: as `AnswerPace` takes them; `pagesAtStake` is how many pages exist.
+    public init(grace: Duration, linkRate: Double?, pagesAtStake: Int = 0, now: ContinuousClock.Instant) {
+        pace = AnswerPace(grace: grace, linkRate: linkRate, pagesAtStake: pagesAtStake, endsIdle: true, now: now)
+    }
+
+    public mutating func observe(_ progress: SurveyProgress, now: ContinuousClock.Instant) -> AnswerPace.Verdict {
+        if progress.isStopped || progress.keepsContent { return .go(.answered) }
+        if progress.isExhausted { return .go(.idle) }
+        let answer = AnswerPace.Answer(
+            isStarted: progress.isStarted,
+            reportedPages: progress.reportedPages,
+            usefulPages: progress.clearedPages
+        )
+        return pace.observe(answer, now: now)
+    }
+}
+
+/// How far the guest is with its answer to a survey.
+public struct SurveyProgress: Hashable, Sendable {
+    public var isStarted = false
+    public var isStopped = false
+    public var reportedPages = 0
+    /// Pages that existed and have been cleared.
+    public var clearedPages = 0
+    /// A block was found with content: the guest does not clear what it hints.
+    public var keepsContent = false
+    /// The blocks have long held nothing that would be sent.
+    public var isExhausted = false
+
+    public init() {}
+
+    /// Whether the guest is one that clears what it hints.
+    public var clears: Bool { clearedPages > 0 && !keepsContent }
+    /// There is nothing more to wait for.
+    public var isOver: Bool { isStopped || keepsContent || isExhausted }
+}

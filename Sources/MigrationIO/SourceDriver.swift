@@ -18,7 +18,7 @@ final class SourceDriver {
     var arrived: [Frame] = []
     /// When the bandwidth limit allows the next byte.
     var nextSend: MonotonicClock.Instant
-    var traffic = Traffic()
+    var traffic = MigrationProgress.Traffic()
     /// The link is broken, or nobody is at its other end: no farewell.
     private(set) var isLinkDead = false
     /// What hints had spared when the round began.
@@ -37,15 +37,11 @@ final class SourceDriver {
     var acknowledgedRound = 0
     private let start: MonotonicClock.Instant
     private var rateWindow: (bytes: Int, at: MonotonicClock.Instant)
-
-    /// Pages handed to the link, over the whole migration.
-    struct Traffic {
-        var normalPages = 0
-        var zeroPages = 0
-        /// Of these, the ones that had been free.
-        var zeroedPages = 0
-        var freePages = 0
-    }
+    /// The link's rate in the last window, in bytes a second.
+    private var recentRate: Double = 0
+    private var hintStatistics = HintStatistics()
+    /// What the guest counted when the migration began.
+    private var use: GuestMemoryUse?
 
     /// Ends an effect before its time: the session decides what is done instead.
     struct Interruption: Error {
@@ -114,13 +110,13 @@ final class SourceDriver {
     /// Runs the migration to its end.
     func run() -> SourceSession.Outcome {
         guest.hinting?.resetStatistics()
-        let use = guest.memoryUse()
+        use = guest.memoryUse()
         effects = handle(.start(runs: migration.observer.isGuestRunning()))
         while true {
             precondition(!effects.isEmpty, "the session stands still")
             let effect = effects.removeFirst()
             if case .finish(let outcome) = effect {
-                publish(use)
+                publish(asksDevice: true)
                 return outcome
             }
             do throws(Interruption) {
@@ -140,7 +136,7 @@ final class SourceDriver {
                 // Backing out goes on to its end, whatever fails on the way.
                 if !next.isEmpty { effects = next }
             }
-            publish(use)
+            publish(asksDevice: true)
         }
     }
 
@@ -150,7 +146,7 @@ final class SourceDriver {
         let after = session.report.status
         // The end is announced when its effects are done.
         if before != after, !after.isOver {
-            migration.publish { $0.status = after }
+            publish()
             migration.observer.statusChanged(after)
         }
         return effects
@@ -199,7 +195,7 @@ final class SourceDriver {
             if let deadline, now >= deadline { return false }
             try checkProgress(now)
             let wakeTimes = [deadline, session.timeoutApplies ? timeout : nil, session.pauseDeadline, now + .milliseconds(100)]
-            publishProgress()
+            publish()
             do throws(TransportError) { try link.wait(until: wakeTimes.compactMap(\.self).min()) } catch {
                 throw Interruption(link: error)
             }
@@ -259,57 +255,30 @@ final class SourceDriver {
         return content
     }
 
-    // MARK: The report
+    // MARK: Progress
 
-    /// Live counters into the published report, on the way.
-    func publishProgress() {
-        let counts = ledger.counts
+    /// The one value that whoever looks at the migration reads.
+    /// - Parameter asksDevice: also takes the device's counters, under the device's lock; else they stay as they were asked last.
+    func publish(asksDevice: Bool = false) {
         let now = clock()
+        if asksDevice { hintStatistics = guest.hinting?.statistics ?? HintStatistics() }
         let window = rateWindow.at.duration(to: now)
-        let rate = window < .milliseconds(200) ? nil : Double(link.bytesSent - rateWindow.bytes) * 8 / window.inSeconds / 1e6
-        if rate != nil { rateWindow = (link.bytesSent, now) }
-        migration.publish { report in
-            if !report.status.isOver {
-                report.totalTime = Int(start.duration(to: now).inMilliseconds)
-                if let rate { report.ram.mbps = rate }
-            }
-            report.ram.transferred = link.bytesSent
-            report.ram.remaining = counts.pending * GuestPage.size
-            report.ram.normal = traffic.normalPages
-            report.ram.normalBytes = traffic.normalPages * GuestPage.size
-            report.ram.duplicate = traffic.zeroPages
-            report.freePageHints.reportedPages = counts.reported
-            report.freePageHints.skippedPages = counts.skipped
-            report.freePageHints.avoidedBytes = counts.skipped * GuestPage.size
+        if window >= .milliseconds(200) {
+            recentRate = Double(link.bytesSent - rateWindow.bytes) / window.inSeconds
+            rateWindow = (link.bytesSent, now)
         }
-    }
-
-    /// The whole report.
-    private func publish(_ use: GuestMemoryUse?) {
-        let counts = ledger.counts
-        var report = session.report
-        report.guest = use
-        report.tracker = guest.tracker.name
-        report.longestLockHoldMicroseconds = ledger.longestHold.elapsed.inSeconds * 1e6
-        report.longestLockHoldProcessorMicroseconds = ledger.longestHold.processor.inSeconds * 1e6
-        report.ram.precopyBytes = bytesAtPause ?? link.bytesSent
-        report.ram.downtimeBytes = link.bytesSent - report.ram.precopyBytes
-        let statistics = guest.hinting?.statistics ?? HintStatistics()
-        report.freePageHints.commands = statistics.commands
-        // The device counts what it turns away itself and what the ledger does.
-        report.freePageHints.staleBlocks = statistics.staleBlocks
-        report.freePageHints.invalidBlocks = statistics.invalidBlocks
-        report.freePageHints.droppedBytes = counts.droppedBytes
-        report.freePageHints.redirtiedPages = counts.redirtied
-        report.freePageHints.zeroedPages = traffic.zeroedPages
-        migration.publish { [report] published in
-            // The rate shown on the way is of the last moments; the round's own follows at its end.
-            let rate = report.status.isOver || published.ram.mbps == 0 ? report.ram.mbps : published.ram.mbps
-            let destination = published.destination
-            published = report
-            published.ram.mbps = rate
-            published.destination = destination
+        migration.publish { progress in
+            progress.session = session.report
+            progress.pages = ledger.counts
+            progress.traffic = traffic
+            progress.hints = hintStatistics
+            progress.bytesSent = link.bytesSent
+            progress.bytesAtPause = bytesAtPause
+            progress.bytesPerSecond = recentRate
+            progress.elapsed = start.duration(to: now)
+            progress.tracker = guest.tracker.name
+            progress.guest = use
+            progress.longestHold = ledger.longestHold
         }
-        publishProgress()
     }
 }

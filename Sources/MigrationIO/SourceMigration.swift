@@ -35,7 +35,7 @@ public final class SourceMigration: Sendable {
     private let shared = Monitor(Shared())
 
     struct Shared {
-        var report = MigrationReport()
+        var progress = MigrationProgress()
         var outcome: SourceSession.Outcome?
         var stop: Stop?
     }
@@ -61,8 +61,8 @@ public final class SourceMigration: Sendable {
         self.observer = observer
         doorbell = try Doorbell()
         shared.withLock { shared in
-            shared.report.status = .setup
-            shared.report.ram.total = Int(guest.memory.regions.byteCount)
+            shared.progress.session.status = .setup
+            shared.progress.session.ram.total = Int(guest.memory.regions.byteCount)
         }
     }
 
@@ -85,10 +85,10 @@ public final class SourceMigration: Sendable {
                 case .cancelled: .cancelled("cancelled before the destination was reached")
                 case .guestEnded(let reason): .failed(.guest(reason))
                 }
-            publish { report in
+            publish { progress in
                 switch outcome {
-                case .cancelled(let reason): (report.status, report.errorDescription) = (.cancelled, reason)
-                case .failed(let failure): (report.status, report.errorDescription) = (.failed, "\(failure)")
+                case .cancelled(let reason): (progress.session.status, progress.session.errorDescription) = (.cancelled, reason)
+                case .failed(let failure): (progress.session.status, progress.session.errorDescription) = (.failed, "\(failure)")
                 case .completed, .unknown: preconditionFailure("a migration without a link did not begin")
                 }
             }
@@ -109,7 +109,9 @@ public final class SourceMigration: Sendable {
         doorbell.ring()
     }
 
-    public var report: MigrationReport { shared.withLock { $0.report } }
+    /// How far it is; read by whoever looks at a migration.
+    public var progress: MigrationProgress { shared.withLock { $0.progress } }
+    public var report: MigrationReport { progress.report }
     public var outcome: SourceSession.Outcome? { shared.withLock { $0.outcome } }
 
     /// Sleeps until it is over.
@@ -119,8 +121,8 @@ public final class SourceMigration: Sendable {
 
     var stop: Stop? { shared.withLock { $0.stop } }
 
-    func publish(_ change: (inout MigrationReport) -> Void) {
-        shared.withLock { change(&$0.report) }
+    func publish(_ change: (inout MigrationProgress) -> Void) {
+        shared.withLock { change(&$0.progress) }
     }
 }
 

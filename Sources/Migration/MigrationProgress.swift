@@ -1,0 +1,81 @@
+import Host
+
+/// All that is known of a migration at one moment: what the session decided, and what the ledger, the link and the device have counted.
+///
+/// The driver publishes one value, again and again. The report is made from it here and nowhere else; events, the live view and whatever
+/// looks at a migration later read the same value.
+public struct MigrationProgress: Sendable {
+    /// What the session says: status, times, rounds, verification.
+    public var session: MigrationReport
+    public var pages = PageLedger.Counts()
+    public var traffic = Traffic()
+    public var hints = HintStatistics()
+    /// Bytes that left this process.
+    public var bytesSent = 0
+    /// Of these, the ones that had left when the guest was paused; `nil` before.
+    public var bytesAtPause: Int?
+    /// The link's rate in the last moments, in bytes a second; 0 where it is not known, or not of interest any more.
+    public var bytesPerSecond: Double = 0
+    /// Since the migration began.
+    public var elapsed: Duration = .zero
+    /// Where the guest goes, as it was asked for.
+    public var destination: String?
+    public var tracker: String?
+    /// What the guest itself counted when the migration began.
+    public var guest: GuestMemoryUse?
+    public var longestHold = PageLedger.LockHold()
+
+    /// Pages handed to the link, over the whole migration.
+    public struct Traffic: Hashable, Sendable {
+        public var normalPages = 0
+        public var zeroPages = 0
+        /// Of these, the ones that had been free.
+        public var zeroedPages = 0
+        public var freePages = 0
+
+        public init() {}
+    }
+
+    public init(_ session: MigrationReport = MigrationReport()) { self.session = session }
+
+    /// The report, as it stands.
+    public var report: MigrationReport {
+        var report = session
+        let isOver = report.status.isOver
+        report.destination = destination
+        report.tracker = tracker
+        report.guest = guest
+        if !isOver {
+            report.totalTime = Int(elapsed.inMilliseconds)
+            if bytesPerSecond > 0 { report.ram.mbps = bytesPerSecond * 8 / 1e6 }
+        }
+        fillMemory(&report.ram)
+        fillHints(&report.freePageHints)
+        report.longestLockHoldMicroseconds = longestHold.elapsed.inSeconds * 1e6
+        report.longestLockHoldProcessorMicroseconds = longestHold.processor.inSeconds * 1e6
+        return report
+    }
+
+    private func fillMemory(_ ram: inout MigrationReport.RAM) {
+        ram.transferred = bytesSent
+        ram.precopyBytes = bytesAtPause ?? bytesSent
+        ram.downtimeBytes = bytesSent - ram.precopyBytes
+        ram.remaining = pages.pending * ram.pageSize
+        ram.normal = traffic.normalPages
+        ram.normalBytes = traffic.normalPages * ram.pageSize
+        ram.duplicate = traffic.zeroPages
+    }
+
+    private func fillHints(_ report: inout MigrationReport.FreePageHints) {
+        report.commands = hints.commands
+        // The device counts what it turns away itself and what the ledger does.
+        report.staleBlocks = hints.staleBlocks
+        report.invalidBlocks = hints.invalidBlocks
+        report.reportedPages = pages.reported
+        report.skippedPages = pages.skipped
+        report.avoidedBytes = pages.skipped * 4096
+        report.redirtiedPages = pages.redirtied
+        report.zeroedPages = traffic.zeroedPages
+        report.droppedBytes = pages.droppedBytes
+    }
+}

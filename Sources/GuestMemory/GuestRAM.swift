@@ -43,6 +43,7 @@ public final class GuestRAM: @unchecked Sendable {
         var fault: Int32?
     }
 
+    /// The pages of all regions together.
     public var pageCount: Int { regions.pageCount }
 
     /// Reserves the memory; none of it is populated.

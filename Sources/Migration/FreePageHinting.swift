@@ -57,6 +57,7 @@ public protocol FreePageHinting: AnyObject, Sendable {
 }
 
 extension FreePageHinting {
+    /// Closes the command; nobody waits until the guest has heard it.
     public func done() { done(heard: nil) }
 }
 

@@ -86,13 +86,18 @@ public final class PageLedger: HintSink {
     /// Called, under the lock, when the guest finishes answering a command. It must only wake somebody.
     public func setWake(_ wake: (@Sendable () -> Void)?) { state.withLock { $0.wake = wake } }
 
+    /// How many pages are in which state.
     public var counts: Counts { state.withLock { $0.counts } }
+    /// What the guest has reported under the open command.
     public var progress: HintProgress { state.withLock { $0.progress } }
     /// The longest times for which one call held the lock.
     public var longestHold: LockHold { state.withLock { $0.longestHold } }
+    /// How many pages are pending.
     public var pendingPages: Int { state.withLock { $0.counts.pending } }
 
+    /// Whether the page is free: hinted, and not written since.
     public func isFree(_ page: PageIndex) -> Bool { free.contains(page) }
+    /// How many pages are free.
     public func freePageCount() -> Int { free.count() }
 
     /// Takes the lock and measures how long it is held.

@@ -109,7 +109,9 @@ public final class SourceMigration: Sendable {
         doorbell.ring()
     }
 
+    /// The report as it is now.
     public var report: MigrationReport { shared.withLock { $0.report } }
+    /// How it ended; `nil` while it goes on.
     public var outcome: SourceSession.Outcome? { shared.withLock { $0.outcome } }
 
     /// Sleeps until it is over.

@@ -65,7 +65,7 @@ let package = Package(
         .target(name: "CTinyGuest"),
         .systemLibrary(name: "CLiburing", pkgConfig: "liburing", providers: [.apt(["liburing-dev"])]),
 
-        // An arrow of imports only ever points up this list (DESIGN, section 1).
+        // An arrow of imports only ever points up this list (ARCHITECTURE.md).
         module("Host", ["CLinux", system]),
         module("GuestMemory", ["Host", "CLinux", system]),
         module("IOUring", ["Host", "CLiburing", system]),

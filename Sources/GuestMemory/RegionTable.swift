@@ -119,7 +119,7 @@ public struct RegionTable: Hashable, Sendable {
 
     /// The whole pages that a block of guest-physical memory covers, one run for each region that it touches.
     ///
-    /// The start rounds up and the end rounds down, in every region (DESIGN, rule 8): a page that is covered in part may
+    /// The start rounds up and the end rounds down, in every region (rule "whole pages inside RAM"): a page that is covered in part may
     /// hold something else in its other part. What lies outside RAM is dropped.
     public func wholePages(at address: GuestAddress, byteCount: UInt64) -> WholePages {
         var result = WholePages()

@@ -1,4 +1,4 @@
-/// The state and the figures of a migration, as `query-migrate`, `migrate --json` and `--record` show them (DESIGN, section 7).
+/// The state and the figures of a migration, as `query-migrate`, `migrate --json` and `--record` show them.
 ///
 /// Field names are QMP's where QMP has a word; times are milliseconds where the name says nothing else, sizes bytes.
 public struct MigrationReport: Hashable, Sendable, Codable {

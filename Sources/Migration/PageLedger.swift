@@ -33,7 +33,7 @@ public final class PageLedger: HintSink {
     #endif
 
     private struct State {
-        /// The command whose hints count now (DESIGN, rule 3).
+        /// The command whose hints count now (rule "the id decides").
         var open: CommandID?
         var progress = HintProgress()
         var counts = Counts()
@@ -120,7 +120,7 @@ public final class PageLedger: HintSink {
 
     /// Adds pages whose content the destination lacks, and takes them out of the free ones; empties `dirty`.
     ///
-    /// Hinting must be closed (DESIGN, rule 2): a hint that came late would clear a page whose write is in `dirty`.
+    /// Hinting must be closed (rule "stop before sync"): a hint that came late would clear a page whose write is in `dirty`.
     /// - Returns: how many pages were in `dirty`.
     @discardableResult
     public func merge(_ dirty: DirtyBitmap) -> Int {
@@ -165,7 +165,7 @@ public final class PageLedger: HintSink {
         return total
     }
 
-    /// Takes the next pending pages out, in ascending order, to be read and sent after this call (DESIGN, rule 4).
+    /// Takes the next pending pages out, in ascending order, to be read and sent after this call (rule "clear, then read").
     /// - Parameters:
     ///   - cursor: where to look; moved on. At the end of the guest it stands at `pageCount`.
     ///   - runs: filled with at most `maximumRuns` runs of at most `maximumPages` pages together. A run that must be cut is
@@ -301,7 +301,7 @@ public final class PageLedger: HintSink {
 
     // MARK: Hints
 
-    /// From now on, blocks under this id count. The tracker is armed (DESIGN, rule 1).
+    /// From now on, blocks under this id count. The tracker is armed (rule "arm before asking").
     public func hintsOpened(_ id: CommandID) {
         state.withLock { state in
             precondition(state.open == nil, "a command is open already")

@@ -9,7 +9,7 @@
  * Checked is: when the guest arrives at the destination, every page in use is there as it was (no lost page); at most one side has the
  * guest (one owner); whatever happens, the host comes to an end, the guest runs, and gets back what it lent (DONE comes).
  *
- * `-DBREAK_...` breaks one rule of DESIGN section 3 each, and Spin must find a counter-example. `-DREACH_...` claims that something
+ * `-DBREAK_...` breaks one rule of RULES.md each, and Spin must find a counter-example. `-DREACH_...` claims that something
  * cannot happen that can: it must fail too, else the model is vacuous. tools/model runs all of them.
  */
 
@@ -245,7 +245,8 @@ end:
 
 /* ---------------------------------------------------------------- the device's hint thread */
 
-/* It gives a buffer back: the used ring is in guest RAM, and whoever writes there says so, after the write (rule 5). */
+/* It gives a buffer back: the used ring is in guest RAM, and whoever writes there says so, after the write
+   (rule "every writer is tracked"). */
 inline give_back() {
 #ifdef BREAK_MARK_BEFORE_WRITE
     if :: armed -> logged[0] = true :: else fi;
@@ -269,10 +270,10 @@ inline finish_writing() {
 inline apply_hint(page) {
     pending[page] = false;
     is_free[page] = true;
-#ifdef BREAK_HINT_CLEARS_LOG                                    /* rule 1, second half */
+#ifdef BREAK_HINT_CLEARS_LOG                                    /* rule "arm before asking", second half */
     logged[page] = false;
 #endif
-#ifdef BREAK_ROUND_OUTWARD                                      /* rule 8: the block ends somewhere in the next page */
+#ifdef BREAK_ROUND_OUTWARD                  /* rule "whole pages inside RAM": the block ends somewhere in the next page */
     pending[PAGES - 1] = false;
     is_free[PAGES - 1] = true;
 #endif
@@ -284,7 +285,7 @@ inline apply_hint(page) {
 #endif
 }
 
-/* Where blocks count: by the device's state and the ledger's, under one lock (rule 3). */
+/* Where blocks count: by the device's state and the ledger's, under one lock (rule "the id decides"). */
 #if defined(BREAK_BLOCKS_BEFORE_START)                          /* any open command will do */
 #define block_counts counting
 #elif defined(BREAK_HINT_WHILE_CLOSED)                          /* it counts by what was when it was popped */
@@ -294,15 +295,15 @@ bool was_started = false;
 #define block_counts (counting && device == STARTED)
 #endif
 
-#if defined(BREAK_NOT_PARKED)                                   /* rule 5: the device goes on while the guest stands still */
+#if defined(BREAK_NOT_PARKED)               /* rule "every writer is tracked": the device goes on while the guest stands still */
 #define device_works (guest_runs || taken_over)
-#elif defined(BREAK_KEEP_BUFFERS)                               /* rule 3: what does not count is not returned */
+#elif defined(BREAK_KEEP_BUFFERS)                               /* rule "the id decides": what does not count is not returned */
 #define device_works (guest_runs && counting)
 #else
 #define device_works guest_runs
 #endif
 
-#ifdef BREAK_STALE_ID                                        /* rule 3: a start counts whatever id it carries */
+#ifdef BREAK_STALE_ID                                        /* rule "the id decides": a start counts whatever id it carries */
 #define names_command(id) true
 #else
 #define names_command(id) (id == device_id)
@@ -388,7 +389,7 @@ inline arm_tracker() {
 inline open_hints() {
     atomic {
         !half_written ->
-#ifdef BREAK_REUSE_ID                                           /* rule 3: each migration counts from the beginning */
+#ifdef BREAK_REUSE_ID                                           /* rule "the id decides": each migration counts from the beginning */
         device_id = FIRST_ID + round - 1;
 #else
         if
@@ -431,7 +432,7 @@ inline harvest() {
         }
     :: d_step { page == PAGES ->
             page = 0;
-#ifdef BREAK_REARM_LATER                                        /* rule 4: what was written since the log was read is forgotten */
+#ifdef BREAK_REARM_LATER                    /* rule "clear, then read": what was written since the log was read is forgotten */
             do
             :: page < PAGES -> logged[page] = false; page++
             :: else -> break
@@ -467,7 +468,7 @@ inline read_page() {
 #ifdef REACH_RESENT
     if :: sent[page] == 1 -> happened = true :: else fi;
 #endif
-#ifdef BREAK_FIXED_BUFFER                                       /* rule 6: the pinned page is the one that was there before the discard */
+#ifdef BREAK_FIXED_BUFFER                   /* rule "no fixed buffers": the pinned page is the one that was there before the discard */
     fresh[page] = !moved[page];
 #else
     fresh[page] = true;
@@ -478,7 +479,7 @@ inline read_page() {
 inline put(kind, generation) {
     if
     :: atomic { link_up && nfull(link) -> link!kind, page, generation }
-#ifdef BREAK_TWO_CHANNELS                                       /* rule 7 */
+#ifdef BREAK_TWO_CHANNELS                                       /* rule "order per page" */
     :: atomic { kind == DATA && link_up && nfull(second_link) -> second_link!kind, page, generation }
 #endif
     :: !link_up -> goto failed
@@ -487,7 +488,7 @@ inline put(kind, generation) {
 
 /* What was taken out of the ledger and did not leave must not be forgotten. What was hinted meanwhile stays free. */
 inline return_batch() {
-#ifndef BREAK_FORGET_BATCH                                      /* rule 4 */
+#ifndef BREAK_FORGET_BATCH                                      /* rule "clear, then read" */
     if :: !is_free[page] -> pending[page] = true :: else fi;
 #endif
 #ifdef REACH_TIMEOUT
@@ -518,7 +519,7 @@ inline send_pending(may_time_out) {
             goto switch_over
 #endif
         fi;
-#ifdef BREAK_READ_BEFORE_CLEAR                                  /* rule 4: what was written in between is taken for sent */
+#ifdef BREAK_READ_BEFORE_CLEAR                                  /* rule "clear, then read": what was written in between is taken for sent */
         d_step { pending[page] = false; logged[page] = false };
 #endif
         put(DATA, sent[page]);
@@ -565,7 +566,7 @@ active proctype Source() {
 
 set_up:
     /* What exists when the migration begins is pending. */
-#ifdef BREAK_ARM_LATE                                           /* rule 1 */
+#ifdef BREAK_ARM_LATE                                           /* rule "arm before asking" */
     skip;
 #else
     arm_tracker();
@@ -588,7 +589,7 @@ set_up:
 #endif
         send_pending(true);
         await_applied();
-#ifdef BREAK_HARVEST_BEFORE_STOP                                /* rule 2 */
+#ifdef BREAK_HARVEST_BEFORE_STOP                                /* rule "stop before sync" */
         harvest();
         close_hints()
 #else
@@ -606,7 +607,7 @@ switch_over:
         ran = source_runs; source_runs = false; taken_over = true; round = 0
     };
     close_hints();
-#ifndef BREAK_LOSE_LAST_ROUND                                   /* rule 4, at the end */
+#ifndef BREAK_LOSE_LAST_ROUND                                   /* rule "clear, then read", at the end */
     harvest();
 #endif
     word = DONE;
@@ -625,7 +626,7 @@ switch_over:
         assert(false);
 #endif
         goto failed
-#ifndef BREAK_WAIT_FOREVER                                      /* rule 12: every wait has an end */
+#ifndef BREAK_WAIT_FOREVER                                      /* rule "done always comes": every wait has an end */
     :: atomic { !link_up ->
             printf("source: the link broke after commit: the outcome is unknown\n");
             outcome_unknown = true;
@@ -638,7 +639,7 @@ switch_over:
         }
 #endif
     fi;
-#ifdef BREAK_RESUME_AT_BOTH                                     /* rule 10 */
+#ifdef BREAK_RESUME_AT_BOTH                                     /* rule "one owner" */
     if :: outcome_unknown -> goto failed :: else fi;
 #endif
     armed = false;
@@ -650,7 +651,7 @@ failed:
 #endif
     page = 0; round = 0;
     close_hints();
-#ifndef BREAK_DROP_DONE                                         /* rule 12 */
+#ifndef BREAK_DROP_DONE                                         /* rule "done always comes" */
     word = DONE;
 #endif
     atomic {
@@ -688,7 +689,7 @@ inline start_here() {
     assert(!source_runs);                                       /* one owner */
     destination_owns = true;
     destination_runs = ran;
-#ifdef BREAK_DONE_STAYS_BEHIND                                  /* rule 12: the hint state that travels is not done */
+#ifdef BREAK_DONE_STAYS_BEHIND                                  /* rule "done always comes": the hint state that travels is not done */
     word = STOP;
 #else
     word = DONE;
@@ -733,7 +734,7 @@ end:
                 od;
 #endif
                 prepared = true; answers!READY;
-#ifdef BREAK_RUN_BEFORE_COMMIT                                  /* rule 10 */
+#ifdef BREAK_RUN_BEFORE_COMMIT                                  /* rule "one owner" */
                 start_here()
 #endif
             :: kind == COMMIT && prepared -> start_here(); answers!RUNNING; page = 0; break

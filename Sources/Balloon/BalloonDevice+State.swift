@@ -9,7 +9,9 @@ public import Virtio
 //
 //     target pages u32, actual pages u32, last command id u32, poison u32
 extension BalloonDevice {
+    /// The name of the device's section.
     public static let sectionName = "virtio-balloon"
+    /// The name of the section of its virtio-mmio transport.
     public static let transportSectionName = "virtio-balloon-mmio"
     static let stateVersion: UInt32 = 1
 

@@ -32,8 +32,9 @@ struct BalloonState: Sendable {
 
     var sequencer = FreePageHintSequencer()
     /// Chains of the hint queue that were there before the driver read the id of the open command: they answer an older one, whatever
-    /// they say now. Linux's driver keeps the id that it answers in one word, which every start buffer of its names, so a start that the device
-    /// has not read yet turns into the start of the next command; blocks behind it would be taken for hints of that command (DESIGN, rule 3).
+    /// they say now. Linux's driver keeps the id that it answers in one word, which every start buffer of its names, so a start that the
+    /// device has not read yet turns into the start of the next command; blocks behind it would be taken for hints of that command
+    /// (rule "the id decides").
     var olderChains: UInt16 = 0
     /// The driver has not read the id of the open command, or that hints are done.
     var isIDUnread = false
@@ -61,7 +62,7 @@ struct BalloonState: Sendable {
 
     /// Whether the guest's driver can be asked for hints.
     ///
-    /// Not where it was promised free pages filled with a pattern: they would arrive as zeros (DESIGN, rule 9).
+    /// Not where it was promised free pages filled with a pattern: they would arrive as zeros (rule "free, never stale data").
     var canHint: Bool {
         guard isActive, fault == nil, negotiated.contains(.freePageHint) else { return false }
         if negotiated.contains(.pagePoison), poison != 0 { return false }

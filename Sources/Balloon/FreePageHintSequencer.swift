@@ -15,6 +15,7 @@ public import Migration
 /// the old command's: both change nothing. After its stop an id never counts again, because only `begin` leads to `requested`, with an
 /// id that is new.
 public struct FreePageHintSequencer: Hashable, Sendable {
+    /// Where the exchange with the driver stands.
     public enum State: Hashable, Sendable {
         case stopped
         /// The guest was told the id and has not answered.
@@ -86,6 +87,7 @@ public struct FreePageHintSequencer: Hashable, Sendable {
     /// The host ends the command; a guest that was told *done* stays told.
     public mutating func stop() { if openID != nil { state = .stopped } }
 
+    /// Ends the command: the driver takes its blocks back.
     public mutating func done() { state = .done }
 
     /// The driver reset the device: what a new driver says belongs to no command (and it holds no blocks that it must be told to free).

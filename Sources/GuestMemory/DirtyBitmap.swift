@@ -72,6 +72,7 @@ public final class DirtyBitmap: @unchecked Sendable {
         return removed
     }
 
+    /// Whether the page is in the set.
     @inlinable
     public func contains(_ page: PageIndex) -> Bool {
         precondition(page.rawValue >= 0 && page.rawValue < pageCount, "page outside the bitmap")
@@ -95,6 +96,7 @@ public final class DirtyBitmap: @unchecked Sendable {
         return count
     }
 
+    /// The bits of one word. Page p is bit p % 64 of word p / 64.
     @inlinable public func load(word index: Int) -> UInt64 {
         precondition(index >= 0 && index < wordCount, "word outside the bitmap")
         return unsafe words[index].load(ordering: .acquiring)

@@ -20,6 +20,7 @@ public struct GuestAddress: RawRepresentable, Hashable, Comparable, Sendable, Cu
 public enum GuestPage {
     /// Bytes in a page. The stream states it; hosts with another size are refused there.
     public static let size = 4096
+    /// The binary logarithm of the size.
     public static let shift = 12
 }
 
@@ -30,6 +31,7 @@ public struct PageIndex: RawRepresentable, Hashable, Comparable, Sendable, Custo
     @inlinable public init(rawValue: Int) { self.rawValue = rawValue }
     @inlinable public init(_ rawValue: Int) { self.rawValue = rawValue }
 
+    /// The page that is so many further on.
     @inlinable public static func < (left: Self, right: Self) -> Bool { left.rawValue < right.rawValue }
     @inlinable public static func + (page: Self, count: Int) -> Self { Self(page.rawValue + count) }
 

@@ -78,7 +78,8 @@ extension GuestRAM {
         }
     }
 
-    /// Puts anonymous memory in the image's place. `MADV_DONTNEED` would bring the image's old content back (DESIGN, rule 9).
+    /// Puts anonymous memory in the image's place. `MADV_DONTNEED` would bring the image's old content back
+    /// (rule "free, never stale data").
     ///
     /// Where that would take too many mappings, the pages are cleared, which keeps their memory.
     func discardFromImage(_ run: PageRun) throws(SystemError) {

@@ -18,7 +18,7 @@ public struct GuestAccessError: Error, Hashable, Sendable, CustomStringConvertib
 
 /// A guest's RAM: one reservation of host memory with the regions laid end to end, so page p lies at `base + p * 4096`.
 ///
-/// Every write by this process goes through here and is marked in the software log while that is on (DESIGN, rule 5).
+/// Every write by this process goes through here and is marked in the software log while that is on (rule "every writer is tracked").
 // @unchecked: the mapping's address never changes. Its bytes are shared with the guest by nature: nothing here makes a Span or
 // an array over them; copies are bounded, and fields that synchronise with the guest are atomics.
 @safe
@@ -43,6 +43,7 @@ public final class GuestRAM: @unchecked Sendable {
         var fault: Int32?
     }
 
+    /// The pages of all regions together.
     public var pageCount: Int { regions.pageCount }
 
     /// Reserves the memory; none of it is populated.

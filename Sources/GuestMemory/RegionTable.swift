@@ -10,6 +10,7 @@ public struct MemoryRegion: Hashable, Sendable {
         self.byteCount = byteCount
     }
 
+    /// The region's length in pages.
     public var pageCount: Int { Int(byteCount >> UInt64(GuestPage.shift)) }
     /// The first address behind the region.
     public var end: UInt64 { base.rawValue + byteCount }
@@ -47,6 +48,7 @@ public struct RegionTable: Hashable, Sendable {
     /// The first region, which most accesses are in.
     @usableFromInline let lowest: MemoryRegion
 
+    /// The length of all regions together, in bytes.
     public var byteCount: UInt64 { UInt64(pageCount) << UInt64(GuestPage.shift) }
 
     /// Checks and numbers the regions, which may come from a peer or a file.
@@ -117,7 +119,7 @@ public struct RegionTable: Hashable, Sendable {
 
     /// The whole pages that a block of guest-physical memory covers, one run for each region that it touches.
     ///
-    /// The start rounds up and the end rounds down, in every region (DESIGN, rule 8): a page that is covered in part may
+    /// The start rounds up and the end rounds down, in every region (rule "whole pages inside RAM"): a page that is covered in part may
     /// hold something else in its other part. What lies outside RAM is dropped.
     public func wholePages(at address: GuestAddress, byteCount: UInt64) -> WholePages {
         var result = WholePages()

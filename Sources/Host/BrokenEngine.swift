@@ -1,7 +1,7 @@
 #if BrokenEngines
     import Synchronization
 
-    /// A rule that is broken on purpose, so that the tests of the rules can be seen to fail (DESIGN, section 3).
+    /// A rule that is broken on purpose, so that the tests of the rules can be seen to fail (RULES.md).
     ///
     /// None of this is compiled unless the package is built with the trait `BrokenEngines`, which `tools/simulate --broken` and
     /// `tools/stress-broken` do in a directory of its own. At most one rule is broken at a time.
@@ -78,7 +78,7 @@
             return index >= 0 && allCases[index] == engine
         }
 
-        /// The rule of DESIGN, section 3, and who breaks it.
+        /// The rule of RULES.md, and who breaks it.
         package var rule: String {
             switch self {
             case .armsAfterAsking, .believesSurvey, .hintClearsLog: "1 arm before asking"

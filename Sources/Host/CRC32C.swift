@@ -16,6 +16,7 @@ public struct CRC32C: Hashable, Sendable {
         return checksum.value
     }
 
+    /// Continues the checksum over more bytes.
     public mutating func add(_ bytes: RawSpan) {
         guard aerostat_has_crc32c() != 0 else { return addPortably(bytes) }
         unsafe bytes.withUnsafeBytes { buffer in

@@ -4,6 +4,7 @@
 ///     Ctrl-A h          shows what there is
 ///     Ctrl-A Ctrl-A     a Ctrl-A for the guest; so does Ctrl-A a
 public struct ConsoleKeys: Hashable, Sendable {
+    /// What pressed keys mean.
     public enum Meaning: Hashable, Sendable {
         case input([UInt8])
         case quit

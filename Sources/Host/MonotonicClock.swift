@@ -3,8 +3,10 @@ import Glibc
 
 /// The host's monotonic clock. The pure state machines are told the time; drivers read it here.
 public enum MonotonicClock {
+    /// A moment of this clock.
     public typealias Instant = ContinuousClock.Instant
 
+    /// The present moment.
     public static func now() -> Instant { ContinuousClock.now }
 }
 
@@ -34,6 +36,7 @@ public enum WallClock {
 
 /// Processor time of the calling thread: what it did itself, without the time for which another thread had its core.
 public enum ThreadClock {
+    /// The processor time that the calling thread has used so far.
     public static func now() -> Duration {
         var time = timespec()
         unsafe clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time)

@@ -44,6 +44,7 @@ public struct ListeningSocket: ~Copyable, Sendable {
     private let device: UInt
     private let inode: UInt
 
+    /// The descriptor's number. It stays this object's.
     public var number: Int32 { descriptor.number }
 
     /// Binds and listens.

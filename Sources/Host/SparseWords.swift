@@ -6,6 +6,7 @@
 
     /// The unit in which the words are provided by the kernel, and copied.
     public static let pageBytes = 4096
+    /// How many words lie in one page of the table.
     public static let wordsPerPage = pageBytes / 4
 
     /// Reserves the array.
@@ -20,6 +21,7 @@
     /// Pages of words; the last may have words behind the array, which are zero.
     public var pageCount: Int { storage.byteCount / Self.pageBytes }
 
+    /// A word; 0 where nothing was stored.
     public subscript(index: Int) -> UInt32 {
         get {
             precondition(index >= 0 && index < count, "word outside the array")

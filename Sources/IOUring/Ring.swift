@@ -9,6 +9,7 @@ public struct Completion: Hashable, Sendable {
     /// Bytes moved, or the operation's own result; a negated errno where it failed.
     public let result: Int32
 
+    /// Why the operation failed; `nil` where it did not.
     public var failure: Errno? { result < 0 ? Errno(rawValue: -result) : nil }
 }
 

@@ -192,6 +192,7 @@ public final class MicroVM: Guest {
 
     public var hinting: (any FreePageHinting)? { device }
 
+    /// How many vCPUs the machine has.
     public var vcpuCount: Int { machine.vcpus.count }
 
     /// The guest's end by its own doing; `nil` while there was none.

@@ -3,6 +3,7 @@
 /// A guest that was fast may stand still for a while, as where its processor is taken away, and be fast again. So it counts as slow only
 /// after some slow windows in a row, and not before all the waiting has taken longer than sending what it spared would have.
 public struct AnswerPace: Hashable, Sendable {
+    /// Whether to wait for the guest's answer any longer.
     public enum Verdict: Hashable, Sendable {
         /// Ask again at this time, or when the guest finishes.
         case wait(until: ContinuousClock.Instant)

@@ -4,6 +4,7 @@ public import GuestMemory
 ///
 /// It decides what a frame may do where; `DestinationMigration` reads the frames and performs the effects.
 public struct DestinationSession: Sendable {
+    /// What the driver of the destination has to do.
     public enum Effect: Hashable, Sendable {
         /// Build the guest's memory in the hello's shape, by what the guest requires, then give the hello's answer.
         case accept(Hello)
@@ -40,6 +41,7 @@ public struct DestinationSession: Sendable {
     /// Whether a hello was accepted: from then on a failure ends this process's part.
     public var isGreeted: Bool { regions != nil }
 
+    /// Takes the next frame. Throws where it may not come now, or is not as it must be.
     public mutating func handle(_ frame: Frame) throws(StreamError) -> [Effect] {
         switch (state, frame) {
         case (.awaitingHello, .hello(let hello)):

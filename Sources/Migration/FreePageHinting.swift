@@ -38,8 +38,8 @@ public protocol FreePageHinting: AnyObject, Sendable {
     /// Whether the guest fills memory that it frees: then it has nothing to clear when it allocates it.
     var fillsFreedPages: Bool { get }
 
-    /// Opens a command with a fresh id and tells the guest. The tracker must be armed before (DESIGN, rule 1), unless the sink takes no
-    /// page out of anything.
+    /// Opens a command with a fresh id and tells the guest. The tracker must be armed before (rule "arm before asking"), unless the sink
+    /// takes no page out of anything.
     func begin(reportingTo sink: any HintSink) -> CommandID
 
     /// Closes the command; the guest keeps the blocks that it holds. Does nothing where none is open.
@@ -57,6 +57,7 @@ public protocol FreePageHinting: AnyObject, Sendable {
 }
 
 extension FreePageHinting {
+    /// Closes the command; nobody waits until the guest has heard it.
     public func done() { done(heard: nil) }
 }
 

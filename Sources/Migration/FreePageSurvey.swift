@@ -52,6 +52,7 @@ public final class FreePageSurvey: HintSink {
         state = Mutex(State(wake: wake))
     }
 
+    /// What the guest has reported so far.
     public var progress: SurveyProgress { state.withLock { $0.progress } }
 
     public func hintsOpened(_ id: CommandID) { state.withLock { $0.open = id } }

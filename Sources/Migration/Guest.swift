@@ -50,7 +50,9 @@ public struct DeviceSection: Hashable, Sendable {
     /// At most 1 MiB.
     public let bytes: [UInt8]
 
+    /// The longest name, in bytes of UTF-8.
     public static let maximumNameBytes = 64
+    /// The most bytes that one section may hold.
     public static let maximumBytes = 1 << 20
     /// The most sections one guest may have.
     public static let maximumCount = 256

@@ -9,6 +9,7 @@ public struct HeadStart: Hashable, Sendable {
     public static let samplePages = 1024
 
     private var pace: AnswerPace
+    /// When the waiting began.
     public var start: ContinuousClock.Instant { pace.start }
 
     /// - Parameters:
@@ -18,6 +19,7 @@ public struct HeadStart: Hashable, Sendable {
         pace = AnswerPace(grace: grace, linkRate: linkRate, now: now)
     }
 
+    /// Looks at what the guest has reported by now, and decides whether the first round goes on waiting.
     public mutating func observe(_ progress: HintProgress, now: ContinuousClock.Instant) -> AnswerPace.Verdict {
         if progress.isStopped { return .go(.answered) }
         let answer = AnswerPace.Answer(

@@ -38,12 +38,15 @@ public struct MigrationParameters: Hashable, Sendable {
 
     /// The longest downtime that may be asked for (QEMU's limit).
     public static let maximumDowntimeLimit: Duration = .seconds(2000)
+    /// The longest that the first round may be held back.
     public static let maximumHintGrace: Duration = .seconds(60)
 
+    /// A value that may not be asked for.
     public struct OutOfRange: Error, Hashable, Sendable, CustomStringConvertible {
         public let description: String
     }
 
+    /// Looks whether all values are in their ranges.
     public func validate() throws(OutOfRange) {
         guard (.zero...Self.maximumDowntimeLimit).contains(downtimeLimit) else {
             throw OutOfRange(description: "downtime-limit must be from 0 to 2000000 ms")

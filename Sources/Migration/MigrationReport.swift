@@ -1,4 +1,4 @@
-/// The state and the figures of a migration, as `query-migrate`, `migrate --json` and `--record` show them (DESIGN, section 7).
+/// The state and the figures of a migration, as `query-migrate`, `migrate --json` and `--record` show them.
 ///
 /// Field names are QMP's where QMP has a word; times are milliseconds where the name says nothing else, sizes bytes.
 public struct MigrationReport: Hashable, Sendable, Codable {
@@ -10,6 +10,7 @@ public struct MigrationReport: Hashable, Sendable, Codable {
         /// The timeout struck under `--on-timeout pause`: the guest is paused so that the migration can converge.
         case pausedByTimeout = "active-paused"
 
+        /// Whether nothing more happens.
         public var isOver: Bool {
             switch self {
             case .none, .completed, .failed, .cancelled, .unknown: true
@@ -93,6 +94,7 @@ public struct MigrationReport: Hashable, Sendable, Codable {
         case longestLockHoldProcessorMicroseconds = "longest-lock-hold-cpu-us"
     }
 
+    /// The traffic, in bytes and pages.
     public struct RAM: Hashable, Sendable, Codable {
         /// Every byte put on the link, headers included.
         public var transferred = 0
@@ -131,6 +133,7 @@ public struct MigrationReport: Hashable, Sendable, Codable {
         }
     }
 
+    /// What free-page hints brought.
     public struct FreePageHints: Hashable, Sendable, Codable {
         public var commands = 0
         /// Whole pages in RAM that valid hints covered.
@@ -224,7 +227,9 @@ public struct MigrationReport: Hashable, Sendable, Codable {
         }
     }
 
+    /// What the comparison of both memories found.
     public struct Verify: Hashable, Sendable, Codable {
+        /// Whether both memories were equal.
         public enum Status: String, Hashable, Sendable, Codable { case passed, failed }
 
         public var status: Status

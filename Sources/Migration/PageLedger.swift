@@ -33,7 +33,7 @@ public final class PageLedger: HintSink {
     #endif
 
     private struct State {
-        /// The command whose hints count now (DESIGN, rule 3).
+        /// The command whose hints count now (rule "the id decides").
         var open: CommandID?
         var progress = HintProgress()
         var counts = Counts()
@@ -86,13 +86,18 @@ public final class PageLedger: HintSink {
     /// Called, under the lock, when the guest finishes answering a command. It must only wake somebody.
     public func setWake(_ wake: (@Sendable () -> Void)?) { state.withLock { $0.wake = wake } }
 
+    /// How many pages are in which state.
     public var counts: Counts { state.withLock { $0.counts } }
+    /// What the guest has reported under the open command.
     public var progress: HintProgress { state.withLock { $0.progress } }
     /// The longest times for which one call held the lock.
     public var longestHold: LockHold { state.withLock { $0.longestHold } }
+    /// How many pages are pending.
     public var pendingPages: Int { state.withLock { $0.counts.pending } }
 
+    /// Whether the page is free: hinted, and not written since.
     public func isFree(_ page: PageIndex) -> Bool { free.contains(page) }
+    /// How many pages are free.
     public func freePageCount() -> Int { free.count() }
 
     /// Takes the lock and measures how long it is held.
@@ -115,7 +120,7 @@ public final class PageLedger: HintSink {
 
     /// Adds pages whose content the destination lacks, and takes them out of the free ones; empties `dirty`.
     ///
-    /// Hinting must be closed (DESIGN, rule 2): a hint that came late would clear a page whose write is in `dirty`.
+    /// Hinting must be closed (rule "stop before sync"): a hint that came late would clear a page whose write is in `dirty`.
     /// - Returns: how many pages were in `dirty`.
     @discardableResult
     public func merge(_ dirty: DirtyBitmap) -> Int {
@@ -160,7 +165,7 @@ public final class PageLedger: HintSink {
         return total
     }
 
-    /// Takes the next pending pages out, in ascending order, to be read and sent after this call (DESIGN, rule 4).
+    /// Takes the next pending pages out, in ascending order, to be read and sent after this call (rule "clear, then read").
     /// - Parameters:
     ///   - cursor: where to look; moved on. At the end of the guest it stands at `pageCount`.
     ///   - runs: filled with at most `maximumRuns` runs of at most `maximumPages` pages together. A run that must be cut is
@@ -296,7 +301,7 @@ public final class PageLedger: HintSink {
 
     // MARK: Hints
 
-    /// From now on, blocks under this id count. The tracker is armed (DESIGN, rule 1).
+    /// From now on, blocks under this id count. The tracker is armed (rule "arm before asking").
     public func hintsOpened(_ id: CommandID) {
         state.withLock { state in
             precondition(state.open == nil, "a command is open already")

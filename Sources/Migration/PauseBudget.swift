@@ -5,6 +5,7 @@
 public struct PauseBudget: Hashable, Sendable {
     /// The budget for a downtime limit: so many times the limit, and never less than `least`.
     public static let timesTheLimit = 10
+    /// The budget where the downtime limit is short.
     public static let least: Duration = .seconds(5)
     /// Both sides digest every page that exists when the two memories are compared: so fast at least, in bytes a second. Processors of
     /// today do ten times that.

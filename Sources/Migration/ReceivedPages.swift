@@ -30,7 +30,7 @@ public struct ReceivedPages: Sendable {
     }
 
     /// The pages are free now.
-    /// - Returns: the runs that hold older data; they are given back to the host, and read as zero (DESIGN, rule 9).
+    /// - Returns: the runs that hold older data; they are given back to the host, and read as zero (rule "free, never stale data").
     public func noteFree(_ run: PageRun) -> [PageRun] {
         free.insert(run)
         let runs = received.runs(within: run)

@@ -3,6 +3,7 @@
 /// The limit is the most that a person accepts, and not what they want: a rest that fits is still sent while the guest runs where the rounds
 /// say that less would then be left, because those bytes travel either way.
 public struct RoundPlanner: Hashable, Sendable {
+    /// What follows a round.
     public enum Verdict: Hashable, Sendable {
         case anotherRound
         case switchOver
@@ -41,8 +42,10 @@ public struct RoundPlanner: Hashable, Sendable {
         measuredBytes = bytes
     }
 
+    /// Takes note of what the link itself adds to the downtime.
     public mutating func recordLinkCost(_ duration: Duration) { linkCost = duration }
 
+    /// Takes note of how long a harvest took.
     public mutating func recordHarvest(_ duration: Duration) { longestHarvest = max(longestHarvest, duration) }
 
     /// How long the guest would be paused if it were switched over now.

@@ -21,6 +21,7 @@ import Host
 /// What it decides by are values: `HintPolicy` says when the guest is asked for hints, `RoundPlanner` when another round is sent, and
 /// `StopAndCopy` is how the guest is switched over.
 public struct SourceSession: Sendable {
+    /// What has happened on the link, in the guest or by the clock.
     public enum Event: Hashable, Sendable {
         /// The link is there. `runs`: whether the guest runs now.
         case start(runs: Bool)
@@ -94,6 +95,7 @@ public struct SourceSession: Sendable {
         case finish(Outcome)
     }
 
+    /// What a round has put on the link.
     public struct RoundTraffic: Hashable, Sendable {
         public var bytes = 0
         public var normalPages = 0
@@ -110,6 +112,7 @@ public struct SourceSession: Sendable {
         public init() {}
     }
 
+    /// How the migration ended.
     public enum Outcome: Hashable, Sendable {
         /// The destination runs the guest (or holds it paused, as it was here).
         case completed
@@ -204,6 +207,7 @@ public struct SourceSession: Sendable {
 
     // MARK: Events
 
+    /// Takes an event, and says what the driver has to do, in order.
     public mutating func handle(_ event: Event, now: ContinuousClock.Instant) -> [Effect] {
         defer { report.totalTime = Int(startTime.duration(to: now).inMilliseconds.rounded(.up)) }
         switch (state, event) {

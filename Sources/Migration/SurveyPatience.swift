@@ -2,7 +2,9 @@
 /// have sent makes its host provide them.
 public struct SurveyPatience: Hashable, Sendable {
     private var pace: AnswerPace
+    /// When the waiting began.
     public var start: ContinuousClock.Instant { pace.start }
+    /// When it ends at the latest.
     public var end: ContinuousClock.Instant { pace.end }
 
     /// - Parameters: as `AnswerPace` takes them; `pagesAtStake` is how many pages exist.
@@ -10,6 +12,7 @@ public struct SurveyPatience: Hashable, Sendable {
         pace = AnswerPace(grace: grace, linkRate: linkRate, pagesAtStake: pagesAtStake, endsIdle: true, now: now)
     }
 
+    /// Looks at what the guest has reported by now, and decides whether the survey goes on.
     public mutating func observe(_ progress: SurveyProgress, now: ContinuousClock.Instant) -> AnswerPace.Verdict {
         if progress.isStopped || progress.keepsContent { return .go(.answered) }
         if progress.isExhausted { return .go(.idle) }

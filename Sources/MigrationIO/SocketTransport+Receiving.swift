@@ -110,7 +110,7 @@ extension SocketTransport {
             incoming.stage = try completeFrame(header)
         case .pages(let runs, let memory):
             guard incoming.waiting.isEmpty else { return }
-            // The kernel wrote guest memory: the one write door hears of it (DESIGN, rule 5).
+            // The kernel wrote guest memory: the one write door hears of it (rule "every writer is tracked").
             for run in runs { memory.markWritten(run) }
             incoming.stage = .idle
         case .idle, .frame, .awaitingPages:

@@ -8,7 +8,7 @@ import SystemPackage
 /// A connected stream socket driven by io_uring: frames and pages go out and come in as scatter/gather messages straight from and to
 /// guest memory.
 ///
-/// Guest memory is never registered with the ring: that would pin old pages and populate all RAM (DESIGN, rule 6).
+/// Guest memory is never registered with the ring: that would pin old pages and populate all RAM (rule "no fixed buffers").
 ///
 /// One message is under way in each direction; the next one out is already built while the kernel copies the one before it.
 final class SocketTransport: Transport {

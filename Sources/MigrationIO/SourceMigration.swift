@@ -111,7 +111,9 @@ public final class SourceMigration: Sendable {
 
     /// How far it is; read by whoever looks at a migration.
     public var progress: MigrationProgress { shared.withLock { $0.progress } }
+    /// The report, as it stands.
     public var report: MigrationReport { progress.report }
+    /// How it ended; `nil` before.
     public var outcome: SourceSession.Outcome? { shared.withLock { $0.outcome } }
 
     /// Sleeps until it is over.

@@ -13,6 +13,7 @@ public struct GuestCheckResult: Hashable, Sendable, Codable {
     public var pagesHeld = 0
     public var invariants = Invariants.ok
 
+    /// Whether nothing wrong was found.
     public var isClean: Bool { pagesWrong == 0 && invariants == .ok }
 
     /// A page that does not contain what its record says.

@@ -53,7 +53,7 @@ extension Kernel {
     }
 
     /// The shrinker: memory is short, so the newest held block is used at once, also in the middle of a round, whether
-    /// the device has read its hint or not. (That this loses no page is the engine's business: DESIGN, rule 1.)
+    /// the device has read its hint or not. (That this loses no page is the engine's business: rule "arm before asking".)
     func shrink() throws(KernelPanic) -> (frame: Int, order: Int)? {
         guard let held = try popHeld() else { return nil }
         allocator.shrunkBlocks &+= 1

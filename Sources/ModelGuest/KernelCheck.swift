@@ -128,7 +128,7 @@ package struct KernelCheck {
         note(difference, at: page)
     }
 
-    /// A page that was filled when it was freed is as it was, whoever has it since (DESIGN, rule 9).
+    /// A page that was filled when it was freed is as it was, whoever has it since (rule "free, never stale data").
     private mutating func comparePoison(_ page: Int, _ record: FrameRecord) {
         guard let poison = kernel.parameters.poison, !record.isStamped, !record.isOpaque else {
             return complain("frame \(page) is recorded as poisoned, which it cannot be")

@@ -67,6 +67,7 @@ public struct GuestBehaviour: Hashable, Sendable {
 
     public init() {}
 
+    /// Looks whether all values are in their ranges.
     public func validate() throws(ModelGuestConfiguration.Invalid) {
         if clearsAllocated, poison != nil {
             throw .init(description: "memory is cleared when it is allocated, or filled when it is freed: not both")
@@ -101,14 +102,17 @@ public struct ModelGuestConfiguration: Hashable, Sendable {
     public static let minimumMemoryBytes: UInt64 = 16 << 20
     /// The virtqueue and whatever a damaged index in it reaches (65536 descriptors of 16 bytes) lie in the first region.
     public static let minimumFirstRegionBytes: UInt64 = 2 << 20
+    /// The most vCPUs, each a thread.
     public static let maximumVCPUs = 64
     /// 1 TiB/s: more than any machine writes.
     public static let maximumRate = 1 << 40
 
+    /// What is wrong with a configuration, in words.
     public struct Invalid: Error, Hashable, Sendable, CustomStringConvertible {
         public let description: String
     }
 
+    /// Looks whether such a guest can be made.
     public func validate() throws(Invalid) {
         guard memory.byteCount >= Self.minimumMemoryBytes else {
             throw Invalid(description: "the model guest needs at least 16 MiB of memory, not \(memory.byteCount) bytes")
@@ -127,6 +131,7 @@ public struct ModelGuestConfiguration: Hashable, Sendable {
 }
 
 extension Workload {
+    /// Looks whether all values are in their ranges.
     public func validate() throws(ModelGuestConfiguration.Invalid) {
         switch self {
         case .idle, .hog: break

@@ -27,7 +27,9 @@ public struct DescriptorChain: Hashable, Sendable {
     /// How many of the segments are readable.
     public let readableCount: Int
 
+    /// The segments that the device reads.
     public var readable: ArraySlice<VirtqueueSegment> { segments[..<readableCount] }
+    /// The segments that the device writes.
     public var writable: ArraySlice<VirtqueueSegment> { segments[readableCount...] }
 }
 
@@ -49,7 +51,9 @@ public struct SplitVirtqueue: Sendable {
     /// Why the queue is broken.
     public private(set) var fault: VirtqueueError?
 
+    /// Where the queue lies in guest memory.
     public var layout: VirtqueueLayout { ring.layout }
+    /// How far the device has come: what its state must hold.
     public var position: VirtqueuePosition { VirtqueuePosition(nextAvailable: nextAvailable, nextUsed: nextUsed) }
 
     /// Takes over a ring that the driver has set up.

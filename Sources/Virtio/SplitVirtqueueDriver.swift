@@ -19,6 +19,7 @@ public struct SplitVirtqueueDriver: Sendable {
     private let state: GuestAddress
     private let features: VirtioFeatures
 
+    /// Where the queue lies in guest memory.
     public var layout: VirtqueueLayout { ring.layout }
 
     /// Bytes of guest RAM that the private state occupies.

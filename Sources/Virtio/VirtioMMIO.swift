@@ -2,12 +2,14 @@
 public enum VirtioMMIO {
     /// "virt"
     public static let magic: UInt32 = 0x7472_6976
+    /// VIRTIO_MMIO_VERSION of devices that are not legacy ones.
     public static let version: UInt32 = 2
     /// How much address space the device occupies, configuration space included.
     public static let byteCount: UInt64 = 0x1000
     /// Where configuration space begins.
     public static let configurationOffset: UInt64 = 0x100
 
+    /// The registers by their offsets (virtio specification 4.2.2).
     public enum Register: UInt64, CaseIterable, Sendable {
         case magicValue = 0x000
         case version = 0x004
@@ -41,17 +43,25 @@ public enum VirtioMMIO {
 
     /// Bits of the status register (specification 2.1).
     public enum Status {
+        /// The driver has noticed the device.
         public static let acknowledge: UInt32 = 1
+        /// The driver can drive it.
         public static let driver: UInt32 = 2
+        /// The driver is set up, and the device is live.
         public static let driverOK: UInt32 = 4
+        /// The features are negotiated.
         public static let featuresOK: UInt32 = 8
+        /// The device can go on only after a reset.
         public static let needsReset: UInt32 = 64
+        /// The driver has given the device up.
         public static let failed: UInt32 = 128
     }
 
     /// Bits of the interrupt status register.
     public enum Interrupt {
+        /// The device has used a buffer.
         public static let usedBuffer: UInt32 = 1
+        /// The configuration space has changed.
         public static let configurationChange: UInt32 = 2
     }
 }

@@ -63,6 +63,7 @@ public final class VirtioMMIOTransport: Sendable {
         return UInt64(read(register))
     }
 
+    /// The value that the driver reads from a register.
     public func read(_ register: VirtioMMIO.Register) -> UInt32 {
         switch register {
         case .magicValue: VirtioMMIO.magic
@@ -110,6 +111,7 @@ public final class VirtioMMIOTransport: Sendable {
         write(register, UInt32(truncatingIfNeeded: value))
     }
 
+    /// What follows when the driver writes to a register. Whatever it writes, nothing traps.
     public func write(_ register: VirtioMMIO.Register, _ value: UInt32) {
         switch register {
         case .queueNotify: device.notify(queue: Int(value))

@@ -61,6 +61,7 @@ public struct VirtqueueLayout: Hashable, Sendable {
         return byteCount(.descriptorTable, size: size) + rings
     }
 
+    /// How long an area of a queue of that size is.
     public static func byteCount(_ area: VirtqueueArea, size: UInt16) -> Int {
         switch area {
         case .descriptorTable: VirtqueueDescriptor.byteCount * Int(size)
@@ -87,6 +88,7 @@ public struct VirtqueueLayout: Hashable, Sendable {
 
 /// One entry of a descriptor table.
 public struct VirtqueueDescriptor: Hashable, Sendable {
+    /// The length of a descriptor in guest memory.
     public static let byteCount = 16
 
     /// VIRTQ_DESC_F_NEXT

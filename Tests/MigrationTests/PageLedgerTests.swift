@@ -53,7 +53,7 @@ import Testing
                 ledger.hintsOpened(last)
                 open = last
             case 2...5:
-                // Rule 3: some come under an old id, or after the end.
+                // Rule "the id decides": some come under an old id, or after the end.
                 let id = Int.random(in: 0..<5, using: &random) == 0 ? CommandID.minimum : last
                 let address = UInt64.random(in: 0..<2400 * 4096, using: &random)
                 let count = UInt64.random(in: 0...400 * 4096, using: &random)
@@ -141,7 +141,7 @@ import Testing
         #expect(ledger.counts.skipped == 3 && ledger.counts.pending == 7)
     }
 
-    @Test("A harvest may not be merged while hints are open (rule 2)")
+    @Test("A harvest may not be merged while hints are open")
     func mergeWhileOpen() async {
         await #expect(processExitsWith: .failure) {
             let ledger = try PageLedger(regionTable(pages: 64))

@@ -108,7 +108,8 @@ final class WireAccount {
         return "runs of round \(round): " + runs.map { "\($0.kind) \($0.run.indices)" }.joined(separator: ", ")
     }
 
-    /// The host takes a page away. Buffers registered with io_uring would keep the old page (rule 6): the simulated wire can too.
+    /// The host takes a page away. Buffers registered with io_uring would keep the old page (rule "no fixed buffers"): the simulated wire
+    /// can too.
     func hostTakes(_ page: PageIndex, of memory: GuestRAM) {
         #if BrokenEngines
             guard BrokenEngine.isActive(.fixedBuffer), pinned[page.rawValue] == nil else { return }

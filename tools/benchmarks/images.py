@@ -106,8 +106,9 @@ def real_linux(_):
     # Beside the pages themselves: frames and descriptors.
     ratio = with_hints["ram"]["transferred"] / max(rest * PAGE, 1)
     sent = f"{without['ram']['transferred'] / MIB:.0f} MiB without hints, {with_hints['ram']['transferred'] / MIB:.0f} MiB with"
+    machine = os.path.basename(os.path.dirname(path))
     return [
-        at_least(f"{os.path.basename(os.path.dirname(path))}: pages hinted / pages free in top-order blocks", [reported / top_order], 1, " x", 4),
+        at_least(f"{machine}: pages hinted / pages free in top-order blocks", [reported / top_order], 1, " x", 4),
         at_most("the same: bytes with hints / pages that are left", [ratio], 1.001, " x", 4),
         context("the same: sent", sent),
     ]

@@ -52,7 +52,8 @@ def hints(runs):
                 # The guest was asked to use a tenth, in whole pages; what it counts beyond are its tables.
                 tables.append((used / (4 * GIB) - shape["used"]) * 100)
         ratios.append(seconds[True][-1] / seconds[False][-1])
-        note(f"with hints {seconds[True][-1]:.3f} s, without {seconds[False][-1]:.3f} s, bytes {shares[-1]:.4f} x used, downtime {downtimes[-2]:.1f} and {downtimes[-1]:.1f} ms")
+        note(f"with hints {seconds[True][-1]:.3f} s, without {seconds[False][-1]:.3f} s, bytes {shares[-1]:.4f} x used, "
+             f"downtime {downtimes[-2]:.1f} and {downtimes[-1]:.1f} ms")
     return [
         at_most("bytes with hints / bytes the guest uses", shares, 1.03, " x", 4),
         at_most("the guest's tables, share of its RAM", tables, 0.8, " %", 3, strictly=True),
@@ -95,7 +96,8 @@ def sparse(runs):
         rows.append(at_most(f"1 TiB with 1 GiB in it / 4 GiB with the same, hints {'on' if wanted else 'off'}", ratios, 2, " x"))
     # The worst one counts. A bitmap is populated only where it was written to, so all of them are an allowance that nobody should need.
     bitmaps = BITMAPS * TIB / PAGE / 8 / MIB
-    rows.append(at_most(f"memory beside the guest's at 1 TiB: process and {bitmaps:.0f} MiB of bitmaps", [max(engine)], 64 + bitmaps, " MiB", 1))
+    words = f"memory beside the guest's at 1 TiB: process and {bitmaps:.0f} MiB of bitmaps"
+    rows.append(at_most(words, [max(engine)], 64 + bitmaps, " MiB", 1))
     # The guest runs on at the destination before it is measured, and may touch a page or two for the first time there.
     row = at_most("populated at destination / at source", [max(populated)], 1.0001, " x", 6)
     rows.append(row)

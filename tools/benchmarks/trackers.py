@@ -1,4 +1,4 @@
-"""The trackers of a guest under KVM beside each other: what arming and harvesting take in little memory and in much, of which little is used."""
+"""The trackers of a guest under KVM beside each other: what arming and harvesting cost in little memory, and in much that is not used."""
 
 import os
 import tempfile

@@ -26,14 +26,18 @@ migrate_aerostat() { # FROM PLACE HINTS OPTION...
     local name=$1 place=$2 hints=$3
     shift 3
     if [ "$hints" = off ]; then set -- --no-hints "$@"; fi
-    if ! aerostat migrate --control "$LAB_PLACE/$name.control" "$place" --json "$@" >"$LAB_PLACE/$name.report" 2>"$LAB_PLACE/$name.migrate"; then
+    if ! aerostat migrate --control "$LAB_PLACE/$name.control" "$place" --json "$@" \
+        >"$LAB_PLACE/$name.report" 2>"$LAB_PLACE/$name.migrate"; then
         cat "$LAB_PLACE/$name.migrate" "$LAB_PLACE/$name.log" "$LAB_PLACE/$name.report" >&2
         fail "the migration of $name to $place failed"
     fi
 }
 running_aerostat() { aerostat status --control "$LAB_PLACE/$1.control" --json 2>&1 | grep -q '"running": *true'; }
 await_running_aerostat() { await 300 "$1 to run" running_aerostat "$1"; }
-quit_aerostat() { aerostat quit --control "$LAB_PLACE/$1.control" >/dev/null 2>>"$LAB_PLACE/$1.log" || fail "aerostat quit: $(tail -n 3 "$LAB_PLACE/$1.log")"; }
+quit_aerostat() {
+    aerostat quit --control "$LAB_PLACE/$1.control" >/dev/null 2>>"$LAB_PLACE/$1.log" ||
+        fail "aerostat quit: $(tail -n 3 "$LAB_PLACE/$1.log")"
+}
 watch_aerostat() {
     : >"$LAB_PLACE/$1.answers"
     listen "$LAB_PLACE/$1.control" >>"$LAB_PLACE/$1.answers" 2>>"$LAB_PLACE/$1.log" &

@@ -1,7 +1,8 @@
-# What scripts in the lab are made of: inner machines under aerostat or QEMU, their consoles, migrations between them. For busybox's sh; sourced.
+# What scripts in the lab are made of: inner machines under aerostat or QEMU, their consoles, migrations between them. For busybox's sh;
+# sourced.
 #
-# A machine has a name, and in the folder $LAB_PLACE files that begin with it: NAME.in and NAME.out are pipes to its console, NAME.console holds
-# what it said, each line behind the outer clock's time, NAME.log what its VMM said, and NAME.pid the VMM's process.
+# A machine has a name, and in the folder $LAB_PLACE files that begin with it: NAME.in and NAME.out are pipes to its console, NAME.console
+# holds what it said, each line behind the outer clock's time, NAME.log what its VMM said, and NAME.pid the VMM's process.
 
 command_line="console=ttyS0 quiet panic=-1 $LAB_KERNEL_OPTIONS"
 memory=512 # MiB

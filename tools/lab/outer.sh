@@ -27,8 +27,8 @@ if ((${#arguments[@]} > 0)); then
 fi
 { cat "$base/outer"; (cd "$tree" && find . | cpio --quiet -L -o -H newc -R 0:0); } >"$work/initramfs"
 
-# Software emulation goes through 'rep movsb' byte by byte, which takes longer than all else together: without ERMS and FSRM the kernel copies
-# words.
+# Software emulation goes through 'rep movsb' byte by byte, which takes longer than all else together: without ERMS and FSRM the kernel
+# copies words.
 qemu=(timeout --foreground --kill-after=5 "$limit" qemu-system-x86_64
     -nodefaults -no-user-config -display none -no-reboot
     -machine pc -accel tcg,thread=multi -cpu max,-erms,-fsrm -smp 2 -m 4096

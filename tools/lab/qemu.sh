@@ -12,7 +12,8 @@ start_qemu() { # NAME MODE [PLACE]
     esac
     mkfifo "$LAB_PLACE/$name.qmp.in" "$LAB_PLACE/$name.qmp.out"
     cat "$LAB_PLACE/$name.qmp.out" >"$LAB_PLACE/$name.answers" &
-    exec qemu-system-x86_64-microvm -accel kvm -M microvm,rtc=on -cpu host -smp "$vcpus" -m "$memory" -nodefaults -no-user-config -display none -no-reboot \
+    exec qemu-system-x86_64-microvm -accel kvm -M microvm,rtc=on -cpu host -smp "$vcpus" -m "$memory" \
+        -nodefaults -no-user-config -display none -no-reboot \
         -kernel "$LAB_KERNEL" -initrd "$LAB_INITRD" -append "$command_line" \
         -object iothread,id=hints -device virtio-balloon-device,free-page-hint=$qemu_hints,iothread=hints \
         -chardev stdio,id=console,signal=off -serial chardev:console \
@@ -64,4 +65,6 @@ running_qemu() {
 }
 await_running_qemu() { await 300 "$1 to run" running_qemu "$1"; }
 watch_qemu() { :; } # its events come with its answers
-event_times_qemu() { sed -n "s/.*\"seconds\": \([0-9]*\), \"microseconds\": \([0-9]*\)}, \"event\": \"$2\".*/\1 \2/p" "$LAB_PLACE/$1.answers"; }
+event_times_qemu() {
+    sed -n "s/.*\"seconds\": \([0-9]*\), \"microseconds\": \([0-9]*\)}, \"event\": \"$2\".*/\1 \2/p" "$LAB_PLACE/$1.answers"
+}

@@ -1,5 +1,5 @@
-// Rewrites memory on one processor, and looks at every page before it does: it must hold what was written to it the last time. Meanwhile it looks
-// whether time ever goes back, also as seen from another processor's copy of this program.
+// Rewrites memory on one processor, and looks at every page before it does: it must hold what was written to it the last time. Meanwhile
+// it looks whether time ever goes back, also as seen from another processor's copy of this program.
 //
 //     rewriter CPU MIB RATE-MIB FOLDER-AND-PREFIX
 //

@@ -1,6 +1,6 @@
-// Writes to nearly all memory that is free, and gives it back. Where the outer machine itself runs on a virtual machine, the host below takes
-// back what has been idle for a while, and providing it again takes five times as long as anything that is to be measured: so everything free
-// is touched shortly before. Of 2 MiB blocks, as the migrations allocate them.
+// Writes to nearly all memory that is free, and gives it back. Where the outer machine itself runs on a virtual machine, the host below
+// takes back what has been idle for a while, and providing it again takes five times as long as anything that is to be measured: so
+// everything free is touched shortly before. Of 2 MiB blocks, as the migrations allocate them.
 #include <stdio.h>
 #include <sys/mman.h>
 

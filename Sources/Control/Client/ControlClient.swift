@@ -70,6 +70,7 @@ public final class ControlClient: Sendable {
         }
     }
 
+    /// Closes the connection; commands under way fail.
     public func close() { channel.close(promise: nil) }
 
     /// Whether the guest runs.

@@ -34,6 +34,7 @@ public enum JSONError: Error, Hashable, Sendable, CustomStringConvertible {
 ///
 /// Memory is bounded by the limits: at most `bytes` are held for one document, on at most `depth` levels.
 public struct JSONParser: Sendable {
+    /// The most that one document may take.
     public struct Limits: Sendable {
         public var bytes: Int
         public var depth: Int

@@ -15,6 +15,7 @@ public enum JSONValue: Hashable, Sendable {
         return members[name]
     }
 
+    /// The string, where this is one.
     public var string: String? {
         if case .string(let value) = self { value } else { nil }
     }
@@ -23,10 +24,12 @@ public enum JSONValue: Hashable, Sendable {
         if case .integer(let value) = self { value } else { nil }
     }
 
+    /// The boolean, where this is one.
     public var bool: Bool? {
         if case .bool(let value) = self { value } else { nil }
     }
 
+    /// The array's elements, where this is one.
     public var array: [JSONValue]? {
         if case .array(let value) = self { value } else { nil }
     }

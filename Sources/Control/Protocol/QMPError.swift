@@ -1,5 +1,6 @@
 /// A command that was refused, as QMP says it.
 public struct QMPError: Error, Hashable, Sendable, CustomStringConvertible {
+    /// QMP's classes of errors, as far as this server uses them.
     public enum Class: String, Hashable, Sendable {
         case generic = "GenericError"
         case commandNotFound = "CommandNotFound"

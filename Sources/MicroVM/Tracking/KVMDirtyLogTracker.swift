@@ -5,8 +5,8 @@ package import Host
 /// KVM's own log of the pages that vCPUs wrote, as a bitmap for each memory slot, joined with the software log: KVM does not see what this
 /// process itself writes (devices, DMA, the control plane).
 ///
-/// The log is read by one request and cleared, and the pages protected anew, by another (manual protect). A page written in between
-/// loses nothing. Was its bit read as set, then clearing protects it before the harvest returns, and whoever reads its bytes afterwards reads
+/// The log is read by one request and cleared, and the pages protected anew, by another (manual protect). A page written in between loses
+/// nothing. Was its bit read as set, then clearing protects it before the harvest returns, and whoever reads its bytes afterwards reads
 /// that write too. Was it not, then it is not among the bits to clear, and stays in the log for the next harvest.
 package final class KVMDirtyLogTracker: DirtyTracker {
     private let machine: VirtualMachine
@@ -36,7 +36,8 @@ package final class KVMDirtyLogTracker: DirtyTracker {
                 state.isArmed = true
                 try machine.setLogging(true)
                 // Initially all bits are set and no page is protected. A page is protected when its bit is cleared, so all of them are,
-                // now (DESIGN, rule 1): else the first harvest would take every page for written, and undo every hint given by then.
+                // now (rule "arm before asking"): else the first harvest would take every page for written, and undo every hint given by
+                // then.
                 for slot in machine.memory.regions.regions.indices {
                     state.words.fill()
                     try clear(slot, state.words)
@@ -69,7 +70,8 @@ package final class KVMDirtyLogTracker: DirtyTracker {
         state.withLock { state in
             guard state.isArmed else { return }
             state.isArmed = false
-            // Where KVM has no memory to change a slot, writes stay logged: the guest is slower, and nothing else. Arming begins anew anyway.
+            // Where KVM has no memory to change a slot, writes stay logged: the guest is slower, and nothing else. Arming begins anew
+            // anyway.
             do throws(KVMError) { try machine.setLogging(false) } catch { return }
         }
     }

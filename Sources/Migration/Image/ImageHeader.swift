@@ -46,7 +46,9 @@ public struct ImageHeader: Hashable, Sendable {
         self.creator = creator
     }
 
+    /// Where the image's parts lie, which follows from the number of pages.
     public var layout: ImageLayout { ImageLayout(pageCount: regions.pageCount) }
+    /// The length of the whole file.
     public var fileBytes: Int { layout.fileBytes(deviceStateBytes: deviceStateBytes) }
 
     /// The block as it stands in the file.

@@ -34,6 +34,7 @@ public struct ImageLayout: Hashable, Sendable {
     /// The offset of a page's bytes.
     public func offset(of page: PageIndex) -> Int { Self.memoryOffset + page.rawValue << GuestPage.shift }
 
+    /// Where the tables begin, right behind memory.
     public var tablesOffset: Int { Self.memoryOffset + pageCount << GuestPage.shift }
 
     /// Blocks in one table.
@@ -42,13 +43,16 @@ public struct ImageLayout: Hashable, Sendable {
         return (pageCount + perBlock - 1) / perBlock
     }
 
+    /// Where a table begins, in bytes from the start of the file.
     public func offset(of table: Table) -> Int {
         let bitmap = blockCount(of: .data) * Self.blockBytes
         return tablesOffset + table.rawValue * bitmap
     }
 
+    /// How long a table is: whole blocks.
     public func byteCount(of table: Table) -> Int { blockCount(of: table) * Self.blockBytes }
 
+    /// Where requirements and device state begin, behind the tables.
     public var deviceStateOffset: Int { offset(of: .checksums) + byteCount(of: .checksums) }
 
     /// The whole file.

@@ -33,8 +33,8 @@ package final class ImageTables {
     /// The pages' bytes are about to be written.
     ///
     /// A page that is written by the guest while its checksum is computed, or while the disk reads it, comes again: the tracker was armed
-    /// before the page was taken out to be sent (DESIGN, rule 4). The last time it comes, nothing changes it any more, so the checksum
-    /// that stays is that of the bytes that stay.
+    /// before the page was taken out to be sent (rule "clear, then read"). The last time it comes, nothing changes it any more, so the
+    /// checksum that stays is that of the bytes that stay.
     package func noteData(_ run: PageRun, checksum: (PageIndex) -> UInt32) {
         data.insert(run)
         zero.remove(run)

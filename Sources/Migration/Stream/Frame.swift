@@ -2,6 +2,7 @@ public import GuestMemory
 
 /// Pages of one kind, as a runs frame describes them: 16 bytes, first page u64, count u32, kind u8, three zero bytes.
 public struct RunDescriptor: Hashable, Sendable {
+    /// What travels of the run's pages.
     public enum Kind: UInt8, Hashable, Sendable {
         /// The pages' bytes follow in the payload.
         case data = 0
@@ -11,6 +12,7 @@ public struct RunDescriptor: Hashable, Sendable {
         case free = 2
     }
 
+    /// The length of a descriptor in the stream.
     public static let byteCount = 16
     /// The most runs in one frame. A frame goes out as one message of at most 1024 pieces, header included.
     public static let maximumCount = 1000
@@ -167,6 +169,7 @@ public enum Frame: Hashable, Sendable {
         try reader.finish()
     }
 
+    /// The kind that its header names.
     public var kind: FrameKind {
         switch self {
         case .hello: .hello

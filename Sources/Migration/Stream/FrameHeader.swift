@@ -31,6 +31,7 @@ public enum FrameKind: UInt16, Hashable, Sendable {
 /// 36  reserved      u32   0
 /// ```
 public struct FrameHeader: Hashable, Sendable {
+    /// The length of a header in the stream.
     public static let byteCount = 40
     /// "AERO", read as a little-endian integer.
     public static let magic: UInt32 = 0x4F52_4541

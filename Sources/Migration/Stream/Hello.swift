@@ -38,6 +38,7 @@ public struct Hello: Hashable, Sendable {
 
         /// Digests of all pages are sent and compared before commit.
         public static let verify = Capabilities(rawValue: 1 << 0)
+        /// All that this version has.
         public static let known: Capabilities = [.verify]
     }
 
@@ -116,6 +117,7 @@ public struct SessionID: Hashable, Sendable, CustomStringConvertible {
         self.low = low
     }
 
+    /// A new one, which nobody else has.
     public static func random() -> SessionID { SessionID(high: .random(in: .min ... .max), low: .random(in: .min ... .max)) }
 
     /// 32 hexadecimal digits.

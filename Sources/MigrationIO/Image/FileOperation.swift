@@ -43,7 +43,7 @@ enum FileOperation {
 
 /// What happens between operations.
 enum FileStep {
-    /// Nothing but having waited: a page that comes again is written after its older bytes (DESIGN, rule 7).
+    /// Nothing but having waited: a page that comes again is written after its older bytes (rule "order per page").
     case barrier
     case writeTables
     case answer(Frame)

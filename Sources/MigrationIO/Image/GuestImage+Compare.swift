@@ -16,6 +16,7 @@ public struct ImageDifference: Hashable, Sendable, Codable {
     /// Names of the device sections that are not the same in both. No difference of memory: a guest's clock, say, runs on.
     public fileprivate(set) var differingSections: [String] = []
 
+    /// Whether both memories have the same shape and the same content.
     public var isSameMemory: Bool { isSameShape && differences == 0 }
 
     enum CodingKeys: String, CodingKey {

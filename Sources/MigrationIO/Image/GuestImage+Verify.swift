@@ -13,6 +13,7 @@ public struct ImageVerification: Hashable, Sendable {
     public fileprivate(set) var firstFault: ImageError?
     private var firstOffset = Int.max
 
+    /// Whether all of the image is as it was written.
     public var isClean: Bool { faults == 0 }
 
     fileprivate mutating func note(_ fault: ImageError, at offset: Int) {

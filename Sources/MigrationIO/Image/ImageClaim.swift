@@ -2,7 +2,7 @@ import Glibc
 public import Host
 import SystemPackage
 
-/// Holds an image as long as a guest runs from it, so that no second process starts the same guest (DESIGN, rule 10): a lock on the file
+/// Holds an image as long as a guest runs from it, so that no second process starts the same guest (rule "one owner"): a lock on the file
 /// that goes with this object, or with its process.
 public final class ImageClaim: Sendable {
     private let descriptor: OwnedDescriptor

@@ -29,12 +29,14 @@ public struct ImageSummary: Hashable, Sendable, Codable {
     public let requirements: [Section]
     public let deviceSections: [Section]
 
+    /// A memory region.
     public struct Region: Hashable, Sendable, Codable {
         /// Guest-physical.
         public let base: UInt64
         public let size: UInt64
     }
 
+    /// A requirement or a device section, without its bytes.
     public struct Section: Hashable, Sendable, Codable {
         public let name: String
         public let version: UInt32

@@ -2,7 +2,7 @@ import ArgumentParser
 import Control
 import Migration
 
-/// The command's exit codes (DESIGN, section 6); 64 for usage is the argument parser's.
+/// The command's exit codes; 64 for usage is the argument parser's.
 extension ExitCode {
     /// The guest still runs where it ran.
     static let failed = ExitCode(1)

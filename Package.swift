@@ -117,7 +117,7 @@ let package = Package(
             swiftSettings: swiftSettings
         ),
         tests("SimulationTests", ["SimulationSupport", "Host"]),
-        tests("HostTests", ["Host", system]),
+        tests("HostTests", ["Host", "CLinux", system]),
         tests("GuestMemoryTests", ["GuestMemory", "Host"]),
         tests("IOUringTests", ["IOUring", "Host", system]),
         tests("MigrationTests", ["Migration", "GuestMemory"]),

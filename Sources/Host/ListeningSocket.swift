@@ -16,7 +16,7 @@ public struct ListeningSocket: ~Copyable, Sendable {
     /// How long the name of the place to listen at may take to resolve.
     private static let resolvingLimit: Duration = .seconds(10)
     /// How many connections the kernel keeps until they are accepted.
-    private static let backlog: Int32 = 8
+    private static let backlog: Int32 = 128
 
     /// Binds and listens.
     public init(_ address: SocketAddress) throws(SocketError) {

@@ -54,7 +54,7 @@ public func connectSocket(
             let now = MonotonicClock.now()
             // One address that is silent leaves time for the others.
             let end = now + now.duration(to: deadline) / left
-            try candidate.withPointer { (pointer, length) throws(SystemError) in
+            unsafe try candidate.withPointer { (pointer, length) throws(SystemError) in
                 unsafe try connect(socket.number, pointer, length, until: end, doorbell, place: "\(address)")
             }
             noticeDeadPeer(of: socket.number)

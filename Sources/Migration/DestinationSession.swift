@@ -40,6 +40,9 @@ public struct DestinationSession: Sendable {
     /// Whether a hello was accepted: from then on a failure ends this process's part.
     public var isGreeted: Bool { regions != nil }
 
+    /// Whether memory is coming in, or device state: the source waits for words that only this side knows the time of.
+    public var isReceiving: Bool { state == .receiving }
+
     public mutating func handle(_ frame: Frame) throws(StreamError) -> [Effect] {
         switch (state, frame) {
         case (.awaitingHello, .hello(let hello)):

@@ -24,7 +24,6 @@
 
 static const unsigned int aerostat_setup_single_issuer = IORING_SETUP_SINGLE_ISSUER;
 static const unsigned int aerostat_setup_defer_taskrun = IORING_SETUP_DEFER_TASKRUN;
-static const unsigned int aerostat_msg_waitall = MSG_WAITALL;
 static const unsigned int aerostat_msg_nosignal = MSG_NOSIGNAL;
 static const unsigned int aerostat_msg_dontwait = MSG_DONTWAIT;
 static const int aerostat_punch_hole = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;

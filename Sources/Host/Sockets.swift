@@ -36,142 +36,38 @@ public enum SocketError: Error, Sendable, CustomStringConvertible {
     }
 }
 
-/// A listening stream socket; a unix socket's path is removed when it ends.
-public struct ListeningSocket: ~Copyable, Sendable {
-    /// Where it listens, with the real port.
-    public let address: SocketAddress
-    private let descriptor: OwnedDescriptor
-    private let device: UInt
-    private let inode: UInt
-
-    /// The descriptor's number. It stays this object's.
-    public var number: Int32 { descriptor.number }
-
-    /// Binds and listens.
-    public init(_ address: SocketAddress) throws(SocketError) {
-        switch address {
-        case .tcp(let host, _):
-            let socket = unsafe try withResolved(address) { (info: UnsafePointer<addrinfo>) throws(SystemError) in
-                let socket = try newSocket(unsafe info.pointee.ai_family)
-                var one: Int32 = 1
-                unsafe setsockopt(socket.number, SOL_SOCKET, SO_REUSEADDR, &one, 4)
-                try retryingInterrupts("listen", place: "\(address)") {
-                    unsafe bind(socket.number, info.pointee.ai_addr, info.pointee.ai_addrlen)
-                }
-                try retryingInterrupts("listen", place: "\(address)") { listen(socket.number, 8) }
-                return socket.release()
-            }
-            descriptor = OwnedDescriptor(adopting: socket)
-            self.address = .tcp(host: host, port: localPort(of: socket))
-            (device, inode) = (0, 0)
-        case .unix(let path):
-            let number: Int32
-            do throws(SystemError) {
-                let socket = try newSocket(AF_UNIX)
-                try Self.removeStaleSocket(path)
-                _ = unsafe try withUnixAddress(path) { (pointer, length) throws(SystemError) in
-                    try retryingInterrupts("listen", place: "\(address)") { unsafe bind(socket.number, pointer, length) }
-                }
-                try retryingInterrupts("listen", place: "\(address)") { listen(socket.number, 8) }
-                number = socket.release()
-            } catch {
-                throw path.utf8.count > 107 ? .pathTooLong(path) : .system(error)
-            }
-            descriptor = OwnedDescriptor(adopting: number)
-            self.address = address
-            var status = stat()
-            unsafe stat(path, &status)
-            (device, inode) = (status.st_dev, status.st_ino)
-        }
-    }
-
-    /// The mask is the process's: one at a time may change it.
-    private static let fileMask = Mutex<Void>(())
-
-    /// The same for a unix socket that only its owner may connect to.
-    public static func onlyForOwner(_ address: SocketAddress) throws(SocketError) -> ListeningSocket {
-        try fileMask.withLock { _ throws(SocketError) in
-            // A chmod afterwards would leave the socket open to others for a moment.
-            let mask = umask(0o177)
-            defer { _ = umask(mask) }
-            return try ListeningSocket(address)
-        }
-    }
-
-    deinit {
-        guard case .unix(let path) = address else { return }
-        // Only what this socket bound: somebody may have put another there since.
-        var status = stat()
-        if unsafe stat(path, &status) == 0, status.st_dev == device, status.st_ino == inode { unsafe unlink(path) }
-    }
-
-    /// Waits for a connection, or for the doorbell.
-    /// - Returns: the connected socket; `nil` where the doorbell rang first (its ring is left for its owner to answer).
-    public func accept(unlessRung doorbell: Doorbell) throws(SocketError) -> OwnedDescriptor? {
-        while true {
-            var entries = [
-                pollfd(fd: number, events: Int16(POLLIN), revents: 0),
-                pollfd(fd: doorbell.descriptor, events: Int16(POLLIN), revents: 0),
-            ]
-            _ = unsafe poll(&entries, 2, -1)
-            if entries[1].revents != 0 { return nil }
-            guard entries[0].revents != 0 else { continue }
-            let connected = aerostat_accept(number)
-            if connected >= 0 {
-                tune(connected)
-                return OwnedDescriptor(adopting: connected)
-            }
-            let code = Errno(rawValue: errno)
-            // A connection that was gone before it was taken is no error of the listener.
-            if code == .interrupted || code == .connectionAbort { continue }
-            throw .system(SystemError("accept a connection", place: "\(address)", code: code))
-        }
-    }
-
-    /// A socket file that nobody listens on any more is removed; one that is alive, or any other file, stays and fails the bind.
-    private static func removeStaleSocket(_ path: String) throws(SystemError) {
-        var status = stat()
-        guard unsafe lstat(path, &status) == 0, status.st_mode & S_IFMT == S_IFSOCK else { return }
-        let probe = try newSocket(AF_UNIX)
-        unsafe try withUnixAddress(path) { (pointer, length) throws(SystemError) in
-            if unsafe connect(probe.number, pointer, length) < 0, errno == ECONNREFUSED { unsafe unlink(path) }
-        }
-    }
-}
-
 /// Connects a stream socket.
 /// - Parameters:
-///   - timeout: how long a silent host is waited for.
+///   - timeout: how long a silent host is waited for, and before it the name servers.
 ///   - doorbell: ends the waiting with `canceled`; its ring is left for its owner to answer.
 public func connectSocket(
     to address: SocketAddress,
     timeout: Duration = .seconds(10),
     unlessRung doorbell: Doorbell? = nil
 ) throws(SocketError) -> OwnedDescriptor {
+    let deadline = MonotonicClock.now() + timeout
     switch address {
-    case .tcp:
-        let socket = unsafe try withResolved(address) { (info: UnsafePointer<addrinfo>) throws(SystemError) in
-            let socket = try newSocket(unsafe info.pointee.ai_family)
-            unsafe try connectWithin(
-                timeout,
-                doorbell,
-                socket.number,
-                unsafe info.pointee.ai_addr,
-                unsafe info.pointee.ai_addrlen,
-                place: "\(address)"
-            )
-            return socket.release()
+    case .tcp(let host, let port):
+        let addresses = try HostLookup.shared.addresses(of: host, port: port, until: deadline, unlessRung: doorbell)
+        return try firstThatWorks(addresses) { (candidate, left) throws(SystemError) in
+            let socket = try newSocket(candidate.family)
+            let now = MonotonicClock.now()
+            // One address that is silent leaves time for the others.
+            let end = now + now.duration(to: deadline) / left
+            unsafe try candidate.withPointer { (pointer, length) throws(SystemError) in
+                unsafe try connect(socket.number, pointer, length, until: end, doorbell, place: "\(address)")
+            }
+            noticeDeadPeer(of: socket.number)
+            return socket
         }
-        tune(socket)
-        return OwnedDescriptor(adopting: socket)
     case .unix(let path):
         guard path.utf8.count <= 107 else { throw .pathTooLong(path) }
         do throws(SystemError) {
             let socket = try newSocket(AF_UNIX)
             unsafe try withUnixAddress(path) { (pointer, length) throws(SystemError) in
-                unsafe try connectWithin(timeout, doorbell, socket.number, unsafe pointer, length, place: "\(address)")
+                unsafe try connect(socket.number, pointer, length, until: deadline, doorbell, place: "\(address)")
             }
-            tune(socket.number)
+            noticeDeadPeer(of: socket.number)
             return socket
         } catch {
             throw .system(error)
@@ -188,7 +84,7 @@ package func connectedSockets() throws(SystemError) -> (Int32, Int32) {
     return (numbers[0], numbers[1])
 }
 
-private func newSocket(_ family: Int32) throws(SystemError) -> OwnedDescriptor {
+func newSocket(_ family: Int32) throws(SystemError) -> OwnedDescriptor {
     OwnedDescriptor(
         adopting: try retryingInterrupts("create a socket") {
             socket(family, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
@@ -196,57 +92,70 @@ private func newSocket(_ family: Int32) throws(SystemError) -> OwnedDescriptor {
     )
 }
 
-private func connectWithin(
-    _ timeout: Duration,
-    _ doorbell: Doorbell?,
+func setBlocking(_ number: Int32, _ blocks: Bool) {
+    let flags = aerostat_fcntl(number, F_GETFL, 0)
+    _ = aerostat_fcntl(number, F_SETFL, blocks ? flags & ~O_NONBLOCK : flags | O_NONBLOCK)
+}
+
+/// How often a unix socket is tried whose owner has a full backlog: nothing says when there is room.
+private let fullBacklogPause: Duration = .milliseconds(20)
+
+private func connect(
     _ number: Int32,
     _ address: UnsafePointer<sockaddr>,
     _ length: socklen_t,
+    until deadline: MonotonicClock.Instant,
+    _ doorbell: Doorbell?,
     place: String
 ) throws(SystemError) {
-    let flags = aerostat_fcntl(number, F_GETFL, 0)
-    _ = aerostat_fcntl(number, F_SETFL, flags | O_NONBLOCK)
-    defer { _ = aerostat_fcntl(number, F_SETFL, flags) }
-    if unsafe connect(number, address, length) == 0 { return }
-    let code = Errno(rawValue: errno)
-    guard code == .nowInProgress || code == .interrupted else { throw SystemError("connect", place: place, code: code) }
-    let deadline = MonotonicClock.now() + timeout
+    setBlocking(number, false)
+    defer { setBlocking(number, true) }
+    let timedOut = SystemError("connect", place: place, code: .timedOut)
+    while unsafe Glibc.connect(number, address, length) < 0 {
+        let code = Errno(rawValue: errno)
+        switch code {
+        case .nowInProgress, .interrupted:
+            guard try waitForRoom(number, until: deadline, doorbell, place: place) else { throw timedOut }
+            return try throwPendingError(of: number, place: place)
+        case .resourceTemporarilyUnavailable:
+            let now = MonotonicClock.now()
+            guard now < deadline else { throw timedOut }
+            _ = try waitForRoom(nil, until: min(deadline, now + fullBacklogPause), doorbell, place: place)
+        default: throw SystemError("connect", place: place, code: code)
+        }
+    }
+}
+
+/// Sleeps until a descriptor can be written, or the time is over; the doorbell is an error.
+/// - Returns: whether it can be written.
+private func waitForRoom(
+    _ number: Int32?,
+    until deadline: MonotonicClock.Instant,
+    _ doorbell: Doorbell?,
+    place: String
+) throws(SystemError) -> Bool {
     while true {
         let left = MonotonicClock.now().duration(to: deadline)
-        if left <= .zero { throw SystemError("connect", place: place, code: .timedOut) }
+        if left <= .zero { return false }
         // A negative descriptor is passed over.
         var entries = [
-            pollfd(fd: number, events: Int16(POLLOUT), revents: 0),
+            pollfd(fd: number ?? -1, events: Int16(POLLOUT), revents: 0),
             pollfd(fd: doorbell?.descriptor ?? -1, events: Int16(POLLIN), revents: 0),
         ]
         _ = unsafe poll(&entries, 2, Int32(clamping: left.wholeMilliseconds + 1))
         if entries[1].revents != 0 { throw SystemError("connect", place: place, code: .canceled) }
-        if entries[0].revents != 0 { break }
+        if entries[0].revents != 0 { return true }
     }
+}
+
+private func throwPendingError(of number: Int32, place: String) throws(SystemError) {
     var result: Int32 = 0
     var size = socklen_t(4)
     unsafe getsockopt(number, SOL_SOCKET, SO_ERROR, &result, &size)
     if result != 0 { throw SystemError("connect", place: place, code: Errno(rawValue: result)) }
 }
 
-/// Small frames (ready, commit, running) must not wait for more; a dead peer must be noticed.
-private func tune(_ number: Int32) {
-    var one: Int32 = 1
-    unsafe setsockopt(number, Int32(IPPROTO_TCP), TCP_NODELAY, &one, 4)
-    unsafe setsockopt(number, SOL_SOCKET, SO_KEEPALIVE, &one, 4)
-}
-
-private func localPort(of number: Int32) -> UInt16 {
-    var storage = sockaddr_storage()
-    var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
-    return unsafe withUnsafeMutablePointer(to: &storage) { pointer in
-        _ = unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { unsafe getsockname(number, $0, &length) }
-        // sin_port and sin6_port stand at the same offset.
-        return unsafe pointer.withMemoryRebound(to: sockaddr_in.self, capacity: 1) { unsafe UInt16(bigEndian: $0.pointee.sin_port) }
-    }
-}
-
-private func withUnixAddress<Result>(
+func withUnixAddress<Result>(
     _ path: String,
     _ body: (UnsafePointer<sockaddr>, socklen_t) throws(SystemError) -> Result
 ) throws(SystemError) -> Result {
@@ -258,32 +167,6 @@ private func withUnixAddress<Result>(
     return try unsafe withUnsafePointer(to: &address) { (pointer) throws(SystemError) in
         try unsafe body(UnsafeRawPointer(pointer).assumingMemoryBound(to: sockaddr.self), socklen_t(MemoryLayout<sockaddr_un>.size))
     }
-}
-
-/// Tries each address that the name resolves to; the last failure is thrown.
-private func withResolved(
-    _ address: SocketAddress,
-    _ body: (UnsafePointer<addrinfo>) throws(SystemError) -> Int32
-) throws(SocketError) -> Int32 {
-    guard case .tcp(let host, let port) = address else { preconditionFailure("only TCP names are resolved") }
-    var hints = unsafe addrinfo()
-    unsafe hints.ai_socktype = Int32(SOCK_STREAM.rawValue)
-    unsafe hints.ai_flags = AI_ADDRCONFIG | (host.isEmpty ? AI_PASSIVE : 0)
-    var list: UnsafeMutablePointer<addrinfo>?
-    let code = unsafe getaddrinfo(host.isEmpty ? nil : host, String(port), &hints, &list)
-    guard code == 0, let first = unsafe list else { throw .unknownHost(host, reason: unsafe String(cString: gai_strerror(code))) }
-    defer { unsafe freeaddrinfo(first) }
-    var failure: SystemError?
-    var next: UnsafeMutablePointer<addrinfo>? = unsafe first
-    while let info = unsafe next {
-        do throws(SystemError) {
-            return try unsafe body(info)
-        } catch {
-            failure = error
-        }
-        unsafe next = unsafe info.pointee.ai_next
-    }
-    throw .system(failure ?? SystemError("resolve", place: "\(address)", code: .noSuchFileOrDirectory))
 }
 
 /// Whether a descriptor is an open, connected stream socket.

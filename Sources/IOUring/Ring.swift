@@ -77,16 +77,18 @@ public struct Ring: ~Copyable {
 
     // MARK: Preparing
 
-    /// Prepares sending a message; the kernel keeps sending until all of it went, or the link fails.
+    // Neither direction waits for all of a message (MSG_WAITALL): on a slow link that would take minutes in which nothing seems to move.
+
+    /// Prepares sending a message. It completes as soon as some of it went: the completion says how much.
     package mutating func prepareSend(_ descriptor: Int32, message: UnsafePointer<msghdr>, token: UInt64) throws(RingError) {
         let entry = unsafe try nextEntry(token)
-        unsafe io_uring_prep_sendmsg(entry, descriptor, message, aerostat_msg_nosignal | aerostat_msg_waitall)
+        unsafe io_uring_prep_sendmsg(entry, descriptor, message, aerostat_msg_nosignal)
     }
 
-    /// Prepares receiving a message into all of its pieces.
+    /// Prepares receiving a message into its pieces. It completes as soon as something came: the completion says how much.
     package mutating func prepareReceive(_ descriptor: Int32, message: UnsafeMutablePointer<msghdr>, token: UInt64) throws(RingError) {
         let entry = unsafe try nextEntry(token)
-        unsafe io_uring_prep_recvmsg(entry, descriptor, message, aerostat_msg_waitall)
+        unsafe io_uring_prep_recvmsg(entry, descriptor, message, 0)
     }
 
     /// Prepares waiting until a descriptor can be read.

@@ -41,6 +41,9 @@ public struct DestinationSession: Sendable {
     /// Whether a hello was accepted: from then on a failure ends this process's part.
     public var isGreeted: Bool { regions != nil }
 
+    /// Whether memory is coming in, or device state: the source waits for words that only this side knows the time of.
+    public var isReceiving: Bool { state == .receiving }
+
     /// Takes the next frame. Throws where it may not come now, or is not as it must be.
     public mutating func handle(_ frame: Frame) throws(StreamError) -> [Effect] {
         switch (state, frame) {

@@ -13,6 +13,9 @@ public protocol Transport: AnyObject {
     var bytesSent: Int { get }
     /// Bytes received.
     var bytesReceived: Int { get }
+    /// Changes whenever bytes move in either direction, also those that left this process earlier and waited in the kernel: tells a slow link
+    /// from a dead one.
+    var bytesMoved: Int { get }
 
     /// Hands over a frame; the pages of its data runs are read from `memory` when they are sent, not now.
     func send(_ frame: Frame, from memory: GuestRAM?) throws(TransportError)
@@ -38,6 +41,11 @@ public protocol Transport: AnyObject {
 
     /// Sleeps; see above. Failures of sends and receives under way surface here.
     func wait(until deadline: ContinuousClock.Instant?) throws(TransportError)
+}
+
+extension Transport {
+    /// What leaves the process has moved, where nothing is known of a place in which it may wait.
+    public var bytesMoved: Int { bytesSent + bytesReceived }
 }
 
 /// Why a link is of no use any more.

@@ -34,6 +34,10 @@ public final class DestinationMigration {
     private var runsAfterCommit = true
     private let doorbell: Doorbell
     private let limits: MigrationLimits
+    /// The last round that was applied whole.
+    private var appliedRound: UInt32 = 0
+    /// How much had come when the source was last told anything, and when that was.
+    private var lastWord: (bytes: Int, at: MonotonicClock.Instant)
 
     /// Ends the migration with a reason for the peer and the log.
     private enum Failure: Error {
@@ -87,6 +91,7 @@ public final class DestinationMigration {
         self.startsGuest = startsGuest
         self.arrived = arrived
         session = DestinationSession(shape: shape)
+        lastWord = (0, limits.clock())
     }
 
     /// Receives the guest.
@@ -115,10 +120,10 @@ public final class DestinationMigration {
             reason = "\(StreamError.versions(theirs))"
             bidFarewell(reason)
             return .failed("refused the source: \(reason)")
-        case .link(.stream(let error)):
+        case .link(let error):
             reason = "\(error)"
+            // The other direction may be sound: "nothing moved for 30 s" says more than a link that ends.
             bidFarewell(reason)
-        case .link(let error): reason = "\(error)"
         case .peer(let text): reason = "the source gave up: \(text)"
         case .quit:
             reason = "the destination process was asked to quit"
@@ -150,7 +155,9 @@ public final class DestinationMigration {
         while true {
             do throws(TransportError) {
                 if try isDone() { return }
-                try link.wait(until: deadline)
+                // Also where all goes well it is looked how much has come.
+                try link.wait(until: min(deadline, limits.clock() + limits.heartbeat / 2))
+                try sayThatBytesCome()
             } catch {
                 throw .link(error)
             }
@@ -165,8 +172,18 @@ public final class DestinationMigration {
         }
     }
 
+    /// Tells the source, now and then, that what it sent is still coming in. It sees no further than the first kernel or tunnel on the way.
+    private func sayThatBytesCome() throws(TransportError) {
+        let now = limits.clock()
+        guard session.isReceiving, link.bytesReceived != lastWord.bytes, lastWord.at.duration(to: now) >= limits.heartbeat, link.canSend
+        else { return }
+        lastWord = (link.bytesReceived, now)
+        try link.send(.progress(round: appliedRound), from: nil)
+    }
+
     private func send(_ frame: Frame) throws(Failure) {
         try waitForLink { link.canSend }
+        lastWord = (link.bytesReceived, limits.clock())
         do throws(TransportError) { try link.send(frame, from: nil) } catch { throw .link(error) }
         try waitForLink { link.hasSentAll }
     }
@@ -175,6 +192,7 @@ public final class DestinationMigration {
     private func bidFarewell(_ reason: String) {
         let deadline = limits.clock() + limits.farewell
         do throws(TransportError) {
+            while !link.canSend, limits.clock() < deadline { try link.wait(until: deadline) }
             guard link.canSend else { return }
             try link.send(.abort(reason), from: nil)
             while !link.hasSentAll, limits.clock() < deadline { try link.wait(until: deadline) }
@@ -200,7 +218,9 @@ public final class DestinationMigration {
 
         case .apply(let runs): try apply(runs)
 
-        case .acknowledge(let round): try send(.progress(round: round))
+        case .acknowledge(let round):
+            appliedRound = round
+            try send(.progress(round: round))
 
         case .compare(let digests):
             let memory = currentGuest.memory

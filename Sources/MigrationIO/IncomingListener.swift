@@ -2,30 +2,37 @@ public import GuestMemory
 public import Host
 public import Logging
 import Migration
+import Synchronization
 import SystemPackage
 
 /// Waits for a migration at a place, and receives it.
 public struct IncomingListener: ~Copyable, Sendable {
     private let source: Source
+    private let limits: MigrationLimits
     /// Where it listens, with the real port.
     public let uri: MigrationURI
 
-    private enum Source: ~Copyable, Sendable {
-        case listening(ListeningSocket)
+    private enum Source: Sendable {
+        case listening(Reception.Listener)
         case connected(Int32)
     }
 
     /// Binds at once, so that the caller can announce the port.
-    public init(_ uri: MigrationURI) throws(SocketError) {
+    public init(_ uri: MigrationURI) throws(SocketError) { try self.init(uri, limits: MigrationLimits()) }
+
+    /// The same with other limits, for tests of silent visitors.
+    package init(_ uri: MigrationURI, limits: MigrationLimits) throws(SocketError) {
+        self.limits = limits
         switch uri {
         case .socket(let address):
             let socket = try ListeningSocket(address)
             self.uri = .socket(socket.address)
-            source = .listening(socket)
+            source = .listening(Reception.Listener(socket))
         case .descriptor(let number):
             guard isConnectedStreamSocket(number) else {
                 throw .system(SystemError("receive a migration from descriptor \(number)", code: .notSocket))
             }
+            noticeDeadPeer(of: number)
             self.uri = uri
             source = .connected(number)
         case .file(let path):
@@ -34,7 +41,8 @@ public struct IncomingListener: ~Copyable, Sendable {
         }
     }
 
-    /// Receives one migration. A connection that brings something else is logged and closed, and the next one is awaited.
+    /// Receives one migration. A connection that brings something else is logged and closed, and the next one is awaited; one that comes
+    /// while the migration is under way is told so.
     /// - Parameters:
     ///   - doorbell: ends the waiting; the result is then `nil`.
     ///   - startsGuest: false leaves the guest paused, whatever it did at the source.
@@ -47,29 +55,78 @@ public struct IncomingListener: ~Copyable, Sendable {
         arrived: @escaping DestinationMigration.Arrival,
         makeGuest: @escaping DestinationMigration.GuestFactory
     ) throws(SocketError) -> DestinationMigration.Outcome? {
-        let migration = { (link: any Transport) -> DestinationMigration in
-            DestinationMigration(link, shape: shape, doorbell: doorbell, startsGuest: startsGuest, arrived: arrived, makeGuest: makeGuest)
+        let limits = limits
+        func receive(_ socket: consuming OwnedDescriptor, _ first: FirstFrame? = nil) -> DestinationMigration.Outcome {
+            let link: SocketTransport
+            do throws(TransportError) { link = try SocketTransport(socket, doorbell: doorbell, first: first) } catch {
+                return .failed("\(error)")
+            }
+            return DestinationMigration(
+                link,
+                shape: shape,
+                doorbell: doorbell,
+                limits: limits,
+                startsGuest: startsGuest,
+                arrived: arrived,
+                makeGuest: makeGuest
+            ).run()
         }
         switch source {
-        case .connected(let number):
-            return receive(OwnedDescriptor(adopting: number), doorbell: doorbell, migration)
-        case .listening(let socket):
-            while let connection = try socket.accept(unlessRung: doorbell) {
-                let outcome = receive(connection, doorbell: doorbell, migration)
+        case .connected(let number): return receive(OwnedDescriptor(adopting: number))
+        case .listening(let listener):
+            let desk = Desk(Reception(listener, at: uri, limits: limits, logger: logger), logger)
+            while let caller = try desk.awaitHello(unlessRung: doorbell) {
+                let porter = desk.startTurningAway()
+                let outcome = receive(caller.socket, caller.first)
+                porter?.end()
                 guard case .notAMigration(let reason) = outcome else { return outcome }
                 logger.warning("ignored a connection that brought no migration: \(reason); still waiting at \(uri)")
             }
             return nil
         }
     }
+}
 
-    private borrowing func receive(
-        _ connection: consuming OwnedDescriptor,
-        doorbell: Doorbell,
-        _ migration: (any Transport) -> DestinationMigration
-    ) -> DestinationMigration.Outcome {
-        let link: SocketTransport
-        do throws(TransportError) { link = try SocketTransport(connection, doorbell: doorbell) } catch { return .failed("\(error)") }
-        return migration(link).run()
+/// The reception, used by the thread that waits for a migration and, while one is under way, by a thread of its own.
+private final class Desk: Sendable {
+    private let reception: Mutex<Reception>
+    private let logger: Logger
+
+    init(_ reception: sending Reception, _ logger: Logger) {
+        self.reception = Mutex(reception)
+        self.logger = logger
+    }
+
+    func awaitHello(unlessRung doorbell: Doorbell) throws(SocketError) -> Reception.Caller? {
+        try reception.withLock { (reception) throws(SocketError) in try reception.awaitHello(unlessRung: doorbell) }
+    }
+
+    /// A thread that shows people the door.
+    struct Porter {
+        fileprivate let doorbell: Doorbell
+        fileprivate let thread: HostThread
+
+        func end() {
+            doorbell.ring()
+            thread.join()
+        }
+    }
+
+    /// - Returns: `nil` where there can be none; others then wait until the migration is over.
+    func startTurningAway() -> Porter? {
+        do throws(SystemError) {
+            let doorbell = try Doorbell()
+            let thread = try HostThread(name: "reception") { [self] in
+                do throws(SocketError) {
+                    try reception.withLock { (reception) throws(SocketError) in try reception.turnAway(unlessRung: doorbell) }
+                } catch {
+                    logger.warning("\(error)")
+                }
+            }
+            return Porter(doorbell: doorbell, thread: thread)
+        } catch {
+            logger.warning("\(error); who else comes waits until this migration is over")
+            return nil
+        }
     }
 }

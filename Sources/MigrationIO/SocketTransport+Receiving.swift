@@ -35,6 +35,13 @@ final class IncomingMessage {
     var header: [UInt8] { unsafe Array(bytes[..<FrameHeader.byteCount]) }
     var body: [UInt8] { unsafe Array(bytes[FrameHeader.byteCount..<FrameHeader.byteCount + bodyBytes]) }
 
+    /// Has the frame lie here as if it had been received.
+    func fill(_ first: FirstFrame) {
+        reserve(first.byteCount)
+        unsafe bytes.copyBytes(from: first.headerBytes + first.body)
+        (bodyBytes, sequence, stage) = (first.body.count, 1, .frame(first.header))
+    }
+
     func reserve(_ count: Int) {
         guard unsafe count > bytes.count else { return }
         let larger = UnsafeMutableRawBufferPointer.allocate(byteCount: count, alignment: 16)
@@ -80,9 +87,13 @@ extension SocketTransport {
         }
     }
 
-    func receiveCompleted(_ completion: Completion) throws(TransportError) {
+    /// - Returns: whether a frame, or its pages, are here whole.
+    func receiveCompleted(_ completion: Completion) throws(TransportError) -> Bool {
         if let failure = completion.failure {
-            if failure == .interrupted || failure == .resourceTemporarilyUnavailable { return try submitReceive() }
+            if failure == .interrupted || failure == .resourceTemporarilyUnavailable {
+                try submitReceive()
+                return false
+            }
             throw .system(operation: "receive from the other side", reason: "\(failure)")
         }
         if completion.result == 0 {
@@ -91,13 +102,20 @@ extension SocketTransport {
         }
         bytesReceived += Int(completion.result)
         incoming.missing = incoming.pieces.advance(Int(completion.result))
-        if incoming.missing > 0 { return try submitReceive() }
+        if incoming.missing > 0 {
+            try submitReceive()
+            return false
+        }
         do throws(StreamError) { try stageCompleted() } catch { throw .stream(error) }
         if case .body(let header) = incoming.stage, header.bodyBytes > 0 {
             try receiveBytes(at: FrameHeader.byteCount, count: Int(header.bodyBytes))
-        } else if case .pages(_, let memory) = incoming.stage {
-            try receiveMorePages(memory)
+            return false
         }
+        if case .pages(_, let memory) = incoming.stage {
+            try receiveMorePages(memory)
+            return false
+        }
+        return true
     }
 
     private func stageCompleted() throws(StreamError) {

@@ -61,13 +61,18 @@ extension SocketTransport {
         }
     }
 
-    func sendCompleted(_ completion: Completion) throws(TransportError) {
+    /// - Returns: whether a message has left whole.
+    func sendCompleted(_ completion: Completion) throws(TransportError) -> Bool {
+        let before = filledOutgoing
         if let failure = completion.failure {
             // A signal or a full queue is no end of the link: the same message goes again.
-            if failure == .interrupted || failure == .resourceTemporarilyUnavailable { return try submitFirst(moved: 0) }
-            throw .system(operation: "send to the other side", reason: "\(failure)")
+            guard failure == .interrupted || failure == .resourceTemporarilyUnavailable else {
+                throw .system(operation: "send to the other side", reason: "\(failure)")
+            }
         }
-        bytesSent += Int(completion.result)
-        try submitFirst(moved: Int(completion.result))
+        let moved = max(0, Int(completion.result))
+        bytesSent += moved
+        try submitFirst(moved: moved)
+        return filledOutgoing < before
     }
 }

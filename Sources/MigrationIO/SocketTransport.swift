@@ -1,4 +1,5 @@
 import CLiburing
+import Glibc
 import GuestMemory
 package import Host
 import IOUring
@@ -28,6 +29,7 @@ final class SocketTransport: Transport {
     var bytesSent = 0
     var bytesReceived = 0
     private var isDoorbellPolled = false
+    private var window = WindowWatch()
 
     /// What completed operations are recognised by.
     enum Token: UInt64 {
@@ -37,7 +39,13 @@ final class SocketTransport: Transport {
     /// Takes over a connected stream socket. Made and used on one thread.
     /// - Parameters:
     ///   - doorbell: wakes `wait(until:)`; it is answered by whoever asked to be woken.
-    init(_ socket: consuming OwnedDescriptor, doorbell: Doorbell, plainRing: Bool = false) throws(TransportError) {
+    ///   - first: what was received of it already.
+    init(
+        _ socket: consuming OwnedDescriptor,
+        doorbell: Doorbell,
+        first: FirstFrame? = nil,
+        plainRing: Bool = false
+    ) throws(TransportError) {
         do throws(RingError) { ring = try Ring(entries: 16, plain: plainRing) } catch {
             throw .system(operation: "use io_uring", reason: "\(error)")
         }
@@ -45,6 +53,10 @@ final class SocketTransport: Transport {
         self.doorbell = doorbell
         outgoing = [OutgoingMessage(), OutgoingMessage()]
         incoming = IncomingMessage()
+        if let first {
+            incoming.fill(first)
+            bytesReceived = first.byteCount
+        }
     }
 
     deinit {
@@ -67,7 +79,12 @@ final class SocketTransport: Transport {
         }
     }
 
+    /// What the other side's kernel has not acknowledged yet has not moved.
+    var bytesMoved: Int { bytesSent - SocketBacklog(of: socket.number).held + bytesReceived }
+
+    /// Sleeps through the pieces in which a message moves: the driver has nothing to do before it is whole.
     func wait(until deadline: ContinuousClock.Instant?) throws(TransportError) {
+        window.look(at: socket.number, moved: bytesSent + bytesReceived)
         try startReceivingFrameIfIdle()
         if !isDoorbellPolled {
             try mapping("watch for requests") { (ring: inout Ring) throws(RingError) in
@@ -75,16 +92,27 @@ final class SocketTransport: Transport {
             }
             isDoorbellPolled = true
         }
-        let timeout = deadline.map { max(MonotonicClock.now().duration(to: $0), .zero) } ?? .seconds(3600)
-        try mapping("wait") { (ring: inout Ring) throws(RingError) in try ring.submitAndWait(timeout: timeout) }
+        let end = deadline ?? MonotonicClock.now() + .seconds(3600)
+        var left = MonotonicClock.now().duration(to: end)
+        repeat {
+            try mapping("wait") { (ring: inout Ring) throws(RingError) in try ring.submitAndWait(timeout: max(left, .zero)) }
+            if try takeCompletions() { return }
+            left = MonotonicClock.now().duration(to: end)
+        } while left > .zero
+    }
+
+    /// - Returns: whether a message is whole, or the doorbell rang.
+    private func takeCompletions() throws(TransportError) -> Bool {
+        var isNews = false
         while let completion = ring.nextCompletion() {
             switch Token(rawValue: completion.token) {
-            case .send: try sendCompleted(completion)
-            case .receive: try receiveCompleted(completion)
-            case .doorbell: isDoorbellPolled = false
+            case .send: isNews = try sendCompleted(completion) || isNews
+            case .receive: isNews = try receiveCompleted(completion) || isNews
+            case .doorbell: (isDoorbellPolled, isNews) = (false, true)
             case nil: preconditionFailure("a completion that nobody asked for")
             }
         }
+        return isNews
     }
 
     func discardIncoming(until deadline: ContinuousClock.Instant) {

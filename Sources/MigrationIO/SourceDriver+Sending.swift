@@ -102,10 +102,13 @@ extension SourceDriver {
         return sent
     }
 
+    /// A slow link, or a tunnel with large buffers, takes the time that it takes: only silence counts.
     private func awaitAcknowledgement(of round: Int) throws(Interruption) {
-        let deadline = link.isDisk ? nil : clock() + migration.limits.ready
-        guard try wait(until: deadline, for: { () throws(Interruption) in acknowledgedRound >= round }) else {
-            throw Interruption(.failed(.link("the destination did not acknowledge round \(round)")))
+        let limit = migration.limits.ready
+        let came = try wait(silence: link.isDisk ? nil : limit) { () throws(Interruption) in acknowledgedRound >= round }
+        guard came else {
+            let silence = "nothing moved for \(Int(limit.inSeconds)) s"
+            throw Interruption(.failed(.link("the destination did not acknowledge round \(round): \(silence)")))
         }
     }
 

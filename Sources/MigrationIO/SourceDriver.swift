@@ -30,7 +30,8 @@ final class SourceDriver {
     /// The time, which the simulator makes up.
     let clock: @Sendable () -> MonotonicClock.Instant
     private let timeout: MonotonicClock.Instant?
-    private var lastProgress: (bytes: Int, at: MonotonicClock.Instant)
+    /// What `bytesMoved` was when it changed last.
+    private var lastMovement: (bytes: Int, at: MonotonicClock.Instant)
     private(set) var effects: [SourceSession.Effect] = []
 
     /// The last round that the destination has applied whole.
@@ -102,7 +103,7 @@ final class SourceDriver {
         rateWindow = (0, now)
         nextSend = now
         timeout = parameters.timeout.map { now + $0 }
-        lastProgress = (0, now)
+        lastMovement = (0, now)
         let doorbell = migration.doorbell
         ledger.setWake { doorbell.ring() }
     }
@@ -163,8 +164,7 @@ final class SourceDriver {
         let deadline = clock() + .milliseconds(100)
         while clock() < deadline {
             do throws(TransportError) {
-                if let frame = try link.takeFrame() { arrived.append(frame) }
-                if case .abort(let reason)? = arrived.last { return Interruption(.failed(.peer(reason))) }
+                if case .abort(let reason)? = try link.takeFrame() { return Interruption(.failed(.peer(reason))) }
                 migration.doorbell.answer()
                 try link.wait(until: deadline)
             } catch {
@@ -182,9 +182,16 @@ final class SourceDriver {
     // MARK: Waiting
 
     /// Sleeps until `condition` holds; cancellation, timeout, a broken or stuck link and the destination's abort end it early.
-    /// - Parameter deadline: returns false then.
+    /// - Parameters:
+    ///   - deadline: returns false then.
+    ///   - silence: returns false when nothing has moved for so long, not even in the kernel's buffers.
     @discardableResult
-    func wait(until deadline: MonotonicClock.Instant? = nil, for condition: () throws(Interruption) -> Bool) throws(Interruption) -> Bool {
+    func wait(
+        until deadline: MonotonicClock.Instant? = nil,
+        silence: Duration? = nil,
+        for condition: () throws(Interruption) -> Bool
+    ) throws(Interruption) -> Bool {
+        let begin = clock()
         while true {
             // Before the look at the condition: a ring that comes after it must still be there for the sleep.
             migration.doorbell.answer()
@@ -193,7 +200,12 @@ final class SourceDriver {
             try checkRequests()
             let now = clock()
             if let deadline, now >= deadline { return false }
-            try checkProgress(now)
+            let silent = silentTime(since: begin, now)
+            if let silence, silent >= silence { return false }
+            // Where nothing is under way nothing is stuck. A disk takes the time that it takes; a person may cancel.
+            if !link.hasSentAll, !link.isDisk, silent > migration.limits.stall {
+                throw Interruption(link: .stalled(seconds: Int(migration.limits.stall.inSeconds)))
+            }
             let wakeTimes = [deadline, session.timeoutApplies ? timeout : nil, session.pauseDeadline, now + .milliseconds(100)]
             publish()
             do throws(TransportError) { try link.wait(until: wakeTimes.compactMap(\.self).min()) } catch {
@@ -211,6 +223,10 @@ final class SourceDriver {
             case .abort(let reason): throw Interruption(.failed(.peer(reason)))
             case .progress(let round): acknowledgedRound = max(acknowledgedRound, Int(round))
             case let frame?:
+                // What follows on it would never be taken, and the link be deaf.
+                guard frame.kind.isForDestinationToSay else {
+                    throw Interruption(.failed(.link("the destination sent a \(frame.kind) frame, which only a source sends")))
+                }
                 // The destination says hello, ready and running, each once.
                 guard arrived.count < 3 else { throw Interruption(.failed(.link("the destination sent frames that have no place"))) }
                 arrived.append(frame)
@@ -230,14 +246,11 @@ final class SourceDriver {
         if let deadline = session.pauseDeadline, clock() >= deadline { throw Interruption(.pauseBudgetSpent) }
     }
 
-    private func checkProgress(_ now: MonotonicClock.Instant) throws(Interruption) {
-        // A disk takes the time that it takes; a person may cancel.
-        guard !link.isDisk else { return }
-        let moved = link.bytesSent + link.bytesReceived
-        if link.hasSentAll || moved != lastProgress.bytes { lastProgress = (moved, now) }
-        if lastProgress.at.duration(to: now) > migration.limits.stall {
-            throw Interruption(link: .stalled(seconds: Int(migration.limits.stall.inSeconds)))
-        }
+    /// How long nothing has moved, in neither direction.
+    private func silentTime(since begin: MonotonicClock.Instant, _ now: MonotonicClock.Instant) -> Duration {
+        let moved = link.bytesMoved
+        if moved != lastMovement.bytes { lastMovement = (moved, now) }
+        return max(begin, lastMovement.at).duration(to: now)
     }
 
     /// The destination's next word, which must be of one kind.

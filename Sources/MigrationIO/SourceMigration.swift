@@ -75,6 +75,7 @@ public final class SourceMigration: Sendable {
     /// The migration on the calling thread.
     package func run(_ connect: (Doorbell) throws(TransportError) -> any Transport) {
         let outcome: SourceSession.Outcome
+        let start = limits.clock()
         do throws(TransportError) {
             let driver = try SourceDriver(self, link: try connect(doorbell))
             outcome = driver.run()
@@ -85,7 +86,10 @@ public final class SourceMigration: Sendable {
                 case .cancelled: .cancelled("cancelled before the destination was reached")
                 case .guestEnded(let reason): .failed(.guest(reason))
                 }
+            // There was no driver that would count it.
+            let took = start.duration(to: limits.clock())
             publish { progress in
+                progress.session.totalTime = Int(took.inMilliseconds.rounded(.up))
                 switch outcome {
                 case .cancelled(let reason): (progress.session.status, progress.session.errorDescription) = (.cancelled, reason)
                 case .failed(let failure): (progress.session.status, progress.session.errorDescription) = (.failed, "\(failure)")
@@ -156,5 +160,6 @@ func adoptSocket(_ number: Int32) throws(TransportError) -> OwnedDescriptor {
     guard isConnectedStreamSocket(number) else {
         throw .system(operation: "use descriptor \(number)", reason: "it is not a connected stream socket")
     }
+    noticeDeadPeer(of: number)
     return OwnedDescriptor(adopting: number)
 }

@@ -201,7 +201,8 @@ final class SimulatedMigration {
         case .cancelled: world.reached(.cancelled)
         case .failed(let failure):
             world.reached(.failed)
-            if case .link(let text) = failure, text.contains("stuck") { world.reached(.linkStalled) }
+            // The destination may be the one that gave up.
+            if "\(failure)".contains("stuck") { world.reached(.linkStalled) }
         case .unknown: world.reached(hasArrived ? .arrivedButSourceDoesNotKnow : .outcomeUnknown)
         }
         switch there {

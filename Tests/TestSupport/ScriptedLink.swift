@@ -12,6 +12,10 @@ package final class ScriptedLink: Sendable {
         case halfClose(after: Int)
         /// After so many bytes nothing is read any more.
         case stall(after: Int)
+        /// A slow link: it takes no more than it can carry.
+        case slow(bytesPerSecond: Int)
+        /// A slow link that takes everything at once, as a tunnel with large buffers does.
+        case tunnel(bytesPerSecond: Int)
     }
 
     /// The ends for the two sides; whoever takes one closes it.
@@ -28,9 +32,47 @@ package final class ScriptedLink: Sendable {
         (sourceEnd, destinationEnd) = (a, d)
         nearSource = OwnedDescriptor(adopting: b)
         nearDestination = OwnedDescriptor(adopting: c)
-        let forward = try HostThread(name: "forward") { [self] in pump(nearSource.number, nearDestination.number, toDestination) }
-        let backward = try HostThread(name: "backward") { [self] in pump(nearDestination.number, nearSource.number, toSource) }
+        let forward = try HostThread(name: "forward") { [self] in carry(nearSource.number, nearDestination.number, toDestination) }
+        let backward = try HostThread(name: "backward") { [self] in carry(nearDestination.number, nearSource.number, toSource) }
         threads.withLock { $0 = [forward, backward] }
+    }
+
+    private func carry(_ from: Int32, _ to: Int32, _ fate: Fate) {
+        switch fate {
+        case .slow(let rate): pumpSlowly(rate, to) { receivePiece(from) }
+        case .tunnel(let rate):
+            // `nil` at the end.
+            let store = Monitor<[[UInt8]?]>([])
+            let filler = try? HostThread(name: "tunnel") { [self] in
+                while let piece = receivePiece(from) { store.update { $0.append(piece) } }
+                store.update { $0.append(nil) }
+            }
+            pumpSlowly(rate, to) { store.wait { $0.isEmpty ? nil : .some($0.removeFirst()) }.flatMap(\.self) }
+            filler?.join()
+        case .open, .cut, .halfClose, .stall: pump(from, to, fate)
+        }
+    }
+
+    private func receivePiece(_ from: Int32) -> [UInt8]? {
+        var buffer = [UInt8](repeating: 0, count: 4096)
+        while true {
+            let count = unsafe recv(from, &buffer, buffer.count, 0)
+            if count < 0, errno == EINTR { continue }
+            return count > 0 ? Array(buffer[..<count]) : nil
+        }
+    }
+
+    private func pumpSlowly(_ bytesPerSecond: Int, _ to: Int32, _ next: () -> [UInt8]?) {
+        let start = MonotonicClock.now()
+        var sent = 0
+        while let piece = next() {
+            let due = start + .seconds(fromRate: Double(sent) / Double(bytesPerSecond))
+            HostThread.sleep(for: max(.zero, MonotonicClock.now().duration(to: due)))
+            guard sendAll(piece[...], to: to) else { break }
+            sent += piece.count
+            if to == nearDestination.number { forwarded.withLock { $0 += piece.count } }
+        }
+        _ = shutdown(to, Int32(SHUT_WR))
     }
 
     /// Bytes that went to the destination.
@@ -45,7 +87,7 @@ package final class ScriptedLink: Sendable {
     private func pump(_ from: Int32, _ to: Int32, _ fate: Fate) {
         var budget: Int
         switch fate {
-        case .open: budget = .max
+        case .open, .slow, .tunnel: budget = .max
         case .cut(let bytes), .halfClose(let bytes), .stall(let bytes): budget = bytes
         }
         var buffer = [UInt8](repeating: 0, count: 64 << 10)

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <linux/sockios.h>
 #include <linux/userfaultfd.h>
 #include <netdb.h>
 #include <netinet/in.h>
@@ -127,6 +128,16 @@ static inline int aerostat_open(const char *path, int flags, mode_t mode) { retu
 static inline int aerostat_accept(int fd) { return (int)syscall(SYS_accept4, fd, 0, 0, SOCK_CLOEXEC); }
 static inline int aerostat_name_thread(const char *name) { return prctl(PR_SET_NAME, name); }
 static inline int aerostat_fcntl(int fd, int command, int argument) { return fcntl(fd, command, argument); }
+
+// ---- What a socket has taken and still holds.
+
+/// `held`: not acknowledged by the other side yet; `unsent`: of these, not even sent. Returns 0, or -1 with errno.
+static inline int aerostat_outgoing_queue(int fd, int *held, int *unsent) {
+    if (ioctl(fd, SIOCOUTQ, held) < 0) return -1;
+    // TCP only.
+    if (ioctl(fd, SIOCOUTQNSD, unsent) < 0) *unsent = 0;
+    return 0;
+}
 
 // ---- CRC-32C (Castagnoli) by the SSE 4.2 instruction where the processor has it.
 

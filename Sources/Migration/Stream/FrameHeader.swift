@@ -121,6 +121,14 @@ public struct FrameHeader: Hashable, Sendable {
 }
 
 extension FrameKind {
+    /// Whether a destination may say it. All others are a source's: pages that nobody asked for would follow on some of them.
+    public var isForDestinationToSay: Bool {
+        switch self {
+        case .hello, .ready, .running, .abort, .progress: true
+        case .roundBegin, .runs, .roundEnd, .deviceState, .digests, .switchover, .commit: false
+        }
+    }
+
     /// Only runs carry pages.
     var maximumPayloadBytes: Int { self == .runs ? FrameHeader.maximumPayloadBytes : 0 }
 }

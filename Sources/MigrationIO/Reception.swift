@@ -1,0 +1,145 @@
+import Glibc
+import Host
+import Logging
+import Migration
+
+/// Who comes to the place where a migration is waited for.
+///
+/// Anybody can connect there. Several visitors are listened to side by side, so that one who says nothing keeps nobody waiting; the first
+/// one who says hello is let through. While its guest comes in, all others are told so at once.
+struct Reception {
+    /// More sources than ever come by accident; each costs a descriptor and at most the bytes of a hello.
+    static let maximumVisitors = 16
+    static let busy = "a migration is under way there already"
+
+    /// Somebody who said hello.
+    struct Caller: ~Copyable, Sendable {
+        let socket: OwnedDescriptor
+        let first: FirstFrame
+    }
+
+    private let listener: Listener
+    private let uri: MigrationURI
+    private let limits: MigrationLimits
+    private let logger: Logger
+    /// In the order in which they came.
+    private var visitors: [Visitor] = []
+    private var isBusy = false
+    /// Since the migration under way began; the log tells of the first.
+    private var turnedAway = 0
+    /// After `accept` failed: when it is tried again.
+    private var nextAccept: MonotonicClock.Instant?
+
+    /// Lends a listening socket to several threads.
+    final class Listener: Sendable {
+        let socket: ListeningSocket
+        init(_ socket: consuming ListeningSocket) { self.socket = socket }
+    }
+
+    init(_ listener: Listener, at uri: MigrationURI, limits: MigrationLimits, logger: Logger) {
+        self.listener = listener
+        self.uri = uri
+        self.limits = limits
+        self.logger = logger
+    }
+
+    /// Waits until somebody says hello.
+    /// - Returns: `nil` where the doorbell rang first (its ring is left for its owner to answer).
+    mutating func awaitHello(unlessRung doorbell: Doorbell) throws(SocketError) -> Caller? {
+        while let speakers = try nextSpeakers(unlessRung: doorbell) {
+            for visitor in speakers {
+                switch visitor.listen() {
+                case .nothing: continue
+                case .hello(let first):
+                    remove(visitor)
+                    guard let socket = visitor.takeSocket() else { preconditionFailure("a visitor without a connection") }
+                    return Caller(socket: socket, first: first)
+                case .noSource(let reason, let isThere):
+                    ignore(visitor, reason)
+                    if !isThere { remove(visitor) }
+                }
+            }
+        }
+        return nil
+    }
+
+    /// Tells everybody who is there, and everybody who comes, that a migration is under way.
+    mutating func turnAway(unlessRung doorbell: Doorbell) throws(SocketError) {
+        (isBusy, turnedAway) = (true, 0)
+        defer { isBusy = false }
+        for visitor in visitors where !visitor.isLeaving { turnAway(visitor) }
+        while try nextSpeakers(unlessRung: doorbell) != nil {}
+    }
+
+    // MARK: One step
+
+    /// Sleeps until something happens, lets in who comes and shows out who has been there for too long.
+    /// - Returns: those who have said something; `nil` where the doorbell rang.
+    private mutating func nextSpeakers(unlessRung doorbell: Doorbell) throws(SocketError) -> [Visitor]? {
+        // A negative descriptor is passed over.
+        var entries = [doorbell.descriptor, nextAccept == nil ? listener.socket.number : -1].map(Self.entry)
+        entries += visitors.map { Self.entry($0.number) }
+        _ = unsafe poll(&entries, nfds_t(entries.count), timeout)
+        if entries[0].revents != 0 { return nil }
+        let ready = zip(visitors, entries.dropFirst(2)).filter { $0.1.revents != 0 }.map(\.0)
+        for visitor in ready where visitor.isLeaving && visitor.hasLeft() { remove(visitor) }
+        let now = limits.clock()
+        for visitor in visitors where visitor.deadline <= now {
+            if visitor.isLeaving {
+                remove(visitor)
+            } else {
+                ignore(visitor, "it did not say hello within \(Int(limits.greeting.inSeconds)) s")
+            }
+        }
+        if let nextAccept, nextAccept <= now { self.nextAccept = nil }
+        if entries[1].revents != 0 { try letIn() }
+        return ready.filter { !$0.isLeaving }
+    }
+
+    private static func entry(_ number: Int32) -> pollfd { pollfd(fd: number, events: Int16(POLLIN), revents: 0) }
+
+    /// Milliseconds until there is something to do although nobody says anything; -1 for never.
+    private var timeout: Int32 {
+        guard let next = (visitors.map(\.deadline) + [nextAccept].compactMap(\.self)).min() else { return -1 }
+        return Int32(clamping: max(.zero, limits.clock().duration(to: next)).wholeMilliseconds + 1)
+    }
+
+    private mutating func letIn() throws(SocketError) {
+        for _ in 0..<Self.maximumVisitors {
+            switch try listener.socket.acceptNow() {
+            case .nobody: return
+            case .failed(let error):
+                if nextAccept == nil { logger.warning("\(error); still waiting at \(uri)") }
+                nextAccept = limits.clock() + ListeningSocket.pauseAfterFailure
+                return
+            case .connection(let socket):
+                makeRoom()
+                let visitor = Visitor(socket, until: limits.clock() + limits.greeting)
+                visitors.append(visitor)
+                if isBusy { turnAway(visitor) }
+            }
+        }
+    }
+
+    /// The one who has been there longest goes: first of those who have been told to.
+    private mutating func makeRoom() {
+        guard visitors.count >= Self.maximumVisitors, let oldest = visitors.first(where: \.isLeaving) ?? visitors.first else { return }
+        if !oldest.isLeaving { ignore(oldest, "it had not said hello when \(Self.maximumVisitors) others had come") }
+        remove(oldest)
+    }
+
+    // MARK: The door
+
+    private func ignore(_ visitor: Visitor, _ reason: String) {
+        logger.warning("ignored a connection that brought no migration: \(reason); still waiting at \(uri)")
+        visitor.sendAway(reason, until: limits.clock() + limits.farewell)
+    }
+
+    private mutating func turnAway(_ visitor: Visitor) {
+        turnedAway += 1
+        if turnedAway == 1 { logger.warning("turned a connection away: a migration is under way") }
+        visitor.sendAway(Self.busy, until: limits.clock() + limits.farewell)
+    }
+
+    private mutating func remove(_ visitor: Visitor) { visitors.removeAll { $0 === visitor } }
+}

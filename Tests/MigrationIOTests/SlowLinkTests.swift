@@ -1,0 +1,138 @@
+import CLinux
+import Glibc
+import GuestMemory
+import Host
+import Migration
+import MigrationIO
+import TestSupport
+import Testing
+
+/// Slow is not dead: limits count from the last byte that moved, and a side that gives up says why.
+@Suite(.serialized) struct SlowLinkTests {
+    /// 2 MiB in one frame, and limits that are short against the time that it takes.
+    private static func setup() -> Pair.Setup {
+        var setup = Pair.Setup(pages: 512)
+        for path in [\Pair.Setup.limits, \Pair.Setup.destinationLimits] {
+            setup[keyPath: path].stall = .milliseconds(500)
+            setup[keyPath: path].silence = .milliseconds(500)
+            setup[keyPath: path].ready = .milliseconds(500)
+            setup[keyPath: path].heartbeat = .milliseconds(50)
+        }
+        return setup
+    }
+
+    @Test(
+        "A link on which one frame takes longer than every limit carries the guest over",
+        arguments: [ScriptedLink.Fate.slow(bytesPerSecond: 1 << 20), .tunnel(bytesPerSecond: 1 << 20)]
+    )
+    func slow(fate: ScriptedLink.Fate) throws {
+        let pair = try Pair(Self.setup())
+        let link = try ScriptedLink(toDestination: fate)
+        try pair.startDestination(link.destinationEnd)
+        try pair.startSource(link.sourceEnd)
+        #expect(pair.migration.wait() == .completed)
+        #expect(pair.destinationOutcome() == .running(runs: true))
+        #expect(pair.migration.report.totalTime > 1000, "the link was not slow")
+        #expect(try pair.differences() == [])
+        link.end()
+        pair.end()
+    }
+
+    @Test("Bytes are counted as they move, not when their frame is whole")
+    func countsAsItMoves() throws {
+        let pair = try Pair(Self.setup())
+        let link = try ScriptedLink(toDestination: .slow(bytesPerSecond: 1 << 20))
+        try pair.startDestination(link.destinationEnd)
+        try pair.startSource(link.sourceEnd)
+        var seen: Set<Int> = []
+        while !pair.migration.report.status.isOver {
+            seen.insert(pair.migration.report.ram.transferred)
+            HostThread.sleep(for: .milliseconds(5))
+        }
+        #expect(seen.filter { (100_000..<2_000_000).contains($0) }.count > 3, "\(seen.sorted())")
+        _ = pair.migration.wait()
+        link.end()
+        pair.end()
+    }
+
+    @Test("A destination that gives up because nothing comes says so, and the source repeats it")
+    func destinationSaysWhy() throws {
+        var setup = Pair.Setup(pages: 4096)
+        setup.destinationLimits.stall = .milliseconds(100)
+        let pair = try Pair(setup)
+        let link = try ScriptedLink(toDestination: .stall(after: 40_000))
+        try pair.startDestination(link.destinationEnd)
+        try pair.startSource(link.sourceEnd)
+        #expect(pair.migration.wait() == .failed(.peer("the link is stuck: nothing moved for 0 s")))
+        #expect(pair.migration.report.errorDescription == "the destination gave up: the link is stuck: nothing moved for 0 s")
+        expectGuestIsHere(pair)
+        link.end()
+        #expect(pair.destinationOutcome() == .failed("the link is stuck: nothing moved for 0 s"))
+        pair.end()
+    }
+
+    @Test("A destination that never acknowledges a round is given up when nothing has moved for a while")
+    func neverAcknowledges() throws {
+        var setup = Self.setup()
+        setup.pages = 64
+        setup.limits.farewell = .milliseconds(50)
+        let pair = try Pair(setup)
+        // The hello is 96 bytes.
+        let link = try ScriptedLink(toSource: .stall(after: 96))
+        try pair.startDestination(link.destinationEnd)
+        try pair.startSource(link.sourceEnd)
+        #expect("\(pair.migration.wait())".contains("did not acknowledge round 1: nothing moved for 0 s"))
+        expectGuestIsHere(pair)
+        link.end()
+        _ = pair.destinationOutcome()
+        pair.end()
+    }
+
+    @Test("A migration whose destination cannot be reached has taken time")
+    func totalTime() throws {
+        let pair = try Pair(Pair.Setup(pages: 64))
+        try pair.migration.start { (doorbell) throws(TransportError) in
+            doorbell.wait(timeout: .milliseconds(30))
+            throw .system(operation: "reach the destination", reason: "it never answers")
+        }
+        #expect("\(pair.migration.wait())".contains("it never answers"))
+        #expect((30..<20_000).contains(pair.migration.report.totalTime), "\(pair.migration.report.totalTime) ms")
+        pair.end()
+    }
+
+    @Test("The kernel's limit for silent hosts does not apply to one whose process does not read, and applies again when it does")
+    func closedWindow() throws {
+        let listener = try ListeningSocket(.tcp(host: "127.0.0.1", port: 0))
+        let near = try connectSocket(to: listener.address)
+        guard let far = try listener.accept(unlessRung: try Doorbell()) else {
+            Issue.record("nobody was accepted")
+            return
+        }
+        var watch = WindowWatch(patience: .zero)
+        var sent = 0
+        watch.look(at: near.number, moved: sent)
+        #expect(vanishingMilliseconds(near.number) == 13_000)
+        // Until the other side's kernel has no room, and this one neither.
+        let bytes = [UInt8](repeating: 7, count: 1 << 20)
+        let deadline = MonotonicClock.now() + .seconds(10)
+        while !SocketBacklog(of: near.number).isWindowClosed, MonotonicClock.now() < deadline {
+            let count = unsafe send(near.number, bytes, bytes.count, Int32(MSG_DONTWAIT))
+            if count > 0 { sent += count }
+        }
+        watch.look(at: near.number, moved: sent)
+        watch.look(at: near.number, moved: sent)
+        #expect(vanishingMilliseconds(near.number) == 0)
+        var buffer = [UInt8](repeating: 0, count: 1 << 20)
+        var received = 0
+        while received < sent, case let count = unsafe recv(far.number, &buffer, buffer.count, 0), count > 0 { received += count }
+        watch.look(at: near.number, moved: sent)
+        #expect(vanishingMilliseconds(near.number) == 13_000)
+        _ = (near.number, far.number)
+    }
+
+    private func vanishingMilliseconds(_ number: Int32) -> Int32 {
+        var (value, size) = (Int32(-1), socklen_t(4))
+        unsafe #expect(getsockopt(number, Int32(IPPROTO_TCP), TCP_USER_TIMEOUT, &value, &size) == 0)
+        return value
+    }
+}

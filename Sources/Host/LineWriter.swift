@@ -1,3 +1,4 @@
+import CLinux
 import Glibc
 
 /// Writes lines to a descriptor that may block, such as a log that nobody reads, for threads that must not: `put` never waits.

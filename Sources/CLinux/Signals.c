@@ -1,4 +1,4 @@
-// A signal's arrival becomes a ring of an eventfd, which somebody sleeps on.
+// A signal's arrival becomes a note and a ring of an eventfd, which somebody sleeps on.
 
 #include "CLinux.h"
 
@@ -6,9 +6,12 @@
 
 // By signal; 0 is none.
 static atomic_int events[NSIG];
+static atomic_int arrived[NSIG];
 
 static void ring(int number) {
     int saved_errno = errno;
+    // Before the bell: whoever it wakes finds the note.
+    atomic_store_explicit(&arrived[number], 1, memory_order_release);
     int event = atomic_load_explicit(&events[number], memory_order_acquire);
     uint64_t one = 1;
     // A full counter is ringing already.
@@ -17,9 +20,22 @@ static void ring(int number) {
     errno = saved_errno;
 }
 
-int aerostat_ring_at_signal(int number, int event) {
-    atomic_store_explicit(&events[number], event, memory_order_release);
+int aerostat_take_signal(int number) { return atomic_exchange_explicit(&arrived[number], 0, memory_order_acquire); }
+
+int aerostat_leave_signal(int number) {
     struct sigaction action;
+    if (sigaction(number, NULL, &action) < 0) return -1;
+    if (action.sa_handler != ring) return 0;
+    memset(&action, 0, sizeof action);
+    action.sa_handler = SIG_DFL;
+    return sigaction(number, &action, NULL);
+}
+
+int aerostat_ring_at_signal(int number, int event) {
+    struct sigaction action;
+    // Whoever started this process with nohup wants it to stay when the terminal goes.
+    if (number == SIGHUP && sigaction(number, NULL, &action) == 0 && action.sa_handler == SIG_IGN) return 0;
+    atomic_store_explicit(&events[number], event, memory_order_release);
     memset(&action, 0, sizeof action);
     action.sa_handler = ring;
     action.sa_flags = SA_RESTART | SA_ONSTACK;

@@ -9,34 +9,81 @@ public final class ChildProcess: Sendable {
     public let identifier: Int32
     private let ending = Monitor<Int32?>(nil)
 
-    /// Starts a program.
+    /// All that live. `nil` once all are ended for good: none is started any more.
+    private static let living = Monitor<[Int32: ChildProcess]?>([:])
+
+    /// Starts a program whose output goes to files.
     /// - Parameters:
     ///   - arguments: without the program's name.
     ///   - output: a file for its standard output, made anew.
     ///   - errors: the same for standard error.
-    public init(_ path: String, _ arguments: [String], output: String, errors: String) throws(SystemError) {
+    public convenience init(_ path: String, _ arguments: [String], output: String, errors: String) throws(SystemError) {
         let out = try OwnedDescriptor.open(output, flags: O_WRONLY | O_CREAT | O_TRUNC)
         let err = try OwnedDescriptor.open(errors, flags: O_WRONLY | O_CREAT | O_TRUNC)
-        let request = Spawner.Request(path: path, arguments: arguments, output: out.number, errors: err.number)
-        identifier = try Spawner.shared.get().spawn(request)
-        _ = try HostThread(name: "child") { [identifier, ending] in
-            var information = unsafe siginfo_t()
-            // Looked at, not taken: until the child is reaped, under the lock, its number is nobody else's.
-            while unsafe waitid(P_PID, id_t(identifier), &information, WEXITED | WNOWAIT) < 0, errno == EINTR {}
-            ending.update { ending in
-                var status: Int32 = 0
-                unsafe waitpid(identifier, &status, 0)
-                ending = status & 0x7F == 0 ? status >> 8 & 0xFF : -(status & 0x7F)
-            }
+        try self.init(path, arguments, output: out.number, errors: err.number)
+    }
+
+    /// Starts a program.
+    /// - Parameters:
+    ///   - arguments: without the program's name.
+    ///   - output: the descriptor that becomes its standard output.
+    ///   - errors: the same for standard error.
+    public init(_ path: String, _ arguments: [String], output: Int32, errors: Int32) throws(SystemError) {
+        let request = Spawner.Request(path: path, arguments: arguments, output: output, errors: errors)
+        let identifier = try Spawner.shared.get().spawn(request)
+        self.identifier = identifier
+        let isWelcome = Self.living.update { living in
+            living?[identifier] = self
+            return living != nil
+        }
+        do throws(SystemError) {
+            _ = try HostThread(name: "child") { [ending] in Self.awaitEnd(identifier, ending) }
+        } catch {
+            // Nobody would see it end.
+            kill(identifier, SIGKILL)
+            Self.awaitEnd(identifier, ending)
+            throw error
+        }
+        if !isWelcome { signal(SIGKILL) }
+    }
+
+    private static func awaitEnd(_ identifier: Int32, _ ending: Monitor<Int32?>) {
+        var information = unsafe siginfo_t()
+        // Looked at, not taken: until the child is reaped, under the lock, its number is nobody else's.
+        while unsafe waitid(P_PID, id_t(identifier), &information, WEXITED | WNOWAIT) < 0, errno == EINTR {}
+        // Before it is reaped: the next child may get its number.
+        living.update { _ = $0?.removeValue(forKey: identifier) }
+        ending.update { ending in
+            var status: Int32 = 0
+            unsafe waitpid(identifier, &status, 0)
+            ending = status & 0x7F == 0 ? status >> 8 & 0xFF : -(status & 0x7F)
         }
     }
 
     /// The exit code, or the negative number of the signal that ended it; `nil` while it lives.
     public var exitCode: Int32? { ending.withLock { $0 } }
 
+    /// Sleeps until it has ended.
+    /// - Parameter deadline: when to give up; `nil` waits for ever.
+    /// - Returns: as `exitCode`.
+    @discardableResult
+    public func wait(until deadline: MonotonicClock.Instant? = nil) -> Int32? { ending.wait(until: deadline) { $0 } }
+
     /// Sends a signal, unless the child has ended.
     public func signal(_ number: Int32) {
         ending.withLock { if $0 == nil { kill(identifier, number) } }
+    }
+
+    /// Kills all children of this process, for good: one that is started later is killed at once.
+    /// - Parameter limit: how long to wait for their ends; a process that hangs in the kernel does not end.
+    public static func endAll(within limit: Duration) {
+        let children = living.update { living in
+            defer { living = nil }
+            return living.map { Array($0.values) } ?? []
+        }
+        for child in children { child.signal(SIGKILL) }
+        let deadline = MonotonicClock.now() + limit
+        for child in children { child.wait(until: deadline) }
     }
 }
 

@@ -35,3 +35,25 @@ public struct OwnedDescriptor: ~Copyable, Sendable {
         return flags >= 0 && aerostat_fcntl(number, F_SETFL, isDirect ? flags | aerostat_o_direct : flags & ~aerostat_o_direct) == 0
     }
 }
+
+/// Both ends of a pipe, closed on exec.
+public struct PipeEnds: ~Copyable, Sendable {
+    public let reader: OwnedDescriptor
+    private var writer: OwnedDescriptor?
+    /// Where to write; -1 once that end was closed here.
+    public private(set) var writingNumber: Int32
+
+    public init() throws(SystemError) {
+        var ends: [Int32] = [-1, -1]
+        try retryingInterrupts("make a pipe") { unsafe aerostat_pipe(&ends) }
+        reader = OwnedDescriptor(adopting: ends[0])
+        writer = OwnedDescriptor(adopting: ends[1])
+        writingNumber = ends[1]
+    }
+
+    /// So that the end of whoever has the other copy is the end of what is read.
+    public mutating func closeWriter() {
+        writer = nil
+        writingNumber = -1
+    }
+}

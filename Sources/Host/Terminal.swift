@@ -12,9 +12,4 @@ public enum Terminal {
         guard unsafe ioctl(STDERR_FILENO, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 0 else { return 80 }
         return Int(size.ws_col)
     }
-
-    /// Takes away, or gives back, what the interrupt key does by itself.
-    public static func setInterruptIgnored(_ isIgnored: Bool) {
-        signal(SIGINT, isIgnored ? SIG_IGN : SIG_DFL)
-    }
 }

@@ -99,8 +99,13 @@ void aerostat_remove_image_range(int slot);
 
 // ---- Signals (Signals.c).
 
-/// Has a signal ring an eventfd, from now on and for ever: the eventfd must stay open. Returns 0, or -1 with errno.
+/// Has a signal ring an eventfd, from now on: the eventfd must stay open for ever. A SIGHUP that is ignored stays so. Returns 0, or -1 with
+/// errno.
 int aerostat_ring_at_signal(int number, int event);
+/// Returns whether the signal has come since this was last asked.
+int aerostat_take_signal(int number);
+/// Has the signal do again what it does by itself, where it rings an eventfd. Returns 0, or -1 with errno.
+int aerostat_leave_signal(int number);
 
 // ---- A terminal in raw mode (Terminal.c).
 
@@ -117,6 +122,13 @@ void aerostat_reapply_raw_mode(void);
 /// executed ends with 127.
 int aerostat_spawn(const char *path, char *const arguments[], int output, int errors);
 
+// ---- Limits (Limits.c).
+
+/// Starts so many threads at once, and ends them. Returns 0, or why one could not be started. For one thread at a time.
+int aerostat_probe_threads(int count);
+/// Has malloc share two arenas between all threads, where each thread else takes 64 MiB of address space for one of its own.
+void aerostat_use_few_arenas(void);
+
 // ---- madvise advice that older headers lack.
 
 static const int aerostat_madv_populate_write = 23;  // Linux 5.14
@@ -126,6 +138,7 @@ static const int aerostat_madv_populate_write = 23;  // Linux 5.14
 static void *const aerostat_map_failed = MAP_FAILED;
 static inline int aerostat_open(const char *path, int flags, mode_t mode) { return open(path, flags, mode); }
 static inline int aerostat_accept(int fd) { return (int)syscall(SYS_accept4, fd, 0, 0, SOCK_CLOEXEC); }
+static inline int aerostat_pipe(int ends[2]) { return (int)syscall(SYS_pipe2, ends, O_CLOEXEC); }
 static inline int aerostat_name_thread(const char *name) { return prctl(PR_SET_NAME, name); }
 static inline int aerostat_fcntl(int fd, int command, int argument) { return fcntl(fd, command, argument); }
 

@@ -20,7 +20,7 @@ public final class ControlClient: Sendable {
         let inbox = Inbox(path: path)
         let channel: any Channel
         do {
-            channel = try await ClientBootstrap(group: .singletonMultiThreadedEventLoopGroup)
+            channel = try await ClientBootstrap(group: ControlLoop.group)
                 .connectTimeout(.seconds(Int64(timeout)))
                 .channelInitializer { channel in
                     channel.eventLoop.makeCompletedFuture {

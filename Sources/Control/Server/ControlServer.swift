@@ -110,7 +110,7 @@ public final class ControlServer: Sendable {
 
     private func serve(_ number: CInt) async throws {
         let descriptor = try retryingInterrupts("duplicate a descriptor") { fcntl(number, F_DUPFD_CLOEXEC, 0) }
-        let listener = try await ServerBootstrap(group: .singletonMultiThreadedEventLoopGroup)
+        let listener = try await ServerBootstrap(group: ControlLoop.group)
             // So that a client that sends its commands and closes its side still hears the replies.
             .childChannelOption(.allowRemoteHalfClosure, value: true)
             .childChannelInitializer { channel in

@@ -14,15 +14,16 @@ struct Cancel: AsyncParsableCommand {
         let client = try await options.connect()
         let before = try await client.migrationReport()
         guard !before.status.isOver else {
-            return options.print(try before.json, text: "nothing to cancel: \(MigrationText(before).outcome)")
+            return try options.print(before.json, text: "nothing to cancel: \(MigrationText(before).outcome)")
         }
         _ = try await client.execute("migrate_cancel")
         let report = try await followMigration(on: client, at: .unwatched) { _ in }
         let state = try await client.runState()
         let place = MigrationText.whereabouts(state, after: report, control: options.control)
-        options.print(try report.json, text: "\(MigrationText(report).outcome); \(place)")
         // Switch-over may have been too far to be called back.
-        if report.status != .cancelled { throw ExitCode(report) == .success ? ExitCode.failed : ExitCode(report) }
+        let missed: ExitCode = ExitCode(report) == .success ? .failed : ExitCode(report)
+        let code = report.status == .cancelled ? .success : missed
+        try options.print(report.json, text: "\(MigrationText(report).outcome); \(place)", code: code)
     }
 }
 
@@ -39,6 +40,6 @@ struct Quit: AsyncParsableCommand {
         _ = try await client.execute("quit")
         // The connection ends with the process.
         for await _ in client.events {}
-        options.print([:], text: "the guest's process has ended")
+        try options.print([:], text: "the guest's process has ended")
     }
 }

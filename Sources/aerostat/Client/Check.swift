@@ -18,8 +18,7 @@ struct Check: AsyncParsableCommand {
         let client = try await options.connect()
         let check = try await client.checkGuest()
         let copy = try await client.runState() == .postMigrate ? ["  this is the copy that the guest left here when it went"] : []
-        options.print(try check.json, text: (lines(check) + copy).joined(separator: "\n"))
-        if !check.isClean { throw ExitCode.differs }
+        try options.print(check.json, text: (lines(check) + copy).joined(separator: "\n"), code: check.isClean ? .success : .differs)
     }
 
     private func lines(_ check: GuestCheck) -> [String] {

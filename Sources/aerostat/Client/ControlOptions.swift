@@ -1,5 +1,6 @@
 import ArgumentParser
 import Control
+import Host
 
 /// What every subcommand that speaks to a guest takes.
 struct ControlOptions: ParsableArguments {
@@ -9,14 +10,14 @@ struct ControlOptions: ParsableArguments {
     @Flag(help: "Print one JSON document on stdout; text for people goes to stderr.")
     var json = false
 
-    func connect() async throws(ControlError) -> ControlClient { try await ControlClient.connect(to: control) }
+    func connect() async throws -> ControlClient {
+        try HostLimits.require(.client)
+        return try await ControlClient.connect(to: control)
+    }
 
-    /// Prints the result: the document under `--json`, else the text.
-    func print(_ document: JSONValue, text: String) {
-        if json {
-            Swift.print(document.text(.indented))
-        } else {
-            Swift.print(text)
-        }
+    /// Prints the result, at the end of a command: the document under `--json`, else the text.
+    /// - Parameter code: what the command ends with where the result could be written.
+    func print(_ document: JSONValue, text: String, code: ExitCode = .success) throws(ExitCode) {
+        try printResult(json ? document.text(.indented) : text, code: code)
     }
 }

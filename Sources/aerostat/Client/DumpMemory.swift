@@ -23,7 +23,7 @@ struct DumpMemory: AsyncParsableCommand {
         let client = try await options.connect()
         let answer = try await client.execute("pmemsave", ["val": 0, "filename": .string(path)])
         let copy = try await client.runState() == .postMigrate ? ": the copy that the guest left here when it went" : ""
-        options.print(answer, text: "wrote \(path)\(copy)")
+        try options.print(answer, text: "wrote \(path)\(copy)")
     }
 }
 

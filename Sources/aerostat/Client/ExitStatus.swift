@@ -10,6 +10,9 @@ extension ExitCode {
     static let differs = ExitCode(2)
     /// The link was lost between commit and running.
     static let outcomeUnknown = ExitCode(3)
+    /// What was asked for was done, and its result could not be written to standard output (EX_IOERR of sysexits.h). Any other code goes
+    /// before it: the others say where the guest is.
+    static let unwritten = ExitCode(74)
 
     /// For a migration that is over.
     init(_ report: MigrationReport) {

@@ -1,8 +1,7 @@
 import Control
-import Dispatch
-import Glibc
 import Host
 import Migration
+import Synchronization
 
 /// How often to ask for a migration's report. Each answer takes the processors for a moment, which the guest and the link need too.
 struct FollowingPace {
@@ -55,23 +54,29 @@ func followMigration(
     throw .connectionLost(client.path)
 }
 
-/// The interrupt key cancels the migration; pressed again, it ends this command and leaves the migration to itself.
-final class InterruptCanceller {
-    private let source: any DispatchSourceSignal
+/// A signal that asks for the end (the interrupt key, SIGTERM, SIGHUP) cancels the migration. A second one ends this command and leaves the
+/// migration to itself.
+final class MigrationCanceller: Sendable {
+    private let pending: Flag
 
-    init(_ client: ControlClient) {
-        Terminal.setInterruptIgnored(true)
-        source = DispatchSource.makeSignalSource(signal: SIGINT, queue: .global())
-        source.setEventHandler {
-            Terminal.setInterruptIgnored(false)
-            writeToStandardError("\ncancelling; interrupt again to leave the migration to itself\n")
+    private final class Flag: Sendable {
+        let value = Atomic(false)
+    }
+
+    /// Whether such a signal has come.
+    var isPending: Bool { pending.value.load(ordering: .sequentiallyConsistent) }
+
+    init(_ client: ControlClient) throws(SystemError) {
+        let flag = Flag()
+        pending = flag
+        try SignalWatch.start(SignalWatch.endings) { _ in
+            SignalWatch.end(SignalWatch.endings)
+            flag.value.store(true, ordering: .sequentiallyConsistent)
             Task { _ = try? await client.execute("migrate_cancel") }
+            writeToStandardError("\ncancelling; interrupt again to leave the migration to itself\n")
         }
-        source.resume()
     }
 
-    func end() {
-        source.cancel()
-        Terminal.setInterruptIgnored(false)
-    }
+    /// The migration is over.
+    func end() { SignalWatch.end(SignalWatch.endings) }
 }

@@ -12,10 +12,11 @@ struct Migrate: AsyncParsableCommand {
         abstract: "Moves the guest to another process, or into an image, while it runs.",
         discussion: """
             The destination waits with 'aerostat run --incoming URI'. URI is tcp:HOST:PORT, unix:PATH or fd:N; or file:PATH for a guest \
-            image, which 'aerostat run --restore file:PATH' starts. The interrupt key cancels; the guest then stays where it is.
+            image, which 'aerostat run --restore file:PATH' starts. The interrupt key, SIGTERM and SIGHUP cancel the migration, and the guest \
+            stays where it is; a second one ends this command and leaves the migration to itself.
 
             Exits with 0 when the guest runs at the destination, or is in its image; 1 when it failed or was cancelled, and the guest is still here; 2 when \
-            verification found a difference; 3 when the link was lost between commit and running.
+            verification found a difference; 3 when the link was lost between commit and running; 74 when the guest has gone, and this could not be written to standard output.
 
             Example:
               aerostat migrate --control /run/guest.sock tcp:192.0.2.7:4444 --verify
@@ -80,12 +81,14 @@ struct Migrate: AsyncParsableCommand {
         var recorder = try record.map(MigrationRecorder.init)
         let client = try await options.connect()
         // Before the migration begins: the key would end this command, and not the migration, in the moments until then.
-        let interrupt = InterruptCanceller(client)
-        defer { interrupt.end() }
+        let canceller = try MigrationCanceller(client)
+        defer { canceller.end() }
         let start = WallClock.milliseconds()
         do {
             _ = try await client.execute("migrate-set-parameters", parameters.arguments)
             _ = try await client.execute("migrate", ["uri": .string(resolvedURI)])
+            // What was cancelled a moment before it began was not cancelled.
+            if canceller.isPending { _ = try await client.execute("migrate_cancel") }
         } catch ControlError.refused(let command, let error) {
             let state = try await client.runState()
             var report = try await client.migrationReport()
@@ -113,10 +116,11 @@ struct Migrate: AsyncParsableCommand {
         }
         view.clear()
         // The report is final: that the source's process ends now changes nothing in it.
-        conclude(report, try? await client.runState())
+        let isWritten = conclude(report, try? await client.runState())
         // Afterwards, and whatever becomes of it: the exit code says where the guest is.
         recorder?.write(report)
         if ExitCode(report) != .success { throw ExitCode(report) }
+        if !isWritten { throw ExitCode.unwritten }
     }
 
     /// A script that wants a document is not shown how it comes about.
@@ -125,15 +129,13 @@ struct Migrate: AsyncParsableCommand {
     private var pace: FollowingPace { isWatched || record != nil ? .watched : .unwatched }
 
     /// - Parameter state: `nil` where the source's process has ended since.
-    private func conclude(_ report: MigrationReport, _ state: RunState?) {
+    /// - Returns: whether the result could be written.
+    private func conclude(_ report: MigrationReport, _ state: RunState?) -> Bool {
         let text = MigrationText(report)
         let lines = ["\(text.outcome); \(place(state, report))"] + text.table
-        if options.json, let document = try? report.json {
-            print(document.text(.indented))
-            writeToStandardError(lines.joined(separator: "\n") + "\n")
-        } else {
-            print(lines.joined(separator: "\n"))
-        }
+        guard options.json, let document = try? report.json else { return writeResult(lines.joined(separator: "\n")) }
+        defer { writeToStandardError(lines.joined(separator: "\n") + "\n") }
+        return writeResult(document.text(.indented))
     }
 
     /// The source's process ended, or closed its control socket, in the middle of the migration: nobody here knows where the guest is, unless
@@ -159,8 +161,9 @@ struct Migrate: AsyncParsableCommand {
                 + "(aerostat status --control DESTINATION)"
         }
         report.status = isInImage ? .completed : .unknown
-        if options.json { print(try report.json.text(.indented)) }
+        let isWritten = options.json ? writeResult(try report.json.text(.indented)) : true
         writeToStandardError("\(isInImage ? "" : "Error: ")\(report.errorDescription ?? "")\n")
+        if isInImage, !isWritten { throw ExitCode.unwritten }
         return isInImage
     }
 

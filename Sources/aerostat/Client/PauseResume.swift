@@ -13,7 +13,7 @@ struct Pause: AsyncParsableCommand {
         let client = try await options.connect()
         _ = try await client.execute("stop")
         let state = try await client.runState()
-        options.print(state.json, text: "the guest is \(state.rawValue)")
+        try options.print(state.json, text: "the guest is \(state.rawValue)")
     }
 }
 
@@ -39,6 +39,6 @@ struct Resume: AsyncParsableCommand {
         let client = try await options.connect()
         _ = try await client.execute("cont", force ? ["force": true] : [:])
         let state = try await client.runState()
-        options.print(state.json, text: "the guest is \(state.rawValue)")
+        try options.print(state.json, text: "the guest is \(state.rawValue)")
     }
 }

@@ -19,6 +19,6 @@ struct PowerDown: AsyncParsableCommand {
     func run() async throws {
         let client = try await options.connect()
         let answer = try await client.execute("system_powerdown")
-        options.print(answer, text: "the guest's power button was pressed")
+        try options.print(answer, text: "the guest's power button was pressed")
     }
 }

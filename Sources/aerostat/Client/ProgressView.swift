@@ -1,5 +1,4 @@
 import Control
-import Foundation
 import Host
 import Migration
 
@@ -44,9 +43,4 @@ struct ProgressView {
         (lastRound, lastLine) = (round, now)
         writeToStandardError(lines.map { $0.drop { $0 == " " } }.joined(separator: ", ") + "\n")
     }
-}
-
-/// Text for people, beside what goes to standard output.
-func writeToStandardError(_ text: String) {
-    FileHandle.standardError.write(Data(text.utf8))
 }

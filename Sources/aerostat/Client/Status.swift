@@ -21,6 +21,6 @@ struct Status: AsyncParsableCommand {
         }
         guard case .object(var document) = state.json else { preconditionFailure("a state is an object") }
         document["migration"] = report.status == .none ? nil : try report.json
-        options.print(.object(document), text: lines.joined(separator: "\n"))
+        try options.print(.object(document), text: lines.joined(separator: "\n"))
     }
 }

@@ -1,4 +1,3 @@
-import Dispatch
 import Glibc
 import Host
 import Synchronization
@@ -23,12 +22,7 @@ extension Console {
             return
         }
         try terminal.withLock { $0 = try RawTerminal(STDIN_FILENO) }
-        continuation.withLock { continuation in
-            let source = DispatchSource.makeSignalSource(signal: SIGCONT)
-            source.setEventHandler { RawTerminal.reapply() }
-            source.resume()
-            continuation = source
-        }
+        try SignalWatch.start([SIGCONT]) { _ in RawTerminal.reapply() }
         _ = try HostThread(name: "console in") { [self] in
             var keys = ConsoleKeys()
             read(STDIN_FILENO) { bytes in
@@ -37,7 +31,7 @@ extension Console {
                     // A person is not made to wait: the keys that end the process must always be heard.
                     case .input(let bytes): input.put(bytes, waits: false)
                     case .quit: quit()
-                    case .help: writeAll(Array(Self.help.utf8), to: STDERR_FILENO)
+                    case .help: writeToStandardError(Self.help)
                     }
                 }
             }

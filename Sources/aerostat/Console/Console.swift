@@ -1,4 +1,3 @@
-import Dispatch
 import Glibc
 import Host
 import Logging
@@ -19,7 +18,6 @@ final class Console: Sendable {
     /// Rung at the end.
     let doorbell: Doorbell
     let terminal = Mutex<RawTerminal?>(nil)
-    let continuation = Mutex<(any DispatchSourceSignal)?>(nil)
     /// Who is connected, where the console is a socket.
     let client = Mutex<Descriptor?>(nil)
     /// Asks the process to end, for a person at the terminal.
@@ -39,8 +37,6 @@ final class Console: Sendable {
         self.logger = logger
         self.quit = quit
         doorbell = try Doorbell()
-        // A reader that goes is a failed write, not the end of the guest.
-        signal(SIGPIPE, SIG_IGN)
         switch place {
         case .none: break
         case .stdio: try openStandardStreams()
@@ -65,7 +61,6 @@ final class Console: Sendable {
         output.end()
         input.end()
         doorbell.ring()
-        continuation.withLock { $0 = nil }
         terminal.withLock { $0 = nil }
     }
 

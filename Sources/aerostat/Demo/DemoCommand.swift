@@ -1,7 +1,7 @@
 import ArgumentParser
 import Control
-import Foundation
 import GuestMemory
+import Host
 import Migration
 import MigrationIO
 import ModelGuest
@@ -13,7 +13,8 @@ struct DemoCommand: AsyncParsableCommand {
         abstract: "Moves a guest between two processes, without and with free-page hints, and shows the difference.",
         discussion: """
             Each of the two migrations has a source and a destination process of its own, joined by TCP on the loopback interface. Both \
-            compare all memory before the guest is let go, and the guest checks itself where it arrived. Needs no privileges.
+            compare all memory before the guest is let go, and the guest checks itself where it arrived. Needs no privileges. The interrupt \
+            key, SIGTERM and SIGHUP end it with its guests, and leave nothing behind.
 
             With --image the guest is the one in a guest image, a real Linux machine's memory for example ('tools/guest-image' makes one); both \
             migrations start from it. It does what it did when the image was written, unless --workload says otherwise.
@@ -45,30 +46,31 @@ struct DemoCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
+        try HostLimits.require(.client)
+        let belongings = try Belongings()
+        defer { belongings.end() }
         say(try introduction())
-        let directory = FileManager.default.temporaryDirectory.appendingPathComponent(
-            "aerostat-demo-\(ProcessInfo.processInfo.processIdentifier)"
-        )
-        try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
-        defer { try? FileManager.default.removeItem(at: directory) }
+        let folder = try belongings.makeFolder("aerostat-demo")
+        let without = try await migrate(usesHints: false, in: folder)
+        let with = try await migrate(usesHints: true, in: folder)
+        try conclude(without, with)
+    }
 
-        let without = try await migrate(usesHints: false, in: directory)
-        let with = try await migrate(usesHints: true, in: directory)
+    private func conclude(_ without: Run, _ with: Run) throws {
         let verified = without.isVerified && with.isVerified
-        say(DemoTable(without: without.report, with: with.report).text)
-        say(
+        let verdict =
             verified
-                ? (verify ? "verified: every page that is not free is equal, and the guest finds no fault\n" : "the guest finds no fault\n")
-                : "VERIFICATION FAILED\n"
-        )
-        if json {
-            let document: JSONValue = [
-                "without-hints": try without.report.json, "with-hints": try with.report.json, "verified": .bool(verified),
-            ]
-            print(document.text(.indented))
-        }
-        guard without.report.status == .completed, with.report.status == .completed else { throw ExitCode.failed }
-        if !verified { throw ExitCode.differs }
+            ? (verify ? "verified: every page that is not free is equal, and the guest finds no fault" : "the guest finds no fault")
+            : "VERIFICATION FAILED"
+        let table = DemoTable(without: without.report, with: with.report).text + verdict
+        let isComplete = without.report.status == .completed && with.report.status == .completed
+        let code: ExitCode = !isComplete ? .failed : verified ? .success : .differs
+        guard json else { return try printResult(table, code: code) }
+        say(table + "\n")
+        let document: JSONValue = [
+            "without-hints": try without.report.json, "with-hints": try with.report.json, "verified": .bool(verified),
+        ]
+        try printResult(document.text(.indented), code: code)
     }
 
     private func introduction() throws -> String {
@@ -87,17 +89,17 @@ struct DemoCommand: AsyncParsableCommand {
         let isVerified: Bool
     }
 
-    private func migrate(usesHints: Bool, in directory: URL) async throws -> Run {
+    private func migrate(usesHints: Bool, in folder: String) async throws -> Run {
         say(usesHints ? "with hints:\n" : "without hints:\n")
         let name = usesHints ? "with" : "without"
         let destination = try await GuestCommand.start(
             ["--incoming", "tcp:127.0.0.1:0"] + (image == nil ? ["--guest", "model"] : []),
-            control: directory.appendingPathComponent("\(name)-destination.sock").path
+            control: "\(folder)/\(name)-b.sock"
         )
         defer { destination.kill() }
         let source = try await GuestCommand.start(
             guestArguments,
-            control: directory.appendingPathComponent("\(name)-source.sock").path
+            control: "\(folder)/\(name)-a.sock"
         )
         defer { source.kill() }
 
@@ -132,8 +134,8 @@ struct DemoCommand: AsyncParsableCommand {
 
     private func percent(_ share: Double) -> String { "\((share * 1000).rounded() / 10) %" }
 
-    /// Text for people.
+    /// Text for people, before there is a result.
     private func say(_ text: String) {
-        if json { writeToStandardError(text) } else { print(text, terminator: "") }
+        if json { writeToStandardError(text) } else { try? StandardStream.output.write(text, patience: .seconds(1)) }
     }
 }

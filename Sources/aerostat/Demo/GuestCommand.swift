@@ -1,6 +1,7 @@
 import Control
 import Foundation
 import Host
+import SystemPackage
 
 /// A child process that runs `aerostat run`, and the connection to its control socket.
 final class GuestCommand: Sendable {
@@ -8,7 +9,7 @@ final class GuestCommand: Sendable {
     /// Where it waits for a guest, if it does.
     let incoming: String?
     let client: ControlClient
-    private let process: Process
+    private let process: ChildProcess
 
     /// What a child did instead of becoming ready.
     struct NotReady: Error, CustomStringConvertible {
@@ -25,28 +26,30 @@ final class GuestCommand: Sendable {
     ///   - arguments: for `aerostat run`, without `--control`.
     ///   - control: the path of its control socket.
     static func start(_ arguments: [String], control: String) async throws -> GuestCommand {
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath()
-        process.arguments = ["run", "--control", control] + arguments
-        let output = Pipe()
-        process.standardOutput = output
-        try process.run()
-        // The line comes once; the end of the file comes instead where the child failed, and its reason is on standard error.
-        let line = await Task.detached { output.fileHandleForReading.readLine() }.value
+        let words = ["run", "--control", control] + arguments
+        let (process, line) = try await aside { () throws -> (ChildProcess, Data?) in
+            var pipe = try PipeEnds()
+            let process = try ChildProcess(Self.program, words, output: pipe.writingNumber, errors: STDERR_FILENO)
+            pipe.closeWriter()
+            // The line comes once; the end of the file comes instead where the child failed, and its reason is on standard error.
+            return (process, readLine(pipe.reader.number))
+        }
         guard let line, let ready = try? JSONDecoder().decode(Ready.self, from: line) else {
-            process.waitUntilExit()
-            throw NotReady(description: "a guest process ended with code \(process.terminationStatus) before it was ready")
+            let code = await aside { process.wait() } ?? 0
+            throw NotReady(description: "a guest process ended with code \(code) before it was ready")
         }
         do {
-            let client = try await ControlClient.connect(to: ready.control)
-            return GuestCommand(ready, client, process)
+            return GuestCommand(ready, try await ControlClient.connect(to: ready.control), process)
         } catch {
-            process.terminate()
+            process.signal(SIGKILL)
             throw error
         }
     }
 
-    private init(_ ready: Ready, _ client: ControlClient, _ process: Process) {
+    /// This program.
+    private static let program = URL(filePath: "/proc/self/exe").resolvingSymlinksInPath().path
+
+    private init(_ ready: Ready, _ client: ControlClient, _ process: ChildProcess) {
         control = ready.control
         incoming = ready.incoming
         self.client = client
@@ -56,26 +59,23 @@ final class GuestCommand: Sendable {
     /// Asks it to end, and waits until it has.
     func quit() async {
         _ = try? await client.execute("quit")
-        await withCheckedContinuation { continuation in
-            DispatchQueue.global().async { [process] in
-                process.waitUntilExit()
-                continuation.resume()
-            }
-        }
+        await aside { [process] in _ = process.wait() }
     }
 
     /// Ends it at once.
-    func kill() { if process.isRunning { Foundation.kill(process.processIdentifier, SIGKILL) } }
+    func kill() { process.signal(SIGKILL) }
 }
 
-extension FileHandle {
-    /// Bytes up to the first line feed, at most 64 KiB; `nil` at the end of the file.
-    fileprivate func readLine() -> Data? {
-        var line = Data()
-        while line.count < 65536, let byte = try? read(upToCount: 1), !byte.isEmpty {
-            if byte[byte.startIndex] == 0x0A { return line }
-            line.append(byte)
-        }
-        return nil
+/// Bytes up to the first line feed, at most 64 KiB; `nil` at the end of the file.
+private func readLine(_ descriptor: Int32) -> Data? {
+    var line = Data()
+    var byte: UInt8 = 0
+    while line.count < 65536 {
+        let count = unsafe read(descriptor, &byte, 1)
+        if count < 0, errno == EINTR { continue }
+        if count <= 0 { return nil }
+        if byte == 0x0A { return line }
+        line.append(byte)
     }
+    return nil
 }

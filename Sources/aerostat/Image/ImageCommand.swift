@@ -23,9 +23,10 @@ struct ImageOptions: ParsableArguments {
     @Flag(help: "Print one JSON document on stdout; text for people goes to stderr.")
     var json = false
 
-    /// Prints the result: the document under `--json`, else the text.
-    func print(_ document: JSONValue, text: String) {
-        Swift.print(json ? document.text(.indented) : text)
+    /// Prints the result, at the end of a command: the document under `--json`, else the text.
+    /// - Parameter code: what the command ends with where the result could be written.
+    func print(_ document: JSONValue, text: String, code: ExitCode = .success) throws(ExitCode) {
+        try printResult(json ? document.text(.indented) : text, code: code)
     }
 }
 

@@ -32,8 +32,8 @@ struct ImageCompare: AsyncParsableCommand {
         do throws(ImageError) { difference = try a.compare(with: b) } catch {
             throw ImageRefused(path: "\(first) or \(second)", error: error)
         }
-        options.print(try JSONValue(encoding: difference), text: lines(difference).joined(separator: "\n"))
-        if !difference.isSameMemory { throw ExitCode.differs }
+        let code: ExitCode = difference.isSameMemory ? .success : .differs
+        try options.print(JSONValue(encoding: difference), text: lines(difference).joined(separator: "\n"), code: code)
     }
 
     private func lines(_ difference: ImageDifference) -> [String] {

@@ -56,7 +56,7 @@ struct ImageImport: AsyncParsableCommand {
         let imported = try ImportedGuest(try MachineDump(ram: ram, pageFlags: pageFlags), behaviour: behaviour, tracker: .software)
         defer { imported.guest.shutdown() }
         try write(imported.guest, to: absolutePath(output))
-        options.print(try JSONValue(encoding: imported.summary), text: lines(imported.summary).joined(separator: "\n"))
+        try options.print(JSONValue(encoding: imported.summary), text: lines(imported.summary).joined(separator: "\n"))
     }
 
     /// The engine writes the image, as that of any guest. What is free goes along: what it holds is what the machine left there.

@@ -21,7 +21,7 @@ struct ImageInfo: AsyncParsableCommand {
 
     func run() async throws {
         let summary = ImageSummary(try GuestImage.named(image))
-        options.print(try JSONValue(encoding: summary), text: lines(summary).joined(separator: "\n"))
+        try options.print(JSONValue(encoding: summary), text: lines(summary).joined(separator: "\n"))
     }
 
     private func lines(_ summary: ImageSummary) -> [String] {

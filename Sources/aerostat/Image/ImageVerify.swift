@@ -58,8 +58,7 @@ struct ImageVerify: AsyncParsableCommand {
             // Not a page, but a part without which no page can be trusted.
             result.note(refused.error, faults: 1)
         }
-        options.print(try JSONValue(encoding: result), text: text(result))
-        if result.faults > 0 { throw ExitCode.differs }
+        try options.print(JSONValue(encoding: result), text: text(result), code: result.faults > 0 ? .differs : .success)
     }
 
     private func verify(_ image: GuestImage) throws -> ImageVerification {

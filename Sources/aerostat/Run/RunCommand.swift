@@ -1,6 +1,5 @@
 import ArgumentParser
 import Control
-import Dispatch
 import Foundation
 import GuestMemory
 import Host
@@ -17,8 +16,9 @@ struct RunCommand: AsyncParsableCommand {
         abstract: "Runs a guest in the foreground: a new one, one that comes in, or one from an image.",
         discussion: """
             Once it can be spoken to, it prints one line of JSON on standard output: {"event":"READY", ...} with the control socket and, \
-            where it waits for a guest, the place where it listens. It ends on 'aerostat quit', SIGINT or SIGTERM, and when a guest under KVM \
-            powers off or resets itself (0) or crashes (1).
+            where it waits for a guest, the place where it listens. It ends on 'aerostat quit', SIGINT, SIGTERM or SIGHUP (not under \
+            nohup), and when a guest under KVM powers off or resets itself (0) or crashes (1). Neither a standard output that nobody reads \
+            nor a log that nobody reads ends it or holds it up.
 
             Example: a guest of 1 GiB, and a place for it to go to
               aerostat run --memory 1GiB --workload churn --control /tmp/a.sock
@@ -84,6 +84,7 @@ struct RunCommand: AsyncParsableCommand {
         var inherited = openStreamSockets()
         let logger = Logger(label: "aerostat")
         do {
+            try HostLimits.require(.guest)
             let origin = try origin()
             // A guest that comes in by one uses it up.
             if case .incoming(.descriptor(let number)) = origin { inherited.remove(number) }
@@ -120,10 +121,12 @@ struct RunCommand: AsyncParsableCommand {
         _ surroundings: MachineSurroundings
     ) async throws -> GuestProcess.Ending {
         let place = listener?.uri
+        // The guest has taken its part.
+        try HostLimits.require(.server)
         let server = try await ControlServer.listen(path: control, handler: process, logger: process.logger)
         process.attach(server)
         // Before anybody is told that the process is there, and may ask it to end.
-        try SignalWatch.start([SIGINT, SIGTERM]) { process.end(.asked(reason: "host-signal")) }
+        try SignalWatch.start(SignalWatch.endings) { _ in process.end(.asked(reason: "host-signal")) }
         let shells = GuestShells(engine: self.guest?.engine, tracker: options.tracker, surroundings: surroundings)
         var receiver: HostThread?
         do {
@@ -137,7 +140,7 @@ struct RunCommand: AsyncParsableCommand {
                 try process.start(guest, paused: paused)
                 rehearse(process)
             }
-            if isReady { try printReady(origin, incoming: place) }
+            if isReady { try printReady(origin, incoming: place, process.logger) }
         } catch {
             // Its socket goes with it.
             await server.close()
@@ -160,9 +163,7 @@ struct RunCommand: AsyncParsableCommand {
             workload: options.chosenWorkload,
             clones: clone
         )
-        return try await withCheckedThrowingContinuation { continuation in
-            DispatchQueue.global().async { continuation.resume(with: Result { try process.restore(restoration) }) }
-        }
+        return try await aside { try process.restore(restoration) }
     }
 
     private func rehearse(_ process: GuestProcess) {
@@ -183,9 +184,12 @@ struct RunCommand: AsyncParsableCommand {
         init(_ listener: consuming IncomingListener) { self.listener = listener }
     }
 
+    /// How long to wait for room for the line that says READY.
+    private static let readyPatience = Duration.seconds(1)
+
     /// The line that tells whoever started this process that it can be spoken to. Where standard output is the guest's it goes to standard
-    /// error.
-    private func printReady(_ origin: GuestOrigin, incoming: MigrationURI?) throws {
+    /// error. Where nobody can read it the guest runs all the same: it can be spoken to, and may be all that its owner has.
+    private func printReady(_ origin: GuestOrigin, incoming: MigrationURI?, _ logger: Logger) throws {
         struct Ready: Encodable {
             let event = "READY"
             let control: String
@@ -193,19 +197,19 @@ struct RunCommand: AsyncParsableCommand {
         }
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        var line = try encoder.encode(Ready(control: control, incoming: incoming.map { "\($0)" }))
-        line.append(0x0A)
-        (consolePlace(origin) == .stdio ? FileHandle.standardError : .standardOutput).write(line)
+        let line = try encoder.encode(Ready(control: control, incoming: incoming.map { "\($0)" }))
+        let stream = consolePlace(origin) == .stdio ? StandardStream.error : .output
+        do throws(StandardStream.Failure) {
+            try stream.write(String(decoding: line, as: UTF8.self) + "\n", patience: Self.readyPatience)
+        } catch {
+            logger.warning("nobody was told READY: \(error); the process goes on")
+        }
     }
 }
 
 extension GuestProcess {
     /// Sleeps, on a thread of its own, until the process is asked to end.
-    func waitForEnd() async -> Ending {
-        await withCheckedContinuation { continuation in
-            DispatchQueue.global().async { [self] in continuation.resume(returning: quit.wait { $0 }!) }
-        }
-    }
+    func waitForEnd() async -> Ending { await aside { [self] in quit.wait { $0 }! } }
 
     /// Ends a migration that is under way and the guest's threads.
     func shutdownGuest() {

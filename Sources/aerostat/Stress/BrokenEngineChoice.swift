@@ -1,4 +1,5 @@
 #if BrokenEngines
+    import ArgumentParser
     import Foundation
     import Host
 
@@ -9,10 +10,13 @@
         static func obey() {
             guard let name = ProcessInfo.processInfo.environment[variable] else { return }
             if name == "list" {
-                for engine in BrokenEngine.allCases { print("\(engine)|\(engine.rule)|\(sight(of: engine))") }
-                exit(0)
+                let rows = BrokenEngine.allCases.map { "\($0)|\($0.rule)|\(sight(of: $0))" }
+                exit(writeResult(rows.joined(separator: "\n")) ? 0 : ExitCode.unwritten.rawValue)
             }
-            guard let engine = BrokenEngine(rawValue: name) else { fatalError("there is no broken engine \(name)") }
+            guard let engine = BrokenEngine(rawValue: name) else {
+                writeToStandardError("Error: \(variable): there is no broken engine \(name)\n")
+                exit(ExitCode.validationFailure.rawValue)
+            }
             BrokenEngine.activate(engine)
         }
 

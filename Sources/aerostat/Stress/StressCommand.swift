@@ -1,7 +1,6 @@
 import ArgumentParser
 import Control
-import Dispatch
-import Foundation
+import Glibc
 import Host
 import Synchronization
 
@@ -20,7 +19,8 @@ struct StressCommand: AsyncParsableCommand {
 
             A round's plan follows from its seed; the threads of its processes do not, so a find may take a few replays to come back.
 
-            Exits with 0 without a find and with 2 with one. The interrupt key ends it after the round.
+            Exits with 0 without a find and with 2 with one. The interrupt key ends it after the round; pressed again, and by SIGTERM and \
+            SIGHUP, it ends at once. Its guests end with it, and but for what was found it leaves nothing behind.
 
             Example:
               aerostat stress --minutes 10
@@ -56,11 +56,14 @@ struct StressCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
+        try HostLimits.require(.client)
         let seed = seed ?? WallClock.milliseconds()
         let start = MonotonicClock.now()
         let limit = minutes ?? (rounds == nil ? 1 : nil)
         let deadline = limit.map { start + .seconds($0 * 60) }
-        let interrupt = StressInterrupt()
+        let interrupt = try StressInterrupt()
+        let belongings = interrupt.belongings
+        defer { belongings.end() }
         let heartbeat = try StressHeartbeat()
         defer { heartbeat.end() }
         var view = StressView()
@@ -69,14 +72,20 @@ struct StressCommand: AsyncParsableCommand {
         writeToStandardError("seed \(seed)\n")
         var round = first
         while round - first < rounds ?? .max, deadline.map({ MonotonicClock.now() < $0 }) ?? true, !interrupt.isPending {
-            let evidence = StressEvidence(seed: seed, round: round, keep: absolutePath(keep))
-            let game = StressRound(StressPlan(seed: StressPlan.seed(ofRound: round, in: seed)), in: try evidence.makeFolder())
+            let evidence = StressEvidence(
+                seed: seed,
+                round: round,
+                keep: absolutePath(keep),
+                folder: try belongings.makeFolder("aerostat-stress")
+            )
+            let game = StressRound(StressPlan(seed: StressPlan.seed(ofRound: round, in: seed)), in: evidence.folder)
             game.tally = tally
             heartbeat.beginRound()
             do {
                 try await game.run()
-                evidence.discard()
             } catch {
+                // What was killed because the hunt ends is no find.
+                belongings.checkpoint()
                 view.clear()
                 game.tally.finds += 1
                 let words = ["\(error)", heartbeat.complaint].compactMap(\.self).joined(separator: "\n")
@@ -85,6 +94,7 @@ struct StressCommand: AsyncParsableCommand {
                 finds.append(StressFound(round: round, check: (error as? StressFind)?.check, folder: place))
             }
             game.end()
+            belongings.removeFolder()
             tally = game.tally
             tally.rounds += 1
             round += 1
@@ -92,23 +102,20 @@ struct StressCommand: AsyncParsableCommand {
             if tally.finds > 0, !keepGoing { break }
         }
         view.clear()
-        conclude(tally, seed, MonotonicClock.now() - start, finds)
-        if tally.finds > 0 { throw ExitCode.differs }
+        try conclude(tally, seed, MonotonicClock.now() - start, finds)
     }
 
-    private func conclude(_ tally: StressTally, _ seed: UInt64, _ elapsed: Duration, _ finds: [StressFound]) {
-        if json {
-            writeToStandardError(tally.table(elapsed))
-            print(tally.json(seed: seed, elapsed, finds: finds).text(.indented))
-        } else {
-            print(tally.table(elapsed), terminator: "")
-        }
+    private func conclude(_ tally: StressTally, _ seed: UInt64, _ elapsed: Duration, _ finds: [StressFound]) throws {
+        let code: ExitCode = tally.finds > 0 ? .differs : .success
+        let table = tally.table(elapsed)
+        if json { writeToStandardError(table + "\n") }
+        try printResult(json ? tally.json(seed: seed, elapsed, finds: finds).text(.indented) : table, code: code)
     }
 }
 
-/// The interrupt key ends the hunt after the round; pressed again, at once.
-private final class StressInterrupt {
-    private let source: any DispatchSourceSignal
+/// The interrupt key ends the hunt after the round; pressed again, at once. So do the other signals that ask for the end.
+private final class StressInterrupt: Sendable {
+    let belongings: Belongings
     private let pending: Flag
 
     private final class Flag: Sendable {
@@ -117,17 +124,14 @@ private final class StressInterrupt {
 
     var isPending: Bool { pending.value.load(ordering: .relaxed) }
 
-    init() {
+    init() throws(SystemError) {
         let flag = Flag()
         pending = flag
-        Terminal.setInterruptIgnored(true)
-        source = DispatchSource.makeSignalSource(signal: SIGINT, queue: .global())
-        source.setEventHandler {
-            flag.value.store(true, ordering: .relaxed)
-            Terminal.setInterruptIgnored(false)
+        belongings = try Belongings { number in
+            if number != SIGINT || flag.value.exchange(true, ordering: .relaxed) { return true }
             writeToStandardError("\nending after this round; interrupt again to end at once\n")
+            return false
         }
-        source.resume()
     }
 }
 

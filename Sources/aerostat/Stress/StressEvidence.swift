@@ -6,33 +6,19 @@ import Migration
 struct StressEvidence {
     let seed: UInt64
     let round: Int
-    private let keep: String
-    /// Short: control sockets have their place in it.
-    private let folder: URL
-
-    init(seed: UInt64, round: Int, keep: String) {
-        self.seed = seed
-        self.round = round
-        self.keep = keep
-        folder = FileManager.default.temporaryDirectory.appending(
-            path: "aerostat-stress-\(ProcessInfo.processInfo.processIdentifier)-\(round)"
-        )
-    }
+    /// Where finds stay.
+    let keep: String
+    /// The round's own.
+    let folder: String
 
     /// The command that plays this round again.
     var replay: String { "aerostat stress --seed \(seed) --first \(round) --rounds 1" }
-
-    func makeFolder() throws -> String {
-        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
-        return folder.path
-    }
-
-    func discard() { try? FileManager.default.removeItem(at: folder) }
 
     /// Asks whoever still lives for report and memory, and puts everything where it stays.
     /// - Parameter words: what was found.
     /// - Returns: the folder.
     func keep(_ game: StressRound, _ words: String) async throws -> String {
+        let folder = URL(filePath: folder)
         let text = "\(words)\nreplay: \(replay)\n\n" + game.story.joined(separator: "\n") + "\n"
         try Data(text.utf8).write(to: folder.appending(path: "find.txt"))
         for guest in game.guests where guest.child.exitCode == nil {

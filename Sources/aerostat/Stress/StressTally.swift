@@ -68,8 +68,8 @@ struct StressTally {
         let width = all.map(\.0.count).max() ?? 0
         let figures = all.map(\.1.count).max() ?? 0
         return all.map { name, figure in
-            name + String(repeating: " ", count: width - name.count + 3 + figures - figure.count) + figure + "\n"
-        }.joined()
+            name + String(repeating: " ", count: width - name.count + 3 + figures - figure.count) + figure
+        }.joined(separator: "\n")
     }
 
     func json(seed: UInt64, _ elapsed: Duration, finds places: [StressFound]) -> JSONValue {

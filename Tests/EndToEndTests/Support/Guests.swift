@@ -45,6 +45,18 @@ final class Guests: Sendable {
         return child
     }
 
+    /// Starts `aerostat run` by a shell, which says where its streams lead, or what limits it has; returns once it can be spoken to.
+    /// - Parameter script: the shell's words, in which `"$@"` is the command.
+    func start(_ arguments: [String], by script: String) async throws -> GuestChild {
+        let child = try GuestChild(control: path("\(UUID().uuidString.prefix(8)).sock"), arguments, script: script)
+        children.withLock { $0.append(child) }
+        try await eventually("the guest process can be spoken to") {
+            if child.hasEnded { throw TooLate(description: "the guest process ended before it was ready: \(child.log)") }
+            return (try? await child.state()) != nil
+        }
+        return child
+    }
+
     /// Ends this with the test.
     func keep<Link: Endable>(_ link: Link) -> Link {
         links.withLock { $0.append(link) }
@@ -73,12 +85,14 @@ final class GuestChild: Sendable {
         let incoming: String?
     }
 
-    fileprivate init(control: String, _ arguments: [String]) throws {
+    fileprivate init(control: String, _ arguments: [String], script: String? = nil) throws {
         self.control = control
         output = try Capture()
         errors = try Capture()
-        process.executableURL = URL(filePath: Aerostat.path)
-        process.arguments = ["run", "--control", control] + arguments
+        let command = [Aerostat.path, "run", "--control", control] + arguments
+        let words = script.map { ["/bin/sh", "-c", $0, "sh"] + command } ?? command
+        process.executableURL = URL(filePath: words[0])
+        process.arguments = Array(words.dropFirst())
         process.standardInput = FileHandle.nullDevice
         process.standardOutput = output.handle
         process.standardError = errors.handle

@@ -1,0 +1,72 @@
+import Foundation
+import Glibc
+import Host
+import Synchronization
+import SystemPackage
+
+/// What a command makes beside itself: child processes, and a folder. They end with it, whatever ends it: an error, or a signal that asks for
+/// the end. After SIGKILL the kernel ends the children, and the folder is left.
+final class Belongings: Sendable {
+    /// How long to wait for killed children, which end at once unless they hang in the kernel.
+    private static let patience = Duration.seconds(5)
+
+    /// The folder. A thread that ends the process keeps the lock to the process's last moment.
+    private let folder = Mutex<String?>(nil)
+    /// Told of each signal; returns whether it ends the command at once.
+    private let endsAtOnce: @Sendable (Int32) -> Bool
+
+    /// From now on the signals that ask for the end are heard.
+    /// - Parameter endsAtOnce: asked about each signal, on a thread of its own. A signal behind it may be the last one that is heard.
+    init(endsAtOnce: @escaping @Sendable (Int32) -> Bool = { _ in true }) throws(SystemError) {
+        self.endsAtOnce = endsAtOnce
+        try SignalWatch.start(SignalWatch.endings) { [self] number in
+            if self.endsAtOnce(number) { endProcess(by: number) }
+        }
+    }
+
+    /// Makes a folder for temporary files, which only this user may enter. There is one at a time.
+    /// - Parameter name: the beginning of its name. Short: the paths of sockets have their limit.
+    /// - Returns: its path.
+    func makeFolder(_ name: String) throws(SystemError) -> String {
+        try folder.withLock { (folder) throws(SystemError) in
+            precondition(folder == nil, "the last folder is still there")
+            var template = FileManager.default.temporaryDirectory.appending(path: "\(name)-XXXXXX").path.utf8CString.map(\.self)
+            guard unsafe mkdtemp(&template) != nil else {
+                throw SystemError("make a folder for temporary files", place: "\(name)-XXXXXX", code: Errno(rawValue: errno))
+            }
+            let path = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+            folder = path
+            return path
+        }
+    }
+
+    /// Removes the folder, where it is still there.
+    func removeFolder() { folder.withLock { Self.remove(&$0) } }
+
+    /// Returns at once, unless a signal is ending the process: then never.
+    func checkpoint() { folder.withLock { _ in } }
+
+    /// Ends the children, for good, and removes the folder.
+    func end() { folder.withLock { Self.clear(&$0) } }
+
+    private static func clear(_ folder: inout String?) {
+        ChildProcess.endAll(within: patience)
+        remove(&folder)
+    }
+
+    private static func remove(_ folder: inout String?) {
+        if let path = folder.take() { try? FileManager.default.removeItem(atPath: path) }
+    }
+
+    /// As a shell shows the end by a signal.
+    private func endProcess(by number: Int32) {
+        // A second signal is not made to wait.
+        SignalWatch.end(SignalWatch.endings)
+        folder.withLock { folder in
+            Self.clear(&folder)
+            ProcessLog.flush()
+            // Not exit(): other threads are at work, and what they use must not be taken apart under them.
+            _exit(128 + number)
+        }
+    }
+}

@@ -1,0 +1,61 @@
+import Glibc
+import Host
+import Testing
+
+/// Signals belong to the whole process: these tests use such that nobody else here does.
+@Suite(.serialized) struct SignalTests {
+    @Test("A watched signal is told by its number, and does again what it does by itself when the watch ends")
+    func watch() throws {
+        let heard = Monitor<[Int32]>([])
+        try SignalWatch.start([SIGUSR1, SIGUSR2]) { number in heard.update { $0.append(number) } }
+        for number in [SIGUSR1, SIGUSR2, SIGUSR1] {
+            kill(getpid(), number)
+            let deadline = MonotonicClock.now() + .seconds(10)
+            #expect(heard.wait(until: deadline) { $0.last == number ? true : nil } == true)
+        }
+        #expect(heard.withLock(\.self) == [SIGUSR1, SIGUSR2, SIGUSR1])
+        SignalWatch.end([SIGUSR1, SIGUSR2])
+        #expect(disposition(SIGUSR1) == "default" && disposition(SIGUSR2) == "default")
+    }
+
+    @Test("A SIGHUP that is ignored, as under nohup, stays so")
+    func nohup() throws {
+        signal(SIGHUP, SIG_IGN)
+        defer { signal(SIGHUP, SIG_DFL) }
+        try SignalWatch.start([SIGHUP]) { _ in Issue.record("it was heard") }
+        #expect(disposition(SIGHUP) == "ignored")
+        SignalWatch.end([SIGHUP])
+        #expect(disposition(SIGHUP) == "ignored")
+    }
+
+    /// As the kernel says.
+    private func disposition(_ number: Int32) -> String {
+        func isIn(_ name: String) -> Bool { mask(name, of: "/proc/self/status") & 1 << UInt64(number - 1) != 0 }
+        return isIn("SigIgn:") ? "ignored" : isIn("SigCgt:") ? "caught" : "default"
+    }
+
+    @Test("A child ignores no signal that this process ignores, but for SIGHUP")
+    func child() throws {
+        let path = "/tmp/aerostat-test-\(getpid())-child"
+        defer { unsafe unlink(path) }
+        signal(SIGPIPE, SIG_IGN)
+        signal(SIGUSR1, SIG_IGN)
+        defer { signal(SIGUSR1, SIG_DFL) }
+        let child = try ChildProcess("/bin/cat", ["/proc/self/status"], output: path, errors: "/dev/null")
+        #expect(child.wait(until: MonotonicClock.now() + .seconds(10)) == 0)
+        // Those of the C library and of real time are inherited from whoever started the tests.
+        #expect(mask("SigIgn:", of: path) & 0x7FFF_FFFF == 0)
+        #expect(mask("SigBlk:", of: path) & 0x7FFF_FFFF == 0)
+    }
+
+    private func mask(_ name: String, of path: String) -> UInt64 {
+        guard let file = unsafe fopen(path, "r") else { return .max }
+        defer { unsafe fclose(file) }
+        var line = [CChar](repeating: 0, count: 1024)
+        while unsafe fgets(&line, Int32(line.count), file) != nil {
+            let text = String(decoding: line.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+            if text.hasPrefix(name) { return UInt64(text.dropFirst(name.count).filter(\.isHexDigit), radix: 16) ?? .max }
+        }
+        return .max
+    }
+}

@@ -92,6 +92,7 @@ public final class ControlServer: Sendable {
     }
 
     private static func bind(_ path: String) throws(ControlError) -> ListeningSocket {
+        try ControlError.check(path: path)
         do throws(SocketError) {
             return try ListeningSocket.onlyForOwner(.unix(path: path))
         } catch {

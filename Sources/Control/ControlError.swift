@@ -27,7 +27,7 @@ public enum ControlError: Error, Hashable, Sendable, CustomStringConvertible {
 
     public var description: String {
         switch self {
-        case .pathTooLong(let path): "the control socket's path is longer than \(Self.maximumPathBytes) bytes: \(path)"
+        case .pathTooLong(let path): "the control socket's path is longer than \(SocketAddress.maximumPathBytes) bytes: \(path)"
         case .noPath(let text):
             text.isEmpty
                 ? "the control socket needs a path, not an empty text"
@@ -44,13 +44,10 @@ public enum ControlError: Error, Hashable, Sendable, CustomStringConvertible {
         }
     }
 
-    /// The kernel's limit, `sun_path` of unix(7) without the zero byte at its end.
-    static let maximumPathBytes = 107
-
     /// Refuses what no socket can have as its path: in the same words where one would be served and where one would be reached.
     package static func check(path: String) throws(ControlError) {
         if path.isEmpty || path.utf8.contains(0) { throw .noPath(path) }
-        if path.utf8.count > maximumPathBytes { throw .pathTooLong(path) }
+        if path.utf8.count > SocketAddress.maximumPathBytes { throw .pathTooLong(path) }
     }
 
     /// The cause in a few words.

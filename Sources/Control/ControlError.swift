@@ -19,6 +19,8 @@ public enum ControlError: Error, Hashable, Sendable, CustomStringConvertible {
     /// Whoever listens there does not speak QMP.
     case notQMP(String, reason: String)
     case timedOut(String, seconds: Int)
+    /// Whoever listens there said why, and closed the connection.
+    case sentAway(String, reason: String)
     /// The connection ended before the answer.
     case connectionLost(String)
     case refused(command: String, QMPError)
@@ -37,6 +39,7 @@ public enum ControlError: Error, Hashable, Sendable, CustomStringConvertible {
         case .cannotConnect(let path, let reason): "could not connect to the control socket \(path): \(reason)"
         case .noListener(let path): "no guest listens on \(path)"
         case .notQMP(let path, let reason): "\(path) does not speak QMP: \(reason)"
+        case .sentAway(let path, let reason): "the process behind \(path) ended the connection: \(reason)"
         case .timedOut(let what, let seconds): "\(what): no answer within \(seconds) s"
         case .connectionLost(let path): "the process behind \(path) closed the connection, or has ended"
         case .refused(let command, let error): "\(command) was refused: \(error)"

@@ -304,12 +304,4 @@ import Testing
         }
     }
 
-    @Test func `too many clients are told so`() async throws {
-        try await withServer { _, server in
-            var clients: [ControlClient] = []
-            for _ in 0..<8 { clients.append(try await ControlClient.connect(to: server.path)) }
-            await #expect(throws: ControlError.self) { _ = try await ControlClient.connect(to: server.path) }
-            for client in clients { #expect(try await client.runState() == .running) }
-        }
-    }
 }

@@ -8,6 +8,8 @@ import SystemPackage
 public enum ControlError: Error, Hashable, Sendable, CustomStringConvertible {
     /// A unix socket's path may have 107 bytes.
     case pathTooLong(String)
+    /// An empty text, which the kernel would take for a socket without a path; or one with a zero byte.
+    case noPath(String)
     /// Somebody listens on the path already.
     case inUse(String)
     case cannotListen(String, reason: String)
@@ -17,6 +19,8 @@ public enum ControlError: Error, Hashable, Sendable, CustomStringConvertible {
     /// Whoever listens there does not speak QMP.
     case notQMP(String, reason: String)
     case timedOut(String, seconds: Int)
+    /// Whoever listens there said why, and closed the connection.
+    case sentAway(String, reason: String)
     /// The connection ended before the answer.
     case connectionLost(String)
     case refused(command: String, QMPError)
@@ -25,12 +29,17 @@ public enum ControlError: Error, Hashable, Sendable, CustomStringConvertible {
 
     public var description: String {
         switch self {
-        case .pathTooLong(let path): "the control socket's path is longer than \(Self.maximumPathBytes) bytes: \(path)"
+        case .pathTooLong(let path): "the control socket's path is longer than \(SocketAddress.maximumPathBytes) bytes: \(path)"
+        case .noPath(let text):
+            text.isEmpty
+                ? "the control socket needs a path, not an empty text"
+                : "the control socket's path holds a zero byte: \(text.prefix { $0 != "\0" })..."
         case .inUse(let path): "another process listens on the control socket \(path); choose another path, or end that process"
         case .cannotListen(let path, let reason): "could not listen on the control socket \(path): \(reason)"
         case .cannotConnect(let path, let reason): "could not connect to the control socket \(path): \(reason)"
         case .noListener(let path): "no guest listens on \(path)"
         case .notQMP(let path, let reason): "\(path) does not speak QMP: \(reason)"
+        case .sentAway(let path, let reason): "the process behind \(path) ended the connection: \(reason)"
         case .timedOut(let what, let seconds): "\(what): no answer within \(seconds) s"
         case .connectionLost(let path): "the process behind \(path) closed the connection, or has ended"
         case .refused(let command, let error): "\(command) was refused: \(error)"
@@ -38,8 +47,11 @@ public enum ControlError: Error, Hashable, Sendable, CustomStringConvertible {
         }
     }
 
-    /// The kernel's limit.
-    static let maximumPathBytes = 107
+    /// Refuses what no socket can have as its path: in the same words where one would be served and where one would be reached.
+    package static func check(path: String) throws(ControlError) {
+        if path.isEmpty || path.utf8.contains(0) { throw .noPath(path) }
+        if path.utf8.count > SocketAddress.maximumPathBytes { throw .pathTooLong(path) }
+    }
 
     /// The cause in a few words.
     static func reason(_ error: any Error) -> String {

@@ -7,8 +7,11 @@ import SystemPackage
 public enum SocketAddress: Hashable, Sendable, CustomStringConvertible {
     /// A host name or address and a port; port 0 asks the kernel for a free one.
     case tcp(host: String, port: UInt16)
-    /// A path in the file system, at most 107 bytes.
+    /// A path in the file system, at most `maximumPathBytes`.
     case unix(path: String)
+
+    /// `sun_path` of unix(7), without the zero byte at its end.
+    public static let maximumPathBytes = 107
 
     public var description: String {
         switch self {
@@ -162,7 +165,11 @@ func withUnixAddress<Result>(
     var address = sockaddr_un()
     address.sun_family = sa_family_t(AF_UNIX)
     let bytes = Array(path.utf8)
-    guard bytes.count <= 107 else { throw SystemError("use the socket path", place: path, code: .fileNameTooLong) }
+    // Of neither would the kernel make the file that it names.
+    guard !bytes.isEmpty, !bytes.contains(0) else { throw SystemError("use the socket path", place: path, code: .invalidArgument) }
+    guard bytes.count <= SocketAddress.maximumPathBytes else {
+        throw SystemError("use the socket path", place: path, code: .fileNameTooLong)
+    }
     unsafe withUnsafeMutableBytes(of: &address.sun_path) { unsafe $0.copyBytes(from: bytes) }
     return try unsafe withUnsafePointer(to: &address) { (pointer) throws(SystemError) in
         try unsafe body(UnsafeRawPointer(pointer).assumingMemoryBound(to: sockaddr.self), socklen_t(MemoryLayout<sockaddr_un>.size))

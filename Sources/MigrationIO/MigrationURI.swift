@@ -32,7 +32,9 @@ public enum MigrationURI: Hashable, Sendable, CustomStringConvertible {
             self = .socket(.tcp(host: String(host), port: port))
         case "unix":
             guard !rest.isEmpty else { throw failure("no path") }
-            guard rest.utf8.count <= 107 else { throw failure("the path is longer than 107 bytes") }
+            guard rest.utf8.count <= SocketAddress.maximumPathBytes else {
+                throw failure("the path is longer than \(SocketAddress.maximumPathBytes) bytes")
+            }
             self = .socket(.unix(path: String(rest)))
         case "fd":
             guard let number = Int32(rest), number >= 0 else { throw failure("'\(rest)' is no descriptor") }

@@ -123,6 +123,25 @@ import Testing
         }
     }
 
+    @Test(arguments: [
+        "7", "0", "-0", "9223372036854775807", "9223372036854775808", "12345678901234567890", "-12345678901234567890", "1.0", "1e2", "1E+2",
+        "1e400", "0.1", "null", "true", #""""#, #""12345678901234567890""#, #""\"\\é\n""#, "[]", "{}",
+        "[12345678901234567890, [1.50, null]]",
+        #"{"a": {"b": 18446744073709551616}, "c": [-0]}"#,
+    ])
+    func `an id is returned as it came, also with a refusal`(_ id: String) async throws {
+        try await withServer { _, server in
+            var client = try RawClient(server.path)
+            try client.negotiate()
+            client.send(#"{"execute": "query-status", "id": \#(id)}{"execute": "fly", "id": \#(id)}"#)
+            for answer in ["return", "error"] {
+                let reply = try #require(try client.receive())
+                #expect(reply[answer] != nil)
+                #expect(reply["id"]?.text() == id)
+            }
+        }
+    }
+
     @Test func `a request that never ends is an error when the client ends its side`() async throws {
         try await withServer { _, server in
             var client = try RawClient(server.path)
@@ -285,12 +304,4 @@ import Testing
         }
     }
 
-    @Test func `too many clients are told so`() async throws {
-        try await withServer { _, server in
-            var clients: [ControlClient] = []
-            for _ in 0..<8 { clients.append(try await ControlClient.connect(to: server.path)) }
-            await #expect(throws: ControlError.self) { _ = try await ControlClient.connect(to: server.path) }
-            for client in clients { #expect(try await client.runState() == .running) }
-        }
-    }
 }

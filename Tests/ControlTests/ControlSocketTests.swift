@@ -85,6 +85,53 @@ import Testing
         await #expect(throws: ControlError.noListener("/nowhere/control")) { _ = try await ControlClient.connect(to: "/nowhere/control") }
     }
 
+    @Test(arguments: [1, 100, 103, 104, 105, 106, 107])
+    func `a path of any length that a socket can have is served and reached`(_ count: Int) async throws {
+        try await withTemporaryFolder { folder in
+            // One byte: relative to where the process stands.
+            let path = count == 1 ? "c" : folder + "/" + String(repeating: "c", count: count - folder.utf8.count - 1)
+            try #require(path.utf8.count == count)
+            defer { unsafe unlink(path) }
+            let server = try await ControlServer.listen(path: path, handler: FakeMachine(), logger: logger)
+            #expect(try await ControlClient.connect(to: path).runState() == .running)
+            await server.close()
+        }
+    }
+
+    @Test(arguments: ["", "/tmp/" + String(repeating: "c", count: 103), "/tmp/a\0b"])
+    func `a path that no socket can have is refused by both sides, in the same words`(_ path: String) async throws {
+        let served = await #expect(throws: ControlError.self) {
+            _ = try await ControlServer.listen(path: path, handler: FakeMachine(), logger: logger)
+        }
+        let reached = await #expect(throws: ControlError.self) { _ = try await ControlClient.connect(to: path) }
+        #expect(served == reached)
+        if path.isEmpty { #expect(served?.description == "the control socket needs a path, not an empty text") }
+    }
+
+    @Test func `a client waits for its turn where many arrive at once`() async throws {
+        try await withTemporaryFolder { folder in
+            let path = folder + "/control"
+            let busy = try ListeningSocket(.unix(path: path))
+            // More than the kernel's queue holds.
+            let clients = (0..<24).map { _ in Task { try await ControlClient.connect(to: path) } }
+            try await Task.sleep(for: .milliseconds(50))
+            let doorbell = try Doorbell()
+            let ending = Task {
+                for client in clients { _ = await client.result }
+                doorbell.ring()
+            }
+            while let client = try busy.accept(unlessRung: doorbell) {
+                func say(_ words: String) { #expect(unsafe write(client.number, words, words.utf8.count) == words.utf8.count) }
+                say("{\"QMP\": {}}\r\n")
+                var request = [UInt8](repeating: 0, count: 4096)
+                _ = unsafe read(client.number, &request, request.count)
+                say("{\"return\": {}, \"id\": 1}\r\n")
+            }
+            await ending.value
+            for client in clients { _ = try await client.value }
+        }
+    }
+
     @Test func `a listener that says nothing, and one that speaks something else, are told apart from a guest`() async throws {
         try await withTemporaryFolder { folder in
             let path = folder + "/control"

@@ -39,6 +39,7 @@ import Testing
         case .number(let value):
             // Foundation here takes numbers through its decimal type, and errs in the last bit.
             (theirs as? NSNumber).map { abs($0.doubleValue - value) <= abs(value) * 1e-12 } ?? false
+        case .numeral(let text): Double(text).map { isSame(.number($0), theirs) } ?? false
         case .string(let value): (theirs as? String).map { Array($0.unicodeScalars) } == Array(value.unicodeScalars)
         case .array(let items):
             (theirs as? [Any]).map { $0.count == items.count && zip(items, $0).allSatisfy { isSame($0, $1) } } ?? false
@@ -46,6 +47,16 @@ import Testing
             (theirs as? [String: Any]).map { other in
                 other.count == members.count && members.allSatisfy { key, value in other[key].map { isSame(value, $0) } ?? false }
             } ?? false
+        }
+    }
+
+    /// Whether it holds a number that no double holds: we keep it, Foundation refuses it.
+    private func isBeyondDoubles(_ document: JSONValue) -> Bool {
+        switch document {
+        case .numeral(let text): Double(text).map { !$0.isFinite } ?? true
+        case .array(let items): items.contains(where: isBeyondDoubles)
+        case .object(let members): members.values.contains(where: isBeyondDoubles)
+        default: false
         }
     }
 
@@ -92,7 +103,8 @@ import Testing
                 continue
             }
             let theirs = try? JSONSerialization.jsonObject(with: Data(text), options: .fragmentsAllowed)
-            // What we take, Foundation takes too: we are the stricter reader.
+            if isBeyondDoubles(ours) { continue }
+            // All else that we take, Foundation takes too: we are the stricter reader.
             #expect(theirs.map { isSame(ours, $0) } == true, "\(String(decoding: text, as: UTF8.self))")
         }
         #expect(refused > 1000)
@@ -101,7 +113,7 @@ import Testing
     @Test(arguments: [
         "", " ", "{", "[1", "\"a", "{\"a\"}", "{\"a\":}", "{,}", "[1,]", "{\"a\":1,}", "[1 2]", "{]", "[}", "01", "-", "1.", ".5", "1e",
         "+1",
-        "tru", "nul", "True", "'a'", "\"\\x\"", "\"\\u12\"", "\"\\ud800\"", "\"\\ud800\\u0041\"", "\"\\udc00\"", "\"\u{1}\"", "1e999",
+        "tru", "nul", "True", "'a'", "\"\\x\"", "\"\\u12\"", "\"\\ud800\"", "\"\\ud800\\u0041\"", "\"\\udc00\"", "\"\u{1}\"",
         "{\"a\":1,\"a\":2}", "1 2", "1{", "1[", "{} x", "\"\\u+123\"",
     ])
     func `is refused`(_ text: String) {
@@ -116,8 +128,19 @@ import Testing
     @Test func `integers stay integers up to 64 bits`() throws {
         #expect(try JSONParser.parse("9223372036854775807".utf8, limits: .request) == .integer(.max))
         #expect(try JSONParser.parse("-9223372036854775808".utf8, limits: .request) == .integer(.min))
-        #expect(try JSONParser.parse("9223372036854775808".utf8, limits: .request) == .number(9_223_372_036_854_775_808))
+        #expect(try JSONParser.parse("9223372036854775808".utf8, limits: .request) == .numeral("9223372036854775808"))
         #expect(try JSONParser.parse("1.0".utf8, limits: .request) == .number(1))
+        #expect(try JSONParser.parse("-0".utf8, limits: .request).integer == 0)
+        #expect(try JSONParser.parse("1e2".utf8, limits: .request).integer == nil, "QMP's integers have no exponent")
+    }
+
+    @Test(arguments: [
+        "0", "-0", "1", "-1", "9223372036854775807", "-9223372036854775808", "9223372036854775808", "-9223372036854775809",
+        "12345678901234567890", "18446744073709551615", "18446744073709551616", "340282366920938463463374607431768211456", "1.0", "-0.0",
+        "1.10", "1e2", "1E+2", "1e-7", "0.1", "0.30000000000000004", "1e400", "-1E-400", "1e308", "100.00000000000000000000001",
+    ])
+    func `a number is written as it was read`(_ text: String) throws {
+        #expect(try JSONParser.parse(text.utf8, limits: .request).text() == text)
     }
 
     @Test func `depth and length have limits`() {

@@ -88,6 +88,12 @@ import Testing
         _ = try connectSocket(to: listener.address)
     }
 
+    @Test("A path that names no file is neither served nor reached", arguments: ["", "/tmp/a\0b"])
+    func noPath(_ path: String) {
+        #expect(throws: SocketError.self) { _ = try ListeningSocket(.unix(path: path)) }
+        #expect(throws: SocketError.self) { _ = try connectSocket(to: .unix(path: path)) }
+    }
+
     @Test("A port is taken once, and a free one is named")
     func ports() throws {
         let listener = try ListeningSocket(.tcp(host: "127.0.0.1", port: 0))

@@ -1,8 +1,9 @@
 import Glibc
+import Host
 public import Migration
 import NIOCore
 import NIOPosix
-import Synchronization
+import SystemPackage
 
 /// Speaks QMP to a control socket.
 public final class ControlClient: Sendable {
@@ -16,23 +17,19 @@ public final class ControlClient: Sendable {
     /// Connects and negotiates.
     /// - Parameter timeout: for each of the two, in seconds.
     public static func connect(to path: String, timeout: Int = 5) async throws(ControlError) -> ControlClient {
-        guard path.utf8.count <= ControlError.maximumPathBytes else { throw .pathTooLong(path) }
+        let socket = try await connectedSocket(path, timeout: .seconds(timeout))
         let inbox = Inbox(path: path)
         let channel: any Channel
         do {
             channel = try await ClientBootstrap(group: ControlLoop.group)
-                .connectTimeout(.seconds(Int64(timeout)))
                 .channelInitializer { channel in
                     channel.eventLoop.makeCompletedFuture {
                         try channel.pipeline.syncOperations.addHandler(InboxHandler(inbox))
                     }
                 }
-                .connect(unixDomainSocketPath: path).get()
+                .withConnectedSocket(socket).get()
         } catch {
-            switch ControlError.errorNumber(error) {
-            case ENOENT, ECONNREFUSED: throw .noListener(path)
-            default: throw .cannotConnect(path, reason: ControlError.reason(error))
-            }
+            throw .cannotConnect(path, reason: ControlError.reason(error))
         }
         let client = ControlClient(path: path, channel: channel, inbox: inbox)
         let deadline = channel.eventLoop.scheduleTask(in: .seconds(Int64(timeout))) {
@@ -58,6 +55,26 @@ public final class ControlClient: Sendable {
     }
 
     deinit { close() }
+
+    /// A socket for NIO, which would itself refuse the longest paths that the kernel takes.
+    private static func connectedSocket(_ path: String, timeout: Duration) async throws(ControlError) -> CInt {
+        try ControlError.check(path: path)
+        let deadline = MonotonicClock.now() + timeout
+        while true {
+            do throws(SocketError) {
+                return try connectSocket(to: .unix(path: path)).release()
+            } catch {
+                guard case .system(let cause) = error else { throw .cannotConnect(path, reason: "\(error)") }
+                switch cause.code.rawValue {
+                // The queue of clients that wait for the server is full, and nothing in the kernel tells when it no longer is.
+                case EAGAIN where MonotonicClock.now() < deadline && !Task.isCancelled: try? await Task.sleep(for: .milliseconds(10))
+                case EAGAIN: throw .timedOut("the control socket \(path)", seconds: Int(timeout.components.seconds))
+                case ENOENT, ECONNREFUSED: throw .noListener(path)
+                default: throw .cannotConnect(path, reason: ControlError.reason(cause))
+                }
+            }
+        }
+    }
 
     /// Sends a command and waits for its answer, however long the command takes.
     public func execute(_ command: String, _ arguments: [String: JSONValue] = [:]) async throws(ControlError) -> JSONValue {

@@ -71,7 +71,7 @@ final class Inbox: Sendable {
             state.withLock { $0.waiters.removeValue(forKey: id) }?.resume(returning: Self.answer(message))
         } else if let error = message["error"] {
             // Without an id: not an answer to us, and so the end.
-            end(.notQMP(path, reason: error["desc"]?.string ?? "an error without words"))
+            end(.sentAway(path, reason: error["desc"]?.string ?? "an error without words"))
         }
     }
 

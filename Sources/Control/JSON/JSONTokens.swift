@@ -52,16 +52,16 @@ enum JSONString {
     }
 }
 
-/// A JSON number: an integer stays one where it fits 64 bits.
+/// A JSON number: an integer stays one where it fits 64 bits, and no number changes its text on the way through.
 enum JSONNumber {
-    /// - Returns: `nil` where the text is not JSON's grammar, or beyond what a double holds.
+    /// - Returns: `nil` where the text is not JSON's grammar.
     static func decode(_ raw: [UInt8]) -> JSONValue? {
         var rest = raw[...]
         if rest.first == UInt8(ascii: "-") { rest = rest.dropFirst() }
         let whole = digits(&rest)
         guard !whole.isEmpty, whole.count == 1 || whole.first != UInt8(ascii: "0") else { return nil }
         let text = String(decoding: raw, as: UTF8.self)
-        if rest.isEmpty, let integer = Int(text) { return .integer(integer) }
+        if rest.isEmpty, let integer = Int(text), String(integer) == text { return .integer(integer) }
         if rest.first == UInt8(ascii: ".") {
             rest = rest.dropFirst()
             if digits(&rest).isEmpty { return nil }
@@ -71,8 +71,9 @@ enum JSONNumber {
             if rest.first == UInt8(ascii: "+") || rest.first == UInt8(ascii: "-") { rest = rest.dropFirst() }
             if digits(&rest).isEmpty { return nil }
         }
-        guard rest.isEmpty, let number = Double(text), number.isFinite else { return nil }
-        return .number(number)
+        guard rest.isEmpty else { return nil }
+        if let number = Double(text), number.isFinite, "\(number)" == text { return .number(number) }
+        return .numeral(text)
     }
 
     private static func digits(_ rest: inout ArraySlice<UInt8>) -> ArraySlice<UInt8> {

@@ -24,6 +24,7 @@ extension JSONValue {
         case .number(let value):
             precondition(value.isFinite, "JSON has no word for a number that is not finite")
             text += "\(value)"
+        case .numeral(let value): text += value
         case .string(let value): Self.write(value, to: &text)
         case .array(let items):
             Self.write(items, between: "[", "]", to: &text, layout, depth) { $0.write(to: &$1, layout, depth: depth + 1) }

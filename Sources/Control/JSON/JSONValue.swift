@@ -1,10 +1,12 @@
-/// A JSON document. Integers that fit 64 bits stay integers.
+/// A JSON document. A number that was read is written again as it came.
 public enum JSONValue: Hashable, Sendable {
     case null
     case bool(Bool)
     case integer(Int)
     /// Finite, always.
     case number(Double)
+    /// A number whose text neither an integer nor a double would give back: `12345678901234567890`, `1e2`, `-0`. In JSON's grammar, always.
+    case numeral(String)
     case string(String)
     case array([JSONValue])
     case object([String: JSONValue])
@@ -20,8 +22,14 @@ public enum JSONValue: Hashable, Sendable {
         if case .string(let value) = self { value } else { nil }
     }
 
+    /// The integer, where this is one and fits 64 bits.
     public var integer: Int? {
-        if case .integer(let value) = self { value } else { nil }
+        switch self {
+        case .integer(let value): value
+        // Only `-0` is an integer that fits.
+        case .numeral(let text): Int(text)
+        default: nil
+        }
     }
 
     /// The boolean, where this is one.

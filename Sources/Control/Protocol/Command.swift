@@ -24,6 +24,17 @@ public enum Command: Hashable, Sendable {
     case powerDown
     /// `quit`
     case quit
+
+    /// Whether it is done at once: all may have it, however many are connected.
+    var isBrief: Bool {
+        switch self {
+        case .queryStatus, .stop, .resume, .cancelMigration, .setMigrationParameters, .queryMigrationParameters, .queryMigration,
+            .powerDown,
+            .quit:
+            true
+        case .migrate, .saveMemory, .checkGuest: false
+        }
+    }
 }
 
 /// What a client may ask of the protocol itself; the server answers it.

@@ -7,7 +7,8 @@ import NIOPosix
 import Synchronization
 import SystemPackage
 
-/// Serves a control socket: QMP over a unix socket that only its owner may open, to several clients at once.
+/// Serves a control socket: QMP over a unix socket that only its owner may open, to several clients at once (`ClientPlaces` says to how
+/// many).
 ///
 /// ```
 ///             event loop                     threads of the server
@@ -21,14 +22,13 @@ public final class ControlServer: Sendable {
 
     public let path: String
 
-    /// More clients than anybody has; each may hold a thread for as long as its command takes.
-    static let maximumClients = 8
-    /// How long `close` waits for commands that are under way and for clients that do not read.
+    /// How long the end of a connection waits for its command that is under way and for a client that does not read.
     static let closingGrace = TimeAmount.seconds(2)
 
     private let handler: any CommandHandler
     private let logger: Logger
-    private let executor = BlockingExecutor(threadCount: maximumClients + 1)
+    /// One for each command that may take long, and two for all that is done at once.
+    private let executor = BlockingExecutor(threadCount: ClientPlaces.fullCount + 2)
     private let state = Mutex(State())
     /// Owns the path, and takes it away when it ends; NIO serves a duplicate.
     private let socket: Mutex<ListeningSocket?>
@@ -36,13 +36,8 @@ public final class ControlServer: Sendable {
     private struct State {
         /// Where clients arrive; `nil` until it is there, and when the server ends.
         var listener: (any Channel)?
-        var clients: [ObjectIdentifier: Client] = [:]
+        var places = ClientPlaces()
         var isClosing = false
-    }
-
-    private struct Client {
-        let session: ControlSession
-        let task: Task<Void, Never>
     }
 
     /// Binds the path and begins to serve. A socket that nobody listens on any more is replaced; one that is alive is refused.
@@ -67,7 +62,7 @@ public final class ControlServer: Sendable {
     /// - Parameter ago: when it happened, where nobody could be told at once.
     public func broadcast(_ event: Event, ago: Duration = .zero) {
         let message = event.message(at: Event.now() - ago / .seconds(1))
-        for client in state.withLock({ Array($0.clients.values) }) { client.session.notify(message) }
+        for client in state.withLock({ $0.places.clients }) { client.session.notify(message) }
     }
 
     /// Stops serving: commands that are under way are answered, what was sent leaves, and the path is removed. Not to be awaited by a
@@ -75,7 +70,7 @@ public final class ControlServer: Sendable {
     public func close() async {
         let (listener, clients) = state.withLock { state in
             state.isClosing = true
-            return (state.listener.take(), Array(state.clients.values))
+            return (state.listener.take(), state.places.clients)
         }
         guard let listener else { return }
         // Before the listener goes: a client that looks for the path afterwards finds none, instead of one that is dead.
@@ -83,15 +78,19 @@ public final class ControlServer: Sendable {
         listener.close(promise: nil)
         for client in clients { client.task.cancel() }
         let channels = clients.map(\.session.channel)
-        let forced = channels.map { channel in
-            channel.eventLoop.scheduleTask(in: Self.closingGrace) { channel.close(promise: nil) }
-        }
+        let forced = channels.map(Self.forceClosing)
         for channel in channels { try? await channel.closeFuture.get() }
         for task in forced { task.cancel() }
         executor.shutdown()
     }
 
+    /// Closes it when the grace is over.
+    private static func forceClosing(_ channel: any Channel) -> Scheduled<Void> {
+        channel.eventLoop.scheduleTask(in: closingGrace) { channel.close(promise: nil) }
+    }
+
     private static func bind(_ path: String) throws(ControlError) -> ListeningSocket {
+        try ControlError.check(path: path)
         do throws(SocketError) {
             return try ListeningSocket.onlyForOwner(.unix(path: path))
         } catch {
@@ -128,24 +127,36 @@ public final class ControlServer: Sendable {
     /// Gives a connection a task of its own, from its first moment: one that waited for somebody to take it, when the server ends, would trap.
     private func welcome(_ connection: Connection) {
         let session = ControlSession(channel: connection.channel, handler: handler, logger: logger)
-        let id = ObjectIdentifier(session)
         state.withLock { state in
             guard !state.isClosing else {
                 Task { try? await connection.executeThenClose { _, _ in } }
                 return
             }
-            guard state.clients.count < Self.maximumClients else {
-                logger.warning("refused a control client: \(Self.maximumClients) are connected")
+            switch state.places.admission() {
+            case .free: break
+            case .inPlaceOf(let quiet): sendAway(quiet, &state.places)
+            case .refused:
+                logger.warning("refused a control client: too many are connected")
                 Task(executorPreference: executor) {
-                    await session.refuse(connection, "\(Self.maximumClients) clients are connected already")
+                    await session.refuse(connection, "too many clients are connected to the control socket; try again")
                 }
                 return
             }
             let task = Task(executorPreference: executor) {
-                await session.serve(connection)
-                self.state.withLock { _ = $0.clients.removeValue(forKey: id) }
+                await session.serve(connection) { self.state.withLock { $0.places.mayDoEverything(session) } }
+                self.state.withLock { $0.places.remove(session) }
             }
-            state.clients[id] = Client(session: session, task: task)
+            state.places.add(ClientPlaces.Client(session: session, task: task))
         }
+    }
+
+    private func sendAway(_ quiet: ControlSession, _ places: inout ClientPlaces) {
+        guard let client = places.dismiss(quiet) else { return }
+        let count = ClientPlaces.fullCount + ClientPlaces.briefCount
+        logger.info("a control client that was quiet has made room for another: \(count) were connected")
+        quiet.tell("this connection has made room for another: \(count) clients were connected, and it had been quiet the longest")
+        client.task.cancel()
+        // One that does not read is not waited for.
+        _ = Self.forceClosing(quiet.channel)
     }
 }

@@ -1,3 +1,4 @@
+import Host
 import Logging
 import NIOCore
 import Synchronization
@@ -9,6 +10,7 @@ final class ControlSession: Sendable {
     private let logger: Logger
     /// Set by `qmp_capabilities`; events flow from then on.
     private let isNegotiated = Atomic(false)
+    private let quiet = Mutex<MonotonicClock.Instant?>(MonotonicClock.now())
 
     init(channel: any Channel, handler: any CommandHandler, logger: Logger) {
         self.channel = channel
@@ -16,13 +18,17 @@ final class ControlSession: Sendable {
         self.logger = logger
     }
 
+    /// Since when the client has asked nothing; `nil` while a command of its is under way.
+    var quietSince: MonotonicClock.Instant? { quiet.withLock { $0 } }
+
     /// Serves until the client leaves, or the task is cancelled; the command that is under way is then ended and answered first.
-    func serve(_ connection: NIOAsyncChannel<ByteBuffer, ByteBuffer>) async {
+    /// - Parameter mayDoEverything: asked before each command that may take long.
+    func serve(_ connection: NIOAsyncChannel<ByteBuffer, ByteBuffer>, mayDoEverything: @Sendable () -> Bool) async {
         do {
             try await connection.executeThenClose { inbound, _ in
                 try await self.send(Greeting.message)
                 do {
-                    try await self.answer(inbound)
+                    try await self.answer(inbound, mayDoEverything)
                 } catch is CancellationError {
                 }
                 // Closing throws away what is not written: everything sent before this leaves first.
@@ -47,14 +53,19 @@ final class ControlSession: Sendable {
         channel.writeAndFlush(Self.line(message), promise: nil)
     }
 
-    private func answer(_ inbound: NIOAsyncChannelInboundStream<ByteBuffer>) async throws {
+    /// Tells a client why its connection ends. Never waits.
+    func tell(_ reason: String) { channel.writeAndFlush(Self.line(Self.refusal(QMPError(reason), id: nil)), promise: nil) }
+
+    private func answer(_ inbound: NIOAsyncChannelInboundStream<ByteBuffer>, _ mayDoEverything: () -> Bool) async throws {
         var stream = JSONStream(limits: .request)
         for try await buffer in inbound {
             for byte in buffer.readableBytesView {
                 switch stream.feed(byte) {
                 case nil: continue
                 case .document(let message):
-                    try await send(await reply(to: message))
+                    quiet.withLock { $0 = nil }
+                    try await send(await reply(to: message, mayDoEverything))
+                    quiet.withLock { $0 = MonotonicClock.now() }
                 case .garbage(let error):
                     try await send(Self.refusal(QMPError("JSON parse error, \(error)"), id: nil))
                     if case .tooLong = error { return }
@@ -66,10 +77,10 @@ final class ControlSession: Sendable {
         if stream.isInside { try await send(Self.refusal(QMPError("JSON parse error, the input ends inside a document"), id: nil)) }
     }
 
-    private func reply(to message: JSONValue) async -> JSONValue {
+    private func reply(to message: JSONValue, _ mayDoEverything: () -> Bool) async -> JSONValue {
         let id = Envelope.id(of: message)
         do throws(QMPError) {
-            var reply: [String: JSONValue] = ["return": try await carryOut(try Envelope(message))]
+            var reply: [String: JSONValue] = ["return": try await carryOut(try Envelope(message), mayDoEverything)]
             reply["id"] = id
             return .object(reply)
         } catch {
@@ -77,7 +88,7 @@ final class ControlSession: Sendable {
         }
     }
 
-    private func carryOut(_ envelope: Envelope) async throws(QMPError) -> JSONValue {
+    private func carryOut(_ envelope: Envelope, _ mayDoEverything: () -> Bool) async throws(QMPError) -> JSONValue {
         let negotiated = isNegotiated.load(ordering: .relaxed)
         if !negotiated, envelope.name != "qmp_capabilities" {
             throw QMPError(.commandNotFound, "Expecting capabilities negotiation with 'qmp_capabilities'")
@@ -92,7 +103,14 @@ final class ControlSession: Sendable {
             isNegotiated.store(true, ordering: .releasing)
             return [:]
         case .protocol(let command): return try Greeting.answer(command)
-        case .machine(let command): return try await handler.handle(command)
+        case .machine(let command):
+            guard command.isBrief || mayDoEverything() else {
+                throw QMPError(
+                    "\(envelope.name) is for the first \(ClientPlaces.fullCount) clients of the control socket, and this is a later one: it may "
+                        + "ask, stop, cont, cancel and quit. Close one of the others, then try again"
+                )
+            }
+            return try await handler.handle(command)
         }
     }
 

@@ -4,7 +4,7 @@ import Host
 
 /// What every subcommand that speaks to a guest takes.
 struct ControlOptions: ParsableArguments {
-    @Option(help: ArgumentHelp("The guest's control socket.", valueName: "path"))
+    @Option(help: ArgumentHelp("The guest's control socket.", valueName: "path"), completion: .file(), transform: Values.controlPath)
     var control: String
 
     @Flag(help: "Print one JSON document on stdout; text for people goes to stderr.")

@@ -15,7 +15,7 @@ struct DumpMemory: AsyncParsableCommand {
 
     @OptionGroup var options: ControlOptions
 
-    @Option(name: .shortAndLong, help: "The file to write.")
+    @Option(name: .shortAndLong, help: "The file to write.", completion: .file(), transform: Values.path)
     var output: String
 
     func run() async throws {

@@ -65,7 +65,11 @@ struct Migrate: AsyncParsableCommand {
     @Option(help: "For an image: wait for the disk after each of the rounds (the default), at the end, or not at all (none).")
     var sync: ImageSync?
 
-    @Option(help: ArgumentHelp("Write the report and its samples over time to a file.", valueName: "file"), completion: .file())
+    @Option(
+        help: ArgumentHelp("Write the report and its samples over time to a file.", valueName: "file"),
+        completion: .file(),
+        transform: Values.path
+    )
     var record: String?
 
     func validate() throws {
@@ -73,6 +77,11 @@ struct Migrate: AsyncParsableCommand {
         if timeout == nil, onTimeout != nil { throw ValidationError("--on-timeout goes with --timeout") }
         let place: MigrationURI
         do throws(MigrationURI.ParseError) { place = try MigrationURI(uri) } catch { throw ValidationError("\(error)") }
+        if case .socket(.unix(let path)) = place, absolutePath(path).utf8.count > SocketAddress.maximumPathBytes {
+            throw ValidationError(
+                "'\(uri)': from the root on, its path is longer than \(SocketAddress.maximumPathBytes) bytes: \(absolutePath(path))"
+            )
+        }
         if case .file = place { return }
         if sync != nil { throw ValidationError("--sync goes with file:PATH") }
     }

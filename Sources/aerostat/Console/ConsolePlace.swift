@@ -1,7 +1,8 @@
 import ArgumentParser
+import Host
 
 /// Where a guest's console is, as named by `--console`.
-enum ConsolePlace: Hashable, Sendable, ExpressibleByArgument {
+enum ConsolePlace: Hashable, Sendable {
     /// Standard input and output.
     case stdio
     /// A socket that this process serves, to one client at a time.
@@ -10,14 +11,25 @@ enum ConsolePlace: Hashable, Sendable, ExpressibleByArgument {
     case file(path: String)
     case none
 
-    init?(argument: String) {
-        let parts = argument.split(separator: ":", maxSplits: 1).map(String.init)
-        switch (parts.first, parts.count) {
-        case ("stdio", 1): self = .stdio
-        case ("none", 1): self = .none
-        case ("unix", 2): self = .unix(path: parts[1])
-        case ("file", 2): self = .file(path: parts[1])
-        default: return nil
+    init(_ text: String) throws(ValidationError) {
+        func failure(_ why: String) -> ValidationError {
+            ValidationError("'\(text)' is no place for a console: \(why); use stdio, unix:PATH, file:PATH or none")
+        }
+        switch text {
+        case "stdio": self = .stdio
+        case "none": self = .none
+        default:
+            guard let colon = text.firstIndex(of: ":"), ["unix", "file"].contains(text[..<colon]) else { throw failure("unknown kind") }
+            let path = String(text[text.index(after: colon)...])
+            guard !path.isEmpty else { throw failure("no path") }
+            if text.hasPrefix("file:") {
+                self = .file(path: path)
+            } else {
+                guard path.utf8.count <= SocketAddress.maximumPathBytes else {
+                    throw failure("the path is longer than \(SocketAddress.maximumPathBytes) bytes")
+                }
+                self = .unix(path: path)
+            }
         }
     }
 }

@@ -27,7 +27,7 @@ struct DemoCommand: AsyncParsableCommand {
 
     @OptionGroup var options: GuestOptions
 
-    @Option(help: ArgumentHelp("Take the guest from an image.", valueName: "file"), completion: .file())
+    @Option(help: ArgumentHelp("Take the guest from an image.", valueName: "file"), completion: .file(), transform: Values.image)
     var image: String?
 
     @Flag(help: "Print one JSON document on stdout; text for people goes to stderr.")

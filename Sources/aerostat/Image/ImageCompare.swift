@@ -20,10 +20,10 @@ struct ImageCompare: AsyncParsableCommand {
 
     @OptionGroup var options: ImageOptions
 
-    @Argument(help: "An image.", completion: .file())
+    @Argument(help: "An image.", completion: .file(), transform: Values.image)
     var first: String
 
-    @Argument(help: "Another one.", completion: .file())
+    @Argument(help: "Another one.", completion: .file(), transform: Values.image)
     var second: String
 
     func run() async throws {

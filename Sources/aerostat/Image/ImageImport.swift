@@ -24,13 +24,17 @@ struct ImageImport: AsyncParsableCommand {
 
     @OptionGroup var options: ImageOptions
 
-    @Option(help: ArgumentHelp("The machine's RAM.", valueName: "file"), completion: .file())
+    @Option(help: ArgumentHelp("The machine's RAM.", valueName: "file"), completion: .file(), transform: Values.path)
     var ram: String
 
-    @Option(help: ArgumentHelp("Its page flags, 8 bytes for each page frame.", valueName: "file"), completion: .file())
+    @Option(
+        help: ArgumentHelp("Its page flags, 8 bytes for each page frame.", valueName: "file"),
+        completion: .file(),
+        transform: Values.path
+    )
     var pageFlags: String
 
-    @Option(name: .shortAndLong, help: ArgumentHelp("The image to write.", valueName: "file"), completion: .file())
+    @Option(name: .shortAndLong, help: ArgumentHelp("The image to write.", valueName: "file"), completion: .file(), transform: Values.path)
     var output: String
 
     @OptionGroup(visibility: .hidden) var guest: GuestOptions

@@ -16,7 +16,7 @@ struct ImageInfo: AsyncParsableCommand {
 
     @OptionGroup var options: ImageOptions
 
-    @Argument(help: "The image.", completion: .file())
+    @Argument(help: "The image.", completion: .file(), transform: Values.image)
     var image: String
 
     func run() async throws {

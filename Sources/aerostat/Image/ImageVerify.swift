@@ -19,7 +19,7 @@ struct ImageVerify: AsyncParsableCommand {
 
     @OptionGroup var options: ImageOptions
 
-    @Argument(help: "The image.", completion: .file())
+    @Argument(help: "The image.", completion: .file(), transform: Values.image)
     var image: String
 
     /// The document of `--json`.

@@ -1,12 +1,13 @@
 import ArgumentParser
+import Control
 import MicroVM
 
 /// What only a guest under KVM has.
 struct MachineOptions: ParsableArguments {
-    @Option(help: "The Linux kernel: a bzImage or an ELF file (vmlinux).", completion: .file())
+    @Option(help: "The Linux kernel: a bzImage or an ELF file (vmlinux).", completion: .file(), transform: Values.path)
     var kernel: String?
 
-    @Option(help: "The kernel's initial RAM disk.", completion: .file())
+    @Option(help: "The kernel's initial RAM disk.", completion: .file(), transform: Values.path)
     var initrd: String?
 
     @Option(help: ArgumentHelp("The kernel's command line (default: \(Self.defaultCommandLine)).", valueName: "text"))
@@ -21,7 +22,8 @@ struct MachineOptions: ParsableArguments {
                 the guest's but Ctrl-A: Ctrl-A x ends the process, Ctrl-A h tells more.
                 """,
             valueName: "place"
-        )
+        ),
+        transform: { try ConsolePlace($0) }
     )
     var console: ConsolePlace?
 

@@ -59,7 +59,7 @@ struct RunCommand: AsyncParsableCommand {
     @Flag(help: "Do not let the guest run until 'aerostat resume'.")
     var paused = false
 
-    @Option(help: "The control socket to serve (QMP).", completion: .file())
+    @Option(help: "The control socket to serve (QMP).", completion: .file(), transform: Values.controlPath)
     var control: String
 
     @Option(

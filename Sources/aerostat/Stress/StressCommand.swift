@@ -40,7 +40,11 @@ struct StressCommand: AsyncParsableCommand {
     @Option(help: "The first round to play.")
     var first = 0
 
-    @Option(help: ArgumentHelp("Where a find's dumps, logs and reports are kept.", valueName: "folder"), completion: .directory)
+    @Option(
+        help: ArgumentHelp("Where a find's dumps, logs and reports are kept.", valueName: "folder"),
+        completion: .directory,
+        transform: Values.path
+    )
     var keep = "aerostat-finds"
 
     @Flag(help: "Go on after a find.")

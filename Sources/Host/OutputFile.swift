@@ -25,6 +25,7 @@ public final class OutputFile: Sendable {
 
         fileprivate var mode: UInt32 { self == .text ? 0o666 : 0o600 }
         fileprivate var operation: String { self == .image ? "write the image" : "write the file" }
+        fileprivate var renaming: String { self == .image ? "rename the finished image" : "rename the finished file" }
     }
 
     /// What became of `publish()`.
@@ -124,6 +125,9 @@ public final class OutputFile: Sendable {
         return file
     }
 
+    /// Asks for writes past the page cache; see `OwnedDescriptor.setDirect`.
+    package func setDirect(_ isDirect: Bool) -> Bool { file.file.setDirect(isDirect) }
+
     // MARK: Ends
 
     /// Puts the file in its place. Its folder must be synced for that to survive a crash of the host.
@@ -132,7 +136,7 @@ public final class OutputFile: Sendable {
         do throws(SystemError) {
             // A killed writer's is replaced where it is seen not to be locked; ours is, so somebody has interfered.
             guard file.file.naming(of: partialPath) == .same else {
-                throw SystemError("\(content.operation): its partial file was removed", place: path, code: .noSuchFileOrDirectory)
+                throw SystemError(content.renaming, place: path, code: .noSuchFileOrDirectory)
             }
             let held = content == .image ? nil : try OutputPlace(path, content.operation).takeReplaceable(target)
             defer { _ = held }
@@ -146,7 +150,7 @@ public final class OutputFile: Sendable {
     /// error proves nothing, and the names are looked at.
     private func rename() -> Publication {
         let code = Errno(rawValue: calls.rename(partialPath, target) == 0 ? 0 : errno)
-        let error = SystemError("\(content.operation): it could not be renamed to its place", place: path, code: code)
+        let error = SystemError(content.renaming, place: path, code: code)
         if code.rawValue != 0, file.file.naming(of: target) != .same {
             // As long as it has its old name it has no other.
             if file.file.naming(of: partialPath) == .same { return .failed(error) }

@@ -151,7 +151,7 @@ final class SourceDriver {
             let needed = min(written + ledger.pendingPages * GuestPage.size, Int(memory.regions.byteCount))
             return Interruption(.failed(.noSpace(path: path, needed: needed)))
         }
-        guard case .failed(.link) = interruption.event else { return interruption }
+        guard case .failed(.link) = interruption.event, !link.isDisk else { return interruption }
         let deadline = clock() + .milliseconds(100)
         while clock() < deadline {
             do throws(TransportError) {
@@ -260,6 +260,7 @@ final class SourceDriver {
                 report.totalTime = Int(start.duration(to: now).inMilliseconds)
                 if let rate { report.ram.mbps = rate }
             }
+            report.waitingFor = report.status.isOver ? nil : link.waitingFor
             report.ram.transferred = link.bytesSent
             report.ram.remaining = counts.pending * GuestPage.size
             report.ram.normal = traffic.normalPages

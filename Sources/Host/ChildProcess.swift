@@ -18,8 +18,8 @@ public final class ChildProcess: Sendable {
     ///   - output: a file for its standard output, made anew.
     ///   - errors: the same for standard error.
     public convenience init(_ path: String, _ arguments: [String], output: String, errors: String) throws(SystemError) {
-        let out = try OwnedDescriptor.open(output, flags: O_WRONLY | O_CREAT | O_TRUNC)
-        let err = try OwnedDescriptor.open(errors, flags: O_WRONLY | O_CREAT | O_TRUNC)
+        let out = try OwnedDescriptor.emptied(output, mode: 0o644)
+        let err = try OwnedDescriptor.emptied(errors, mode: 0o644)
         try self.init(path, arguments, output: out.number, errors: err.number)
     }
 

@@ -10,6 +10,8 @@ public struct MigrationProgress: Sendable {
     public var pages = PageLedger.Counts()
     public var traffic = Traffic()
     public var hints = HintStatistics()
+    /// What a link is waiting for, where that may take long and can be said.
+    public var waitingFor: String?
     /// Bytes that left this process.
     public var bytesSent = 0
     /// Of these, the ones that had left when the guest was paused; `nil` before.
@@ -46,6 +48,7 @@ public struct MigrationProgress: Sendable {
         report.tracker = tracker
         report.guest = guest
         if !isOver {
+            report.waitingFor = waitingFor
             report.totalTime = Int(elapsed.inMilliseconds)
             if bytesPerSecond > 0 { report.ram.mbps = bytesPerSecond * 8 / 1e6 }
         }

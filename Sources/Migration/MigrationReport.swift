@@ -24,6 +24,8 @@ public struct MigrationReport: Hashable, Sendable, Codable {
     public var destination: String?
     /// Why it failed, in words; absent unless it did.
     public var errorDescription: String?
+    /// What has taken its time up to now, in words that go with "waiting for": a disk that does not answer, say.
+    public var waitingFor: String?
     public var totalTime = 0
     public var setupTime = 0
     /// How long no process ran the guest, rounded up (QMP has whole milliseconds); absent before it is known.
@@ -80,6 +82,7 @@ public struct MigrationReport: Hashable, Sendable, Codable {
     enum CodingKeys: String, CodingKey {
         case status, destination
         case errorDescription = "error-desc"
+        case waitingFor = "waiting-for"
         case totalTime = "total-time"
         case setupTime = "setup-time"
         case downtime

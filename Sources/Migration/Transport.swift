@@ -33,6 +33,9 @@ public protocol Transport: AnyObject {
     /// What the link itself adds to the downtime, as far as it is known: a disk that must be waited for, say.
     var switchOverCost: Duration { get }
 
+    /// What takes its time at this moment, in words that go with "waiting for"; `nil` where nothing does.
+    var waitingFor: String? { get }
+
     /// Pages of the guest, once they are known: frames that name others are refused.
     var pageCount: Int { get set }
 
@@ -46,6 +49,8 @@ public protocol Transport: AnyObject {
 extension Transport {
     /// What leaves the process has moved, where nothing is known of a place in which it may wait.
     public var bytesMoved: Int { bytesSent + bytesReceived }
+    /// Of the other side of a link nothing more is known than that it is silent.
+    public var waitingFor: String? { nil }
 }
 
 /// Why a link is of no use any more.
@@ -60,6 +65,8 @@ public enum TransportError: Error, Hashable, Sendable, CustomStringConvertible {
     case stream(StreamError)
     /// The disk is full. `written`: bytes of guest memory that the file has or was about to get.
     case noSpace(path: String, written: Int)
+    /// Commit may have been carried out, or not: the other side may run the guest.
+    case outcomeUnknown(String)
     /// Commit was not carried out and never will be: the other side does not run the guest.
     case notCommitted(String)
 
@@ -71,7 +78,7 @@ public enum TransportError: Error, Hashable, Sendable, CustomStringConvertible {
         case .stalled(let seconds): "the link is stuck: nothing moved for \(seconds) s"
         case .stream(let error): "\(error)"
         case .noSpace(let path, let written): "the disk is full: \(path) (\(written) bytes of it were written)"
-        case .notCommitted(let reason): reason
+        case .outcomeUnknown(let reason), .notCommitted(let reason): reason
         }
     }
 }

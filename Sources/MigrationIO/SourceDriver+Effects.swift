@@ -96,7 +96,8 @@ extension SourceDriver {
             return nil
 
         case .sendAbort(let reason):
-            if !isLinkDead { sendAbort(reason) }
+            // A file is removed also after a failure.
+            if !isLinkDead || link.isDisk { sendAbort(reason) }
             return nil
 
         case .disarm:
@@ -203,8 +204,9 @@ extension SourceDriver {
         do throws(TransportError) {
             // A ring that nobody answers would keep the waits below from sleeping.
             migration.doorbell.answer()
-            while !link.canSend, clock() < deadline { try link.wait(until: deadline) }
-            guard link.canSend else { return }
+            // A file is given up whatever it is busy with.
+            while !link.canSend, !link.isDisk, clock() < deadline { try link.wait(until: deadline) }
+            guard link.canSend || link.isDisk else { return }
             try link.send(.abort(reason), from: nil)
             while !link.hasSentAll, clock() < deadline { try link.wait(until: deadline) }
             // Closing with unread bytes would reset the link and lose the reason.

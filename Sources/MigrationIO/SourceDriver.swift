@@ -160,7 +160,7 @@ final class SourceDriver {
             let needed = min(written + ledger.pendingPages * GuestPage.size, Int(memory.regions.byteCount))
             return Interruption(.failed(.noSpace(path: path, needed: needed)))
         }
-        guard case .failed(.link) = interruption.event else { return interruption }
+        guard case .failed(.link) = interruption.event, !link.isDisk else { return interruption }
         let deadline = clock() + .milliseconds(100)
         while clock() < deadline {
             do throws(TransportError) {
@@ -285,6 +285,7 @@ final class SourceDriver {
             progress.pages = ledger.counts
             progress.traffic = traffic
             progress.hints = hintStatistics
+            progress.waitingFor = link.waitingFor
             progress.bytesSent = link.bytesSent
             progress.bytesAtPause = bytesAtPause
             progress.bytesPerSecond = recentRate

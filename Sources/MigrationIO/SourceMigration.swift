@@ -76,9 +76,11 @@ public final class SourceMigration: Sendable {
     package func run(_ connect: (Doorbell) throws(TransportError) -> any Transport) {
         let outcome: SourceSession.Outcome
         let start = limits.clock()
+        var link: (any Transport)?
         do throws(TransportError) {
-            let driver = try SourceDriver(self, link: try connect(doorbell))
-            outcome = driver.run()
+            let made = try connect(doorbell)
+            link = made
+            outcome = try SourceDriver(self, link: made).run()
         } catch {
             outcome =
                 switch stop {
@@ -100,6 +102,8 @@ public final class SourceMigration: Sendable {
         // The owner hears of the end before anybody who waits for the outcome.
         observer.statusChanged(report.status)
         shared.update { $0.outcome = outcome }
+        // What a disk is still busy with is waited for when nobody waits any more.
+        withExtendedLifetime(link) {}
     }
 
     /// Asks the migration to end with the guest here. It may be too late: the outcome says.

@@ -15,7 +15,7 @@ struct ImageFile {
     ///   - data: those with data; page p is filled with `byte(p)`.
     init(pages: Int, data: some Sequence<Int>) throws {
         path = NSTemporaryDirectory() + "aerostat-image-\(getpid())-\(UInt64.random(in: 0 ... .max))"
-        let file = try DumpFile(path)
+        let file = try TestFile(path)
         for page in data {
             try file.write([UInt8](repeating: Self.byte(page), count: 4096), at: Self.offset + UInt64(page) * 4096)
         }

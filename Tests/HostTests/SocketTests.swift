@@ -45,7 +45,7 @@ import Testing
         #expect("\(Self.error(.unix(path: path)) as Any)".contains("in use"))
         _ = try connectSocket(to: listener.address)
         let file = Self.path("file")
-        try DumpFile(file).finish(byteCount: 1)
+        try TestFile(file).finish(byteCount: 1)
         #expect(Self.error(.unix(path: file)) != nil)
         unsafe #expect(access(file, F_OK) == 0)
         unsafe unlink(file)
@@ -57,7 +57,7 @@ import Testing
         do {
             let listener = try ListeningSocket(.unix(path: path))
             unsafe unlink(path)
-            try DumpFile(path).finish(byteCount: 1)
+            try TestFile(path).finish(byteCount: 1)
             _ = listener.number
         }
         unsafe #expect(access(path, F_OK) == 0)

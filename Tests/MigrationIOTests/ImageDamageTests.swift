@@ -162,7 +162,7 @@ import Testing
         var header = ImageHeader(id: SessionID(high: 0, low: 0), begun: 0, regions: regions, creator: "a liar")
         header.isComplete = true
         header.deviceStateBytes = ImageLayout.maximumDeviceStateBytes
-        try DumpFile(folder["image"]).write(header.encode(), at: 0)
+        try TestFile(folder["image"]).write(header.encode(), at: 0)
         #expect(refusal(folder["image"]) == .length(expected: header.fileBytes, found: 4096))
     }
 
@@ -226,9 +226,9 @@ import Testing
     @Test("What is no image is refused at once")
     func foreign() throws {
         let folder = try ImageFolder()
-        try DumpFile(folder["empty"]).finish(byteCount: 0)
-        try DumpFile(folder["text"]).write(Array("root:x:0:0:root:/root:/bin/bash\n".utf8), at: 0)
-        try DumpFile(folder["zeros"]).finish(byteCount: 1 << 40)
+        try TestFile(folder["empty"]).finish(byteCount: 0)
+        try TestFile(folder["text"]).write(Array("root:x:0:0:root:/root:/bin/bash\n".utf8), at: 0)
+        try TestFile(folder["zeros"]).finish(byteCount: 1 << 40)
         for name in ["empty", "text", "zeros"] { #expect(refusal(folder[name]) == .notAnImage, "\(name)") }
         #expect(unsafe mkfifo(folder["fifo"], 0o600) == 0)
         for path in [folder["fifo"], folder["missing"], folder.path, "/dev/zero", "/dev/null"] {

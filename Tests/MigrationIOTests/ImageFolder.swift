@@ -8,32 +8,13 @@ import Testing
 
 /// A folder for images, which goes with this object, and ways to spoil what lies in it.
 final class ImageFolder: Sendable {
-    let path: String
+    private let folder: TestFolder
 
-    init() throws {
-        var template = Array("/tmp/aerostat-images-XXXXXX".utf8CString)
-        let made = unsafe template.withUnsafeMutableBufferPointer { unsafe mkdtemp($0.baseAddress!).map { unsafe String(cString: $0) } }
-        path = try #require(made)
-    }
+    init() throws { folder = try TestFolder() }
 
-    deinit {
-        for name in entries { unsafe unlink(self[name]) }
-        unsafe rmdir(path)
-    }
-
-    subscript(name: String) -> String { path + "/" + name }
-
-    /// What lies in the folder.
-    var entries: [String] {
-        guard let folder = unsafe opendir(path) else { return [] }
-        defer { unsafe _ = closedir(folder) }
-        var names: [String] = []
-        while let entry = unsafe readdir(folder) {
-            let name = unsafe withUnsafeBytes(of: entry.pointee.d_name) { unsafe String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
-            if name != ".", name != ".." { names.append(name) }
-        }
-        return names.sorted()
-    }
+    var path: String { folder.path }
+    var entries: [String] { folder.entries }
+    subscript(name: String) -> String { folder[name] }
 
     /// An image of some pages of `memory`, written frame by frame.
     /// - Parameter rounds: what is sent in each; what comes later wins.

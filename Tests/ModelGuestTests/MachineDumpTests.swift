@@ -2,6 +2,7 @@ import Foundation
 import GuestMemory
 import Host
 import ModelGuest
+import TestSupport
 import Testing
 
 extension ModelGuestTests {
@@ -9,8 +10,8 @@ extension ModelGuestTests {
     @Suite struct MachineDumpTests {
         private func files(ramBytes: UInt64, flagBytes: UInt64) throws -> Folder {
             let folder = try Folder()
-            try DumpFile(folder.ram).finish(byteCount: ramBytes)
-            try DumpFile(folder.flags).finish(byteCount: flagBytes)
+            try TestFile(folder.ram).finish(byteCount: ramBytes)
+            try TestFile(folder.flags).finish(byteCount: flagBytes)
             return folder
         }
 
@@ -43,7 +44,7 @@ extension ModelGuestTests {
         @Test func `Tables that end exactly where the machine begins are whole`() throws {
             let ramBytes = Self.endsOnTheBoundary
             let folder = try files(ramBytes: ramBytes, flagBytes: 0)
-            try DumpFile(folder.flags).write([UInt8](repeating: 0xFF, count: Int(ramBytes >> 9)), at: 0)
+            try TestFile(folder.flags).write([UInt8](repeating: 0xFF, count: Int(ramBytes >> 9)), at: 0)
             let imported = try ImportedGuest(MachineDump(ram: folder.ram, pageFlags: folder.flags), tracker: .software)
             let result = try imported.guest.check()
             #expect(result.isClean, "\(result)")

@@ -74,7 +74,7 @@ struct SyntheticMachine {
 
     /// - Parameter surplus: flags of frames behind RAM.
     func write(to folder: Folder, surplus: [UInt64] = []) throws {
-        let ram = try DumpFile(folder.ram)
+        let ram = try TestFile(folder.ram)
         for (frame, page) in pages.enumerated() where page != .hole {
             try ram.write(page.words.flatMap(littleEndianBytes), at: UInt64(frame) << 12)
         }
@@ -82,7 +82,7 @@ struct SyntheticMachine {
         // Other bits than BUDDY say nothing about a page being free.
         var random = SeededGenerator(seed: 1)
         let words = isFree.map { random.next() & ~(1 << 10) | ($0 ? 1 << 10 : 0) } + surplus
-        let flags = try DumpFile(folder.flags)
+        let flags = try TestFile(folder.flags)
         try flags.write(words.flatMap(littleEndianBytes), at: 0)
     }
 

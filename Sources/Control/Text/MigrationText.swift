@@ -6,8 +6,10 @@ package struct MigrationText: Sendable {
 
     package init(_ report: MigrationReport) { self.report = report }
 
-    /// Where it stands, in two lines.
-    package var progress: [String] {
+    /// Where it stands, in two lines, and what is waited for.
+    package var progress: [String] { figures + (report.waitingFor.map { ["  waiting for \($0)"] } ?? []) }
+
+    private var figures: [String] {
         let ram = report.ram
         // Before the first round nothing is known but the guest's size, before the first pages no rate, before its end no dirty rate.
         guard !report.rounds.isEmpty else { return ["\(stage): a guest of \(Figures.size(ram.total))"] }
@@ -108,7 +110,16 @@ package struct MigrationText: Sendable {
         if state == .postMigrate, report.status == .completed, report.downtime == nil {
             return "the guest is at the destination now, paused as it was here"
         }
+        if report.status == .unknown, let image = report.destination, image.hasPrefix("file:") { return words(unknown: image, control) }
         return whereabouts(state, after: report.status, control: control)
+    }
+
+    private static func words(unknown image: String, _ control: String) -> String {
+        """
+        the guest is paused here and may be in its image. Look whether \(image.dropFirst("file:".count)) is that of this migration ('aerostat \
+        image info'): if it is, end this side with 'aerostat quit --control \(control)'; only if it is not, run the guest here with \
+        'aerostat resume --force --control \(control)'
+        """
     }
 
     private static func whereabouts(_ state: RunState, after status: MigrationReport.Status, control: String) -> String {

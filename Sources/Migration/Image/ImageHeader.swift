@@ -4,8 +4,8 @@ import Host
 /// The first block of a guest image. While the image is being written its mark is missing; the header with the mark is the last thing
 /// that is written.
 public struct ImageHeader: Hashable, Sendable {
-    /// "AEROIMG" and a zero byte, read as a little-endian integer.
-    static let magic: UInt64 = 0x0047_4D49_4F52_4541
+    /// The image's signature, read as a little-endian integer.
+    static let magic: UInt64 = ImageSignature.bytes.reversed().reduce(0) { $0 << 8 | UInt64($1) }
     /// "COMPLETE", likewise.
     static let completenessMark: UInt64 = 0x4554_454C_504D_4F43
     /// 2: an image says what its guest requires.

@@ -21,13 +21,15 @@ enum FileOperation {
     /// Starts that and goes on, so that little is left for the next `sync`.
     case flush
     case syncFolder
+    /// Done by another thread, when everything before has completed.
+    case errand(FileErrands.Errand)
     /// Done when everything before has completed.
     case then(FileStep)
 
     /// Whether it may only start when everything before it has completed.
     var mustWait: Bool {
         switch self {
-        case .sync, .syncFolder, .then: true
+        case .sync, .syncFolder, .errand, .then: true
         case .pages, .tables, .bytes, .punch, .zeros, .compare, .flush: false
         }
     }
@@ -36,7 +38,7 @@ enum FileOperation {
     var isTraffic: Bool {
         switch self {
         case .pages, .tables, .bytes, .punch, .zeros, .compare: true
-        case .sync, .flush, .syncFolder, .then: false
+        case .sync, .flush, .syncFolder, .errand, .then: false
         }
     }
 }
@@ -49,8 +51,9 @@ enum FileStep {
     case answer(Frame)
     /// The guest stands still and all pages are there: tables and device state follow.
     case writeRest
+    /// All of it is in the file: its mark follows, unless verification found a difference.
+    case seal
     case answerReady
-    case publish
 }
 
 /// A place for one operation under way, with the memory that the kernel uses for it.
@@ -61,7 +64,11 @@ final class FileSlot {
     static let stagingPages = stagingBytes >> GuestPage.shift
 
     let number: Int
-    var operation: FileOperation?
+    var operation: FileOperation? { didSet { since = MonotonicClock.now() } }
+    /// When the operation began.
+    private(set) var since = MonotonicClock.now()
+    /// Whether the operation goes past the page cache.
+    var isDirect = false
     /// What is left of a read or write.
     private(set) var address: UnsafeMutableRawPointer?
     private(set) var offset = 0

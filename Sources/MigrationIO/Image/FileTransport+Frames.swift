@@ -26,8 +26,6 @@ extension FileTransport {
     private func create(for hello: Hello) throws(TransportError) {
         let header = ImageHeader(id: hello.session, begun: WallClock.milliseconds(), regions: hello.regions, creator: AerostatVersion.text)
         do throws(SystemError) {
-            try file.setLength(header.layout.deviceStateOffset)
-            try writeFirstHeader(header)
             let tables = try ImageTables(header.layout)
             let comparison = hello.capabilities.contains(.verify) ? try ImageComparison(tables) : nil
             let state = ImageDeviceState(requirements: hello.requirements, sections: [])
@@ -35,7 +33,8 @@ extension FileTransport {
         } catch {
             throw failure(error)
         }
-        answers.append(.hello(hello.answer))
+        queue += [.errand(.create), .errand(.setLength(header.layout.deviceStateOffset))]
+        queue += [.bytes(header.encode(), offset: 0), .then(.answer(.hello(hello.answer)))]
     }
 
     private func store(_ runs: [RunDescriptor]) throws(TransportError) {
@@ -94,19 +93,17 @@ extension FileTransport {
 
     // MARK: Steps
 
-    func perform(_ step: FileStep) throws(TransportError) {
+    func perform(_ step: FileStep) {
         switch step {
         case .barrier: break
         case .answer(let frame):
             if case .progress = frame { noteSettled() }
             answers.append(frame)
         case .writeTables: queueChangedTables()
-        case .writeRest: try queueRest()
+        case .writeRest: queueRest()
+        case .seal: seal()
         case .answerReady:
-            image?.comparison?.finish()
             answers.append(.ready(image?.comparison?.ready ?? Ready()))
-        case .publish:
-            do throws(SystemError) { try file.publish() } catch { throw failure(error) }
         }
     }
 
@@ -119,7 +116,7 @@ extension FileTransport {
         queue = blocks + queue
     }
 
-    private func queueRest() throws(TransportError) {
+    private func queueRest() {
         guard var image else { preconditionFailure("the switchover came before the hello") }
         let state = image.state.encode()
         image.header.requirements = image.state.requirements.count
@@ -130,25 +127,35 @@ extension FileTransport {
         image.header.checksumsChecksum = image.tables.checksum(over: [.checksums])
         (image.header.dataPages, image.header.zeroPages, image.header.freePages) = image.tables.counts()
         self.image = image
-        do throws(SystemError) { try file.setLength(image.header.fileBytes) } catch { throw failure(error) }
+        queue.append(.errand(.setLength(image.header.fileBytes)))
         var start = 0
         while start < state.count {
             let piece = Array(state[start..<min(start + FileSlot.stagingBytes, state.count)])
             queue.append(.bytes(piece, offset: image.header.layout.deviceStateOffset + start))
             start += piece.count
         }
-        queue += (sync == .none ? [] : [.sync]) + [.then(.answerReady)]
+        queue += (sync == .none ? [] : [.sync]) + [.then(.seal)]
         queueChangedTables()
     }
 
-    /// From here on the image exists, or nothing.
+    /// The mark goes into the partial file before the source commits: what is left then is the rename, and until that the source may back out.
+    private func seal() {
+        guard var image else { preconditionFailure("the switchover came before the hello") }
+        image.comparison?.finish()
+        if image.comparison?.ready.differences ?? 0 == 0 {
+            image.header.isComplete = true
+            image.header.finished = WallClock.milliseconds()
+            queue.append(.bytes(image.header.encode(), offset: 0))
+            if sync != .none { queue.append(.sync) }
+        }
+        self.image = image
+        queue.append(.then(.answerReady))
+    }
+
+    /// From here on the image is in its place, or nothing is.
     private func commit() {
-        guard var header = image?.header else { preconditionFailure("commit came before the hello") }
-        beginCommit()
-        header.isComplete = true
-        header.finished = WallClock.milliseconds()
-        queue.append(.bytes(header.encode(), offset: 0))
-        queue += sync == .none ? [.then(.publish)] : [.sync, .then(.publish), .syncFolder]
+        queue.append(.errand(.publish))
+        if sync != .none { queue.append(.syncFolder) }
         queue.append(.then(.answer(.running)))
     }
 }

@@ -10,7 +10,8 @@ extension FileTransport {
     /// - Parameter again: the slot knows what is left of it.
     func begin(_ operation: FileOperation, in slot: FileSlot, again: Bool = false) throws(TransportError) {
         if !again { aim(slot, at: operation) }
-        let number = file.descriptor.number
+        slot.isDirect = isDirect
+        let number = opened.number
         let token = UInt64(slot.number)
         try mapping { (ring: inout Ring) throws(RingError) in
             switch operation {
@@ -22,10 +23,16 @@ extension FileTransport {
                 let offset = begun.header.layout.offset(of: run.first)
                 try ring.preparePunchHole(number, at: UInt64(offset), count: UInt64(run.byteCount), token: token)
             case .sync, .flush: try ring.prepareSync(number, dataOnly: true, token: token)
-            case .syncFolder: try ring.prepareSync(file.folderNumber, dataOnly: false, token: token)
-            case .then: preconditionFailure("a step is no operation")
+            case .syncFolder: try ring.prepareSync(opened.folderNumber!, dataOnly: false, token: token)
+            case .errand, .then: preconditionFailure("no operation of the ring")
             }
         }
+    }
+
+    /// The file, which is made before anything is written.
+    private var opened: OutputFile {
+        guard let file else { preconditionFailure("an operation before there is a file") }
+        return file
     }
 
     /// The image, which there is from the hello on.
@@ -55,7 +62,7 @@ extension FileTransport {
         case .zeros(let run):
             unsafe slot.stage(run.byteCount, offset: layout.offset(of: run.first)) { unsafe _ = memset($0.baseAddress!, 0, $0.count) }
         case .compare(let run, _): unsafe slot.stage(run.byteCount, offset: layout.offset(of: run.first)) { _ in }
-        case .punch, .sync, .flush, .syncFolder, .then: break
+        case .punch, .sync, .flush, .syncFolder, .errand, .then: break
         }
     }
 
@@ -70,26 +77,26 @@ extension FileTransport {
             for (index, expected) in digests.enumerated() {
                 image?.comparison?.compare(run.first + index, expected: expected, found: slot.digest(ofStagedPage: index))
             }
-        case .punch, .sync, .flush, .syncFolder, .then: break
+        case .punch, .sync, .flush, .syncFolder, .errand, .then: break
         }
     }
 
     func failed(_ operation: FileOperation, _ code: Errno) throws(TransportError) {
         switch operation {
         case .punch(let run) where code == .notSupportedOnSocket || code == .notSupported: writeZerosInstead(of: run)
-        case .punch: throw failure(SystemError("make a hole in the image", place: file.partialPath, code: code))
-        case .sync, .flush: throw failure(SystemError("get the image onto the disk", place: file.partialPath, code: code))
-        case .syncFolder: throw failure(SystemError("get the image's name onto the disk", place: file.path, code: code))
-        case .compare(let run, _): throw failure(SystemError("read \(run) back from the image", place: file.partialPath, code: code))
-        case .pages, .tables, .bytes, .zeros, .then:
-            throw failure(SystemError("write the image", place: file.partialPath, code: code))
+        case .punch: throw failure(SystemError("make a hole in the image", place: path, code: code))
+        case .sync, .flush: throw failure(SystemError("get the image onto the disk", place: path, code: code))
+        case .syncFolder: throw failure(SystemError("get the image's name onto the disk", place: path, code: code))
+        case .compare(let run, _): throw failure(SystemError("read \(run) back from the image", place: path, code: code))
+        case .pages, .tables, .bytes, .zeros, .errand, .then:
+            throw failure(SystemError("write the image", place: path, code: code))
         }
     }
 
     func failure(_ error: SystemError) -> TransportError {
         switch error.code {
         // Not what was sent: pages that came again took no more room, and some are on their way still.
-        case .noSpace, .diskQuotaExceeded: .noSpace(path: file.path, written: (image?.tables.counts().data ?? 0) * GuestPage.size)
+        case .noSpace, .diskQuotaExceeded: .noSpace(path: path, written: (image?.tables.counts().data ?? 0) * GuestPage.size)
         default: .system(operation: error.operation, reason: "\(error.place): \(error.code)")
         }
     }

@@ -7,11 +7,14 @@ import SystemPackage
 
 /// The link to a guest image: it plays the destination's part, and what the source sends becomes a file.
 ///
-///     hello        ->  the partial file, tables                  ->  hello
+///     hello        ->  the partial file, a header without mark   ->  hello
 ///     runs         ->  writes straight from guest memory, each page at its fixed offset; holes for zero and free pages
 ///     round end    ->  tables, sync                              ->  progress
-///     switchover   ->  tables, device state, sync                ->  ready
-///     commit       ->  header with the completeness mark, sync, rename, sync of the folder  ->  running
+///     switchover   ->  tables, device state, sync, header with the completeness mark, sync  ->  ready
+///     commit       ->  rename, sync of the folder                ->  running
+///
+/// Nothing here waits for the disk but `wait(until:)`. Reads and writes go through the ring, all else is done by a thread of its own
+/// (`FileErrands`). Up to the rename the source may back out, however the disk hangs.
 ///
 /// Several writes are under way at a time, and always of different pages: a round begins when the one before is in the file.
 final class FileTransport: Transport {
@@ -23,7 +26,12 @@ final class FileTransport: Transport {
     private static let flushBytes = 256 << 20
 
     var ring: Ring
-    var file: PartialFile
+    let path: String
+    let errands: FileErrands
+    /// What the errands' thread is at.
+    var errand: (errand: FileErrands.Errand, since: MonotonicClock.Instant)?
+    /// The partial file, once it was made.
+    private(set) var file: OutputFile?
     let doorbell: Doorbell
     let sync: ImageSync
     /// Whether writes go past the page cache.
@@ -37,7 +45,8 @@ final class FileTransport: Transport {
     /// What the source has not heard yet.
     var answers: ArraySlice<Frame> = []
     private var state = State.open
-    private var isDoorbellPolled = false
+    /// Of the driver's doorbell and the errands'.
+    private var isPolled = (doorbell: false, errands: false)
     private var bytesUntilFlush = flushBytes
     /// When the source ended a round, and how long the file took to settle.
     var roundEnd: MonotonicClock.Instant?
@@ -58,25 +67,38 @@ final class FileTransport: Transport {
 
     private enum State {
         case open
-        /// Commit came: a failure now means that there is no image, unless it is in its place already.
+        /// Commit came, and nothing was renamed: a failure means that there is no image.
         case committing
+        /// The rename was handed over: a failure tells nothing.
+        case renaming
+        case published
         /// Nothing more can be done with the file.
         case over
     }
 
     private static let doorbellToken = UInt64.max
+    private static let errandsToken = UInt64.max - 1
 
-    /// Creates the partial file. Made and used on one thread.
+    /// Made and used on one thread.
     /// - Parameters:
     ///   - doorbell: wakes `wait(until:)`; it is answered by whoever asked to be woken.
     ///   - punchesHoles: false writes zeros where a hole would be punched, as on file systems that cannot; for tests.
-    init(_ path: String, sync: ImageSync, doorbell: Doorbell, punchesHoles: Bool = true) throws(TransportError) {
-        do throws(SystemError) { file = try PartialFile(path) } catch {
+    ///   - calls: for tests, others than the kernel's.
+    init(
+        _ path: String,
+        sync: ImageSync,
+        doorbell: Doorbell,
+        punchesHoles: Bool = true,
+        calls: FileCalls = .system
+    ) throws(TransportError) {
+        do throws(SystemError) { errands = try FileErrands(path, calls) } catch {
             throw .system(operation: error.operation, reason: "\(error.place): \(error.code)")
         }
         do throws(RingError) { ring = try Ring(entries: 32, operations: .files) } catch {
+            errands.end()
             throw .system(operation: "use io_uring", reason: "\(error)")
         }
+        self.path = path
         self.sync = sync
         self.doorbell = doorbell
         self.punchesHoles = punchesHoles
@@ -86,11 +108,8 @@ final class FileTransport: Transport {
         giveUp()
         // What is under way ends by itself; a disk that does not answer for a minute is not waited for.
         let deadline = MonotonicClock.now() + .seconds(60)
-        while !isIdle, MonotonicClock.now() < deadline {
-            try? ring.submitAndWait(timeout: .milliseconds(100))
-            while let completion = ring.nextCompletion() {
-                if completion.token != Self.doorbellToken { slots[Int(completion.token)].finish() }
-            }
+        while slots.contains(where: { $0.operation != nil }), MonotonicClock.now() < deadline {
+            try? sleep(until: MonotonicClock.now() + .milliseconds(100))
         }
         // Its memory, and the guest's, must outlive an operation that never ended.
         for slot in slots where slot.operation != nil { _ = unsafe Unmanaged.passRetained(slot) }
@@ -98,15 +117,20 @@ final class FileTransport: Transport {
 
     // MARK: The link
 
-    var canSend: Bool { queue.isEmpty }
-    var hasSentAll: Bool { !queue.contains(where: \.isTraffic) && !slots.contains { $0.operation?.isTraffic ?? false } }
-    var isIdle: Bool { slots.allSatisfy { $0.operation == nil } }
+    var canSend: Bool { queue.isEmpty && errand == nil }
+    var hasSentAll: Bool {
+        // Of a file that was given up nothing is left.
+        if state == .over { return errands.hasEnded }
+        return !queue.contains(where: \.isTraffic) && !slots.contains { $0.operation?.isTraffic ?? false }
+    }
+    var isIdle: Bool { errand == nil && slots.allSatisfy { $0.operation == nil } }
 
     func send(_ frame: Frame, from memory: GuestRAM?) throws(TransportError) {
-        precondition(canSend, "the link was handed a frame while it was full")
         if case .abort = frame { return giveUp() }
+        precondition(canSend, "the link was handed a frame while it was full")
         self.memory = memory ?? self.memory
         try concluding { () throws(TransportError) in
+            if case .commit = frame { state = .committing }
             try accept(frame)
             try start()
         }
@@ -119,6 +143,11 @@ final class FileTransport: Transport {
     func discardIncoming(until deadline: ContinuousClock.Instant) {}
 
     func wait(until deadline: ContinuousClock.Instant?) throws(TransportError) {
+        if state == .over {
+            // The file is on its way out.
+            guard !errands.hasEnded else { throw .closed }
+            return try sleep(until: deadline)
+        }
         try concluding { () throws(TransportError) in
             let answered = answers.count
             try start()
@@ -130,29 +159,43 @@ final class FileTransport: Transport {
     }
 
     private func sleep(until deadline: ContinuousClock.Instant?) throws(TransportError) {
-        if !isDoorbellPolled {
+        if !isPolled.doorbell {
             try mapping { (ring: inout Ring) throws(RingError) in try ring.preparePoll(doorbell.descriptor, token: Self.doorbellToken) }
-            isDoorbellPolled = true
+            isPolled.doorbell = true
+        }
+        if !isPolled.errands {
+            try mapping { (ring: inout Ring) throws(RingError) in
+                try ring.preparePoll(errands.doorbell.descriptor, token: Self.errandsToken)
+            }
+            isPolled.errands = true
         }
         let timeout = deadline.map { max(MonotonicClock.now().duration(to: $0), .zero) } ?? .seconds(3600)
         try mapping { (ring: inout Ring) throws(RingError) in try ring.submitAndWait(timeout: timeout) }
         while let completion = ring.nextCompletion() {
-            if completion.token == Self.doorbellToken {
-                isDoorbellPolled = false
-            } else {
-                try completed(slots[Int(completion.token)], completion)
+            switch completion.token {
+            case Self.doorbellToken: isPolled.doorbell = false
+            case Self.errandsToken:
+                isPolled.errands = false
+                errands.doorbell.answer()
+            default: try completed(slots[Int(completion.token)], completion)
             }
         }
+        if state != .over { try takeErrand() }
     }
 
     /// Starts what may start, in order.
     private func start() throws(TransportError) {
         guard state != .over else { throw .closed }
-        while let next = queue.first {
+        while errand == nil, let next = queue.first {
             if next.mustWait, !isIdle { break }
             if case .then(let step) = next {
                 queue.removeFirst()
-                try perform(step)
+                perform(step)
+                continue
+            }
+            if case .errand(let errand) = next {
+                queue.removeFirst()
+                begin(errand)
                 continue
             }
             guard let slot = slots.first(where: { $0.operation == nil }) else { break }
@@ -165,9 +208,16 @@ final class FileTransport: Transport {
 
     private func completed(_ slot: FileSlot, _ completion: Completion) throws(TransportError) {
         guard let operation = slot.operation else { preconditionFailure("a completion that nobody asked for") }
+        // What was still under way when all was given up.
+        if state == .over { return slot.finish() }
         if let failure = completion.failure {
             // A signal is no end: the same operation goes again.
             if failure == .interrupted || failure == .resourceTemporarilyUnavailable { return try begin(operation, in: slot, again: true) }
+            if failure == .invalidArgument, operation.isTraffic, slot.isDirect {
+                // The file system promised more than it keeps.
+                if isDirect { isDirect = !(file?.setDirect(false) ?? false) }
+                return try begin(operation, in: slot, again: true)
+            }
             slot.finish()
             return try failed(operation, failure)
         }
@@ -203,55 +253,46 @@ final class FileTransport: Transport {
 
     // MARK: Beginnings and ends
 
-    /// Writes the header without its mark, the first write there is, and so learns whether the file system takes direct writes.
-    func writeFirstHeader(_ header: ImageHeader) throws(SystemError) {
-        isDirect = file.descriptor.setDirect(true)
-        do throws(SystemError) {
-            try writeHeader(header)
-        } catch {
-            guard isDirect, error.code == .invalidArgument else { throw error }
-            _ = file.descriptor.setDirect(false)
-            isDirect = false
-            try writeHeader(header)
-        }
+    /// The partial file was made.
+    func useFile() {
+        file = errands.file
+        isDirect = file?.setDirect(true) ?? false
     }
 
-    private func writeHeader(_ header: ImageHeader) throws(SystemError) {
-        let bytes = header.encode()
-        let block = UnsafeMutableRawBufferPointer.allocate(byteCount: bytes.count, alignment: ImageLayout.blockBytes)
-        defer { unsafe block.deallocate() }
-        unsafe block.copyBytes(from: bytes)
-        let written = try retryingInterrupts("write the header", place: file.partialPath) {
-            unsafe pwrite(file.descriptor.number, block.baseAddress!, block.count, 0)
-        }
-        guard written == bytes.count else { throw SystemError("write the header", place: file.partialPath, code: .ioError) }
-    }
+    func noteRenaming() { state = .renaming }
+    func noteNotRenamed() { state = .committing }
+    func notePublished() { state = .published }
 
-    func beginCommit() { state = .committing }
-
-    /// The source gave up, or something failed: the file goes at once, whatever the disk is still busy with.
-    func giveUp() {
+    /// The source gave up, or something failed: the file goes, as soon as the disk lets it. Nobody waits for that here.
+    private func giveUp() {
         state = .over
         queue = []
-        file.discard()
+        errands.end()
     }
 
-    /// A failure is the end of the file. Before it was put in its place, nobody will ever start a guest from it, and that is said.
+    /// A failure is the end of the file. Before it was renamed, nobody will ever start a guest from it, and that is said.
     private func concluding(_ body: () throws(TransportError) -> Void) throws(TransportError) {
         do throws(TransportError) { try body() } catch {
-            let wasCommitting = state == .committing && !file.isPublished
-            let wasOver = state == .over
+            let last = state
             giveUp()
-            throw wasCommitting && !wasOver ? .notCommitted("\(error)") : error
+            switch last {
+            case .committing: throw .notCommitted("\(error)")
+            case .open, .renaming, .published, .over: throw error
+            }
         }
     }
 
     func mapping(_ body: (inout Ring) throws(RingError) -> Void) throws(TransportError) {
-        do throws(RingError) { try body(&ring) } catch { throw .system(operation: "write the image \(file.path)", reason: "\(error)") }
+        do throws(RingError) { try body(&ring) } catch { throw .system(operation: "write the image \(path)", reason: "\(error)") }
     }
 }
 
-/// A link to an image with a chosen way of making holes, for tests of both.
-package func makeFileTransport(_ path: String, doorbell: Doorbell, punchesHoles: Bool = true) throws(TransportError) -> any Transport {
-    try FileTransport(path, sync: .none, doorbell: doorbell, punchesHoles: punchesHoles)
+/// A link to an image with a chosen way of making holes, and with other calls than the kernel's, for tests of them.
+package func makeFileTransport(
+    _ path: String,
+    doorbell: Doorbell,
+    punchesHoles: Bool = true,
+    calls: FileCalls = .system
+) throws(TransportError) -> any Transport {
+    try FileTransport(path, sync: .none, doorbell: doorbell, punchesHoles: punchesHoles, calls: calls)
 }

@@ -1,11 +1,11 @@
 import ArgumentParser
 import Control
-import Foundation
+import Host
 import Migration
 
 /// Writes a migration's report, and samples of it over time, to a file.
 struct MigrationRecorder {
-    private let path: String
+    private let file: OutputFile
     private let start = ContinuousClock.now
     private var samples: [JSONValue] = []
     /// How many reports make one sample: doubled whenever the samples are full, so that a migration of days is recorded too.
@@ -14,12 +14,9 @@ struct MigrationRecorder {
 
     private static let maximumSamples = 4096
 
-    /// Makes the file at once: a path that cannot be written is better known before the guest has moved.
+    /// Begins the file at once: a path that cannot be written is better known before the guest has moved.
     init(path: String) throws {
-        self.path = path
-        do { try Data().write(to: URL(filePath: path)) } catch {
-            throw ValidationError("--record: the file cannot be written: \(path)")
-        }
+        do throws(SystemError) { file = try OutputFile(path, .text) } catch { throw ValidationError("--record: \(error)") }
     }
 
     mutating func add(_ report: MigrationReport) {
@@ -42,9 +39,10 @@ struct MigrationRecorder {
     func write(_ report: MigrationReport) {
         do {
             let document: JSONValue = ["report": try report.json, "samples": .array(samples)]
-            try Data((document.text(.indented) + "\n").utf8).write(to: URL(filePath: path))
+            try file.append(Array((document.text(.indented) + "\n").utf8))
+            try file.finish()
         } catch {
-            writeToStandardError("the record was not written to \(path): \(error.localizedDescription)\n")
+            writeToStandardError("the record was not written: \(error)\n")
         }
     }
 }

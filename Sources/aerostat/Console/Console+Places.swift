@@ -40,8 +40,7 @@ extension Console {
 
     /// What the guest says replaces what the file held.
     func openFile(_ path: String) throws {
-        // Where it is a FIFO that nobody reads, that is said, and not waited for.
-        let file = Descriptor(try .open(path, flags: O_WRONLY | O_CREAT | O_TRUNC | O_NONBLOCK, mode: 0o600))
+        let file = Descriptor(try .emptied(path, mode: 0o600))
         try write { writeAll($0, to: file.number) }
     }
 

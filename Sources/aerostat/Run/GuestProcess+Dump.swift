@@ -21,14 +21,15 @@ extension GuestProcess {
         do {
             let present = try DirtyBitmap(pageCount: memory.pageCount)
             try memory.insertPresentPages(into: present)
-            let file = try DumpFile(path)
+            let file = try OutputFile(path, .memory)
             for region in regions.regions {
                 let start = max(region.base.rawValue, address)
                 let stop = min(region.end, address + size)
                 guard start < stop else { continue }
                 try dump(memory, present, from: start, to: stop, offsetBy: address, into: file)
             }
-            try file.finish(byteCount: size)
+            try file.setLength(size)
+            try file.finish()
         } catch {
             throw QMPError("the memory was not saved: \(error)")
         }
@@ -40,7 +41,7 @@ extension GuestProcess {
         from start: UInt64,
         to stop: UInt64,
         offsetBy base: UInt64,
-        into file: borrowing DumpFile
+        into file: OutputFile
     ) throws {
         let pieceBytes: UInt64 = 1 << 20
         var position = start

@@ -1,5 +1,6 @@
 import Control
 import Foundation
+import Host
 import Migration
 
 /// The folder of one round; after a find it holds all that is needed to understand it.
@@ -20,11 +21,11 @@ struct StressEvidence {
     func keep(_ game: StressRound, _ words: String) async throws -> String {
         let folder = URL(filePath: folder)
         let text = "\(words)\nreplay: \(replay)\n\n" + game.story.joined(separator: "\n") + "\n"
-        try Data(text.utf8).write(to: folder.appending(path: "find.txt"))
+        try OutputFile.write(text, to: folder.appending(path: "find.txt").path)
         for guest in game.guests where guest.child.exitCode == nil {
             // It may be in trouble: what it does not tell is not there.
             if let report = try? await guest.ask("query-migrate") {
-                try Data(report.text(.indented).utf8).write(to: folder.appending(path: "\(guest.child.name).report.json"))
+                try OutputFile.write(report.text(.indented), to: folder.appending(path: "\(guest.child.name).report.json").path)
             }
             try? await guest.dump(to: folder.appending(path: "\(guest.child.name).ram").path)
         }

@@ -1,0 +1,185 @@
+import Glibc
+import GuestMemory
+import Host
+import Migration
+import MigrationIO
+import TestSupport
+import Testing
+
+/// A guest that stands still does not wait for a disk that hangs.
+@Suite struct HungDiskTests {
+    private let folder: TestFolder
+
+    init() throws { folder = try TestFolder() }
+
+    /// A call of the disk that hangs until it is let go.
+    private final class Gate: Sendable {
+        private let state = Monitor((isReached: false, isOpen: false))
+
+        /// - Returns: after the gate was opened.
+        func pass() {
+            state.update { $0.isReached = true }
+            _ = state.wait { $0.isOpen ? true : nil }
+        }
+
+        func open() { state.update { $0.isOpen = true } }
+
+        /// Waits until the call hangs.
+        func awaitCall() throws {
+            let isReached = state.wait(until: MonotonicClock.now() + .seconds(10)) { $0.isReached ? true : nil }
+            try #require(isReached == true, "the call was never made")
+        }
+    }
+
+    private func start(_ calls: FileCalls, farewell: Duration = .milliseconds(50)) throws -> Pair {
+        var setup = Pair.Setup(filled: 0..<300)
+        setup.limits.farewell = farewell
+        let pair = try Pair(setup)
+        let path = folder["image"]
+        try pair.migration.start { (doorbell) throws(TransportError) in try makeFileTransport(path, doorbell: doorbell, calls: calls) }
+        return pair
+    }
+
+    private func expectEmptyFolder() throws {
+        let deadline = MonotonicClock.now() + .seconds(10)
+        while !folder.entries.isEmpty, MonotonicClock.now() < deadline { HostThread.sleep(for: .milliseconds(5)) }
+        #expect(folder.entries == [])
+    }
+
+    /// Hangs where the file gets its full length, for the guest stands still then; or its first one.
+    private func hangingLength(_ gate: Gate, call: Int) -> FileCalls {
+        let count = Locked(0)
+        var calls = FileCalls.system
+        calls.setLength = { number, byteCount in
+            if count.withLock({
+                $0 += 1; return $0
+            }) == call {
+                gate.pass()
+            }
+            return ftruncate(number, byteCount)
+        }
+        return calls
+    }
+
+    /// Fails where the file gets its full length.
+    private var failingLength: FileCalls {
+        let count = Locked(0)
+        var calls = FileCalls.system
+        calls.setLength = { number, byteCount in
+            if count.withLock({
+                $0 += 1; return $0
+            }) < 2 {
+                return ftruncate(number, byteCount)
+            }
+            errno = EFBIG
+            return -1
+        }
+        return calls
+    }
+
+    @Test(
+        "A disk that hangs before the rename: a cancellation is heard, and the guest runs on while the call still hangs",
+        arguments: [1, 2]
+    )
+    func cancelled(call: Int) throws {
+        let gate = Gate()
+        let pair = try start(hangingLength(gate, call: call))
+        defer { pair.end() }
+        try gate.awaitCall()
+        if call == 2 { #expect(!pair.source.isRunning) }
+        pair.migration.cancel()
+        guard case .cancelled = pair.migration.wait() else {
+            Issue.record("\(pair.migration.report)")
+            return
+        }
+        expectGuestIsHere(pair)
+        gate.open()
+        try expectEmptyFolder()
+    }
+
+    @Test("A disk that hangs in the removal of the partial file: the guest runs on meanwhile")
+    func removal() throws {
+        let gate = Gate()
+        var calls = failingLength
+        calls.unlink = { path in
+            gate.pass()
+            return unsafe Glibc.unlink(path)
+        }
+        let pair = try start(calls)
+        defer { pair.end() }
+        try gate.awaitCall()
+        guard case .failed = pair.migration.wait() else {
+            Issue.record("\(pair.migration.report)")
+            return
+        }
+        expectGuestIsHere(pair)
+        #expect(folder.entries == ["image.partial"])
+        gate.open()
+        try expectEmptyFolder()
+    }
+
+    @Test("Nothing is left when the end is told, where the disk does not hang")
+    func cleaned() throws {
+        var calls = failingLength
+        calls.unlink = { path in
+            HostThread.sleep(for: .milliseconds(50))
+            return unsafe Glibc.unlink(path)
+        }
+        let pair = try start(calls, farewell: .seconds(5))
+        defer { pair.end() }
+        guard case .failed = pair.migration.wait() else {
+            Issue.record("\(pair.migration.report)")
+            return
+        }
+        #expect(folder.entries == [])
+    }
+
+    @Test("A disk that hangs in the rename: nobody says who has the guest before the disk does, and the report says what is waited for")
+    func renaming() throws {
+        let gate = Gate()
+        var calls = FileCalls.system
+        calls.rename = { from, to in
+            gate.pass()
+            return unsafe Glibc.rename(from, to)
+        }
+        let pair = try start(calls)
+        defer { pair.end() }
+        try gate.awaitCall()
+        pair.migration.cancel()
+        let deadline = MonotonicClock.now() + .seconds(10)
+        while pair.migration.report.waitingFor == nil, MonotonicClock.now() < deadline { HostThread.sleep(for: .milliseconds(10)) }
+        #expect(pair.migration.report.waitingFor?.contains("to rename \(folder["image"]).partial") == true)
+        #expect(pair.migration.outcome == nil && !pair.source.isRunning)
+        gate.open()
+        #expect(pair.migration.wait() == .completed)
+        #expect(pair.migration.report.waitingFor == nil && !pair.source.isRunning && folder.entries == ["image"])
+    }
+
+    private enum Fate: CaseIterable { case happened, didNotHappen, somebodyElses }
+
+    @Test("A rename that fails decides nothing: the guest is where the names say, and paused where they do not", arguments: Fate.allCases)
+    private func failedRename(_ fate: Fate) throws {
+        var calls = FileCalls.system
+        calls.rename = { from, to in
+            switch fate {
+            case .happened: _ = unsafe Glibc.rename(from, to)
+            case .didNotHappen: break
+            case .somebodyElses: _ = unsafe Glibc.rename(from, to + ".elsewhere")
+            }
+            errno = ENOENT
+            return -1
+        }
+        let pair = try start(calls)
+        defer { pair.end() }
+        let outcome = pair.migration.wait()
+        switch (fate, outcome) {
+        case (.happened, .completed): #expect(!pair.source.isRunning && folder.entries == ["image"])
+        case (.didNotHappen, .failed(.notCommitted)):
+            expectGuestIsHere(pair)
+            #expect(folder.entries == [])
+        case (.somebodyElses, .unknown(let reason)):
+            #expect(reason.contains("cannot be told") && !pair.source.isRunning && folder.entries == ["image.elsewhere"])
+        default: Issue.record("\(fate): \(outcome)")
+        }
+    }
+}

@@ -33,4 +33,4 @@ int aerostat_probe_threads(int count) {
     return code;
 }
 
-void aerostat_use_few_arenas(void) { mallopt(M_ARENA_MAX, 2); }
+void aerostat_use_one_arena(void) { mallopt(M_ARENA_MAX, 1); }

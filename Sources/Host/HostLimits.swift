@@ -74,9 +74,14 @@ public enum HostLimits {
 
     private static let isProbing = Mutex(())
 
+    /// How much memory a user without privileges may lock, for people.
+    package static var lockedMemory: String {
+        value(__RLIMIT_MEMLOCK).map { "\($0 / 1024) KiB" } ?? "as much as there is"
+    }
+
     /// To be called first of all where the address space may be limited: malloc then takes little of it.
     public static func saveAddressSpace() {
-        if value(RLIMIT_AS) != nil { aerostat_use_few_arenas() }
+        if value(RLIMIT_AS) != nil { aerostat_use_one_arena() }
     }
 }
 

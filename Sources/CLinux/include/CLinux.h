@@ -126,8 +126,8 @@ int aerostat_spawn(const char *path, char *const arguments[], int output, int er
 
 /// Starts so many threads at once, and ends them. Returns 0, or why one could not be started. For one thread at a time.
 int aerostat_probe_threads(int count);
-/// Has malloc share two arenas between all threads, where each thread else takes 64 MiB of address space for one of its own.
-void aerostat_use_few_arenas(void);
+/// Has malloc share one arena between all threads, where each thread else takes 64 MiB of address space for one of its own.
+void aerostat_use_one_arena(void);
 
 // ---- madvise advice that older headers lack.
 

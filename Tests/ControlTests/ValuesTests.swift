@@ -12,8 +12,16 @@ import Testing
     }
 
     @Test(arguments: [
-        "", "-1", "-1GiB", "+1", "4GB", "4G", "GiB", "4 GiB", "1.5", "1.", ".5GiB", "1..5GiB", "0x10", "4gib", "٤GiB", "1e3", "four",
-        "9223372036854775808", "8388608TiB", "99999999999999999999GiB", "1_000",
+        ("512M", "512MiB"), ("4G", "4GiB"), ("1T", "1TiB"), ("512K", "512KiB"), ("1.5G", "1.5GiB"), ("4g", "4GiB"), ("64k", "64KiB"),
+        ("512m", "512MiB"), ("4gib", "4GiB"), ("2MIB", "2MiB"), ("8388607T", "8388607TiB"),
+    ])
+    func `sizes as they are typed elsewhere`(_ text: String, _ same: String) throws {
+        #expect(try Values.size(text) == Values.size(same))
+    }
+
+    @Test(arguments: [
+        "", "-1", "-1GiB", "+1", "4GB", "4gb", "4Gi", "4GiBs", "4iB", "4B", "4P", "K", "GiB", "G", "4 GiB", "1.5", "1.", ".5GiB", "1..5GiB",
+        "0x10", "٤GiB", "4\u{212A}", "1e3", "four", "9223372036854775808", "8388608TiB", "8388608T", "99999999999999999999GiB", "1_000",
     ])
     func `no sizes`(_ text: String) {
         #expect(throws: ValueError.self) { try Values.size(text) }
@@ -21,12 +29,18 @@ import Testing
 
     @Test(arguments: [
         ("0", 0), ("8", 1), ("8k", 1000), ("8G", 1_000_000_000), ("8g", 1_000_000_000), ("2.5G", 312_500_000), ("100M", 12_500_000),
+        ("4Gbit", 500_000_000), ("4Gbps", 500_000_000), ("500Mbit/s", 62_500_000), ("1M", 125_000), ("1m", 125_000), ("64kbit/s", 8000),
+        ("64Kbps", 8000), ("2.5gbit", 312_500_000), ("100MBIT", 12_500_000), ("64bit/s", 8), ("800bps", 100), ("0bit", 0), ("0Gbps", 0),
     ])
     func `rates`(_ text: String, _ bytesPerSecond: Int) throws {
         #expect(try Values.rate(text) == bytesPerSecond)
     }
 
-    @Test(arguments: ["", "-8G", "7", "8T", "8Gbit/s", "8GiB", "G", "9223372036854775807k", "0.0000001k"])
+    @Test(arguments: [
+        "", "-8G", "7", "8T", "8GiB", "8GB", "8Gb", "8GBps", "8GB/s", "8Gb/s", "8GBPS", "8Gbits", "8Gbit/", "8Gibit", "7bit", "8 Gbit/s",
+        "8kk", "bit/s", "G", "Gbit",
+        "9223372036854775807k", "0.0000001k",
+    ])
     func `no rates`(_ text: String) {
         // The last one is less than a byte a second, and must not become "no limit".
         #expect(throws: ValueError.self) { try Values.rate(text) }
@@ -57,7 +71,14 @@ import Testing
 
     @Test func `an error names the text and what is expected`() {
         let error = #expect(throws: ValueError.self) { try Values.size("4GB") }
-        #expect(error?.description == "'4GB': a size is a number with KiB, MiB, GiB or TiB (4GiB), or plain bytes")
+        #expect(
+            error?.description
+                == "'4GB': a size is a number with K, M, G or T, also as KiB, MiB, GiB or TiB, powers of 1024 (4G); or plain bytes"
+        )
+        let rate = #expect(throws: ValueError.self) { try Values.rate("8GB/s") }
+        #expect(
+            rate?.description == "'8GB/s': a rate is a number of bits a second with k, M or G, also as Mbit/s or Mbps (8G); 0 is no limit"
+        )
     }
 }
 

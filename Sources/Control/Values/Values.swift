@@ -1,16 +1,21 @@
 /// What people type: sizes, rates, times and shares. Each function can be the `transform` of a command's option.
 package enum Values {
-    /// A size in bytes: a number with KiB, MiB, GiB or TiB, decimals allowed, or plain bytes.
+    /// A size in bytes: a number with K, M, G or T, which are powers of 1024 as in QEMU and virsh, or with KiB, MiB, GiB or TiB; decimals
+    /// allowed; or plain bytes. Not with GB, which is 1000 or 1024 MB, as one takes it.
     package static func size(_ text: String) throws(ValueError) -> Int {
-        let units = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("TiB", 1 << 40), ("", 1)]
-        return try read(text, units: units, form: "a size is a number with KiB, MiB, GiB or TiB (4GiB), or plain bytes")
+        let units = [("k", 1 << 10), ("m", 1 << 20), ("g", 1 << 30), ("t", 1 << 40)]
+        let form = "a size is a number with K, M, G or T, also as KiB, MiB, GiB or TiB, powers of 1024 (4G); or plain bytes"
+        return try read(text, units: units.map { ($0.0 + "ib", $0.1) } + units + [("", 1)], form: form)
     }
 
-    /// A rate in bytes a second, 0 for no limit; typed in bits a second with k, M or G (powers of 1000).
+    /// A rate in bytes a second, 0 for no limit; typed in bits a second with k, M or G (powers of 1000), also as Mbit, Mbit/s or Mbps.
     package static func rate(_ text: String) throws(ValueError) -> Int {
-        let units = [("k", 1000), ("m", 1_000_000), ("g", 1_000_000_000), ("", 1)]
-        let form = "a rate is a number of bits a second with k, M or G (8G), or 0 for no limit"
-        let bits = try read(text.lowercased(), units: units, form: form)
+        let prefixes = [("k", 1000), ("m", 1_000_000), ("g", 1_000_000_000), ("", 1)]
+        let units = ["bit/s", "bit", "bps", ""].flatMap { unit in prefixes.map { ($0.0 + unit, $0.1) } }
+        let form = "a rate is a number of bits a second with k, M or G, also as Mbit/s or Mbps (8G); 0 is no limit"
+        // GBps are bytes to many.
+        if text.contains("Bp") || text.contains("BP") { throw ValueError(text, form) }
+        let bits = try read(text, units: units, form: form)
         let isZero = !text.contains { ("1"..."9").contains($0) }
         guard isZero || bits >= 8 else { throw ValueError(text, "less than a byte a second") }
         return bits / 8
@@ -29,11 +34,14 @@ package enum Values {
         return Double(millionths) / 100_000_000
     }
 
-    /// Reads `digits[.digits]unit` exactly; what is smaller than the unit's smallest part is cut off.
+    /// Reads `digits[.digits]unit` exactly, the unit in any case; what is smaller than the unit's smallest part is cut off.
     private static func read(_ text: String, units: [(name: String, factor: Int)], form: String) throws(ValueError) -> Int {
-        // The empty unit fits everything and stands last.
-        guard let unit = units.first(where: { text.hasSuffix($0.name) }) else { throw ValueError(text, form) }
-        let parts = text.dropLast(unit.name.count).split(separator: ".", maxSplits: 1, omittingEmptySubsequences: false)
+        // Beyond ASCII there are characters whose small letter is one of these.
+        guard text.utf8.allSatisfy({ $0 < 0x80 }) else { throw ValueError(text, form) }
+        let lower = text.lowercased()
+        // A unit that another one ends in stands behind it; the empty one ends all.
+        guard let unit = units.first(where: { lower.hasSuffix($0.name) }) else { throw ValueError(text, form) }
+        let parts = lower.dropLast(unit.name.count).split(separator: ".", maxSplits: 1, omittingEmptySubsequences: false)
         guard parts.allSatisfy({ !$0.isEmpty && $0.utf8.allSatisfy { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) } }),
             let whole = parts.first, parts.count == 1 || unit.factor > 1
         else { throw ValueError(text, form) }

@@ -36,7 +36,7 @@ struct Migrate: AsyncParsableCommand {
     var downtimeLimit: Duration = MigrationParameters().downtimeLimit
 
     @Option(
-        help: ArgumentHelp("The most to send while the guest runs, in bit/s (8G); 0 is no limit.", valueName: "rate"),
+        help: ArgumentHelp("The most to send while the guest runs, in bit/s (8G, 500Mbit/s); 0 is no limit.", valueName: "rate"),
         transform: Values.rate
     )
     var bandwidthLimit: Int = 0

@@ -1,3 +1,4 @@
+import Host
 public import Migration
 public import Virtio
 
@@ -17,11 +18,11 @@ extension BalloonDevice {
     public func saveState(with transport: VirtioMMIOTransport) -> [DeviceSection] {
         let own = core.withState { state in
             precondition(state.isParked, "saving a device that is not parked")
-            var writer = StateWriter()
-            writer.put(state.targetPages)
-            writer.put(state.actualPages)
-            writer.put(state.sequencer.lastID.rawValue)
-            writer.put(state.poison)
+            var writer = FieldBytes()
+            writer.append(state.targetPages)
+            writer.append(state.actualPages)
+            writer.append(state.sequencer.lastID.rawValue)
+            writer.append(state.poison)
             return writer.bytes
         }
         return [

@@ -149,11 +149,11 @@ public final class BalloonDevice: VirtioDevice {
                 if state.sequencer.openID != nil { state.markOlderChains() }
                 state.answerDone()
             }
-            var writer = StateWriter()
-            writer.put(state.targetPages)
-            writer.put(state.actualPages)
-            writer.put(state.sequencer.shownID.rawValue)
-            writer.put(state.poison)
+            var writer = FieldBytes()
+            writer.append(state.targetPages)
+            writer.append(state.actualPages)
+            writer.append(state.sequencer.shownID.rawValue)
+            writer.append(state.poison)
             return writer.bytes
         }
         let end = min(BalloonConfiguration.byteCount(offered: options.features), offset + width)

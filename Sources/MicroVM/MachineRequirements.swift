@@ -1,4 +1,5 @@
 import Balloon
+import Host
 import Migration
 import Virtio
 
@@ -31,15 +32,15 @@ struct MachineRequirements: Hashable, Sendable {
     }
 
     var section: DeviceSection {
-        var writer = StateWriter()
-        writer.put(UInt32(vcpus))
-        writer.put(tscKilohertz)
-        writer.put(xsaveBytes)
+        var writer = FieldBytes()
+        writer.append(UInt32(vcpus))
+        writer.append(tscKilohertz)
+        writer.append(xsaveBytes)
         for list in [capabilities, msrs] {
-            writer.put(UInt32(list.count))
-            for item in list { writer.put(item) }
+            writer.append(UInt32(list.count))
+            for item in list { writer.append(item) }
         }
-        writer.put(cpuid)
+        writer.append(cpuid)
         return DeviceSection(name: Self.sectionName, version: Self.version, bytes: writer.bytes)
     }
 

@@ -1,5 +1,6 @@
 import Balloon
 import GuestMemory
+import Host
 public import Migration
 import Synchronization
 import Virtio
@@ -31,10 +32,10 @@ extension ModelGuest {
         try machine.withLock { (machine) throws(GuestError) in
             guard machine.isPaused else { throw GuestError("the guest must be paused for its state to be saved") }
             guard let kernel else { throw GuestError("the guest has no state yet") }
-            var writer = StateWriter()
-            writer.put(UInt64(0))
-            writer.put(UInt32(kernel.parameters.vcpus))
-            writer.put(control.clock.nanoseconds)
+            var writer = FieldBytes()
+            writer.append(UInt64(0))
+            writer.append(UInt32(kernel.parameters.vcpus))
+            writer.append(control.clock.nanoseconds)
             let registers = DeviceSection(name: Self.registersSection, version: Self.registersVersion, bytes: writer.bytes)
             return [registers] + device.saveState(with: transport)
         }

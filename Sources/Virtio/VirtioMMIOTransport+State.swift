@@ -1,4 +1,5 @@
 import GuestMemory
+import Host
 import Synchronization
 
 // What travels of a transport: registers, interrupts, and where each queue stands. The rings themselves are guest RAM.
@@ -11,24 +12,24 @@ extension VirtioMMIOTransport {
         registers.withLock { registers in
             let signals = device.signals.snapshot
             let positions = device.queuePositions
-            var writer = StateWriter()
-            writer.put(device.deviceID)
-            writer.put(registers.deviceFeaturesSelect)
-            writer.put(registers.driverFeaturesSelect)
-            writer.put(registers.driverFeatures.rawValue)
-            writer.put(registers.queueSelect)
-            writer.put(registers.status)
-            writer.put(signals.pending)
-            writer.put(signals.generation)
-            writer.put(signals.needsReset)
-            writer.put(UInt16(registers.queues.count))
+            var writer = FieldBytes()
+            writer.append(device.deviceID)
+            writer.append(registers.deviceFeaturesSelect)
+            writer.append(registers.driverFeaturesSelect)
+            writer.append(registers.driverFeatures.rawValue)
+            writer.append(registers.queueSelect)
+            writer.append(registers.status)
+            writer.append(signals.pending)
+            writer.append(signals.generation)
+            writer.append(signals.needsReset)
+            writer.append(UInt16(registers.queues.count))
             for (index, queue) in registers.queues.enumerated() {
-                writer.put(queue.size)
-                writer.put(queue.isReady)
-                writer.put(queue.descriptorTable)
-                writer.put(queue.driverArea)
-                writer.put(queue.deviceArea)
-                writer.put(index < positions.count ? positions[index] : nil)
+                writer.append(queue.size)
+                writer.append(queue.isReady)
+                writer.append(queue.descriptorTable)
+                writer.append(queue.driverArea)
+                writer.append(queue.deviceArea)
+                writer.append(index < positions.count ? positions[index] : nil)
             }
             return writer.bytes
         }

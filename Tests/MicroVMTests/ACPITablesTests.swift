@@ -1,5 +1,6 @@
 import Foundation
 import GuestMemory
+import Host
 import MicroVM
 import Testing
 

@@ -1,5 +1,6 @@
 import Foundation
 import GuestMemory
+import Host
 import MicroVM
 import Testing
 
@@ -93,7 +94,7 @@ import Testing
     func unsuitable() throws {
         typealias Change = (inout FieldBytes) -> Void
         let changes: [(String, Change)] = [
-            ("neither", { $0.set(0x202, "HdrT".utf8) }), ("neither", { $0.set(0x1FE, UInt16(0)) }),
+            ("neither", { $0.set(0x202, "HdrT") }), ("neither", { $0.set(0x1FE, UInt16(0)) }),
             ("2.11", { $0.set(0x206, UInt16(0x020B)) }), ("64-bit entry", { $0.set(0x236, UInt16(2)) }),
             ("zImage", { $0.set(0x211, UInt8(0)) }), ("no code", { $0.set(0x1F4, UInt32(0)) }),
             ("too short", { $0.set(0x201, UInt8(0x10)) }), ("0x80000", { $0.set(0x258, UInt64(0x80000)) }),

@@ -1,4 +1,5 @@
 package import GuestMemory
+import Host
 
 /// What the machine tells its guest about itself: the tables of hardware-reduced ACPI (6.5), which need no firmware and no PC of old.
 ///
@@ -37,8 +38,8 @@ package enum ACPITables {
     private static func rsdp(xsdt: UInt64) -> [UInt8] {
         let firstRevisionBytes = 20
         var table = FieldBytes(byteCount: 36)
-        table.set(0, "RSD PTR ".utf8)
-        table.set(9, manufacturer.utf8)
+        table.set(0, "RSD PTR ")
+        table.set(9, manufacturer)
         table.set(15, UInt8(2))
         table.set(20, UInt32(36))
         table.set(24, xsdt)
@@ -160,13 +161,13 @@ package enum ACPITables {
     private static func described(_ signature: String, revision: UInt8, _ body: [UInt8]) -> [UInt8] {
         var table = FieldBytes(byteCount: headerBytes)
         table.append(body)
-        table.set(0, signature.utf8)
+        table.set(0, signature)
         table.set(4, UInt32(table.bytes.count))
         table.set(8, revision)
-        table.set(10, manufacturer.utf8)
-        table.set(16, "AEROSTAT".utf8)
+        table.set(10, manufacturer)
+        table.set(16, "AEROSTAT")
         table.set(24, UInt32(1))
-        table.set(28, "AERO".utf8)
+        table.set(28, "AERO")
         table.set(32, UInt32(1))
         table.set(9, checksum(table.bytes))
         return table.bytes

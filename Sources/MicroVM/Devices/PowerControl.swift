@@ -1,3 +1,4 @@
+import Host
 package import Migration
 import Synchronization
 package import Virtio
@@ -77,8 +78,8 @@ package final class PowerControl: Sendable {
 
     /// What another process needs to go on: one byte, the events that the guest has not read. Only while the vCPUs are parked.
     package func saveState() -> DeviceSection {
-        var writer = StateWriter()
-        writer.put(events.withLock { $0 })
+        var writer = FieldBytes()
+        writer.append(events.withLock { $0 })
         return DeviceSection(name: Self.section, version: Self.stateVersion, bytes: writer.bytes)
     }
 

@@ -1,3 +1,4 @@
+import Host
 package import Migration
 package import Virtio
 
@@ -10,19 +11,19 @@ extension SerialPort {
     /// What another process needs to go on. Only while the vCPUs are parked.
     package func saveState() -> DeviceSection {
         let registers = snapshot
-        var writer = StateWriter()
-        writer.put(registers.interruptEnable)
-        writer.put(registers.isFIFOEnabled)
-        writer.put(registers.triggerCode)
-        writer.put(registers.lineControl)
-        writer.put(registers.modemControl)
-        writer.put(registers.scratch)
-        writer.put(registers.divisor)
-        writer.put(registers.modemChanges)
-        writer.put(registers.hasOverrun)
-        writer.put(registers.isTransmitterInterruptPending)
-        writer.put(UInt8(registers.received.count))
-        for byte in registers.received { writer.put(byte) }
+        var writer = FieldBytes()
+        writer.append(registers.interruptEnable)
+        writer.append(registers.isFIFOEnabled)
+        writer.append(registers.triggerCode)
+        writer.append(registers.lineControl)
+        writer.append(registers.modemControl)
+        writer.append(registers.scratch)
+        writer.append(registers.divisor)
+        writer.append(registers.modemChanges)
+        writer.append(registers.hasOverrun)
+        writer.append(registers.isTransmitterInterruptPending)
+        writer.append(UInt8(registers.received.count))
+        for byte in registers.received { writer.append(byte) }
         return DeviceSection(name: Self.section, version: Self.stateVersion, bytes: writer.bytes)
     }
 

@@ -5,7 +5,7 @@ public import Migration
 import Synchronization
 import Virtio
 
-// The state that is not RAM: the balloon device's two sections, and the registers, little-endian:
+// The state that is not RAM: the devices' sections, and the registers, little-endian:
 //
 //     page of the boot header u64 (always 0), vCPUs u32, the guest's clock in nanoseconds u64
 extension ModelGuest {
@@ -37,7 +37,7 @@ extension ModelGuest {
             writer.append(UInt32(kernel.parameters.vcpus))
             writer.append(control.clock.nanoseconds)
             let registers = DeviceSection(name: Self.registersSection, version: Self.registersVersion, bytes: writer.bytes)
-            return [registers] + device.saveState(with: transport)
+            return [registers] + devices.saveState()
         }
     }
 
@@ -56,11 +56,7 @@ extension ModelGuest {
             guard kernel.parameters.vcpus == Int(registers.vcpus) else {
                 throw GuestError("the registers are those of \(registers.vcpus) vCPUs, RAM holds \(kernel.parameters.vcpus)")
             }
-            do throws(DeviceStateError) {
-                try device.restoreState(sections, with: transport)
-            } catch {
-                throw GuestError("\(error)")
-            }
+            try devices.decodeState(sections).apply()
             control.clock.nanoseconds = registers.nanoseconds
             loaded.withLock { $0 = kernel }
         }

@@ -35,10 +35,10 @@ extension VirtioMMIOTransport {
         }
     }
 
-    /// Takes over what another process saved: resets the device, and activates it where the driver had. RAM is in place already and the
-    /// device is parked. After an error nothing has changed.
+    /// Looks at what another process saved, and changes nothing yet. RAM is in place already and the device is parked.
     /// - Parameter bytes: foreign input.
-    public func restoreState(_ bytes: [UInt8], version: UInt32) throws(DeviceStateError) {
+    /// - Returns: what resets the device, and activates it where the driver had.
+    public func decodeState(_ bytes: [UInt8], version: UInt32) throws(DeviceStateError) -> DeviceRestoration {
         let (restored, signals, positions) = try decode(bytes, version: version)
         let isLive = restored.status & VirtioMMIO.Status.driverOK != 0
         var queues: [SplitVirtqueue?] = []
@@ -50,11 +50,13 @@ extension VirtioMMIOTransport {
                 throw .queue(index: error.queue, error.error)
             }
         }
-        registers.withLock { registers in
-            device.reset()
-            registers = restored
-            device.signals.restore(signals)
-            if isLive, !signals.needsReset { device.activate(restored.driverFeatures, queues: queues) }
+        return DeviceRestoration { [queues] in
+            self.registers.withLock { registers in
+                self.device.reset()
+                registers = restored
+                self.device.signals.restore(signals)
+                if isLive, !signals.needsReset { self.device.activate(restored.driverFeatures, queues: queues) }
+            }
         }
     }
 

@@ -16,7 +16,7 @@ import Testing
     }
 
     private func load(_ kernel: [UInt8], initrd: [UInt8]? = nil, commandLine: String = "", _ memory: GuestRAM) throws -> BootEntry {
-        try boot(kernel, initrd: initrd, commandLine: commandLine).load(into: memory, vcpus: 1, devices: 1)
+        try boot(kernel, initrd: initrd, commandLine: commandLine).load(into: memory, vcpus: 1, devices: SerialPort.nodes)
     }
 
     private func text(at address: UInt64, _ memory: GuestRAM) throws -> String {
@@ -185,7 +185,11 @@ import Testing
     func distributed() throws {
         let path = try #require(Self.distributionKernel)
         let memory = try machine(512 << 20)
-        let entry = try LinuxBoot(kernelPath: path, initrdPath: path, commandLine: "console=ttyS0").load(into: memory, vcpus: 2, devices: 1)
+        let entry = try LinuxBoot(kernelPath: path, initrdPath: path, commandLine: "console=ttyS0").load(
+            into: memory,
+            vcpus: 2,
+            devices: SerialPort.nodes
+        )
         let header = try FieldBytes([UInt8](Data(contentsOf: URL(fileURLWithPath: path), options: .alwaysMapped).prefix(0x300)))
         #expect(entry.instruction == header.get(0x258, as: UInt64.self) + 0x200)
         let code = try memory.read(at: GuestAddress(header.get(0x258)), byteCount: 4096)

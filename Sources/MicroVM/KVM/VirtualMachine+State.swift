@@ -1,4 +1,3 @@
-import Balloon
 import CLinux
 import Host
 import Migration

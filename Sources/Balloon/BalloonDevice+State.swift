@@ -1,66 +1,56 @@
+import Host
 public import Migration
 public import Virtio
 
-#if BrokenEngines
-    import Host
-#endif
-
-// What travels of the device, in two sections: the transport's registers, and the device's own fields (little-endian):
+// What travels of the device beside its registers (little-endian):
 //
 //     target pages u32, actual pages u32, last command id u32, poison u32
 extension BalloonDevice {
-    /// The name of the device's section.
-    public static let sectionName = "virtio-balloon"
-    /// The name of the section of its virtio-mmio transport.
-    public static let transportSectionName = "virtio-balloon-mmio"
-    static let stateVersion: UInt32 = 1
+    public static let identity = DeviceIdentity(name: "virtio-balloon", version: 1)
 
-    /// All that another process needs beside guest RAM. Only while the vCPUs are paused and the device is parked.
-    public func saveState(with transport: VirtioMMIOTransport) -> [DeviceSection] {
-        let own = core.withState { state in
-            precondition(state.isParked, "saving a device that is not parked")
-            var writer = StateWriter()
-            writer.put(state.targetPages)
-            writer.put(state.actualPages)
-            writer.put(state.sequencer.lastID.rawValue)
-            writer.put(state.poison)
+    public var identity: DeviceIdentity { Self.identity }
+
+    /// None: every machine of every version has a balloon, and a requirement that an older process does not know would keep the guest from it.
+    public var requirements: [DeviceSection] { [] }
+
+    public func park() { worker.withState { $0.queues.isParked = true } }
+
+    public func unpark() { worker.withState { $0.queues.isParked = false } }
+
+    public func saveState() -> [UInt8] {
+        worker.withState { state in
+            precondition(state.queues.isParked, "saving a device that is not parked")
+            var writer = FieldBytes()
+            writer.append(state.targetPages)
+            writer.append(state.actualPages)
+            writer.append(state.hints.sequencer.lastID.rawValue)
+            writer.append(state.poison)
             return writer.bytes
         }
-        return [
-            DeviceSection(
-                name: Self.transportSectionName,
-                version: VirtioMMIOTransport.stateVersion,
-                bytes: transport.saveState()
-            ),
-            DeviceSection(name: Self.sectionName, version: Self.stateVersion, bytes: own),
-        ]
     }
 
-    /// Takes over what another process saved; RAM is in place and the device is parked. Sections of other devices are ignored.
-    ///
-    /// Whatever the command was at the source, it is done here, and the driver is told, so that it takes its blocks back when it
-    /// runs. After an error nothing has changed.
-    /// - Parameter sections: foreign input.
-    public func restoreState(_ sections: [DeviceSection], with transport: VirtioMMIOTransport) throws(DeviceStateError) {
-        let registers = try sections.section(Self.transportSectionName)
-        var reader = StateReader(try sections.bytes(of: Self.sectionName, version: Self.stateVersion))
+    /// Whatever the command was at the source, it is done here, and the driver is told, so that it takes its blocks back when it runs.
+    public func decodeState(_ bytes: [UInt8], version: UInt32) throws(DeviceStateError) -> DeviceRestoration {
+        guard version == Self.identity.version else { throw .version(version) }
+        var reader = StateReader(bytes)
         let targetPages: UInt32 = try reader.take("target pages")
         let actualPages: UInt32 = try reader.take("actual pages")
         let lastID = CommandID(rawValue: try reader.take("last command id"))
         let poison: UInt32 = try reader.take("poison")
         try reader.finish()
-        core.withState { precondition($0.isParked, "restoring a device that is not parked") }
-        try transport.restoreState(registers.bytes, version: registers.version)
-        core.withState { state in
-            state.targetPages = targetPages
-            state.actualPages = actualPages
-            state.poison = poison
-            state.sequencer = FreePageHintSequencer(lastID: lastID)
-            #if BrokenEngines
-                if BrokenEngine.isActive(.travelsStopped) { return }
-            #endif
-            state.sequencer.done()
+        return DeviceRestoration { [worker, signals] in
+            worker.withState { state in
+                precondition(state.queues.isParked, "restoring a device that is not parked")
+                state.targetPages = targetPages
+                state.actualPages = actualPages
+                state.poison = poison
+                state.hints.sequencer = FreePageHintSequencer(lastID: lastID)
+                #if BrokenEngines
+                    if BrokenEngine.isActive(.travelsStopped) { return }
+                #endif
+                state.hints.sequencer.done()
+            }
+            signals.configurationChanged()
         }
-        signals.configurationChanged()
     }
 }

@@ -30,6 +30,8 @@
         case rearmsLater
         /// The device's writes to the used ring are not marked.
         case forgetsDeviceWrite
+        /// A device that is let go does not look at what came while it was parked.
+        case forgetsRescan
         /// Pages are read from where they lay when the link was set up.
         case fixedBuffer
         /// A frame may overtake another one that has the same page.
@@ -85,6 +87,7 @@
             case .harvestsBeforeStop, .appliesHintLate: "2 stop before sync"
             case .countsOlderChains, .takesStaleID, .takesBlocksBeforeStart, .reusesID: "3 the id decides"
             case .clearsAfterReading, .forgetsInterruptedBatch, .losesLastRound, .rearmsLater: "4 clear, then read"
+            case .forgetsRescan: "parked devices lose nothing (device contract)"
             case .forgetsDeviceWrite: "5 every writer is tracked"
             case .fixedBuffer: "6 no fixed buffers (simulator's wire)"
             case .twoChannels: "7 order per page (simulator's wire)"

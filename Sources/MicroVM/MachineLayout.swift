@@ -11,11 +11,17 @@ package enum MachineLayout {
     package static let holeStart: UInt64 = 3 << 30
     package static let holeEnd: UInt64 = 4 << 30
 
-    /// Device i has its registers at `virtioBase + i * virtioStride` and interrupt `virtioInterrupt + i` of the IOAPIC.
+    /// The virtio device at place i has its registers at `virtioBase + i * virtioStride`, and the i-th of `virtioInterrupts`. There is room for
+    /// far more registers below the IOAPIC than there are interrupts.
     package static let virtioBase: UInt64 = 0xD000_0000
     package static let virtioStride: UInt64 = 0x1000
-    package static let virtioInterrupt: UInt32 = 5
+    /// All of the IOAPIC's that nobody else has, from 5 on.
+    package static let virtioInterrupts = (5..<interruptCount).filter { !reservedInterrupts.contains($0) && $0 != eventInterrupt }
 
+    /// KVM's IOAPIC has so many.
+    package static let interruptCount: UInt32 = 24
+    /// The timer's, and the one that joins the two controllers of a PC.
+    package static let reservedInterrupts: Set<UInt32> = [0, 2]
     package static let ioapicBase: UInt64 = 0xFEC0_0000
     package static let localAPICBase: UInt64 = 0xFEE0_0000
 

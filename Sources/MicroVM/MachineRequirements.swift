@@ -1,4 +1,4 @@
-import Balloon
+import Host
 import Migration
 import Virtio
 
@@ -8,10 +8,20 @@ import Virtio
 ///     capabilities u32, then a number u32 for each (linux/kvm.h)
 ///     MSRs u32, then an index u32 for each
 ///     CPUID entries u32, then seven u32 for each: what vCPU 0 shows
+///     version 2 only: virtio devices u32, then for each by its place: length of its name u32, name
+///
+/// A machine whose one device is a balloon says so with version 1, which every process knows. Version 2 keeps a guest with other devices from a
+/// process that would lose them.
 struct MachineRequirements: Hashable, Sendable {
     static let sectionName = "kvm-machine"
-    private static let version: UInt32 = 1
     private static let maximumItems: UInt32 = 1024
+
+    /// The layouts of the section.
+    private enum Version {
+        static let balloonOnly: UInt32 = 1
+        static let devicesNamed: UInt32 = 2
+        static let devicesOfFirst = ["virtio-balloon"]
+    }
 
     let vcpus: Int
     let tscKilohertz: UInt32
@@ -19,8 +29,11 @@ struct MachineRequirements: Hashable, Sendable {
     let capabilities: [UInt32]
     let msrs: [UInt32]
     let cpuid: [CPUIDEntry]
+    /// The names of the virtio devices, by their places.
+    let devices: [String]
 
-    init(of machine: VirtualMachine) {
+    init(of machine: VirtualMachine, devices: [String]) {
+        self.devices = devices
         vcpus = machine.vcpus.count
         let shown = machine.vcpus[0].shownToGuest
         tscKilohertz = shown.tscKilohertz ?? machine.traits.tscKilohertz
@@ -31,22 +44,33 @@ struct MachineRequirements: Hashable, Sendable {
     }
 
     var section: DeviceSection {
-        var writer = StateWriter()
-        writer.put(UInt32(vcpus))
-        writer.put(tscKilohertz)
-        writer.put(xsaveBytes)
+        var writer = FieldBytes()
+        writer.append(UInt32(vcpus))
+        writer.append(tscKilohertz)
+        writer.append(xsaveBytes)
         for list in [capabilities, msrs] {
-            writer.put(UInt32(list.count))
-            for item in list { writer.put(item) }
+            writer.append(UInt32(list.count))
+            for item in list { writer.append(item) }
         }
-        writer.put(cpuid)
-        return DeviceSection(name: Self.sectionName, version: Self.version, bytes: writer.bytes)
+        writer.append(cpuid)
+        let isFirst = devices == Version.devicesOfFirst
+        if !isFirst {
+            writer.append(UInt32(devices.count))
+            for device in devices { writer.appendCounted(device) }
+        }
+        return DeviceSection(
+            name: Self.sectionName,
+            version: isFirst ? Version.balloonOnly : Version.devicesNamed,
+            bytes: writer.bytes
+        )
     }
 
     /// - Parameter sections: foreign input.
     init(_ sections: [DeviceSection]) throws(GuestError) {
         do throws(DeviceStateError) {
-            var reader = StateReader(try sections.bytes(of: Self.sectionName, version: Self.version))
+            let section = try sections.section(Self.sectionName)
+            guard (Version.balloonOnly...Version.devicesNamed).contains(section.version) else { throw .version(section.version) }
+            var reader = StateReader(section.bytes)
             let vcpus: UInt32 = try reader.take("vCPU count")
             guard (1...UInt32(KVM.maximumVCPUs)).contains(vcpus) else { throw .value(field: "vCPU count", UInt64(vcpus)) }
             self.vcpus = Int(vcpus)
@@ -55,6 +79,7 @@ struct MachineRequirements: Hashable, Sendable {
             capabilities = try Self.list("capability", &reader)
             msrs = try Self.list("MSR", &reader)
             cpuid = try reader.takeCPUID()
+            devices = section.version == Version.balloonOnly ? Version.devicesOfFirst : try Self.deviceNames(&reader)
             try reader.finish()
         } catch {
             throw GuestError("\(error)")
@@ -67,6 +92,26 @@ struct MachineRequirements: Hashable, Sendable {
         var items: [UInt32] = []
         for _ in 0..<count { items.append(try reader.take(what)) }
         return items
+    }
+
+    private static func deviceNames(_ reader: inout StateReader) throws(DeviceStateError) -> [String] {
+        let count: UInt32 = try reader.take("device count")
+        guard count <= MachineLayout.virtioInterrupts.count else { throw .value(field: "device count", UInt64(count)) }
+        var names: [String] = []
+        for _ in 0..<count { names.append(try reader.takeCountedText("device name", maximum: DeviceSection.maximumNameBytes)) }
+        return names
+    }
+
+    /// How the guest's devices are made, where all of them can be.
+    func makers(among offered: [DeviceMaker]) throws(GuestError) -> [DeviceMaker] {
+        var makers: [DeviceMaker] = []
+        for device in devices {
+            guard let maker = offered.first(where: { $0.name == device }) else {
+                throw GuestError("the guest has the device \(device), which this machine cannot have")
+            }
+            makers.append(maker)
+        }
+        return makers
     }
 
     /// Refuses what this host lacks.

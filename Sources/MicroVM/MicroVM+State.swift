@@ -1,10 +1,8 @@
-import Balloon
 public import Migration
 import Synchronization
 import Virtio
 
-// The state that is not RAM: a section for each vCPU, those of the kernel's controllers, timer and clock, of the serial port, the power
-// button and the balloon.
+// The state that is not RAM: a section for each vCPU, those of the kernel's controllers, timer and clock, and those of the devices.
 //
 // Time stands while a guest travels: its clock goes on from what it was when the guest was paused, its time stamp counters from what they
 // were when the state was saved.
@@ -13,7 +11,9 @@ extension MicroVM {
     public static let kind = MachineRequirements.sectionName
 
     /// What a destination must offer.
-    public var requirements: [DeviceSection] { [MachineRequirements(of: machine).section] }
+    public var requirements: [DeviceSection] {
+        [MachineRequirements(of: machine, devices: registry.virtioNames).section] + registry.devices.requirements
+    }
 
     public func saveDeviceState() throws(GuestError) -> [DeviceSection] {
         try standing.withLock { (standing) throws(GuestError) in
@@ -35,7 +35,7 @@ extension MicroVM {
             sections.append(try VCPUState(of: vcpu).section(vcpu.index))
         }
         sections += try machine.saveState(clock: clock)
-        return sections + [bus.serial.saveState(), bus.power.saveState()] + device.saveState(with: bus.virtio[0])
+        return sections + registry.devices.saveState()
     }
 
     public func loadDeviceState(_ sections: [DeviceSection]) throws(GuestError) {
@@ -51,6 +51,7 @@ extension MicroVM {
     /// - Returns: the guest's clock.
     private func takeOver(_ sections: [DeviceSection]) throws(GuestError) -> UInt64 {
         // All that can be seen to be wrong is seen before anything changes.
+        let devices = try registry.devices.decodeState(sections)
         let (vcpus, saved) = try decoding { () throws(DeviceStateError) in try decode(sections) }
         for (index, state) in vcpus.enumerated() { try MachineRequirements.check(state.cpuid, of: index, against: machine) }
         try reading("the state does not fit") { () throws(KVMError) in
@@ -58,11 +59,7 @@ extension MicroVM {
             try machine.restore(saved)
         }
         // Devices last: what they have not been heard on, they say again to the interrupt controllers.
-        try decoding { () throws(DeviceStateError) in
-            try bus.serial.restoreState(try sections.section(SerialPort.section))
-            try bus.power.restoreState(try sections.section(PowerControl.section))
-            try device.restoreState(sections, with: bus.virtio[0])
-        }
+        devices.apply()
         return saved.clock
     }
 

@@ -1,12 +1,11 @@
-package import Balloon
 public import GuestMemory
 import Host
 public import Migration
 import Synchronization
 import Virtio
 
-/// A machine under KVM: guest RAM, vCPUs on threads of their own, interrupt controllers and timers in the kernel, a serial port, a power
-/// button, and the balloon device on virtio-mmio.
+/// A machine under KVM: guest RAM, vCPUs on threads of their own, interrupt controllers and timers in the kernel, and devices: a serial port, a
+/// power button, and virtio devices on virtio-mmio.
 ///
 /// It begins paused. A guest may end by its own doing (power-off, reset, crash): the machine then stands and can be looked at, but neither
 /// resumed nor saved, so that a migration that is under way fails, and the destination is told.
@@ -41,9 +40,12 @@ public final class MicroVM: Guest {
 
     public let memory: GuestRAM
     public let tracker: any DirtyTracker
-    package let device: BalloonDevice
-    /// What is not RAM, as the guest reaches it.
-    package let bus: DeviceBus
+    /// The device that asks the guest for hints, where the machine has one.
+    public let hinting: (any FreePageHinting)?
+    /// Every device, and where the guest reaches it.
+    package let registry: DeviceRegistry
+    private let serial: SerialPort
+    private let power: PowerControl
     let machine: VirtualMachine
     private let threads: VCPUThreads
     let standing = Mutex(Standing())
@@ -66,7 +68,14 @@ public final class MicroVM: Guest {
         observer: Observer = Observer()
     ) throws(GuestError) {
         let memory = try Self.memory(try configuration.regions())
-        try self.init(memory, vcpus: configuration.vcpus, tracker: tracker, ringEntries: configuration.ringEntries, observer: observer)
+        try self.init(
+            memory,
+            vcpus: configuration.vcpus,
+            devices: configuration.devices,
+            tracker: tracker,
+            ringEntries: configuration.ringEntries,
+            observer: observer
+        )
         try boot(configuration)
     }
 
@@ -74,15 +83,18 @@ public final class MicroVM: Guest {
     /// - Parameters:
     ///   - memory: perhaps an image's, whose pages come when they are touched.
     ///   - requirements: what the source said that it needs. Where this host lacks some of it, that is the error.
+    ///   - offering: the devices that there can be. The machine gets those that the guest has, in their places.
     public convenience init(
         shell memory: GuestRAM,
         requirements: [DeviceSection],
+        offering: [DeviceMaker] = DeviceMaker.standard,
         tracker: TrackerKind? = nil,
         observer: Observer = Observer()
     ) throws(GuestError) {
         let needs = try MachineRequirements(requirements)
-        try self.init(memory, vcpus: needs.vcpus, tracker: tracker, observer: observer)
+        try self.init(memory, vcpus: needs.vcpus, devices: try needs.makers(among: offering), tracker: tracker, observer: observer)
         try needs.check(against: machine)
+        try registry.devices.check(requirements.filter { $0.name != MachineRequirements.sectionName })
         // Now, and not while the guest stands still for them.
         do throws(SystemError) { try threads.start() } catch { throw GuestError("\(error)") }
     }
@@ -99,7 +111,7 @@ public final class MicroVM: Guest {
 
     /// A machine of one vCPU as it is after a reset, with nothing in it: for a rehearsal, in which it is moved and never run.
     package convenience init(idle regions: RegionTable, tracker: TrackerKind? = nil) throws(GuestError) {
-        try self.init(try Self.memory(regions), vcpus: 1, tracker: tracker, observer: Observer())
+        try self.init(try Self.memory(regions), vcpus: 1, devices: DeviceMaker.standard, tracker: tracker, observer: Observer())
         try reading("prepare an idle machine") { () throws(KVMError) in
             for vcpu in machine.vcpus { try vcpu.prepare(machine.cpuid(of: vcpu.index), savedMSRs: machine.traits.savedMSRs, nil) }
         }
@@ -113,6 +125,7 @@ public final class MicroVM: Guest {
     private init(
         _ memory: GuestRAM,
         vcpus: Int,
+        devices makers: [DeviceMaker],
         tracker kind: TrackerKind?,
         ringEntries: Int = KVMDirtyRingTracker.entries,
         observer: Observer
@@ -120,14 +133,8 @@ public final class MicroVM: Guest {
         do {
             let kvm = try KVM()
             let machine = try VirtualMachine(kvm, memory, vcpus: vcpus, log: VirtualMachine.Log(for: kind, ringEntries: ringEntries))
-            // Its parts reach the threads, which hold the parts, by way of a place that is filled last and holds nothing.
+            // The devices are made before the vCPUs' threads, which hold them. So they hold a weak reference that is set afterwards.
             let later = Later<VCPUThreads>()
-            let interrupt = try Doorbell()
-            let device = try BalloonDevice(memory) { level in if level { interrupt.ring() } }
-            device.park()
-            let transport = VirtioMMIOTransport(device, memory)
-            try machine.connect(interrupt, toInterrupt: MachineLayout.virtioInterrupt)
-            try machine.connect(MachineLayout.virtioBase + VirtioMMIO.Register.queueNotify.rawValue, toEvent: device.bell.descriptor)
             let serial = SerialPort(
                 output: observer.output,
                 interrupt: { machine.setLine(MachineLayout.serialInterrupt, $0) },
@@ -137,9 +144,18 @@ public final class MicroVM: Guest {
                 request: { later.value?.guestEnded($0 == .powerOff ? .powerOff : .reset) },
                 interrupt: { machine.setLine(MachineLayout.eventInterrupt, $0) }
             )
+            var registry = DeviceRegistry()
+            try registry.attach(
+                serial,
+                ports: serial.portHandlers,
+                interrupt: MachineLayout.serialInterrupt,
+                nodes: SerialPort.nodes
+            )
+            try registry.attach(power, ports: power.portHandlers, interrupt: MachineLayout.eventInterrupt, nodes: PowerControl.nodes)
+            let made = try makers.map { maker in try registry.attach(maker, memory, machine) }
+            registry.devices.park()
             let rings = try kind == .kvmDirtyRing ? DirtyRings(machine) : nil
-            let bus = DeviceBus(serial: serial, power: power, virtio: [transport])
-            threads = VCPUThreads(machine.vcpus, bus, serveFullRing: { rings?.serveFullRing() }, ended: observer.ended)
+            threads = VCPUThreads(machine.vcpus, registry.bus, serveFullRing: { rings?.serveFullRing() }, ended: observer.ended)
             later.value = threads
             switch kind {
             case nil, .kvmDirtyLog: tracker = try KVMDirtyLogTracker(machine)
@@ -149,8 +165,10 @@ public final class MicroVM: Guest {
             }
             self.memory = memory
             self.machine = machine
-            self.device = device
-            self.bus = bus
+            self.registry = registry
+            self.serial = serial
+            self.power = power
+            hinting = made.lazy.compactMap { $0 as? any FreePageHinting }.first
         } catch {
             throw error as? GuestError ?? GuestError("\(error)")
         }
@@ -168,7 +186,7 @@ public final class MicroVM: Guest {
                 startsAll = true
             case .linux(let kernel, let initrd, let commandLine):
                 let linux = try LinuxBoot(kernelPath: kernel, initrdPath: initrd, commandLine: commandLine)
-                entry = try linux.load(into: memory, vcpus: machine.vcpus.count, devices: 1)
+                entry = try linux.load(into: memory, vcpus: machine.vcpus.count, devices: registry.nodes)
             }
             for vcpu in machine.vcpus {
                 let isFirst = vcpu.index == 0 || startsAll
@@ -190,8 +208,6 @@ public final class MicroVM: Guest {
         }
     }
 
-    public var hinting: (any FreePageHinting)? { device }
-
     /// How many vCPUs the machine has.
     public var vcpuCount: Int { machine.vcpus.count }
 
@@ -206,9 +222,9 @@ public final class MicroVM: Guest {
     /// Bytes for the guest's console.
     /// - Returns: how many of them there was room for; the rest is for after `Observer.roomForInput`. None while the machine stands: its state
     ///   may have been saved already.
-    public func receive(_ bytes: [UInt8]) -> Int { standing.withLock { $0.isPaused ? 0 : bus.serial.receive(bytes) } }
+    public func receive(_ bytes: [UInt8]) -> Int { serial.receive(bytes) }
 
-    public func pressPowerButton() { bus.power.pressPowerButton() }
+    public func pressPowerButton() { power.pressPowerButton() }
 
     // MARK: Running and standing still
 
@@ -236,11 +252,10 @@ public final class MicroVM: Guest {
                 for vcpu in machine.vcpus { vcpu.noteStop() }
             }
             standing.clock = nil
-            device.unpark()
+            registry.devices.unpark()
             threads.letGo()
             standing.isPaused = false
         }
-        bus.serial.offerRoom()
     }
 
     /// Looks at a guest that stands, and lets it go on as it did; nobody else pauses or resumes it meanwhile.
@@ -249,17 +264,17 @@ public final class MicroVM: Guest {
             guard !standing.isPaused else { return try body() }
             standStill()
             defer {
-                device.unpark()
+                registry.devices.unpark()
                 threads.letGo()
             }
             return try body()
         }
     }
 
-    /// Brings the vCPUs out of the guest, then parks the device; on return nobody writes guest RAM.
+    /// Brings the vCPUs out of the guest, then parks the devices; on return nobody writes guest RAM.
     private func standStill() {
         threads.standStill()
-        device.park()
+        registry.devices.park()
     }
 
     /// Ends and joins all threads of the machine. It cannot be resumed afterwards; its RAM stays.

@@ -7,6 +7,8 @@ public struct MicroVMConfiguration: Sendable {
     public var memory: UInt64
     /// 1 to 64.
     public var vcpus: Int
+    /// The virtio devices, in the order of their places. At most 18, no two of one kind.
+    public var devices = DeviceMaker.standard
     var software: Software
     /// Of each vCPU's ring of written pages, where the tracker has rings: a power of two.
     package var ringEntries = KVMDirtyRingTracker.entries

@@ -1,10 +1,11 @@
 import Balloon
 import GuestMemory
+import Host
 public import Migration
 import Synchronization
 import Virtio
 
-// The state that is not RAM: the balloon device's two sections, and the registers, little-endian:
+// The state that is not RAM: the devices' sections, and the registers, little-endian:
 //
 //     page of the boot header u64 (always 0), vCPUs u32, the guest's clock in nanoseconds u64
 extension ModelGuest {
@@ -31,12 +32,12 @@ extension ModelGuest {
         try machine.withLock { (machine) throws(GuestError) in
             guard machine.isPaused else { throw GuestError("the guest must be paused for its state to be saved") }
             guard let kernel else { throw GuestError("the guest has no state yet") }
-            var writer = StateWriter()
-            writer.put(UInt64(0))
-            writer.put(UInt32(kernel.parameters.vcpus))
-            writer.put(control.clock.nanoseconds)
+            var writer = FieldBytes()
+            writer.append(UInt64(0))
+            writer.append(UInt32(kernel.parameters.vcpus))
+            writer.append(control.clock.nanoseconds)
             let registers = DeviceSection(name: Self.registersSection, version: Self.registersVersion, bytes: writer.bytes)
-            return [registers] + device.saveState(with: transport)
+            return [registers] + devices.saveState()
         }
     }
 
@@ -55,11 +56,7 @@ extension ModelGuest {
             guard kernel.parameters.vcpus == Int(registers.vcpus) else {
                 throw GuestError("the registers are those of \(registers.vcpus) vCPUs, RAM holds \(kernel.parameters.vcpus)")
             }
-            do throws(DeviceStateError) {
-                try device.restoreState(sections, with: transport)
-            } catch {
-                throw GuestError("\(error)")
-            }
+            try devices.decodeState(sections).apply()
             control.clock.nanoseconds = registers.nanoseconds
             loaded.withLock { $0 = kernel }
         }

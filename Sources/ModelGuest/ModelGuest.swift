@@ -12,8 +12,10 @@ import Virtio
 public final class ModelGuest: Guest {
     public let memory: GuestRAM
     public let tracker: any DirtyTracker
-    let device: BalloonDevice
-    let transport: VirtioMMIOTransport
+    let balloon: BalloonDevice
+    let balloonTransport: VirtioMMIOTransport
+    /// All devices, the balloon among them.
+    let devices: MachineDevices
     let interrupt: Doorbell
     let control = RunControl()
     let machine = Mutex(Machine())
@@ -37,7 +39,7 @@ public final class ModelGuest: Guest {
 
     /// Takes a kernel that was made in this machine's RAM, and lets it find its device.
     func start(_ kernel: Kernel) throws(KernelPanic) {
-        try BalloonDriver(kernel: kernel, transport: transport).probe()
+        try BalloonDriver(kernel: kernel, transport: balloonTransport).probe()
         loaded.withLock { $0 = kernel }
     }
 
@@ -52,14 +54,16 @@ public final class ModelGuest: Guest {
         self.tracker = try makeTracker(tracker, for: memory)
         let interrupt = try Doorbell()
         self.interrupt = interrupt
-        device = try BalloonDevice(memory) { level in if level { interrupt.ring() } }
-        transport = VirtioMMIOTransport(device, memory)
-        device.park()
+        balloon = try BalloonDevice(memory) { level in if level { interrupt.ring() } }
+        let slot = DeviceSlot(balloon, memory)
+        balloonTransport = slot.transport!
+        devices = MachineDevices([slot])
+        devices.park()
     }
 
     deinit { shutdown() }
 
-    public var hinting: (any FreePageHinting)? { device }
+    public var hinting: (any FreePageHinting)? { balloon }
 
     /// For how long the guest has run, as it sees it.
     package var clockNanoseconds: UInt64 { control.clock.nanoseconds }
@@ -97,16 +101,16 @@ public final class ModelGuest: Guest {
         }
     }
 
-    /// Parks the threads, then the device; on return nobody writes guest RAM. Called under the machine's lock.
+    /// Parks the threads, then the devices; on return nobody writes guest RAM. Called under the machine's lock.
     func standStill() {
         control.requestStill()
         interrupt.ring()
         control.waitUntilStill()
-        device.park()
+        devices.park()
     }
 
     func run() {
-        device.unpark()
+        devices.unpark()
         control.run()
         // What interrupted while the driver stood still, and what is in its record: it looks again.
         interrupt.ring()
@@ -134,7 +138,7 @@ public final class ModelGuest: Guest {
                 machine.threads.append(try HostThread(name: "vcpu \(vcpu)") { [control] in runVCPU(vcpu, kernel, control) })
             }
             control.addThread()
-            let driver = BalloonDriver(kernel: kernel, transport: transport)
+            let driver = BalloonDriver(kernel: kernel, transport: balloonTransport)
             machine.threads.append(
                 try HostThread(name: "kworker") { [control, interrupt] in runWorker(driver, control, interrupt) }
             )

@@ -1,4 +1,5 @@
 import GuestMemory
+import Host
 import Synchronization
 
 // What travels of a transport: registers, interrupts, and where each queue stands. The rings themselves are guest RAM.
@@ -11,33 +12,33 @@ extension VirtioMMIOTransport {
         registers.withLock { registers in
             let signals = device.signals.snapshot
             let positions = device.queuePositions
-            var writer = StateWriter()
-            writer.put(device.deviceID)
-            writer.put(registers.deviceFeaturesSelect)
-            writer.put(registers.driverFeaturesSelect)
-            writer.put(registers.driverFeatures.rawValue)
-            writer.put(registers.queueSelect)
-            writer.put(registers.status)
-            writer.put(signals.pending)
-            writer.put(signals.generation)
-            writer.put(signals.needsReset)
-            writer.put(UInt16(registers.queues.count))
+            var writer = FieldBytes()
+            writer.append(device.deviceID)
+            writer.append(registers.deviceFeaturesSelect)
+            writer.append(registers.driverFeaturesSelect)
+            writer.append(registers.driverFeatures.rawValue)
+            writer.append(registers.queueSelect)
+            writer.append(registers.status)
+            writer.append(signals.pending)
+            writer.append(signals.generation)
+            writer.append(signals.needsReset)
+            writer.append(UInt16(registers.queues.count))
             for (index, queue) in registers.queues.enumerated() {
-                writer.put(queue.size)
-                writer.put(queue.isReady)
-                writer.put(queue.descriptorTable)
-                writer.put(queue.driverArea)
-                writer.put(queue.deviceArea)
-                writer.put(index < positions.count ? positions[index] : nil)
+                writer.append(queue.size)
+                writer.append(queue.isReady)
+                writer.append(queue.descriptorTable)
+                writer.append(queue.driverArea)
+                writer.append(queue.deviceArea)
+                writer.append(index < positions.count ? positions[index] : nil)
             }
             return writer.bytes
         }
     }
 
-    /// Takes over what another process saved: resets the device, and activates it where the driver had. RAM is in place already and the
-    /// device is parked. After an error nothing has changed.
+    /// Looks at what another process saved, and changes nothing yet. RAM is in place already and the device is parked.
     /// - Parameter bytes: foreign input.
-    public func restoreState(_ bytes: [UInt8], version: UInt32) throws(DeviceStateError) {
+    /// - Returns: what resets the device, and activates it where the driver had.
+    public func decodeState(_ bytes: [UInt8], version: UInt32) throws(DeviceStateError) -> DeviceRestoration {
         let (restored, signals, positions) = try decode(bytes, version: version)
         let isLive = restored.status & VirtioMMIO.Status.driverOK != 0
         var queues: [SplitVirtqueue?] = []
@@ -49,11 +50,13 @@ extension VirtioMMIOTransport {
                 throw .queue(index: error.queue, error.error)
             }
         }
-        registers.withLock { registers in
-            device.reset()
-            registers = restored
-            device.signals.restore(signals)
-            if isLive, !signals.needsReset { device.activate(restored.driverFeatures, queues: queues) }
+        return DeviceRestoration { [queues] in
+            self.registers.withLock { registers in
+                self.device.reset()
+                registers = restored
+                self.device.signals.restore(signals)
+                if isLive, !signals.needsReset { self.device.activate(restored.driverFeatures, queues: queues) }
+            }
         }
     }
 

@@ -1,4 +1,5 @@
 public import GuestMemory
+import Host
 import Synchronization
 
 /// The register file of one virtio-mmio device, version 2: what a guest's driver sees of it.
@@ -31,14 +32,6 @@ public final class VirtioMMIOTransport: Sendable {
         var descriptorTable: UInt64 = 0
         var driverArea: UInt64 = 0
         var deviceArea: UInt64 = 0
-    }
-
-    /// A queue that the driver set up wrongly.
-    public struct QueueFault: Error, Hashable, Sendable, CustomStringConvertible {
-        public let queue: Int
-        public let error: VirtqueueError
-
-        public var description: String { "queue \(queue): \(error)" }
     }
 
     public init(_ device: any VirtioDevice, _ memory: GuestRAM) {
@@ -114,7 +107,7 @@ public final class VirtioMMIOTransport: Sendable {
     /// What follows when the driver writes to a register. Whatever it writes, nothing traps.
     public func write(_ register: VirtioMMIO.Register, _ value: UInt32) {
         switch register {
-        case .queueNotify: device.notify(queue: Int(value))
+        case .queueNotify: kick(value)
         case .interruptAcknowledge: device.signals.acknowledge(value)
         case .status: registers.withLock { writeStatus(&$0, value) }
         case .deviceFeaturesSelect: registers.withLock { $0.deviceFeaturesSelect = value }
@@ -165,12 +158,7 @@ public final class VirtioMMIOTransport: Sendable {
 
     private func writeStatus(_ registers: inout Registers, _ value: UInt32) {
         typealias Status = VirtioMMIO.Status
-        if value == 0 {
-            device.reset()
-            device.signals.reset()
-            registers = Registers(queues: Array(repeating: QueueRegisters(), count: registers.queues.count))
-            return
-        }
+        if value == 0 { return reset(&registers) }
         // A driver only ever adds bits; the ones that stand for its steps count in their order.
         registers.status |= value & (Status.acknowledge | Status.driver | Status.failed)
         let started = Status.acknowledge | Status.driver
@@ -184,6 +172,15 @@ public final class VirtioMMIOTransport: Sendable {
         }
     }
 
+    /// As a driver does that begins anew.
+    func reset() { registers.withLock { reset(&$0) } }
+
+    private func reset(_ registers: inout Registers) {
+        device.reset()
+        device.signals.reset()
+        registers = Registers(queues: Array(repeating: QueueRegisters(), count: registers.queues.count))
+    }
+
     func isAcceptable(_ features: VirtioFeatures) -> Bool {
         features.contains(.version1) && device.offeredFeatures.isSuperset(of: features)
     }
@@ -192,9 +189,34 @@ public final class VirtioMMIOTransport: Sendable {
         device.signals.goLive()
         do throws(QueueFault) {
             device.activate(registers.driverFeatures, queues: try makeQueues(registers, positions: []))
+            // Chains that were there before DRIVER_OK may have been kicked before it too.
+            ringDoorbells(of: registers)
         } catch {
             registers.fault = error
             device.signals.deviceNeedsReset()
+        }
+    }
+
+    // MARK: Doorbells
+
+    /// A kick of a queue that the device does not have rings nothing.
+    private func kick(_ queue: UInt32) {
+        let doorbells = device.doorbells
+        if queue < doorbells.count { doorbells[Int(queue)].ring() }
+    }
+
+    /// Has the device look at every queue that is live.
+    func ringLiveQueues() {
+        registers.withLock { registers in
+            if registers.status & VirtioMMIO.Status.driverOK != 0 { ringDoorbells(of: registers) }
+        }
+    }
+
+    private func ringDoorbells(of registers: Registers) {
+        var last: Doorbell?
+        for (doorbell, queue) in zip(device.doorbells, registers.queues) where queue.isReady && doorbell !== last {
+            doorbell.ring()
+            last = doorbell
         }
     }
 

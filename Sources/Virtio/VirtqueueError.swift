@@ -44,3 +44,16 @@ public enum VirtqueueError: Error, Hashable, Sendable, CustomStringConvertible {
         }
     }
 }
+
+/// A queue that the driver set up wrongly or broke. The device waits for its reset.
+public struct QueueFault: Error, Hashable, Sendable, CustomStringConvertible {
+    public let queue: Int
+    public let error: VirtqueueError
+
+    public init(queue: Int, error: VirtqueueError) {
+        self.queue = queue
+        self.error = error
+    }
+
+    public var description: String { "queue \(queue): \(error)" }
+}

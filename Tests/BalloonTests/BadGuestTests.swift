@@ -169,15 +169,15 @@ import Virtio
 
     @Test("Resets, hints, the engine and the registers all at once end in a device that works") func everybodyAtOnce() throws {
         let bench = try BalloonBench.ready()
-        let (device, sink, transport) = (bench.device, bench.sink, bench.transport)
+        let (device, slot, sink) = (bench.device, bench.slot, bench.sink)
         let isOver = Locked(false)
         let engine = try HostThread(name: "engine") {
             while !isOver.withLock({ $0 }) {
                 _ = device.begin(reportingTo: sink)
                 device.stop()
-                device.park()
-                _ = transport.saveState()
-                device.unpark()
+                slot.park()
+                _ = slot.saveState()
+                slot.unpark()
                 device.done()
             }
         }
@@ -220,7 +220,7 @@ import Virtio
             try queueBlock(0x40_0000)
         }
         let first = bench.device.begin(reportingTo: bench.sink)
-        bench.device.park()
+        bench.slot.park()
         if !readsLate { try answerSlowly(first) }
         bench.device.stop()
         // The guest may use the page again, write it, and the harvest sees that. Then the next round begins.
@@ -233,7 +233,7 @@ import Virtio
         #expect(bench.shownID == second)
         try queueStart(second)
         try queueBlock(0x50_0000)
-        bench.device.unpark()
+        bench.slot.unpark()
         bench.driver.kick(BalloonBench.hints)
         try bench.settle()
         #expect(bench.sink.events.contains(.hint(second, address: 0x50_0000, byteCount: 0x1000)))

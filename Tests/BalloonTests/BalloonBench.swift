@@ -16,7 +16,8 @@ struct BalloonBench {
 
     let memory: GuestRAM
     let device: BalloonDevice
-    let transport: VirtioMMIOTransport
+    let slot: DeviceSlot
+    var transport: VirtioMMIOTransport { slot.transport! }
     let line: ScriptedDriver.InterruptBell
     let driver: ScriptedDriver
     let sink: RecordingSink
@@ -33,8 +34,8 @@ struct BalloonBench {
             )
         line = try ScriptedDriver.InterruptBell()
         device = try BalloonDevice(self.memory, options: options, interrupt: line.interrupt)
-        transport = VirtioMMIOTransport(device, self.memory)
-        driver = ScriptedDriver(self.memory, transport, line, ringBase: GuestAddress(0x1_0000))
+        slot = DeviceSlot(device, self.memory)
+        driver = ScriptedDriver(self.memory, slot.transport!, line, ringBase: GuestAddress(0x1_0000))
         sink = RecordingSink(self.memory)
     }
 

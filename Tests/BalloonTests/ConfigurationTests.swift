@@ -75,7 +75,7 @@ import Virtio
             try bench.send((0x40_0000 + index * 0x1000, 0x1000))
             try bench.settle()
         }
-        bench.device.park()
+        bench.slot.park()
         try bench.send((0x60_0000, 0x1000))
         try bench.send((0x60_1000, 0x1000))
         return (bench, id)
@@ -85,17 +85,17 @@ import Virtio
     func restore() throws {
         let (source, id) = try pausedSource()
         source.transport.write(.interruptAcknowledge, 3)
-        let sections = source.device.saveState(with: source.transport)
+        let sections = source.slot.saveState()
         let destination = try BalloonBench(memory: source.memory)
-        destination.device.park()
-        try destination.device.restoreState(sections, with: destination.transport)
+        destination.slot.park()
+        try destination.slot.restoreState(sections)
         #expect(destination.driver.status == source.driver.status)
         #expect(destination.shownID == .done)
         #expect(destination.transport.read(.interruptStatus) == VirtioMMIO.Interrupt.configurationChange)
         #expect(destination.line.raised == 1)
         #expect(destination.driver.configuration(4) == 3)
         destination.driver.rings = source.driver.rings
-        destination.device.unpark()
+        destination.slot.unpark()
         let used = try destination.settle()
         #expect(used.map(\.length) == [0, 0])
         #expect(destination.device.statistics.staleBlocks == 2)
@@ -112,7 +112,7 @@ import Virtio
         #expect(bench.shownID == .done)
         #expect(bench.line.raised == before + 1)
         #expect(bench.transport.read(.interruptStatus) == VirtioMMIO.Interrupt.configurationChange)
-        bench.device.unpark()
+        bench.slot.unpark()
         try bench.settle()
         #expect(bench.device.statistics.staleBlocks == 2)
     }
@@ -124,18 +124,18 @@ import Virtio
         bench.sink.hold()
         try bench.driver.hint((0..<60).map { (address: 0x40_0000 + $0 * 0x1000, byteCount: 0x1000) }, queue: BalloonBench.hints)
         #expect(bench.sink.waitUntilHeld())
-        let device = bench.device
+        let (device, slot) = (bench.device, bench.slot)
         // Parking waits for the lock in front of the hint thread, so it comes between two pieces of the chain.
         let sink = bench.sink
         let releaser = try releaseLater(sink)
-        device.park()
+        slot.park()
         releaser.join()
         let hints = bench.sink.events.count - 1
         let position = try #require(device.queuePositions[BalloonBench.hints])
         #expect(
             position == (hints < 60 ? VirtqueuePosition(nextAvailable: 1, nextUsed: 1) : VirtqueuePosition(nextAvailable: 2, nextUsed: 2))
         )
-        device.unpark()
+        slot.unpark()
         try bench.settle()
         #expect(bench.sink.events.count == 61)
     }
@@ -143,11 +143,11 @@ import Virtio
     @Test("Saved state that is cut, too long, of another version or missing is refused")
     func foreignBytes() throws {
         let (source, _) = try pausedSource()
-        let sections = source.device.saveState(with: source.transport)
+        let sections = source.slot.saveState()
         let destination = try BalloonBench(memory: source.memory)
-        destination.device.park()
+        destination.slot.park()
         func refuses(_ sections: [DeviceSection]) {
-            #expect(throws: DeviceStateError.self) { try destination.device.restoreState(sections, with: destination.transport) }
+            #expect(throws: DeviceStateError.self) { try destination.slot.restoreState(sections) }
             #expect(destination.driver.status == 0)
         }
         for index in sections.indices {
@@ -162,14 +162,14 @@ import Virtio
             refuses(replaced(section.bytes, version: 2))
             refuses(sections.filter { $0 != section })
         }
-        try destination.device.restoreState(sections, with: destination.transport)
+        try destination.slot.restoreState(sections)
     }
 
     @Test("Saved state with any byte changed is refused, or gives a device that can be reset and used", arguments: [1, 2] as [UInt64])
     func changedBytes(seed: UInt64) throws {
         var random = SeededGenerator(seed: seed)
         let (source, _) = try pausedSource()
-        let sections = source.device.saveState(with: source.transport)
+        let sections = source.slot.saveState()
         let destination = try BalloonBench(memory: source.memory)
         for (which, section) in sections.enumerated() {
             for offset in section.bytes.indices {
@@ -177,9 +177,9 @@ import Virtio
                 bytes[offset] ^= UInt8.random(in: 1...255, using: &random)
                 var copy = sections
                 copy[which] = DeviceSection(name: section.name, version: section.version, bytes: bytes)
-                destination.device.park()
-                try? destination.device.restoreState(copy, with: destination.transport)
-                destination.device.unpark()
+                destination.slot.park()
+                try? destination.slot.restoreState(copy)
+                destination.slot.unpark()
             }
         }
         try destination.driver.start(BalloonBench.hintFeatures)

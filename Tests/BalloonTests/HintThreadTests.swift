@@ -218,11 +218,11 @@ import Virtio
         pause.wait(timeout: .milliseconds(100))
         #expect(bench.device.steps == idle)
         // Work in the queue, and parked: the kick wakes it once.
-        bench.device.park()
+        bench.slot.park()
         try bench.send((0x41_0000, 0x1000))
         pause.wait(timeout: .milliseconds(100))
         #expect(bench.device.steps == idle + 1)
-        bench.device.unpark()
+        bench.slot.unpark()
         try bench.settle()
         #expect(bench.device.steps > idle + 1)
     }
@@ -241,9 +241,9 @@ import Virtio
             features: features
         )
         // The ring is fresh on both sides, so the driver may format it although the device knows it.
-        bench.device.park()
+        bench.slot.park()
         driver.format()
-        bench.device.unpark()
+        bench.slot.unpark()
         let block = [VirtqueueSegment(address: GuestAddress(0x40_0000), length: 0x1000, isWritable: true)]
         var random = SeededGenerator(seed: 1)
         var returned = 0
@@ -274,7 +274,7 @@ import Virtio
     func parks() throws {
         let bench = try BalloonBench.ready()
         let id = try bench.open()
-        bench.device.park()
+        bench.slot.park()
         let ring = bench.driver.rings[BalloonBench.hints]
         let used = try ring.usedIndex()
         let positions = bench.device.queuePositions
@@ -288,7 +288,7 @@ import Virtio
         tracker.harvest(into: dirty)
         #expect((0..<dirty.wordCount).allSatisfy { dirty.take(word: $0) == 0 })
         tracker.disarm()
-        bench.device.unpark()
+        bench.slot.unpark()
         try bench.settle()
         #expect(bench.sink.events.last == .hint(id, address: 0x40_0000, byteCount: 0x1000))
     }

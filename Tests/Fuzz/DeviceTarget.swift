@@ -43,7 +43,8 @@ struct HostileMachine {
     private let options: BalloonOptions
     private let sink: WatchfulSink
     private var device: BalloonDevice
-    private var transport: VirtioMMIOTransport
+    private var slot: DeviceSlot
+    private var transport: VirtioMMIOTransport { slot.transport! }
     private var isParked = false
 
     /// RAM as the driver wrote it, and where the device may write: the used rings. `nil` where the program put rings somewhere else.
@@ -56,12 +57,12 @@ struct HostileMachine {
         memory = must { try GuestRAM(Self.regions) }
         options = BalloonOptions(offersHints: flags & 1 == 0, offersPoison: flags & 2 == 0, usesSpecificationQueueNumbers: flags & 4 != 0)
         sink = WatchfulSink(memory.regions)
-        (device, transport) = Self.makeDevice(memory, options)
+        (device, slot) = Self.makeDevice(memory, options)
     }
 
-    private static func makeDevice(_ memory: GuestRAM, _ options: BalloonOptions) -> (BalloonDevice, VirtioMMIOTransport) {
+    private static func makeDevice(_ memory: GuestRAM, _ options: BalloonOptions) -> (BalloonDevice, DeviceSlot) {
         let device = must { try BalloonDevice(memory, options: options, hasThread: false) { _ in } }
-        return (device, VirtioMMIOTransport(device, memory))
+        return (device, DeviceSlot(device, memory))
     }
 
     // MARK: The program
@@ -228,7 +229,7 @@ struct HostileMachine {
             if options.offersHints { demand(transport.read(offset: 0x108, width: 4) == 1, "the guest hears done") }
         case 4: park()
         case 5:
-            device.unpark()
+            slot.unpark()
             isParked = false
         case 6: _ = (device.statistics, device.fault, device.poison, transport.fault, device.isAvailable)
         default: device.resetStatistics()
@@ -236,7 +237,7 @@ struct HostileMachine {
     }
 
     private mutating func park() {
-        device.park()
+        slot.park()
         isParked = true
     }
 
@@ -244,18 +245,18 @@ struct HostileMachine {
     private mutating func move() {
         let wasParked = isParked
         park()
-        let sections = device.saveState(with: transport)
+        let sections = slot.saveState()
         device.done()
-        let (newDevice, newTransport) = Self.makeDevice(memory, options)
-        newDevice.park()
-        do throws(DeviceStateError) { try newDevice.restoreState(sections, with: newTransport) } catch {
+        let (newDevice, newSlot) = Self.makeDevice(memory, options)
+        newSlot.park()
+        do throws(DeviceStateError) { try newSlot.restoreState(sections) } catch {
             demand(false, "what was saved is restored: \(error)")
         }
-        demand(newDevice.saveState(with: newTransport)[1] == sections[1], "the device's fields move unchanged")
+        demand(newSlot.saveState()[1] == sections[1], "the device's fields move unchanged")
         demand(newDevice.queuePositions == device.queuePositions || device.fault != nil, "the queues move unchanged")
-        if options.offersHints { demand(newTransport.read(offset: 0x108, width: 4) == 1, "hinting is done after a move") }
+        if options.offersHints { demand(newSlot.transport!.read(offset: 0x108, width: 4) == 1, "hinting is done after a move") }
         unsafe demand(sink.openID == nil, "no command is open after a move")
-        (device, transport) = (newDevice, newTransport)
+        (device, slot) = (newDevice, newSlot)
         if !wasParked { host(5) }
     }
 
@@ -263,7 +264,7 @@ struct HostileMachine {
     private mutating func moveForeign(_ input: inout FuzzInput) {
         let wasParked = isParked
         park()
-        var sections = device.saveState(with: transport)
+        var sections = slot.saveState()
         let before = sections
         for _ in 0..<input.take(UInt8.self) % 8 {
             let index = Int(input.take(UInt8.self)) % sections.count
@@ -273,10 +274,10 @@ struct HostileMachine {
             sections[index] = DeviceSection(name: sections[index].name, version: sections[index].version, bytes: content)
         }
         do throws(DeviceStateError) {
-            try device.restoreState(sections, with: transport)
+            try slot.restoreState(sections)
             expected = nil
         } catch {
-            demand(device.saveState(with: transport) == before, "state that is refused changes nothing")
+            demand(slot.saveState() == before, "state that is refused changes nothing")
         }
         if !wasParked { host(5) }
     }

@@ -160,7 +160,7 @@ final class ForeignLink: Transport {
 
 /// Little-endian.
 func littleEndian<Value: FixedWidthInteger>(_ value: Value) -> [UInt8] {
-    var writer = ByteWriter()
+    var writer = FieldBytes()
     writer.append(value)
     return writer.bytes
 }

@@ -144,7 +144,7 @@ extension MachineTests {
             var words: String {
                 switch self {
                 case .section: "no section kvm-machine"
-                case .version: "version 2"
+                case .version: "version 3"
                 case .vcpus: "vCPU count: 65"
                 case .frequency: "kHz"
                 case .extendedState: "extended state"
@@ -165,7 +165,7 @@ extension MachineTests {
                 let cpuid = msrs + 1 + Int(words[msrs])
                 switch self {
                 case .section: return []
-                case .version: return [section.with(version: 2)]
+                case .version: return [section.with(version: 3)]
                 case .truncated: return [section.with(bytes: Array(section.bytes.dropLast(3)))]
                 case .vcpus: words[0] = 65
                 case .frequency: words[1] /= 2

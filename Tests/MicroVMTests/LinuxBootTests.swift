@@ -1,5 +1,6 @@
 import Foundation
 import GuestMemory
+import Host
 import MicroVM
 import Testing
 
@@ -15,7 +16,7 @@ import Testing
     }
 
     private func load(_ kernel: [UInt8], initrd: [UInt8]? = nil, commandLine: String = "", _ memory: GuestRAM) throws -> BootEntry {
-        try boot(kernel, initrd: initrd, commandLine: commandLine).load(into: memory, vcpus: 1, devices: 1)
+        try boot(kernel, initrd: initrd, commandLine: commandLine).load(into: memory, vcpus: 1, devices: SerialPort.nodes)
     }
 
     private func text(at address: UInt64, _ memory: GuestRAM) throws -> String {
@@ -93,7 +94,7 @@ import Testing
     func unsuitable() throws {
         typealias Change = (inout FieldBytes) -> Void
         let changes: [(String, Change)] = [
-            ("neither", { $0.set(0x202, "HdrT".utf8) }), ("neither", { $0.set(0x1FE, UInt16(0)) }),
+            ("neither", { $0.set(0x202, "HdrT") }), ("neither", { $0.set(0x1FE, UInt16(0)) }),
             ("2.11", { $0.set(0x206, UInt16(0x020B)) }), ("64-bit entry", { $0.set(0x236, UInt16(2)) }),
             ("zImage", { $0.set(0x211, UInt8(0)) }), ("no code", { $0.set(0x1F4, UInt32(0)) }),
             ("too short", { $0.set(0x201, UInt8(0x10)) }), ("0x80000", { $0.set(0x258, UInt64(0x80000)) }),
@@ -184,7 +185,11 @@ import Testing
     func distributed() throws {
         let path = try #require(Self.distributionKernel)
         let memory = try machine(512 << 20)
-        let entry = try LinuxBoot(kernelPath: path, initrdPath: path, commandLine: "console=ttyS0").load(into: memory, vcpus: 2, devices: 1)
+        let entry = try LinuxBoot(kernelPath: path, initrdPath: path, commandLine: "console=ttyS0").load(
+            into: memory,
+            vcpus: 2,
+            devices: SerialPort.nodes
+        )
         let header = try FieldBytes([UInt8](Data(contentsOf: URL(fileURLWithPath: path), options: .alwaysMapped).prefix(0x300)))
         #expect(entry.instruction == header.get(0x258, as: UInt64.self) + 0x200)
         let code = try memory.read(at: GuestAddress(header.get(0x258)), byteCount: 4096)

@@ -23,7 +23,7 @@ extension MachineTests {
             var random = SeededGenerator(seed: seed)
             let tiny = try TinyMachine(TinyGuest(pages: 16, seed: seed))
             try eventually("the driver is not up") { try tiny.record.hasBalloon }
-            let bus = tiny.machine.bus
+            let bus = tiny.machine.registry.bus
             for _ in 0..<20000 {
                 let value = UInt64.random(in: 0...(Bool.random(using: &random) ? 16 : .max), using: &random)
                 let width = Int.random(in: 1...8, using: &random)

@@ -44,14 +44,15 @@ import Virtio
     @Test("A press that the guest has not read moves with it; nonsense does not")
     func moves() throws {
         power.pressPowerButton()
-        let state = power.saveState()
+        let state = DeviceSlot(power).saveState()[0]
         let other = PowerControl(request: { _ in }, interrupt: { _ in })
-        try other.restoreState(state)
+        let slot = DeviceSlot(other)
+        try slot.restoreState([state])
         for bytes in [[], [2], [1, 0]] as [[UInt8]] {
-            #expect(throws: DeviceStateError.self) { try other.restoreState(DeviceSection(name: state.name, version: 1, bytes: bytes)) }
+            #expect(throws: DeviceStateError.self) { try slot.restoreState([DeviceSection(name: state.name, version: 1, bytes: bytes)]) }
         }
         #expect(throws: DeviceStateError.version(9)) {
-            try other.restoreState(DeviceSection(name: state.name, version: 9, bytes: state.bytes))
+            try slot.restoreState([DeviceSection(name: state.name, version: 9, bytes: state.bytes)])
         }
         #expect(other.read(port: MachineLayout.eventPort) == 1)
     }

@@ -167,7 +167,7 @@ private final class SerialBench: Sendable {
         var random = SeededGenerator(seed: seed)
         disturb(port, &random)
         let other = SerialBench()
-        try other.port.restoreState(port.saveState())
+        try DeviceSlot(other.port).restoreState(DeviceSlot(port).saveState())
         #expect(other.level == bench.level)
         #expect(other.port.saveState() == port.saveState())
         for _ in 0..<20 {
@@ -182,23 +182,24 @@ private final class SerialBench: Sendable {
     func hostile(offset: Int) throws {
         port.write(Register.identification, 1)
         _ = port.receive([1, 2, 3])
-        let good = port.saveState()
+        let slot = DeviceSlot(port)
+        let good = slot.saveState()[0]
         #expect(throws: DeviceStateError.version(2)) {
-            try port.restoreState(DeviceSection(name: good.name, version: 2, bytes: good.bytes))
+            try slot.restoreState([DeviceSection(name: good.name, version: 2, bytes: good.bytes)])
         }
         #expect(throws: DeviceStateError.self) {
-            try port.restoreState(DeviceSection(name: good.name, version: 1, bytes: Array(good.bytes.prefix(offset))))
+            try slot.restoreState([DeviceSection(name: good.name, version: 1, bytes: Array(good.bytes.prefix(offset)))])
         }
         #expect(throws: DeviceStateError.self) {
-            try port.restoreState(DeviceSection(name: good.name, version: 1, bytes: good.bytes + [0]))
+            try slot.restoreState([DeviceSection(name: good.name, version: 1, bytes: good.bytes + [0])])
         }
         // Each byte with its highest value: refused where not every value is possible.
         let free = [3, 5, 6, 7, 12, 13, 14]
         var bytes = good.bytes
         bytes[offset] = 0xFF
         if !free.contains(offset) {
-            #expect(throws: DeviceStateError.self) { try port.restoreState(DeviceSection(name: good.name, version: 1, bytes: bytes)) }
+            #expect(throws: DeviceStateError.self) { try slot.restoreState([DeviceSection(name: good.name, version: 1, bytes: bytes)]) }
         }
-        #expect(port.saveState() == good)
+        #expect(slot.saveState()[0] == good)
     }
 }

@@ -1,4 +1,3 @@
-import Balloon
 import GuestMemory
 import Host
 import MicroVM
@@ -33,7 +32,7 @@ extension MachineTests {
             let again = try other.saveDeviceState()
             #expect(saved.map(\.name) == again.map(\.name))
             // The balloon says done anew, which its registers and the interrupt controllers show; the timer's counts began anew.
-            for name in ["kvm-clock", "serial", "power", BalloonDevice.sectionName] {
+            for name in ["kvm-clock", "serial", "power", "virtio-balloon"] {
                 #expect(saved[name] == again[name], "\(name)")
             }
             #expect(saved.redirections == again.redirections)
@@ -112,7 +111,7 @@ extension MachineTests {
             try tiny.machine.pause()
             #expect(pending(try tiny.machine.saveDeviceState()) == [])
             try tiny.machine.resume()
-            tiny.machine.device.done()
+            tiny.machine.hinting!.done()
             try eventually("the driver does not hear") { try tiny.record.seenID == 1 }
             // The kernel raises it on a thread of its own.
             try eventually("the interrupt does not come") {

@@ -1,4 +1,5 @@
 import Foundation
+import Host
 import MicroVM
 
 /// Files that exist as long as this object.
@@ -31,7 +32,7 @@ enum SyntheticKernel {
         setup.set(0x1F4, UInt32(codeBytes / 16))
         setup.set(0x1FE, UInt16(0xAA55))
         setup.set(0x200, [0xEB, 0x6A])
-        setup.set(0x202, "HdrS".utf8)
+        setup.set(0x202, "HdrS")
         setup.set(0x206, UInt16(0x020F))
         setup.set(0x211, UInt8(1))
         setup.set(0x22C, UInt32(0x7FFF_FFFF))
@@ -85,7 +86,7 @@ enum SyntheticKernel {
         note.append(UInt32(name.utf8.count))
         note.append(UInt32(content.count))
         note.append(kind)
-        note.append(name.utf8)
+        note.append(Array(name.utf8))
         note.append(content)
         while note.bytes.count % 4 != 0 { note.append(UInt8(0)) }
         return note.bytes

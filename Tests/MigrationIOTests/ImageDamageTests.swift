@@ -92,7 +92,7 @@ import Testing
             at offset: Int,
             _ isExpected: @escaping @Sendable (ImageError) -> Bool
         ) {
-            var writer = ByteWriter()
+            var writer = FieldBytes()
             writer.append(value)
             (self.name, self.offset, bytes, self.isExpected) = (name, offset, writer.bytes, isExpected)
         }

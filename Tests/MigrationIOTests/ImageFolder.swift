@@ -120,7 +120,7 @@ struct RawFile: ~Copyable {
     func forgeHeader(_ bytes: [UInt8], at offset: Int) {
         var block = self.bytes(0..<4096)
         block.replaceSubrange(offset..<offset + bytes.count, with: bytes)
-        var tail = ByteWriter()
+        var tail = FieldBytes()
         tail.append(CRC32C.of(Array(block[..<4092])))
         write(Array(block[..<4092]) + tail.bytes, at: 0)
     }

@@ -1,4 +1,5 @@
 import GuestMemory
+import Host
 import Migration
 import TestSupport
 import Testing
@@ -10,9 +11,9 @@ import Testing
         header.isComplete = true
         let read = try ImageHeader(decoding: header.encode(), fileBytes: header.fileBytes)
         #expect(read.creator == "\u{FFFD}[31mEvil\u{FFFD}\u{FFFD} é")
-        var writer = ByteWriter()
+        var writer = FieldBytes()
         writer.appendCounted("a\u{7}b\u{9b}c")
-        var reader = ByteReader(writer.bytes)
-        #expect(try reader.readCountedText("name", maximum: 64) == "a\u{FFFD}b\u{FFFD}c")
+        var reader = StreamReader(writer.bytes)
+        #expect(try reader.takeCountedText("name", maximum: 64) == "a\u{FFFD}b\u{FFFD}c")
     }
 }

@@ -1,4 +1,5 @@
 import GuestMemory
+import Host
 import Migration
 import TestSupport
 import Testing
@@ -201,12 +202,12 @@ import Testing
     func requirements() throws {
         let empty = Hello(session: .random(), regions: regionTable(pages: 10), capabilities: []).encode()
         func decode(count: UInt32, _ sections: [UInt8]) throws(StreamError) -> Hello {
-            var writer = ByteWriter()
+            var writer = FieldBytes()
             writer.append(count)
             return try Hello(decoding: Array(empty.dropLast(4)) + writer.bytes + sections)
         }
         func section(name: Int = 1, bytes: Int = 0) -> [UInt8] {
-            var writer = ByteWriter()
+            var writer = FieldBytes()
             writer.appendCounted([UInt8](repeating: 0x61, count: name))
             writer.append(UInt32(1))
             writer.appendCounted([UInt8](repeating: 7, count: bytes))

@@ -13,7 +13,8 @@ final class Machine: Guest, @unchecked Sendable {
     let number: Int
     let memory: GuestRAM
     let device: BalloonDevice
-    let transport: VirtioMMIOTransport
+    private let slot: DeviceSlot
+    var transport: VirtioMMIOTransport { slot.transport! }
     private let simulatedTracker: SimulatedTracker
     private lazy var simulatedHinting = SimulatedHinting(self, device)
     let line: InterruptLine
@@ -23,7 +24,7 @@ final class Machine: Guest, @unchecked Sendable {
     /// The hint thread is in the middle of something, under the device's lock.
     var isDeviceLocked = false
     /// Somebody rang the hint thread's bell.
-    var isBellRung = false
+    private var isBellRung = false
     /// The engine has the guest; a person's pause and resume wait until it is over.
     var isTakenOver = false
     /// A person is pausing or resuming it at the moment.
@@ -40,10 +41,10 @@ final class Machine: Guest, @unchecked Sendable {
         let line = InterruptLine()
         self.line = line
         device = try BalloonDevice(memory, options: BalloonOptions(), hasThread: false) { level in if level { line.isRaised = true } }
-        transport = VirtioMMIOTransport(device, memory)
+        slot = DeviceSlot(device, memory)
         simulatedTracker = SimulatedTracker(world, memory)
         self.isPaused = isPaused
-        if isPaused { device.park() }
+        if isPaused { slot.park() }
         world.machines.append(self)
         world.scheduler.spawn("hints\(number)", speed: world.scenario[.hintThread]) { [unowned self] in runHintThread() }
     }
@@ -52,6 +53,9 @@ final class Machine: Guest, @unchecked Sendable {
     var hinting: (any FreePageHinting)? { simulatedHinting }
     static let requirements = [DeviceSection(name: "simulated", version: 3, bytes: [1, 2])]
     var requirements: [DeviceSection] { Self.requirements }
+
+    /// Wakes the hint thread if the device's doorbell was rung.
+    func hearDoorbell() { if device.doorbells[0].answer() { isBellRung = true } }
 
     /// Sleeps until nobody is in the middle of something in the device.
     func awaitDevice() {
@@ -86,7 +90,7 @@ final class Machine: Guest, @unchecked Sendable {
         world.scheduler.yield()
         isPaused = true
         awaitDevice()
-        device.park()
+        slot.park()
         world.note("machine \(number) is paused")
     }
 
@@ -102,19 +106,19 @@ final class Machine: Guest, @unchecked Sendable {
         world.note("machine \(number) runs")
         world.guestArrives(at: self)
         isPaused = false
-        device.unpark()
-        isBellRung = true
+        slot.unpark()
+        hearDoorbell()
     }
 
     func saveDeviceState() throws(GuestError) -> [DeviceSection] {
         if world.scenario[.saveFails] == 1 { throw GuestError("no state today") }
-        return device.saveState(with: transport)
+        return slot.saveState()
     }
 
     func loadDeviceState(_ sections: [DeviceSection]) throws(GuestError) {
         if world.scenario[.loadFails] == 1 { throw GuestError("not today") }
         world.perhapsYield()
-        do throws(DeviceStateError) { try device.restoreState(sections, with: transport) } catch { throw GuestError("\(error)") }
+        do throws(DeviceStateError) { try slot.restoreState(sections) } catch { throw GuestError("\(error)") }
     }
 
     func memoryUse() -> GuestMemoryUse? { nil }

@@ -78,7 +78,7 @@ extension SimulatedGuest {
             )
         }
         transport.driverOK()
-        machine.isBellRung = true
+        machine.hearDoorbell()
     }
 
     // MARK: Running
@@ -187,7 +187,7 @@ extension SimulatedGuest {
         yield(oneIn: 4)
         if ring.kickNeeded() {
             machine.transport.write(.queueNotify, Self.hintQueue)
-            machine.isBellRung = true
+            machine.hearDoorbell()
         }
         return true
     }
@@ -282,7 +282,7 @@ extension SimulatedGuest {
             preconditionFailure("the driver's own ring: \(error)")
         }
         machine.transport.write(.queueNotify, Self.hintQueue)
-        machine.isBellRung = true
+        machine.hearDoorbell()
     }
 
     func checkDriverAtRest() {

@@ -1,20 +1,19 @@
 package import GuestMemory
+import Host
 
 /// What the machine tells its guest about itself: the tables of hardware-reduced ACPI (6.5), which need no firmware and no PC of old.
 ///
 ///     RSDP -> XSDT -> FADT -> DSDT (devices)
 ///                  -> MADT (vCPUs, IOAPIC)
 package enum ACPITables {
-    /// As many as have an interrupt below the event device's.
-    package static let maximumVirtioDevices = Int(MachineLayout.eventInterrupt - MachineLayout.virtioInterrupt)
     /// As many as 8-bit APIC numbers name: 255 means all of them.
     package static let maximumVCPUs = 255
 
     /// Writes all tables to their place below 1 MiB.
+    /// - Parameter devices: a node for each device.
     /// - Returns: where the root pointer is.
-    package static func write(into memory: GuestRAM, vcpus: Int, virtioDevices: Int) throws(GuestAccessError) -> GuestAddress {
+    package static func write(into memory: GuestRAM, vcpus: Int, devices: [AML.Term]) throws(GuestAccessError) -> GuestAddress {
         precondition((1...maximumVCPUs).contains(vcpus), "\(vcpus) vCPUs")
-        precondition((0...maximumVirtioDevices).contains(virtioDevices), "\(virtioDevices) virtio devices have no interrupts")
         var position = BootLayout.acpiTables.rawValue + 64  // behind the root pointer
         func place(_ table: [UInt8]) throws(GuestAccessError) -> UInt64 {
             let address = position
@@ -23,7 +22,7 @@ package enum ACPITables {
             try memory.write(table, at: GuestAddress(address))
             return address
         }
-        let dsdt = try place(dsdt(virtioDevices: virtioDevices))
+        let dsdt = try place(dsdt(devices))
         let fadt = try place(fadt(dsdt: dsdt))
         let madt = try place(madt(vcpus: vcpus))
         let xsdt = try place(xsdt([fadt, madt]))
@@ -37,8 +36,8 @@ package enum ACPITables {
     private static func rsdp(xsdt: UInt64) -> [UInt8] {
         let firstRevisionBytes = 20
         var table = FieldBytes(byteCount: 36)
-        table.set(0, "RSD PTR ".utf8)
-        table.set(9, manufacturer.utf8)
+        table.set(0, "RSD PTR ")
+        table.set(9, manufacturer)
         table.set(15, UInt8(2))
         table.set(20, UInt32(36))
         table.set(24, xsdt)
@@ -90,65 +89,9 @@ package enum ACPITables {
         return described("APIC", revision: 5, body.bytes)
     }
 
-    private static func dsdt(virtioDevices: Int) -> [UInt8] {
+    private static func dsdt(_ devices: [AML.Term]) -> [UInt8] {
         let off = AML.name("\\_S5", AML.package([AML.integer(MachineLayout.sleepTypeOff), AML.integer(UInt8(0))]))
-        let devices = [serialPort, powerButton, eventDevice] + (0..<virtioDevices).map(virtio)
         return described("DSDT", revision: 2, off + AML.scope("\\_SB", devices.flatMap { $0 }))
-    }
-
-    // MARK: Devices
-
-    private static var serialPort: AML.Term {
-        AML.device(
-            "COM1",
-            AML.name("_HID", AML.compressedID("PNP0501")),
-            AML.name("_UID", AML.integer(UInt8(0))),
-            AML.name(
-                "_CRS",
-                AML.resources([
-                    .ports(base: MachineLayout.serialPort, count: UInt8(SerialPort.portCount)),
-                    .interrupt(MachineLayout.serialInterrupt),
-                ])
-            )
-        )
-    }
-
-    private static var powerButton: AML.Term { AML.device("PWRB", AML.name("_HID", AML.compressedID("PNP0C0C"))) }
-
-    /// Whose interrupt has the guest look what happened.
-    private static var eventDevice: AML.Term {
-        let wasPressed: UInt8 = 0x80
-        return AML.device(
-            "GED",
-            AML.name("_HID", AML.string("ACPI0013")),
-            AML.name("_CRS", AML.resources([.interrupt(MachineLayout.eventInterrupt)])),
-            AML.ports("EVTR", from: MachineLayout.eventPort, "EVTS"),
-            AML.method(
-                "_EVT",
-                arguments: 1,
-                AML.store(AML.path("EVTS"), in: AML.local0),
-                AML.ifNonzero(
-                    AML.and(AML.local0, AML.integer(PowerControl.powerButton)),
-                    AML.notify("\\_SB.PWRB", wasPressed)
-                )
-            )
-        )
-    }
-
-    private static func virtio(_ index: Int) -> AML.Term {
-        let base = MachineLayout.virtioBase + UInt64(index) * MachineLayout.virtioStride
-        return AML.device(
-            "VR\(index / 10)\(index % 10)",
-            AML.name("_HID", AML.string("LNRO0005")),
-            AML.name("_UID", AML.integer(UInt8(index))),
-            AML.name(
-                "_CRS",
-                AML.resources([
-                    .memory(base: UInt32(base), byteCount: UInt32(MachineLayout.virtioStride)),
-                    .interrupt(MachineLayout.virtioInterrupt + UInt32(index)),
-                ])
-            )
-        )
     }
 
     // MARK: Parts
@@ -160,13 +103,13 @@ package enum ACPITables {
     private static func described(_ signature: String, revision: UInt8, _ body: [UInt8]) -> [UInt8] {
         var table = FieldBytes(byteCount: headerBytes)
         table.append(body)
-        table.set(0, signature.utf8)
+        table.set(0, signature)
         table.set(4, UInt32(table.bytes.count))
         table.set(8, revision)
-        table.set(10, manufacturer.utf8)
-        table.set(16, "AEROSTAT".utf8)
+        table.set(10, manufacturer)
+        table.set(16, "AEROSTAT")
         table.set(24, UInt32(1))
-        table.set(28, "AERO".utf8)
+        table.set(28, "AERO")
         table.set(32, UInt32(1))
         table.set(9, checksum(table.bytes))
         return table.bytes

@@ -1,3 +1,5 @@
+import Host
+
 /// Terms of the language in which ACPI describes devices, as bytes (ACPI 6.5, chapter 20). A term list is terms one behind the other.
 package enum AML {
     package typealias Term = [UInt8]

@@ -1,4 +1,5 @@
 import GuestMemory
+import Host
 
 /// What a kernel is told at its entry, in both ways of telling it.
 struct BootParameters {
@@ -38,7 +39,7 @@ struct BootParameters {
         let start = BzImage.setupHeaderOffset
         var header = FieldBytes(byteCount: 0x268 - start)
         header.set(0x1FE - start, UInt16(0xAA55))
-        header.set(0x202 - start, "HdrS".utf8)
+        header.set(0x202 - start, "HdrS")
         header.set(0x206 - start, UInt16(0x020C))
         header.set(0x230 - start, UInt32(1 << 21))  // alignment
         return header.bytes

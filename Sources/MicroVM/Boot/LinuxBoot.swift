@@ -65,9 +65,9 @@ package struct LinuxBoot: ~Copyable, Sendable {
     /// what the entry needs.
     /// - Parameters:
     ///   - memory: a machine's, as `MachineLayout` has it.
-    ///   - devices: how many virtio-mmio devices there are.
+    ///   - devices: a node of the ACPI tables for each device.
     /// - Returns: how the boot vCPU begins.
-    package borrowing func load(into memory: GuestRAM, vcpus: Int, devices: Int) throws(BootError) -> BootEntry {
+    package borrowing func load(into memory: GuestRAM, vcpus: Int, devices: [AML.Term]) throws(BootError) -> BootEntry {
         let low = memory.regions.regions[0]
         precondition(low.base == GuestAddress(0) && low.end <= MachineLayout.holeStart, "not a machine's memory")
         guard header.code.end <= low.end else { throw .memoryTooSmall(byteCount: low.byteCount, needed: header.code.end) }
@@ -102,12 +102,12 @@ package struct LinuxBoot: ~Copyable, Sendable {
         into memory: GuestRAM,
         initrd: Range<UInt64>?,
         vcpus: Int,
-        devices: Int
+        devices: [AML.Term]
     ) throws(GuestAccessError) -> BootEntry {
         let parameters = BootParameters(
             memoryMap: BootParameters.memoryMap(of: memory.regions),
             initrd: initrd,
-            rootPointer: try ACPITables.write(into: memory, vcpus: vcpus, virtioDevices: devices)
+            rootPointer: try ACPITables.write(into: memory, vcpus: vcpus, devices: devices)
         )
         try ResetVector.write(into: memory)
         try memory.write(commandLine + [0], at: BootLayout.commandLine)

@@ -1,3 +1,4 @@
+import Host
 package import Migration
 import Synchronization
 package import Virtio
@@ -20,6 +21,13 @@ package final class PowerControl: Sendable {
     package static let ports = [
         MachineLayout.sleepControlPort, MachineLayout.sleepStatusPort, MachineLayout.resetPort, MachineLayout.eventPort, keyboardPort,
     ]
+
+    /// For the bus.
+    package var portHandlers: [(Range<UInt16>, DeviceBus.Ports)] {
+        Self.ports.map { port in
+            (port..<port + 1, DeviceBus.Ports(read: { _ in self.read(port: port) }, write: { self.write(port: port, $1) }))
+        }
+    }
 
     // ACPI 6.5, tables 4.19 and 4.20.
     private static let sleepTypeShift: UInt8 = 2
@@ -69,30 +77,36 @@ package final class PowerControl: Sendable {
         default: break
         }
     }
+}
 
-    // MARK: State
+// The section "power": one byte, the events that the guest has not read.
+extension PowerControl: MachineDevice {
+    package static let identity = DeviceIdentity(name: "power", version: 1)
 
-    package static let section = "power"
-    private static let stateVersion: UInt32 = 1
+    package var identity: DeviceIdentity { Self.identity }
+    package var requirements: [DeviceSection] { [] }
 
-    /// What another process needs to go on: one byte, the events that the guest has not read. Only while the vCPUs are parked.
-    package func saveState() -> DeviceSection {
-        var writer = StateWriter()
-        writer.put(events.withLock { $0 })
-        return DeviceSection(name: Self.section, version: Self.stateVersion, bytes: writer.bytes)
-    }
+    /// It does nothing by itself: it acts when a vCPU or a person asks. A press of the button while it is parked waits for the guest.
+    package func park() {}
+    package func unpark() {}
 
-    /// Takes over what another process saved, and drives the interrupt line, so the interrupt controllers' state is in place already. After
-    /// an error nothing has changed.
-    /// - Parameter section: foreign input.
-    package func restoreState(_ section: DeviceSection) throws(DeviceStateError) {
-        guard section.version == Self.stateVersion else { throw .version(section.version) }
-        var reader = StateReader(section.bytes)
+    package func reset() { set(0) }
+
+    package func saveState() -> [UInt8] { [events.withLock { $0 }] }
+
+    /// Taking it over drives the interrupt line, so the interrupt controllers' state is in place by then.
+    package func decodeState(_ bytes: [UInt8], version: UInt32) throws(DeviceStateError) -> DeviceRestoration {
+        guard version == Self.identity.version else { throw .version(version) }
+        var reader = StateReader(bytes)
         let restored = try reader.take("power events", upTo: Self.powerButton)
         try reader.finish()
+        return DeviceRestoration { [self] in set(restored) }
+    }
+
+    private func set(_ new: UInt8) {
         events.withLock { events in
-            events = restored
-            interrupt(restored != 0)
+            events = new
+            interrupt(new != 0)
         }
     }
 }

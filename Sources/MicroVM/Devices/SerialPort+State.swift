@@ -1,37 +1,37 @@
+import Host
 package import Migration
 package import Virtio
 
 // The section "serial": the registers in the order of their declaration, one byte each but the divisor's two, then the number of
 // received bytes and the bytes.
-extension SerialPort {
-    package static let section = "serial"
-    private static let stateVersion: UInt32 = 1
+extension SerialPort: MachineDevice {
+    package static let identity = DeviceIdentity(name: "serial", version: 1)
 
-    /// What another process needs to go on. Only while the vCPUs are parked.
-    package func saveState() -> DeviceSection {
+    package var identity: DeviceIdentity { Self.identity }
+    package var requirements: [DeviceSection] { [] }
+
+    package func saveState() -> [UInt8] {
         let registers = snapshot
-        var writer = StateWriter()
-        writer.put(registers.interruptEnable)
-        writer.put(registers.isFIFOEnabled)
-        writer.put(registers.triggerCode)
-        writer.put(registers.lineControl)
-        writer.put(registers.modemControl)
-        writer.put(registers.scratch)
-        writer.put(registers.divisor)
-        writer.put(registers.modemChanges)
-        writer.put(registers.hasOverrun)
-        writer.put(registers.isTransmitterInterruptPending)
-        writer.put(UInt8(registers.received.count))
-        for byte in registers.received { writer.put(byte) }
-        return DeviceSection(name: Self.section, version: Self.stateVersion, bytes: writer.bytes)
+        var writer = FieldBytes()
+        writer.append(registers.interruptEnable)
+        writer.append(registers.isFIFOEnabled)
+        writer.append(registers.triggerCode)
+        writer.append(registers.lineControl)
+        writer.append(registers.modemControl)
+        writer.append(registers.scratch)
+        writer.append(registers.divisor)
+        writer.append(registers.modemChanges)
+        writer.append(registers.hasOverrun)
+        writer.append(registers.isTransmitterInterruptPending)
+        writer.append(UInt8(registers.received.count))
+        for byte in registers.received { writer.append(byte) }
+        return writer.bytes
     }
 
-    /// Takes over what another process saved, and drives the interrupt line, so the interrupt controllers' state is in place already. After
-    /// an error nothing has changed.
-    /// - Parameter section: foreign input.
-    package func restoreState(_ section: DeviceSection) throws(DeviceStateError) {
-        guard section.version == Self.stateVersion else { throw .version(section.version) }
-        var reader = StateReader(section.bytes)
+    /// Taking it over drives the interrupt line, so the interrupt controllers' state is in place by then.
+    package func decodeState(_ bytes: [UInt8], version: UInt32) throws(DeviceStateError) -> DeviceRestoration {
+        guard version == Self.identity.version else { throw .version(version) }
+        var reader = StateReader(bytes)
         var registers = Registers()
         registers.interruptEnable = try reader.take("serial interrupt enable", upTo: 0xF)
         registers.isFIFOEnabled = try reader.takeFlag("serial FIFO enable")
@@ -46,7 +46,7 @@ extension SerialPort {
         let count = try reader.take("serial received bytes", upTo: UInt8(registers.isFIFOEnabled ? Registers.fifoBytes : 1))
         for _ in 0..<count { registers.received.append(try reader.take("serial received byte")) }
         try reader.finish()
-        restore(registers)
+        return DeviceRestoration { [self, registers] in restore(registers) }
     }
 }
 

@@ -35,12 +35,31 @@ package final class SerialPort: Sendable {
     /// The guest writes to a port.
     package func write(_ offset: UInt16, _ value: UInt8) { change { $0.write(offset, value, output: output) } }
 
+    /// For the bus.
+    package var portHandlers: [(Range<UInt16>, DeviceBus.Ports)] {
+        let first = MachineLayout.serialPort
+        return [(first..<first + Self.portCount, DeviceBus.Ports(read: { self.read($0) }, write: { self.write($0, $1) }))]
+    }
+
     /// Bytes for the guest.
-    /// - Returns: how many of them, from the first on, there was room for; the caller keeps the others until `roomForInput`.
+    /// - Returns: how many of them, from the first on, there was room for; the caller keeps the others until `roomForInput`. None while the port
+    ///   is parked: its state may have been saved already.
     package func receive(_ bytes: some Collection<UInt8>) -> Int { change { $0.receive(bytes) } }
 
-    /// Whoever has input offers it anew: the machine stood, and took none.
-    func offerRoom() { roomForInput() }
+    // MARK: Standing still
+
+    package func park() { registers.withLock { $0.isParked = true } }
+
+    /// Whoever has input offers it anew.
+    package func unpark() {
+        registers.withLock { registers in
+            registers.isParked = false
+            roomForInput()
+        }
+    }
+
+    /// The input that waited is gone, and so is the interrupt.
+    package func reset() { restore(Registers()) }
 
     private func change<Result>(_ body: (inout Registers) -> Result) -> Result {
         registers.withLock { registers in
@@ -70,7 +89,9 @@ package final class SerialPort: Sendable {
     /// Takes over another port's registers and drives the line. Whoever has input offers it anew.
     func restore(_ restored: Registers) {
         registers.withLock { registers in
+            let isParked = registers.isParked
             registers = restored
+            registers.isParked = isParked
             registers.level = restored.isInterrupting
             interrupt(registers.level)
             roomForInput()

@@ -22,6 +22,7 @@ extension SerialPort {
         var level = false
         var pulses = false
         var hasRefusedInput = false
+        var isParked = false
 
         enum Enable { static let received: UInt8 = 1, transmitter: UInt8 = 2, lineStatus: UInt8 = 4, modemStatus: UInt8 = 8 }
         enum Cause {
@@ -38,7 +39,7 @@ extension SerialPort {
         private var capacity: Int { isFIFOEnabled ? Self.fifoBytes : 1 }
 
         /// How many bytes from outside it takes now. In loop mode the outside is cut off.
-        var room: Int { isLoop ? 0 : capacity - received.count }
+        var room: Int { isLoop || isParked ? 0 : capacity - received.count }
 
         // MARK: Interrupts
 

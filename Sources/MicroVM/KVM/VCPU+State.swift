@@ -1,4 +1,5 @@
 import CLinux
+import Host
 import Migration
 import SystemPackage
 import Virtio
@@ -121,20 +122,20 @@ struct VCPUState: Hashable, Sendable {
     // MARK: As a section
 
     func section(_ index: Int) -> DeviceSection {
-        var writer = StateWriter()
-        writer.put(cpuid)
-        writer.put(tscKilohertz)
+        var writer = FieldBytes()
+        writer.append(cpuid)
+        writer.append(tscKilohertz)
         func put(_ parts: [[UInt8]]) {
             for part in parts {
-                writer.put(UInt32(part.count))
-                writer.put(bytes: part)
+                writer.append(UInt32(part.count))
+                writer.append(part)
             }
         }
         put(beforeMSRs)
-        writer.put(UInt32(msrs.count))
+        writer.append(UInt32(msrs.count))
         for msr in msrs {
-            writer.put(msr.index)
-            writer.put(msr.value)
+            writer.append(msr.index)
+            writer.append(msr.value)
         }
         put(afterMSRs)
         return DeviceSection(name: Self.sectionName(index), version: Self.version, bytes: writer.bytes)
@@ -186,11 +187,11 @@ extension VCPU {
     }
 }
 
-extension StateWriter {
-    mutating func put(_ cpuid: [CPUIDEntry]) {
-        put(UInt32(cpuid.count))
+extension FieldBytes {
+    mutating func append(_ cpuid: [CPUIDEntry]) {
+        append(UInt32(cpuid.count))
         for entry in cpuid {
-            for word in [entry.function, entry.index, entry.flags, entry.eax, entry.ebx, entry.ecx, entry.edx] { put(word) }
+            for word in [entry.function, entry.index, entry.flags, entry.eax, entry.ebx, entry.ecx, entry.edx] { append(word) }
         }
     }
 }

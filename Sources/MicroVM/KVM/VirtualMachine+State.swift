@@ -1,5 +1,5 @@
-import Balloon
 import CLinux
+import Host
 import Migration
 import Virtio
 
@@ -21,18 +21,18 @@ extension VirtualMachine {
     private static let controllerBytes = 512
 
     func saveState(clock: UInt64) throws(KVMError) -> [DeviceSection] {
-        var controllers = StateWriter()
+        var controllers = FieldBytes()
         for number in Self.controllers {
             var chip = Self.header(number) + Array(repeating: 0, count: Self.controllerBytes)
             try descriptor.exchange(KVMRequest("KVM_GET_IRQCHIP", aerostat_kvm_get_irqchip), &chip)
-            controllers.put(bytes: chip.suffix(Self.controllerBytes))
+            controllers.append(chip.suffix(Self.controllerBytes))
         }
         let timer = try descriptor.read(
             KVMRequest("KVM_GET_PIT2", aerostat_kvm_get_pit2),
             byteCount: MemoryLayout<kvm_pit_state2>.size
         )
-        var time = StateWriter()
-        time.put(clock)
+        var time = FieldBytes()
+        time.append(clock)
         return [
             DeviceSection(name: Self.controllersSection, version: Self.stateVersion, bytes: controllers.bytes),
             DeviceSection(name: Self.timerSection, version: Self.stateVersion, bytes: timer),
@@ -41,9 +41,9 @@ extension VirtualMachine {
     }
 
     private static func header(_ number: UInt32) -> [UInt8] {
-        var writer = StateWriter()
-        writer.put(number)
-        writer.put(UInt32(0))
+        var writer = FieldBytes()
+        writer.append(number)
+        writer.append(UInt32(0))
         return writer.bytes
     }
 

@@ -3,7 +3,7 @@ import GuestMemory
 import Host
 
 /// A machine of KVM's: its memory slots, interrupt controllers and timers in the kernel, and its vCPUs.
-final class VirtualMachine: Sendable {
+final class VirtualMachine: DeviceWiring, Sendable {
     let descriptor: KVMDescriptor
     let memory: GuestRAM
     let vcpus: [VCPU]
@@ -132,20 +132,22 @@ final class VirtualMachine: Sendable {
 
     // MARK: Interrupts and kicks
 
-    /// Has the kernel raise an interrupt, as an edge, whenever an eventfd is written.
-    func connect(_ event: Doorbell, toInterrupt interrupt: UInt32) throws(KVMError) {
+    package func connect(_ event: Doorbell, toInterrupt interrupt: UInt32) throws(KVMError) {
         var request = kvm_irqfd()
         request.fd = UInt32(event.descriptor)
         request.gsi = interrupt
         try descriptor.set(KVMRequest("KVM_IRQFD", aerostat_kvm_irqfd), request)
     }
 
-    /// Has the kernel ring a bell whenever a vCPU writes 32 bits, whatever they are, to an address, without leaving to this process.
-    func connect(_ address: UInt64, toEvent event: Int32) throws(KVMError) {
+    package func connect(_ address: UInt64, value: UInt32?, to doorbell: Doorbell) throws(KVMError) {
         var request = kvm_ioeventfd()
         request.addr = address
         request.len = 4
-        request.fd = event
+        request.fd = doorbell.descriptor
+        if let value {
+            request.datamatch = UInt64(value)
+            request.flags = 1 << UInt32(kvm_ioeventfd_flag_nr_datamatch)
+        }
         try descriptor.set(KVMRequest("KVM_IOEVENTFD", aerostat_kvm_ioeventfd), request)
     }
 

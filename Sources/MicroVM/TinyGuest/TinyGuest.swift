@@ -56,7 +56,7 @@ package struct TinyGuest: Hashable, Sendable {
     package func load(into memory: GuestRAM) throws(GuestAccessError) -> BootEntry {
         precondition(
             UInt64(TINY_IOAPIC) == MachineLayout.ioapicBase && UInt64(TINY_LOCAL_APIC) == MachineLayout.localAPICBase
-                && UInt32(TINY_BALLOON_INTERRUPT) == MachineLayout.virtioInterrupt,
+                && UInt32(TINY_BALLOON_INTERRUPT) == MachineLayout.virtioInterrupts[0],
             "the tiny guest was made for another machine"
         )
         let start = unsafe UnsafeRawPointer(aerostat_tiny_guest_start_address())

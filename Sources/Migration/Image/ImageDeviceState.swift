@@ -1,3 +1,5 @@
+import Host
+
 /// What an image holds beside memory: what the guest requires, and behind it its devices' state. Each section stands as in a frame.
 package struct ImageDeviceState: Hashable, Sendable {
     package var requirements: [DeviceSection]
@@ -9,7 +11,7 @@ package struct ImageDeviceState: Hashable, Sendable {
     }
 
     package func encode() -> [UInt8] {
-        var writer = ByteWriter()
+        var writer = FieldBytes()
         for section in requirements + sections { section.append(to: &writer) }
         return writer.bytes
     }
@@ -18,7 +20,7 @@ package struct ImageDeviceState: Hashable, Sendable {
     ///   - bytes: all of them, after their checksum was found right.
     ///   - header: announces how many sections there are.
     package init(decoding bytes: [UInt8], _ header: ImageHeader) throws(StreamError) {
-        var reader = ByteReader(bytes)
+        var reader = StreamReader(bytes)
         requirements = try DeviceSection.list(&reader, count: header.requirements)
         sections = try DeviceSection.list(&reader, count: header.deviceSections)
         try reader.finish()

@@ -53,7 +53,7 @@ public struct ImageHeader: Hashable, Sendable {
 
     /// The block as it stands in the file.
     public func encode() -> [UInt8] {
-        var writer = ByteWriter(reserving: ImageLayout.blockBytes)
+        var writer = FieldBytes(reserving: ImageLayout.blockBytes)
         writer.append(Self.magic)
         writer.append(Self.version)
         writer.append(UInt32(GuestPage.size))
@@ -90,13 +90,13 @@ public struct ImageHeader: Hashable, Sendable {
     ///   - fileBytes: how long the file is.
     public init(decoding bytes: [UInt8], fileBytes: Int) throws(ImageError) {
         guard bytes.count == ImageLayout.blockBytes else { throw .notAnImage }
-        var reader = ByteReader(bytes)
+        var reader = StreamReader(bytes)
         do {
-            guard try reader.read(UInt64.self) == Self.magic else { throw ImageError.notAnImage }
-            let version = try reader.read(UInt32.self)
+            guard try reader.take("magic", UInt64.self) == Self.magic else { throw ImageError.notAnImage }
+            let version: UInt32 = try reader.take("version")
             guard version == Self.version else { throw ImageError.version(version) }
-            var tail = ByteReader(Array(bytes[Self.checksumOffset...]))
-            guard try tail.read(UInt32.self) == CRC32C.of(Array(bytes[..<Self.checksumOffset])) else {
+            var tail = StreamReader(Array(bytes[Self.checksumOffset...]))
+            guard try tail.take("checksum", UInt32.self) == CRC32C.of(Array(bytes[..<Self.checksumOffset])) else {
                 throw ImageError.checksum(part: "the header", offset: 0, byteCount: ImageLayout.blockBytes)
             }
             try self.init(fields: &reader)
@@ -110,20 +110,23 @@ public struct ImageHeader: Hashable, Sendable {
     }
 
     /// The fields behind magic and version.
-    private init(fields reader: inout ByteReader) throws {
-        let pageSize = try reader.read(UInt32.self)
+    private init(fields reader: inout StreamReader) throws {
+        let pageSize: UInt32 = try reader.take("page size")
         guard pageSize == GuestPage.size else { throw ImageError.pageSize(pageSize) }
-        let mark = try reader.read(UInt64.self)
+        let mark: UInt64 = try reader.take("completeness mark")
         guard mark == 0 || mark == Self.completenessMark else { throw Self.malformed(16, "the completeness mark is \(mark)") }
-        let id = SessionID(high: try reader.read(), low: try reader.read())
-        let times: (UInt64, UInt64) = (try reader.read(), try reader.read())
-        let offsets: [UInt64] = [try reader.read(), try reader.read(), try reader.read(), try reader.read(), try reader.read()]
-        let counts: [UInt64] = [try reader.read(), try reader.read(), try reader.read()]
-        let checksums: [UInt32] = [try reader.read(), try reader.read(), try reader.read()]
-        let (sections, flags): (UInt32, UInt32) = (try reader.read(), try reader.read())
+        let id = SessionID(high: try reader.take("id"), low: try reader.take("id"))
+        let times: (UInt64, UInt64) = (try reader.take("time"), try reader.take("time"))
+        var offsets: [UInt64] = []
+        for _ in 0..<5 { offsets.append(try reader.take("offset")) }
+        var counts: [UInt64] = []
+        for _ in 0..<3 { counts.append(try reader.take("page count")) }
+        var checksums: [UInt32] = []
+        for _ in 0..<3 { checksums.append(try reader.take("checksum")) }
+        let (sections, flags): (UInt32, UInt32) = (try reader.take("device section count"), try reader.take("flags"))
         regions = try Self.regions(&reader)
-        creator = Self.text(try reader.read(count: Self.maximumCreatorBytes))
-        let requirements = try reader.read(UInt32.self)
+        creator = Self.text(try reader.takeBytes("creator", count: Self.maximumCreatorBytes))
+        let requirements: UInt32 = try reader.take("requirement count")
         isComplete = mark != 0
         self.id = id
         (begun, finished) = times
@@ -147,12 +150,12 @@ public struct ImageHeader: Hashable, Sendable {
         (bitmapsChecksum, checksumsChecksum, deviceStateChecksum) = (checksums[0], checksums[1], checksums[2])
     }
 
-    private static func regions(_ reader: inout ByteReader) throws -> RegionTable {
-        let count = try reader.read(UInt32.self)
+    private static func regions(_ reader: inout StreamReader) throws -> RegionTable {
+        let count: UInt32 = try reader.take("region count")
         guard count <= RegionTable.maximumRegions else { throw malformed(140, "\(count) memory regions") }
         var regions: [MemoryRegion] = []
         for index in 0..<RegionTable.maximumRegions {
-            let region = MemoryRegion(base: GuestAddress(try reader.read()), byteCount: try reader.read())
+            let region = MemoryRegion(base: GuestAddress(try reader.take("region")), byteCount: try reader.take("region"))
             if index < count { regions.append(region) }
         }
         do { return try RegionTable(regions) } catch { throw malformed(144, "\(error)") }

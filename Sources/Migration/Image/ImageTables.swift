@@ -207,7 +207,7 @@ package struct BlockChecksum {
 
     package mutating func add(_ number: Int, _ block: [UInt8]) {
         guard block.contains(where: { $0 != 0 }) else { return }
-        var writer = ByteWriter(reserving: 8)
+        var writer = FieldBytes(reserving: 8)
         writer.append(UInt64(number))
         unsafe checksum.add(writer.bytes.span.bytes)
         unsafe checksum.add(block.span.bytes)

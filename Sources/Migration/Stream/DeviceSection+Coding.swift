@@ -1,22 +1,24 @@
+import Host
+
 // A section as it stands in frames and images: length of the name u32, name, version u32, length u32, bytes.
 extension DeviceSection {
-    init(_ reader: inout ByteReader) throws(StreamError) {
-        let name = try reader.readCountedText("device section name", maximum: Self.maximumNameBytes)
-        let version = try reader.read(UInt32.self)
-        let bytes = try reader.readCounted("device section", maximum: Self.maximumBytes)
+    init(_ reader: inout StreamReader) throws(StreamError) {
+        let name = try reader.takeCountedText("device section name", maximum: Self.maximumNameBytes)
+        let version: UInt32 = try reader.take("device section version")
+        let bytes = try reader.takeCounted("device section", maximum: Self.maximumBytes)
         // Repairing foreign text may have made it longer.
         guard name.utf8.count <= Self.maximumNameBytes else { throw .malformed("device section name") }
         self.init(name: name, version: version, bytes: bytes)
     }
 
-    func append(to writer: inout ByteWriter) {
+    func append(to writer: inout FieldBytes) {
         writer.appendCounted(name)
         writer.append(version)
         writer.appendCounted(bytes)
     }
 
     /// Reads as many sections as were announced.
-    static func list(_ reader: inout ByteReader, count: Int) throws(StreamError) -> [DeviceSection] {
+    static func list(_ reader: inout StreamReader, count: Int) throws(StreamError) -> [DeviceSection] {
         try limit(count: count)
         var sections: [DeviceSection] = []
         for _ in 0..<count { sections.append(try DeviceSection(&reader)) }

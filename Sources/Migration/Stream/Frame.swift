@@ -1,4 +1,5 @@
 public import GuestMemory
+import Host
 
 /// Pages of one kind, as a runs frame describes them: 16 bytes, first page u64, count u32, kind u8, three zero bytes.
 public struct RunDescriptor: Hashable, Sendable {
@@ -71,7 +72,7 @@ public enum Frame: Hashable, Sendable {
 
     /// Encodes a frame; for runs, the pages follow it.
     public func encode(sequence: UInt32) -> [UInt8] {
-        var body = ByteWriter()
+        var body = FieldBytes()
         switch self {
         case .hello(let hello):
             return FrameHeader.encode(.hello, sequence: sequence, body: hello.encode())
@@ -80,7 +81,7 @@ public enum Frame: Hashable, Sendable {
         case .roundEnd(let round):
             return FrameHeader.encode(.roundEnd, round: round, sequence: sequence)
         case .runs(let runs, let round):
-            body = ByteWriter(reserving: runs.count * RunDescriptor.byteCount)
+            body = FieldBytes(reserving: runs.count * RunDescriptor.byteCount)
             var payload = 0
             for descriptor in runs {
                 body.append(UInt64(descriptor.run.first.rawValue))
@@ -100,7 +101,7 @@ public enum Frame: Hashable, Sendable {
             section.append(to: &body)
             return FrameHeader.encode(.deviceState, count: 1, sequence: sequence, body: body.bytes)
         case .digests(let digests):
-            body = ByteWriter(reserving: 8 + digests.digests.count * 8)
+            body = FieldBytes(reserving: 8 + digests.digests.count * 8)
             body.append(UInt64(digests.first.rawValue))
             for digest in digests.digests { body.append(digest) }
             return FrameHeader.encode(.digests, count: digests.digests.count, sequence: sequence, body: body.bytes)
@@ -126,7 +127,7 @@ public enum Frame: Hashable, Sendable {
     /// Decodes a body whose checksum was right.
     /// - Parameter pageCount: pages of the guest; runs and digests outside are refused. 0 before the hello.
     public init(_ header: FrameHeader, body: [UInt8], pageCount: Int) throws(StreamError) {
-        var reader = ByteReader(body)
+        var reader = StreamReader(body)
         switch header.kind {
         case .hello:
             self = .hello(try Hello(decoding: body))
@@ -144,27 +145,27 @@ public enum Frame: Hashable, Sendable {
             guard header.count <= DigestRun.maximumCount else {
                 throw .limit("number of digests", value: UInt64(header.count), maximum: UInt64(DigestRun.maximumCount))
             }
-            let first = try reader.read(UInt64.self)
+            let first: UInt64 = try reader.take("first page")
             _ = try Self.checkedRun(first: first, count: header.count, pageCount: pageCount)
             var digests: [UInt64] = []
             digests.reserveCapacity(Int(header.count))
-            for _ in 0..<header.count { digests.append(try reader.read()) }
+            for _ in 0..<header.count { digests.append(try reader.take("digest")) }
             self = .digests(DigestRun(first: PageIndex(Int(first)), digests: digests))
         case .switchover:
             try DeviceSection.limit(count: Int(header.count))
-            let flags = try reader.read(UInt32.self)
+            let flags: UInt32 = try reader.take("switchover flags")
             guard flags <= 1 else { throw .malformed("switchover flags \(flags)") }
             self = .switchover(sections: Int(header.count), runs: flags == 1)
         case .ready:
             var ready = Ready()
-            ready.pagesCompared = Int(clamping: try reader.read(UInt64.self))
-            ready.pagesFree = Int(clamping: try reader.read(UInt64.self))
-            ready.differences = Int(clamping: try reader.read(UInt64.self))
-            let first = Int64(bitPattern: try reader.read(UInt64.self))
+            ready.pagesCompared = Int(clamping: try reader.take("pages compared", UInt64.self))
+            ready.pagesFree = Int(clamping: try reader.take("pages free", UInt64.self))
+            ready.differences = Int(clamping: try reader.take("differences", UInt64.self))
+            let first = Int64(bitPattern: try reader.take("first difference", UInt64.self))
             ready.firstDifference = first < 0 ? nil : Int(first)
             self = .ready(ready)
         case .abort:
-            self = .abort(try reader.readCountedText("reason", maximum: Self.maximumReasonBytes))
+            self = .abort(try reader.takeCountedText("reason", maximum: Self.maximumReasonBytes))
         }
         try reader.finish()
     }
@@ -188,7 +189,7 @@ public enum Frame: Hashable, Sendable {
     }
 
     private static func decodeRuns(
-        _ reader: inout ByteReader,
+        _ reader: inout StreamReader,
         _ header: FrameHeader,
         pageCount: Int
     ) throws(StreamError) -> [RunDescriptor] {
@@ -199,9 +200,9 @@ public enum Frame: Hashable, Sendable {
         runs.reserveCapacity(Int(header.count))
         var payload = 0
         for _ in 0..<header.count {
-            let first = try reader.read(UInt64.self)
-            let count = try reader.read(UInt32.self)
-            let rawKind = try reader.read(UInt32.self)
+            let first: UInt64 = try reader.take("first page")
+            let count: UInt32 = try reader.take("length of run")
+            let rawKind: UInt32 = try reader.take("kind of run")
             guard let kind = UInt8(exactly: rawKind).flatMap(RunDescriptor.Kind.init(rawValue:)) else {
                 throw .malformed("kind of run \(rawKind)")
             }

@@ -59,7 +59,7 @@ public struct FrameHeader: Hashable, Sendable {
         payloadBytes: Int = 0
     ) -> [UInt8] {
         precondition(body.count <= maximumBodyBytes && payloadBytes <= maximumPayloadBytes, "frame too large")
-        var writer = ByteWriter(reserving: byteCount + body.count)
+        var writer = FieldBytes(reserving: byteCount + body.count)
         writer.append(magic)
         writer.append(kind.rawValue)
         writer.append(version)
@@ -81,16 +81,16 @@ public struct FrameHeader: Hashable, Sendable {
     /// Decodes and limits the fixed part; the checksum is checked when the body is there.
     /// - Parameter sequence: the number that is due.
     public init(decoding bytes: [UInt8], expecting sequence: UInt32) throws(StreamError) {
-        var reader = ByteReader(bytes)
-        guard bytes.count == Self.byteCount, try reader.read(UInt32.self) == Self.magic else { throw .notAFrame(frame: sequence) }
-        let rawKind = try reader.read(UInt16.self)
+        var reader = StreamReader(bytes)
+        guard bytes.count == Self.byteCount, try reader.take("magic", UInt32.self) == Self.magic else { throw .notAFrame(frame: sequence) }
+        let rawKind: UInt16 = try reader.take("kind")
         // Versions are agreed in the hello; until then, and after it, the framing itself is version 1.
-        guard try reader.read(UInt16.self) == Self.version else { throw .notAFrame(frame: sequence) }
-        round = try reader.read()
-        count = try reader.read()
-        bodyBytes = try reader.read()
-        self.sequence = try reader.read()
-        payloadBytes = try reader.read()
+        guard try reader.take("version", UInt16.self) == Self.version else { throw .notAFrame(frame: sequence) }
+        round = try reader.take("round")
+        count = try reader.take("count")
+        bodyBytes = try reader.take("body length")
+        self.sequence = try reader.take("sequence")
+        payloadBytes = try reader.take("payload length")
         guard let kind = FrameKind(rawValue: rawKind) else { throw .unknownKind(rawKind, frame: sequence) }
         self.kind = kind
         guard bodyBytes <= Self.maximumBodyBytes else {
@@ -115,8 +115,10 @@ public struct FrameHeader: Hashable, Sendable {
         unsafe checksum.add(header.span.bytes.extracting(0..<32))
         unsafe checksum.add([UInt8](repeating: 0, count: 8).span.bytes)
         unsafe checksum.add(body.span.bytes)
-        var reader = ByteReader(Array(header[32..<40]))
-        guard try reader.read(UInt32.self) == checksum.value, try reader.read(UInt32.self) == 0 else { throw .checksum(frame: frame) }
+        var reader = StreamReader(Array(header[32..<40]))
+        guard try reader.take("checksum", UInt32.self) == checksum.value, try reader.take("padding", UInt32.self) == 0 else {
+            throw .checksum(frame: frame)
+        }
     }
 }
 

@@ -1,4 +1,5 @@
 public import GuestMemory
+import Host
 
 /// The first frame of each side: who speaks, what it can, the shape of the guest and what it requires.
 public struct Hello: Hashable, Sendable {
@@ -43,7 +44,7 @@ public struct Hello: Hashable, Sendable {
     }
 
     public func encode() -> [UInt8] {
-        var writer = ByteWriter()
+        var writer = FieldBytes()
         writer.append(versions.lowerBound)
         writer.append(versions.upperBound)
         writer.append(pageSize)
@@ -63,26 +64,26 @@ public struct Hello: Hashable, Sendable {
     }
 
     public init(decoding body: [UInt8]) throws(StreamError) {
-        var reader = ByteReader(body)
-        let oldest = try reader.read(UInt16.self)
-        let newest = try reader.read(UInt16.self)
+        var reader = StreamReader(body)
+        let oldest: UInt16 = try reader.take("oldest version")
+        let newest: UInt16 = try reader.take("newest version")
         guard oldest <= newest else { throw .malformed("version range \(oldest) to \(newest)") }
         versions = oldest...newest
         // What follows is laid out as the versions say.
         guard versions.overlaps(Self.ourVersions) else { throw .versions(versions) }
-        pageSize = try reader.read()
-        session = SessionID(high: try reader.read(), low: try reader.read())
-        capabilities = Capabilities(rawValue: try reader.read())
-        let count = try reader.read(UInt32.self)
+        pageSize = try reader.take("page size")
+        session = SessionID(high: try reader.take("session id"), low: try reader.take("session id"))
+        capabilities = Capabilities(rawValue: try reader.take("capabilities"))
+        let count: UInt32 = try reader.take("region count")
         guard count <= RegionTable.maximumRegions else {
             throw .limit("number of memory regions", value: UInt64(count), maximum: UInt64(RegionTable.maximumRegions))
         }
         var regions: [MemoryRegion] = []
         for _ in 0..<count {
-            regions.append(MemoryRegion(base: GuestAddress(try reader.read()), byteCount: try reader.read()))
+            regions.append(MemoryRegion(base: GuestAddress(try reader.take("region")), byteCount: try reader.take("region")))
         }
         do { self.regions = try RegionTable(regions) } catch { throw .malformed("\(error)") }
-        let sections = try reader.read(UInt32.self)
+        let sections: UInt32 = try reader.take("requirement count")
         guard reader.remaining <= Self.maximumRequirementBytes else {
             throw .limit("requirements", value: UInt64(reader.remaining), maximum: UInt64(Self.maximumRequirementBytes))
         }

@@ -1,3 +1,5 @@
+package import Host
+
 /// What is wrong with bytes that a peer sent. All of it is foreign input: none of these traps.
 public enum StreamError: Error, Hashable, Sendable, CustomStringConvertible {
     /// The bytes are not a frame of this protocol.
@@ -33,3 +35,15 @@ public enum StreamError: Error, Hashable, Sendable, CustomStringConvertible {
         }
     }
 }
+
+extension StreamError: FieldReadingError {
+    package static func truncated(field: String, offset: Int) -> StreamError { .malformed("it ends in \(field), at byte \(offset)") }
+    package static func trailing(byteCount: Int) -> StreamError { .malformed("\(byteCount) bytes too many") }
+    package static func value(field: String, _ value: UInt64) -> StreamError { .malformed("impossible \(field): \(value)") }
+    package static func limit(field: String, value: UInt64, maximum: UInt64) -> StreamError {
+        .limit(field, value: value, maximum: maximum)
+    }
+}
+
+/// Reads the body of a frame, or of a part of an image.
+package typealias StreamReader = FieldReader<StreamError>

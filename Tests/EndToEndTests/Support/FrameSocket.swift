@@ -50,15 +50,15 @@ struct FrameSocket: ~Copyable, Sendable {
     /// Header and body of the next frame; `nil` where the other side hung up, or what came is none.
     func receiveFrame() -> RawFrame? {
         guard let header = receive(FrameHeader.byteCount) else { return nil }
-        var reader = ByteReader(header)
-        guard (try? reader.read(UInt32.self)) == FrameHeader.magic,
-            let kind = (try? reader.read(UInt16.self)).flatMap(FrameKind.init(rawValue:)),
-            (try? reader.read(UInt16.self)) != nil,
-            let round = try? reader.read(UInt32.self),
-            (try? reader.read(UInt32.self)) != nil,
-            let bodyBytes = try? reader.read(UInt32.self),
-            (try? reader.read(UInt32.self)) != nil,
-            let payloadBytes = try? reader.read(UInt64.self),
+        var reader = StreamReader(header)
+        guard (try? reader.take("field", UInt32.self)) == FrameHeader.magic,
+            let kind = (try? reader.take("field", UInt16.self)).flatMap(FrameKind.init(rawValue:)),
+            (try? reader.take("field", UInt16.self)) != nil,
+            let round = try? reader.take("field", UInt32.self),
+            (try? reader.take("field", UInt32.self)) != nil,
+            let bodyBytes = try? reader.take("field", UInt32.self),
+            (try? reader.take("field", UInt32.self)) != nil,
+            let payloadBytes = try? reader.take("field", UInt64.self),
             let body = receive(Int(bodyBytes))
         else { return nil }
         return RawFrame(kind: kind, round: Int(round), bytes: header + body, payloadBytes: Int(payloadBytes))
@@ -67,8 +67,8 @@ struct FrameSocket: ~Copyable, Sendable {
     /// The next frame, decoded.
     func receiveDecodedFrame(pageCount: Int = 0) throws -> Frame? {
         guard let raw = receiveFrame() else { return nil }
-        var reader = ByteReader(Array(raw.bytes[20..<24]))
-        let header = try FrameHeader(decoding: Array(raw.bytes[..<FrameHeader.byteCount]), expecting: try reader.read())
+        var reader = StreamReader(Array(raw.bytes[20..<24]))
+        let header = try FrameHeader(decoding: Array(raw.bytes[..<FrameHeader.byteCount]), expecting: try reader.take("sequence"))
         return try Frame(header, body: Array(raw.bytes[FrameHeader.byteCount...]), pageCount: pageCount)
     }
 

@@ -1,0 +1,28 @@
+import Balloon
+public import GuestMemory
+public import Host
+public import Virtio
+
+/// A kind of virtio device that a machine can have, and how one is made.
+public struct DeviceMaker: Sendable {
+    /// The name of the device's identity: what a moved guest asks for.
+    public let name: String
+    let make: @Sendable (GuestRAM, _ interrupt: @escaping @Sendable (_ level: Bool) -> Void) throws(SystemError) -> any VirtioDevice
+
+    /// - Parameter make: gets the guest's memory and what raises the device's interrupt (see `VirtioSignals`).
+    public init(
+        name: String,
+        make:
+            @escaping @Sendable (GuestRAM, _ interrupt: @escaping @Sendable (_ level: Bool) -> Void) throws(SystemError) -> any VirtioDevice
+    ) {
+        self.name = name
+        self.make = make
+    }
+
+    public static let balloon = DeviceMaker(name: BalloonDevice.identity.name) { (memory, interrupt) throws(SystemError) in
+        try BalloonDevice(memory, interrupt: interrupt)
+    }
+
+    /// What a machine has unless told otherwise, and what can arrive in one.
+    public static let standard = [balloon]
+}

@@ -1,0 +1,111 @@
+/// The queues of a device as its thread serves them, with the rules that are the same for every device. Part of what the device's lock guards.
+///
+///     activate ----> nextChain: a chain, which is in work ----> giveBack
+///                        ^        |                                |
+///                        |        +--- stays in work: next step ---+
+///                        +-----------------------------------------+
+///
+/// One chain is in work at a time. While the device is parked there is none to be had, not even the one that is in work.
+package struct DeviceQueues: Sendable {
+    /// What there is to do.
+    package enum Next: Sendable {
+        /// A chain that was just popped, or the one that is in work still.
+        case chain(DescriptorChain, queue: Int, isNew: Bool)
+        /// No chain now; what came while the last look was made is worth another one.
+        case arrived
+        /// Nothing before the doorbell rings.
+        case nothing
+        /// A queue was found broken just now. The driver has been told that the device needs a reset.
+        case broken
+    }
+
+    private let signals: VirtioSignals
+    /// Between DRIVER_OK and the next reset.
+    package private(set) var isActive = false
+    package private(set) var negotiated = VirtioFeatures()
+    /// Why the device is broken, until the driver resets it.
+    package private(set) var fault: QueueFault?
+    package var isParked = false
+    private var queues: [SplitVirtqueue?] = []
+    private var inWork: (queue: Int, chain: DescriptorChain)?
+    /// Where the thread looks first: it goes round, so that no queue starves another.
+    private var first = 0
+
+    package init(_ signals: VirtioSignals) { self.signals = signals }
+
+    // MARK: The transport's calls
+
+    package mutating func activate(_ features: VirtioFeatures, _ queues: [SplitVirtqueue?]) {
+        isActive = true
+        negotiated = features
+        self.queues = queues
+    }
+
+    /// A chain of it that is in work is dropped.
+    package mutating func stop(queue: Int) {
+        guard queues.indices.contains(queue) else { return }
+        queues[queue] = nil
+        if inWork?.queue == queue { inWork = nil }
+    }
+
+    package mutating func reset() {
+        let wasParked = isParked
+        self = DeviceQueues(signals)
+        isParked = wasParked
+    }
+
+    /// Where the queues stand. A chain in work counts as not popped: whoever takes over handles it from its start.
+    package var positions: [VirtqueuePosition?] {
+        queues.enumerated().map { index, queue in
+            guard var position = queue?.position else { return nil }
+            if inWork?.queue == index { position.nextAvailable &-= 1 }
+            return position
+        }
+    }
+
+    // MARK: The thread's work
+
+    /// The chain in work, or the next one of any queue, which is in work from now on.
+    package mutating func nextChain() -> Next {
+        guard isActive, !isParked, fault == nil else { return .nothing }
+        if let inWork { return .chain(inWork.chain, queue: inWork.queue, isNew: false) }
+        var index = first
+        do throws(VirtqueueError) {
+            for offset in queues.indices {
+                index = (first + offset) % queues.count
+                guard let chain = try queues[index]?.pop() else { continue }
+                queues[index]?.suppressKicks()
+                first = (index + 1) % queues.count
+                inWork = (index, chain)
+                return .chain(chain, queue: index, isNew: true)
+            }
+        } catch {
+            fail(QueueFault(queue: index, error: error))
+            return .broken
+        }
+        var arrived = false
+        for index in queues.indices where queues[index]?.enableKicks() == true { arrived = true }
+        return arrived ? .arrived : .nothing
+    }
+
+    /// Gives the chain in work back.
+    /// - Parameter length: how many bytes the device has written into it, from its first writable byte on.
+    package mutating func giveBack(length: UInt32) {
+        guard let (queue, chain) = inWork else { preconditionFailure("no chain is in work") }
+        inWork = nil
+        queues[queue]?.push(head: chain.head, length: length)
+        if queues[queue]?.needsInterrupt() == true { signals.usedBuffers() }
+    }
+
+    /// The device cannot go on until the driver resets it.
+    package mutating func fail(_ fault: QueueFault) {
+        self.fault = fault
+        signals.deviceNeedsReset()
+    }
+
+    /// Whether the driver has set a queue up and not taken it back.
+    package func isLive(_ queue: Int) -> Bool { queues.indices.contains(queue) && queues[queue] != nil }
+
+    /// Chains that wait on a queue and were not popped.
+    package func waitingChains(on queue: Int) -> UInt16 { isLive(queue) ? queues[queue]?.waitingChains ?? 0 : 0 }
+}

@@ -1,0 +1,95 @@
+public import GuestMemory
+public import Migration
+
+#if BrokenEngines
+    import Host
+#endif
+
+/// A device with its transport, if it has one: what a machine attaches, parks, saves and moves as one thing.
+///
+/// Its sections: the transport's registers under the device's name with "-mmio" behind it, then the device's own fields under its name.
+public struct DeviceSlot: Sendable {
+    public let device: any MachineDevice
+    /// What the guest's driver sees of a virtio device.
+    public let transport: VirtioMMIOTransport?
+
+    public init(_ device: any MachineDevice) {
+        precondition(!(device is any VirtioDevice), "a virtio device needs its transport")
+        self.device = device
+        transport = nil
+    }
+
+    public init(_ device: any VirtioDevice, _ memory: GuestRAM) {
+        self.device = device
+        transport = VirtioMMIOTransport(device, memory)
+    }
+
+    public var name: String { device.identity.name }
+    private var transportName: String { name + "-mmio" }
+
+    // MARK: Standing still
+
+    public func park() { device.park() }
+
+    /// Lets the device work, beginning with what came meanwhile: a kick that nobody answered is not repeated by the driver, and a chain that was
+    /// half done when the device was parked has had its kick already. So every live queue is looked at again, whoever lost what.
+    public func unpark() {
+        device.unpark()
+        #if BrokenEngines
+            if BrokenEngine.isActive(.forgetsRescan) { return }
+        #endif
+        transport?.ringLiveQueues()
+    }
+
+    /// The driver, if any, must begin anew.
+    public func reset() {
+        if let transport { transport.reset() } else { device.reset() }
+    }
+
+    // MARK: State
+
+    /// All that another process needs of it, beside guest RAM. Only while the vCPUs stand and the device is parked.
+    public func saveState() -> [DeviceSection] {
+        let identity = device.identity
+        var sections: [DeviceSection] = []
+        if let transport {
+            let version = VirtioMMIOTransport.stateVersion
+            sections.append(DeviceSection(name: transportName, version: version, bytes: transport.saveState()))
+        }
+        return sections + [DeviceSection(name: identity.name, version: identity.version, bytes: device.saveState())]
+    }
+
+    /// Finds the slot's sections among a machine's and looks at them. Nothing changes before the result is applied.
+    /// - Parameter sections: foreign input. Sections of others are not looked at.
+    public func decodeState(_ sections: [DeviceSection]) throws(DeviceStateError) -> DeviceRestoration {
+        let own = try sections.section(name)
+        let fields = try device.decodeState(own.bytes, version: own.version)
+        guard let transport else { return fields }
+        let saved = try sections.section(transportName)
+        let registers = try transport.decodeState(saved.bytes, version: saved.version)
+        return DeviceRestoration {
+            // The registers first: restoring them resets the device, and what it has of its own is set behind that.
+            registers.apply()
+            fields.apply()
+        }
+    }
+
+    /// Looks at the sections and takes them over. After an error nothing has changed.
+    /// - Parameter sections: foreign input.
+    public func restoreState(_ sections: [DeviceSection]) throws(DeviceStateError) { try decodeState(sections).apply() }
+}
+
+extension [DeviceSection] {
+    /// The section with a name, which a guest's state must have.
+    package func section(_ name: String) throws(DeviceStateError) -> DeviceSection {
+        guard let section = first(where: { $0.name == name }) else { throw .missing(section: name) }
+        return section
+    }
+
+    /// Its bytes, where it is of the one version that is known.
+    package func bytes(of name: String, version: UInt32) throws(DeviceStateError) -> [UInt8] {
+        let section = try section(name)
+        guard section.version == version else { throw .version(section.version) }
+        return section.bytes
+    }
+}

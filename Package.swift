@@ -123,7 +123,7 @@ let package = Package(
         tests("MigrationTests", ["Migration", "GuestMemory", "Host"]),
         tests("VirtioTests", ["Virtio", "Migration", "GuestMemory", "Host"]),
         tests("BalloonTests", ["Balloon", "Virtio", "GuestMemory", "Migration", "Host"]),
-        tests("MigrationIOTests", ["MigrationIO", "Migration", "GuestMemory", "Host", "CLinux", logging]),
+        tests("MigrationIOTests", ["MigrationIO", "Migration", "GuestMemory", "Host", logging]),
         tests("ModelGuestTests", ["ModelGuest", "Virtio", "Balloon", "Migration", "GuestMemory", "Host"]),
         tests("MicroVMTests", ["MicroVM", "MigrationIO", "Balloon", "Virtio", "Migration", "GuestMemory", "Host", "CLinux", system]),
         tests("ControlTests", ["Control", "Migration", "Host", logging]),

@@ -29,7 +29,7 @@ final class SocketTransport: Transport {
     var bytesSent = 0
     var bytesReceived = 0
     private var isDoorbellPolled = false
-    private var window = WindowWatch()
+    private var vanishedHost = VanishedHost(now: MonotonicClock.now())
 
     /// What completed operations are recognised by.
     enum Token: UInt64 {
@@ -80,11 +80,11 @@ final class SocketTransport: Transport {
     }
 
     /// What the other side's kernel has not acknowledged yet has not moved.
-    var bytesMoved: Int { bytesSent - SocketBacklog(of: socket.number).held + bytesReceived }
+    var bytesMoved: Int { bytesSent - heldBytes(of: socket.number) + bytesReceived }
 
     /// Sleeps through the pieces in which a message moves: the driver has nothing to do before it is whole.
     func wait(until deadline: ContinuousClock.Instant?) throws(TransportError) {
-        window.look(at: socket.number, moved: bytesSent + bytesReceived)
+        try vanishedHost.look(MonotonicClock.now()) { PeerSilence(of: socket.number) }
         try startReceivingFrameIfIdle()
         if !isDoorbellPolled {
             try mapping("watch for requests") { (ring: inout Ring) throws(RingError) in

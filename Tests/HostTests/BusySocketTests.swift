@@ -139,7 +139,7 @@ import Testing
         _ = visitor.number
     }
 
-    @Test("Both ends of a TCP link notice within 13 s that the other host has vanished")
+    @Test("An idle TCP link is probed at both ends, and given up after 13 s without an answer")
     func deadPeer() throws {
         let listener = try ListeningSocket(.tcp(host: "127.0.0.1", port: 0))
         let near = try connectSocket(to: listener.address)
@@ -152,7 +152,9 @@ import Testing
             let tcp = Int32(IPPROTO_TCP)
             let probing = option(number, tcp, TCP_KEEPIDLE) + option(number, tcp, TCP_KEEPINTVL) * option(number, tcp, TCP_KEEPCNT)
             #expect(probing == 13)
-            #expect(option(number, tcp, TCP_USER_TIMEOUT) == 13_000)
+            #expect(PeerLiveness.limit == .seconds(13))
+            // Linux would count the time for which a living host has no room.
+            #expect(option(number, tcp, TCP_USER_TIMEOUT) == 0)
             #expect(option(number, tcp, TCP_NODELAY) == 1)
         }
         _ = (near.number, far.number)

@@ -1,4 +1,3 @@
-import CLinux
 import Glibc
 import GuestMemory
 import Host
@@ -100,7 +99,36 @@ import Testing
         pair.end()
     }
 
-    @Test("The kernel's limit for silent hosts does not apply to one whose process does not read, and applies again when it does")
+    @Test("A host that has acknowledged nothing of what is on its way for 13 s has vanished")
+    func vanished() throws {
+        #expect(try secondsUntilVanished { _ in .init(isAwaitingAcknowledgement: true, duration: .seconds(60)) } == 13)
+        #expect(try secondsUntilVanished { .init(isAwaitingAcknowledgement: true, duration: .seconds(max(0, $0 - 20))) } == 33)
+        // Something has been on its way for a while only.
+        #expect(try secondsUntilVanished { .init(isAwaitingAcknowledgement: $0 >= 7, duration: .seconds($0)) } == 20)
+    }
+
+    @Test("A host that answers, has no room or has nothing to answer is not taken for one that has vanished")
+    func alive() throws {
+        #expect(try secondsUntilVanished { _ in .init(isAwaitingAcknowledgement: true, duration: .seconds(5)) } == nil)
+        #expect(try secondsUntilVanished { _ in .init(isAwaitingAcknowledgement: false, duration: .seconds(60)) } == nil)
+        #expect(try secondsUntilVanished { .init(isAwaitingAcknowledgement: $0 % 4 != 0, duration: .seconds(60)) } == nil)
+        #expect(try secondsUntilVanished { _ in nil } == nil)
+    }
+
+    /// - Returns: `nil` where it is never said, in two minutes.
+    private func secondsUntilVanished(_ silence: (Int) -> PeerSilence?) throws -> Int? {
+        let start = MonotonicClock.now()
+        var host = VanishedHost(now: start)
+        for second in 0..<120 {
+            do throws(TransportError) { try host.look(start + .seconds(second)) { silence(second) } } catch {
+                #expect("\(error)".contains("nothing that was sent has been acknowledged for 13 s"))
+                return second
+            }
+        }
+        return nil
+    }
+
+    @Test("The kernel tells what waits for an acknowledgement from what waits for room")
     func closedWindow() throws {
         let listener = try ListeningSocket(.tcp(host: "127.0.0.1", port: 0))
         let near = try connectSocket(to: listener.address)
@@ -108,31 +136,24 @@ import Testing
             Issue.record("nobody was accepted")
             return
         }
-        var watch = WindowWatch(patience: .zero)
-        var sent = 0
-        watch.look(at: near.number, moved: sent)
-        #expect(vanishingMilliseconds(near.number) == 13_000)
         // Until the other side's kernel has no room, and this one neither.
         let bytes = [UInt8](repeating: 7, count: 1 << 20)
+        while unsafe send(near.number, bytes, bytes.count, Int32(MSG_DONTWAIT)) > 0 {}
+        let held = heldBytes(of: near.number)
+        #expect(held > 0)
         let deadline = MonotonicClock.now() + .seconds(10)
-        while !SocketBacklog(of: near.number).isWindowClosed, MonotonicClock.now() < deadline {
-            let count = unsafe send(near.number, bytes, bytes.count, Int32(MSG_DONTWAIT))
-            if count > 0 { sent += count }
+        while PeerSilence(of: near.number)?.isAwaitingAcknowledgement == true, MonotonicClock.now() < deadline {
+            HostThread.sleep(for: .milliseconds(1))
         }
-        watch.look(at: near.number, moved: sent)
-        watch.look(at: near.number, moved: sent)
-        #expect(vanishingMilliseconds(near.number) == 0)
+        #expect(PeerSilence(of: near.number)?.isAwaitingAcknowledgement == false)
         var buffer = [UInt8](repeating: 0, count: 1 << 20)
-        var received = 0
-        while received < sent, case let count = unsafe recv(far.number, &buffer, buffer.count, 0), count > 0 { received += count }
-        watch.look(at: near.number, moved: sent)
-        #expect(vanishingMilliseconds(near.number) == 13_000)
+        unsafe #expect(recv(far.number, &buffer, buffer.count, Int32(MSG_WAITALL)) == buffer.count)
+        while heldBytes(of: near.number) == held, MonotonicClock.now() < deadline { HostThread.sleep(for: .milliseconds(1)) }
+        #expect(heldBytes(of: near.number) < held)
+        let (a, b) = try connectedSockets()
+        #expect(PeerSilence(of: a) == nil)
+        close(a)
+        close(b)
         _ = (near.number, far.number)
-    }
-
-    private func vanishingMilliseconds(_ number: Int32) -> Int32 {
-        var (value, size) = (Int32(-1), socklen_t(4))
-        unsafe #expect(getsockopt(number, Int32(IPPROTO_TCP), TCP_USER_TIMEOUT, &value, &size) == 0)
-        return value
     }
 }

@@ -144,11 +144,17 @@ static inline int aerostat_fcntl(int fd, int command, int argument) { return fcn
 
 // ---- What a socket has taken and still holds.
 
-/// `held`: not acknowledged by the other side yet; `unsent`: of these, not even sent. Returns 0, or -1 with errno.
-static inline int aerostat_outgoing_queue(int fd, int *held, int *unsent) {
-    if (ioctl(fd, SIOCOUTQ, held) < 0) return -1;
-    // TCP only.
-    if (ioctl(fd, SIOCOUTQNSD, unsent) < 0) *unsent = 0;
+/// `held`: bytes that the other side has not acknowledged. Returns 0, or -1 with errno.
+static inline int aerostat_outgoing_queue(int fd, int *held) { return ioctl(fd, SIOCOUTQ, held); }
+
+/// Packets on their way without an acknowledgement, and the time since any acknowledgement came. Returns 0, or -1 where it is no TCP socket.
+static inline int aerostat_tcp_silence(int fd, uint32_t *packets, uint32_t *milliseconds) {
+    struct tcp_info info;
+    socklen_t length = sizeof info;
+    memset(&info, 0, sizeof info);
+    if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &length) < 0) return -1;
+    *packets = info.tcpi_unacked;
+    *milliseconds = info.tcpi_last_ack_recv;
     return 0;
 }
 

@@ -1,4 +1,5 @@
 public import GuestMemory
+import Host
 
 /// The first frame of each side: who speaks, what it can, the shape of the guest and what it requires.
 public struct Hello: Hashable, Sendable {
@@ -100,7 +101,7 @@ public struct Hello: Hashable, Sendable {
         if let shape, shape != regions {
             return shape.byteCount == regions.byteCount
                 ? "the guest's memory lies at other addresses: \(regions.summary) there, \(shape.summary) here"
-                : "the guest has \(regions.byteCount) bytes of memory there and \(shape.byteCount) here"
+                : "the guest has \(exactSize(regions.byteCount)) of memory there and \(exactSize(shape.byteCount)) here"
         }
         return nil
     }
@@ -128,5 +129,5 @@ public struct SessionID: Hashable, Sendable, CustomStringConvertible {
 }
 
 extension RegionTable {
-    var summary: String { regions.map { "\($0.base)+\($0.byteCount)" }.joined(separator: ", ") }
+    var summary: String { regions.map { "\($0.base)+\(exactSize($0.byteCount))" }.joined(separator: ", ") }
 }

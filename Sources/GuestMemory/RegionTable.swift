@@ -1,3 +1,5 @@
+import Host
+
 /// A piece of guest-physical memory backed by RAM.
 public struct MemoryRegion: Hashable, Sendable {
     /// Where the guest sees it; a multiple of the page size.
@@ -27,9 +29,9 @@ public enum RegionTableError: Error, Hashable, Sendable, CustomStringConvertible
         switch self {
         case .count(let count): "\(count) memory regions, where 1 to \(RegionTable.maximumRegions) are allowed"
         case .unaligned(let index, let region):
-            "memory region \(index) at \(region.base) with \(region.byteCount) bytes is empty or not whole pages"
+            "memory region \(index) at \(region.base) with \(exactSize(region.byteCount)) is empty or not whole pages"
         case .overlapOrOrder(let index): "memory region \(index) overlaps the one before it or is out of order"
-        case .tooLarge(let bytes): "guest memory of \(bytes) bytes exceeds the limit of \(RegionTable.maximumBytes)"
+        case .tooLarge(let bytes): "guest memory of \(exactSize(bytes)) exceeds the limit of \(exactSize(RegionTable.maximumBytes))"
         }
     }
 }

@@ -29,7 +29,7 @@ import SystemPackage
             0
         )
         guard let raw = unsafe raw, unsafe raw != aerostat_map_failed else {
-            throw SystemError.current("reserve memory", place: "\(byteCount) bytes")
+            throw SystemError.current("reserve memory", place: exactSize(UInt64(byteCount)))
         }
         var start = unsafe raw
         if slack > 0 {

@@ -1,4 +1,5 @@
 public import GuestMemory
+import Host
 
 /// What the model guest's vCPUs do once it runs. Rates are for the whole guest.
 public enum Workload: Hashable, Sendable {
@@ -115,7 +116,7 @@ public struct ModelGuestConfiguration: Hashable, Sendable {
     /// Looks whether such a guest can be made.
     public func validate() throws(Invalid) {
         guard memory.byteCount >= Self.minimumMemoryBytes else {
-            throw Invalid(description: "the model guest needs at least 16 MiB of memory, not \(memory.byteCount) bytes")
+            throw Invalid(description: "the model guest needs at least 16 MiB of memory, not \(exactSize(memory.byteCount))")
         }
         guard memory.regions[0].byteCount >= Self.minimumFirstRegionBytes else {
             throw Invalid(description: "the model guest's first memory region must have at least 2 MiB")

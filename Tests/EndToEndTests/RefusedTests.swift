@@ -13,9 +13,9 @@ extension EndToEnd {
                 let source = try await guests.run("--memory", "64MiB", "--workload", "churn")
                 let destination = try await guests.waiting("--memory", "128MiB")
                 let migrate = try await source.migrate(to: try destination.incoming)
-                migrate.expectFailure("67108864", "134217728", "the guest is still running")
+                migrate.expectFailure("64 MiB", "128 MiB", "the guest is still running")
                 try await source.expectGuestIsStillHere()
-                try await destination.expectGuestDidNotCome("67108864", "134217728")
+                try await destination.expectGuestDidNotCome("64 MiB", "128 MiB")
                 try await source.expectMigrates(guests)
             }
         }

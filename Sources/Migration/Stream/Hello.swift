@@ -102,7 +102,7 @@ public struct Hello: Hashable, Sendable {
         if let shape, shape != regions {
             return shape.byteCount == regions.byteCount
                 ? "the guest's memory lies at other addresses: \(regions.summary) there, \(shape.summary) here"
-                : "the guest has \(regions.byteCount) bytes of memory there and \(shape.byteCount) here"
+                : "the guest has \(exactSize(regions.byteCount)) of memory there and \(exactSize(shape.byteCount)) here"
         }
         return nil
     }
@@ -131,5 +131,5 @@ public struct SessionID: Hashable, Sendable, CustomStringConvertible {
 }
 
 extension RegionTable {
-    var summary: String { regions.map { "\($0.base)+\($0.byteCount)" }.joined(separator: ", ") }
+    var summary: String { regions.map { "\($0.base)+\(exactSize($0.byteCount))" }.joined(separator: ", ") }
 }

@@ -43,6 +43,7 @@ struct DemoCommand: AsyncParsableCommand {
         guard image != nil else { return _ = try options.configuration(defaultMemory: Self.defaultMemory) }
         if options.memory != nil { throw ValidationError("--memory has no meaning with --image: the guest comes as it is") }
         try options.refuseMaking(with: "--image", except: ["--workload", "--write-rate", "--working-set"])
+        try options.checkWorkload(absence: "without it the guest does what it did")
     }
 
     func run() async throws {

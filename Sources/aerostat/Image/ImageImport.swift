@@ -42,6 +42,7 @@ struct ImageImport: AsyncParsableCommand {
     func validate() throws {
         if guest.memory != nil { throw ValidationError("--memory has no meaning here: the guest is as large as the machine was") }
         try guest.refuseMaking(with: "image import", except: ["--workload", "--write-rate", "--working-set", "--vcpus", "--seed"])
+        try guest.checkBehaviour()
         do throws(ModelGuestConfiguration.Invalid) { try behaviour.validate() } catch { throw ValidationError("\(error)") }
     }
 

@@ -8,7 +8,7 @@ public import ModelGuest
 struct GuestOptions: ParsableArguments {
     @Option(
         help: ArgumentHelp("The guest's RAM, 16MiB to 16TiB in whole pages (default: 256MiB; demo: 1GiB).", valueName: "size"),
-        transform: Values.size
+        transform: Self.memory
     )
     var memory: Int?
 
@@ -25,13 +25,19 @@ struct GuestOptions: ParsableArguments {
     var holes: [Range<UInt64>] = []
 
     @Option(
-        help: ArgumentHelp("Share of RAM that is allocated and filled at start (default: 10%).", valueName: "share"),
+        help: ArgumentHelp(
+            "Share of RAM that is allocated and filled at start (default: 10%, or what --freed leaves).",
+            valueName: "share"
+        ),
         transform: Values.percentage
     )
     var used: Double?
 
     @Option(
-        help: ArgumentHelp("Share of RAM that is filled at start and then freed (default: 50%).", valueName: "share"),
+        help: ArgumentHelp(
+            "Share of RAM that is filled at start and then freed (default: 50%, or what --used leaves).",
+            valueName: "share"
+        ),
         transform: Values.percentage
     )
     var freed: Double?
@@ -63,12 +69,15 @@ struct GuestOptions: ParsableArguments {
     var workload: WorkloadName?
 
     @Option(
-        help: ArgumentHelp("Bytes a second that steady, churn and squeeze write (default: 100MiB).", valueName: "size"),
-        transform: Values.size
+        help: ArgumentHelp("Bytes a second that steady, churn and squeeze write, 4KiB to 1TiB (default: 100MiB).", valueName: "size"),
+        transform: Self.writeRate
     )
     var writeRate: Int?
 
-    @Option(help: ArgumentHelp("Memory that steady rewrites round and round (default: 256MiB).", valueName: "size"), transform: Values.size)
+    @Option(
+        help: ArgumentHelp("Memory that steady rewrites round and round, at most what is used (default: 256MiB).", valueName: "size"),
+        transform: Self.workingSet
+    )
     var workingSet: Int?
 
     @Option(help: "Virtual CPUs, each a thread; 1 to 64 (default: 1).")
@@ -105,19 +114,9 @@ struct GuestOptions: ParsableArguments {
             (start, left) = (hole.upperBound, left - count)
         }
         if left > 0 { regions.append(MemoryRegion(base: GuestAddress(start), byteCount: left)) }
-        do throws(RegionTableError) { return try RegionTable(regions) } catch { throw ValidationError("--memory: \(error)") }
-    }
-
-    private static func addresses(_ text: String) throws -> Range<UInt64> {
-        let ends = try text.split(separator: "-", omittingEmptySubsequences: false).map { UInt64(try Values.size(String($0))) }
-        guard ends.count == 2, ends[0] < ends[1] else { throw ValidationError("'\(text)': a hole is two addresses, such as 3GiB-4GiB") }
-        return ends[0]..<ends[1]
-    }
-
-    private static func word(_ text: String) throws -> UInt32 {
-        let number = text.hasPrefix("0x") ? UInt32(text.dropFirst(2), radix: 16) : UInt32(text)
-        guard let number else { throw ValidationError("'\(text)': a word is a number of 32 bits, such as 0 or 0xaaaaaaaa") }
-        return number
+        do throws(RegionTableError) { return try RegionTable(regions) } catch {
+            throw ValidationError("\(holes.isEmpty ? "--memory" : "--memory and --hole"): \(error)")
+        }
     }
 
     private static let defaultWriteRate = 100 << 20
@@ -132,6 +131,20 @@ struct GuestOptions: ParsableArguments {
         case .churn: .churn(rate: rate)
         case .squeeze: .squeeze(rate: rate)
         case .hog: .hog
+        }
+    }
+
+    /// Refuses what only some workloads have.
+    /// - Parameter absence: what it means that no workload was said.
+    func checkWorkload(absence: String) throws {
+        if workload == nil, writeRate != nil || workingSet != nil {
+            throw ValidationError("--write-rate and --working-set go with --workload: \(absence)")
+        }
+        if writeRate != nil, workload == .idle || workload == .hog {
+            throw ValidationError("--write-rate goes with --workload steady, churn or squeeze, not \(workload?.rawValue ?? "")")
+        }
+        if workingSet != nil, workload != .steady {
+            throw ValidationError("--working-set goes with --workload steady, not \(workload?.rawValue ?? "")")
         }
     }
 
@@ -158,8 +171,8 @@ struct GuestOptions: ParsableArguments {
     /// All that was said, but for `--memory`, as another process takes it.
     var arguments: [String] {
         let said: [(String, String?)] = [
-            ("--used", used.map { "\($0 * 100)%" }), ("--freed", freed.map { "\($0 * 100)%" }),
-            ("--fragmentation", fragmentation.map { "\($0 * 100)%" }), ("--poison", poison.map { "\($0)" }),
+            ("--used", used.map(Self.text)), ("--freed", freed.map(Self.text)), ("--fragmentation", fragmentation.map(Self.text)),
+            ("--poison", poison.map { "\($0)" }),
             ("--workload", workload?.rawValue), ("--write-rate", writeRate.map { "\($0)" }), ("--working-set", workingSet.map { "\($0)" }),
             ("--vcpus", vcpus.map { "\($0)" }), ("--seed", seed.map { "\($0)" }), ("--tracker", tracker?.rawValue),
         ]
@@ -170,10 +183,10 @@ struct GuestOptions: ParsableArguments {
     /// - Parameter defaultMemory: taken where `--memory` is absent.
     func configuration(defaultMemory: UInt64, driver: DriverBehaviour = .correct) throws -> ModelGuestConfiguration {
         var configuration = ModelGuestConfiguration(memory: try regions(defaultMemory: defaultMemory)!)
+        try checkBehaviour()
         configuration.vcpus = vcpus ?? configuration.vcpus
         configuration.seed = seed ?? configuration.seed
-        configuration.usedShare = used ?? configuration.usedShare
-        configuration.freedShare = freed ?? configuration.freedShare
+        (configuration.usedShare, configuration.freedShare) = try shares(configuration)
         configuration.fragmentationShare = fragmentation ?? configuration.fragmentationShare
         configuration.driver = driver
         configuration.poison = poison

@@ -69,9 +69,7 @@ extension RunCommand {
             let path = try Self.image(restore)
             if options.memory != nil { throw ValidationError("--memory has no meaning with --restore: the guest comes as it is") }
             try refuseMaking(with: "--restore", except: ["--workload", "--write-rate", "--working-set"])
-            if options.workload == nil, options.writeRate != nil || options.workingSet != nil {
-                throw ValidationError("--write-rate and --working-set go with --workload: without it the guest does what it did")
-            }
+            try options.checkWorkload(absence: "without it the guest does what it did")
             return .image(path: path)
         }
         return .new(try newGuest())

@@ -43,7 +43,8 @@ let package = Package(
         .library(
             name: "Aerostat",
             targets: [
-                "Host", "GuestMemory", "IOUring", "Migration", "Virtio", "Balloon", "MigrationIO", "ModelGuest", "MicroVM", "Control",
+                "Host", "GuestMemory", "IOUring", "Migration", "Virtio", "Balloon", "Entropy", "MigrationIO", "ModelGuest", "MicroVM",
+                "Control",
             ]
         ),
     ],
@@ -72,9 +73,10 @@ let package = Package(
         module("Migration", ["GuestMemory", "Host"]),
         module("Virtio", ["Migration", "GuestMemory", "Host"]),
         module("Balloon", ["Virtio", "GuestMemory", "Migration", "Host"]),
+        module("Entropy", ["Virtio", "GuestMemory", "Migration", "Host", "CLinux", system]),
         module("MigrationIO", ["Migration", "GuestMemory", "IOUring", "Host", "CLiburing", system, logging]),
-        module("ModelGuest", ["Virtio", "Balloon", "Migration", "GuestMemory", "Host"]),
-        module("MicroVM", ["CTinyGuest", "Virtio", "Balloon", "Migration", "GuestMemory", "Host", "CLinux", system]),
+        module("ModelGuest", ["Virtio", "Balloon", "Entropy", "Migration", "GuestMemory", "Host"]),
+        module("MicroVM", ["CTinyGuest", "Virtio", "Balloon", "Entropy", "Migration", "GuestMemory", "Host", "CLinux", system]),
         module(
             "Control",
             [
@@ -123,6 +125,8 @@ let package = Package(
         tests("MigrationTests", ["Migration", "GuestMemory", "Host"]),
         tests("VirtioTests", ["Virtio", "Migration", "GuestMemory", "Host"]),
         tests("BalloonTests", ["Balloon", "Virtio", "GuestMemory", "Migration", "Host"]),
+        tests("EntropyTests", ["Entropy", "Virtio", "GuestMemory", "Migration", "Host"]),
+        tests("DeviceContractTests", ["Entropy", "Balloon", "Virtio", "GuestMemory", "Migration", "Host"]),
         tests("MigrationIOTests", ["MigrationIO", "Migration", "GuestMemory", "Host", logging]),
         tests("ModelGuestTests", ["ModelGuest", "Virtio", "Balloon", "Migration", "GuestMemory", "Host"]),
         tests("MicroVMTests", ["MicroVM", "MigrationIO", "Balloon", "Virtio", "Migration", "GuestMemory", "Host", "CLinux", system]),
@@ -140,7 +144,8 @@ if isProving {
 if isFuzzing {
     // Of `Control` what reads foreign words: NIO takes minutes to build, and moves bytes only.
     let parts: Set<String> = [
-        "Host", "CLinux", "CLiburing", "GuestMemory", "IOUring", "Migration", "Virtio", "Balloon", "MigrationIO", "ModelGuest",
+        "Host", "CLinux", "CLiburing", "GuestMemory", "IOUring", "Migration", "Virtio", "Balloon", "Entropy", "MigrationIO",
+        "ModelGuest",
     ]
     let server = ["Server", "Client", "ControlError.swift"]
     package.products = []
@@ -151,7 +156,8 @@ if isFuzzing {
             .executableTarget(
                 name: "fuzz",
                 dependencies: [
-                    "CLibFuzzer", "Control", "MigrationIO", "ModelGuest", "Migration", "Balloon", "Virtio", "GuestMemory", "Host", system,
+                    "CLibFuzzer", "Control", "MigrationIO", "ModelGuest", "Migration", "Balloon", "Entropy", "Virtio", "GuestMemory",
+                    "Host", system,
                 ],
                 path: "Tests/Fuzz",
                 exclude: ["CLibFuzzer", "Corpus", "Dictionaries"],

@@ -18,6 +18,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -32,6 +33,9 @@
 
 /// Reads and writes past the page cache. The headers show its usual name with _GNU_SOURCE only.
 static const int aerostat_o_direct = __O_DIRECT;
+
+/// The host's random bytes, never waiting for them: EAGAIN where a host has just booted and has none.
+static inline long aerostat_getrandom(void *buffer, size_t count) { return getrandom(buffer, count, GRND_NONBLOCK); }
 
 // ---- PAGEMAP_SCAN (Linux 6.7, include/uapi/linux/fs.h); Debian 12's headers do not have it.
 

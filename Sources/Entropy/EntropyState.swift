@@ -1,0 +1,59 @@
+import GuestMemory
+import Virtio
+
+#if BrokenEngines
+    import Host
+#endif
+
+/// What the device's calls and its thread share, and how one request is answered. Whoever calls a function here holds the worker's lock.
+struct EntropyState: DeviceWork {
+    /// The most bytes that one request gets, however long its buffers are: so a step is short, and what it takes from the host is bounded. A
+    /// device may use less of a buffer than there is (5.4.6.1), and the driver asks again.
+    static let maximumRequestBytes = 64 << 10
+
+    let memory: GuestRAM
+    let source: @Sendable (_ count: Int) -> [UInt8]?
+    var queues: DeviceQueues
+
+    mutating func step() -> DeviceStep {
+        switch queues.nextChain() {
+        case .nothing, .broken: return .sleep
+        case .arrived: return .again
+        case .chain(let chain, _, _):
+            let wanted = Self.byteCount(of: chain)
+            // A chain with nothing to write into is no request, but it is given back.
+            var written = 0
+            if wanted > 0 {
+                // While the host has nothing to give, the request stays in work.
+                guard let bytes = source(wanted) else { return .rest }
+                written = write(bytes, into: chain)
+            }
+            queues.giveBack(length: UInt32(written))
+            return .again
+        }
+    }
+
+    private static func byteCount(of chain: DescriptorChain) -> Int {
+        Int(min(chain.writable.reduce(UInt64(0)) { $0 + UInt64($1.length) }, UInt64(maximumRequestBytes)))
+    }
+
+    /// Writes through the door, segment by segment up to one that is not in RAM, so that what was written is the chain's beginning.
+    /// - Returns: how many bytes that is.
+    private func write(_ bytes: [UInt8], into chain: DescriptorChain) -> Int {
+        var written = 0
+        for segment in chain.writable where written < bytes.count {
+            let count = min(Int(segment.length), bytes.count - written)
+            #if BrokenEngines
+                let restore = memory.unmarkingWrite(at: segment.address)
+                defer { restore() }
+            #endif
+            do throws(GuestAccessError) {
+                try memory.write(Array(bytes[written..<written + count]), at: segment.address)
+            } catch {
+                break
+            }
+            written += count
+        }
+        return written
+    }
+}

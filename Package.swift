@@ -96,7 +96,7 @@ let package = Package(
         // Tests mirror the modules.
         .target(
             name: "TestSupport",
-            dependencies: ["GuestMemory", "Migration", "MigrationIO", "Virtio", "Balloon", "Host", system],
+            dependencies: ["GuestMemory", "Migration", "MigrationIO", "Virtio", "Balloon", "Host", "CLinux", system],
             path: "Tests/TestSupport",
             swiftSettings: swiftSettings
         ),
@@ -118,7 +118,7 @@ let package = Package(
         ),
         tests("SimulationTests", ["SimulationSupport", "Host"]),
         tests("HostTests", ["Host", system]),
-        tests("GuestMemoryTests", ["GuestMemory", "Host"]),
+        tests("GuestMemoryTests", ["GuestMemory", "Host", "CLinux", system]),
         tests("IOUringTests", ["IOUring", "Host", system]),
         tests("MigrationTests", ["Migration", "GuestMemory"]),
         tests("VirtioTests", ["Virtio", "GuestMemory"]),

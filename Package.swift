@@ -98,7 +98,7 @@ let package = Package(
         // Tests mirror the modules.
         .target(
             name: "TestSupport",
-            dependencies: ["GuestMemory", "Migration", "MigrationIO", "Virtio", "Balloon", "Host", system],
+            dependencies: ["GuestMemory", "Migration", "MigrationIO", "Virtio", "Balloon", "Host", "CLinux", system],
             path: "Tests/TestSupport",
             swiftSettings: swiftSettings
         ),
@@ -120,7 +120,7 @@ let package = Package(
         ),
         tests("SimulationTests", ["SimulationSupport", "Host"]),
         tests("HostTests", ["Host", "CLinux", system]),
-        tests("GuestMemoryTests", ["GuestMemory", "Host"]),
+        tests("GuestMemoryTests", ["GuestMemory", "Host", "CLinux", system]),
         tests("IOUringTests", ["IOUring", "Host", system]),
         tests("MigrationTests", ["Migration", "GuestMemory", "Host"]),
         tests("VirtioTests", ["Virtio", "Migration", "GuestMemory", "Host"]),

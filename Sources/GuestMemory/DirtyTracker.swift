@@ -1,4 +1,5 @@
 public import Host
+import SystemPackage
 
 /// Sees which pages are written, whoever writes them.
 ///
@@ -55,5 +56,18 @@ public final class SoftwareTracker: DirtyTracker {
     public func disarm() {
         memory.isLoggingWrites = false
         memory.writeLog.removeAll()
+    }
+}
+
+/// Chooses a tracker by what the kernel can do, for a guest that does not run under KVM.
+/// - Parameter kind: forces one; `nil` takes the best that works.
+public func makeTracker(_ kind: TrackerKind?, for memory: GuestRAM) throws(SystemError) -> any DirtyTracker {
+    switch kind {
+    case .software: return SoftwareTracker(memory)
+    case .pagemapScan: return try PagemapScanTracker(memory)
+    case .kvmDirtyLog, .kvmDirtyRing:
+        throw SystemError("track writes by \(kind!.rawValue)", place: "the guest does not run under KVM", code: .notSupported)
+    case nil:
+        do throws(SystemError) { return try PagemapScanTracker(memory) } catch { return SoftwareTracker(memory) }
     }
 }

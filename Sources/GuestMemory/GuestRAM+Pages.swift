@@ -3,7 +3,7 @@ import Glibc
 package import Host
 import SystemPackage
 
-// What the engine does to whole pages: look for zeros, populate, discard, digest.
+// What the engine does to whole pages: look for zeros, populate, clear, digest.
 extension GuestRAM {
     /// Whether every byte of a page is zero now. Reads the page, so it populates one that never existed: ask presence first.
     package func isZero(_ page: PageIndex) -> Bool {
@@ -14,8 +14,10 @@ extension GuestRAM {
     /// cannot; there the pages are populated as the bytes come.
     package func populate(_ run: PageRun) throws(SystemError) {
         do throws(SystemError) {
-            try retryingInterrupts("populate guest memory", place: "\(run)") {
-                unsafe madvise(hostAddress(of: run), run.byteCount, aerostat_madv_populate_write)
+            for part in contiguousParts(of: run) {
+                try retryingInterrupts("populate guest memory", place: "\(part)") {
+                    unsafe madvise(hostAddress(of: part), part.byteCount, aerostat_madv_populate_write)
+                }
             }
         } catch {
             guard error.code == .invalidArgument else { throw error }
@@ -26,25 +28,14 @@ extension GuestRAM {
     package func adviseHugePages(_ run: PageRun) {
         forEachPart(of: run) { part, isFromImage in
             // Over a file the same advice would have 2 MiB read for each page touched.
-            if !isFromImage { _ = unsafe madvise(hostAddress(of: part), part.byteCount, MADV_HUGEPAGE) }
-        }
-    }
-
-    /// Gives pages back to the host; they read as zero afterwards.
-    ///
-    /// The content changes without a write that any tracker sees: whoever calls it tells the ledger.
-    package func discard(_ run: PageRun) throws(SystemError) {
-        try forEachPart(of: run) { part, isFromImage throws(SystemError) in
-            if isFromImage { return try discardFromImage(part) }
-            try retryingInterrupts("discard guest memory", place: "\(part)") {
-                unsafe madvise(hostAddress(of: part), part.byteCount, MADV_DONTNEED)
-            }
+            guard !isFromImage else { return }
+            for part in contiguousParts(of: part) { _ = unsafe madvise(hostAddress(of: part), part.byteCount, MADV_HUGEPAGE) }
         }
     }
 
     /// Fills pages with zeros.
-    package func clear(_ run: PageRun) {
-        unsafe withWritablePages(run) { unsafe _ = memset($0.baseAddress!, 0, $0.count) }
+    public func clear(_ run: PageRun) {
+        for part in contiguousParts(of: run) { unsafe withWritablePages(part) { unsafe _ = memset($0.baseAddress!, 0, $0.count) } }
     }
 
     /// A 64-bit digest of a page's bytes; equal pages have equal digests, different ones with probability 2^-64 only.

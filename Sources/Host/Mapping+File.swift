@@ -17,6 +17,25 @@ extension Mapping {
         try replace(part, flags: MAP_PRIVATE | MAP_NORESERVE | MAP_ANONYMOUS, -1, 0)
     }
 
+    /// Puts a shared view of a file in place of a part: what is written goes into the file.
+    package func mapShared(_ file: MemoryFile, at fileOffset: UInt64, over part: Range<Int>) throws(SystemError) {
+        // Of huge pages so many are reserved as the part needs. Without that, the first touch of one that is not there would end the process.
+        try replace(part, flags: file.hasHugePages ? MAP_SHARED : MAP_SHARED | MAP_NORESERVE, file.number, fileOffset)
+    }
+
+    /// Puts fresh memory that has no descriptor, and that a child process would share, in place of a part.
+    package func mapSharedAnonymous(over part: Range<Int>) throws(SystemError) {
+        try replace(part, flags: MAP_SHARED | MAP_NORESERVE | MAP_ANONYMOUS, -1, 0)
+    }
+
+    /// Takes all access to a part away: whoever touches it has a fault, which ends the process.
+    package func forbid(_ part: Range<Int>) throws(SystemError) {
+        precondition(part.lowerBound >= 0 && part.upperBound <= byteCount && !part.isEmpty, "a part outside the mapping")
+        try retryingInterrupts("reserve memory", place: "\(part.count) bytes") {
+            unsafe mprotect(base + part.lowerBound, part.count, PROT_NONE)
+        }
+    }
+
     private func replace(_ part: Range<Int>, flags: Int32, _ file: Int32, _ fileOffset: UInt64) throws(SystemError) {
         precondition(part.lowerBound >= 0 && part.upperBound <= byteCount && !part.isEmpty, "a part outside the mapping")
         precondition((part.lowerBound | part.upperBound | Int(fileOffset)) % 4096 == 0, "a part is whole pages")

@@ -272,6 +272,9 @@ public final class DestinationMigration {
     private func apply(_ descriptors: [RunDescriptor]) throws(Failure) {
         let memory = currentGuest.memory
         var data: [PageRun] = []
+        for descriptor in descriptors where descriptor.kind == .data && !memory.isPresent(descriptor.run) {
+            throw .ours("the source sent \(descriptor.run), where the guest's memory is absent here")
+        }
         do throws(SystemError) {
             for descriptor in descriptors {
                 let run = descriptor.run

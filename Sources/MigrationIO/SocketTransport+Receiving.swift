@@ -164,7 +164,7 @@ extension SocketTransport {
             return
         }
         incoming.stage = .pages(runs, memory)
-        incoming.waiting = runs[...]
+        incoming.waiting = runs.flatMap(memory.contiguousParts)[...]
         try receiveMorePages(memory)
     }
 }

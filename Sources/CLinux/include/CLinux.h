@@ -23,6 +23,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <sys/vfs.h>
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
@@ -136,6 +137,26 @@ void aerostat_use_one_arena(void);
 // ---- madvise advice that older headers lack.
 
 static const int aerostat_madv_populate_write = 23;  // Linux 5.14
+
+// ---- Files that are memory. The headers show these with _GNU_SOURCE only.
+
+static const unsigned aerostat_mfd_cloexec = 1;
+static const unsigned aerostat_mfd_allow_sealing = 2;
+static const unsigned aerostat_mfd_hugetlb = 4;
+static const unsigned aerostat_mfd_huge_2mb = 21u << 26;
+static const int aerostat_f_add_seals = 1033;
+static const int aerostat_f_seal_shrink = 2;
+static const int aerostat_f_seal_grow = 4;
+static const int aerostat_seek_data = 3;
+static const int aerostat_seek_hole = 4;
+static const uint64_t aerostat_hugetlbfs_magic = 0x958458f6;
+
+static inline int aerostat_memfd_create(const char *name, unsigned flags) { return (int)syscall(SYS_memfd_create, name, flags); }
+
+/// FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE
+static inline int aerostat_punch_hole(int fd, uint64_t offset, uint64_t length) {
+    return (int)syscall(SYS_fallocate, fd, 1 | 2, (off_t)offset, (off_t)length);
+}
 
 // ---- Macros and variadic functions that Swift does not import.
 

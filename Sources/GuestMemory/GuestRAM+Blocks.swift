@@ -1,0 +1,230 @@
+import CLinux
+import Glibc
+import Host
+import Synchronization
+
+/// A stretch of guest memory that is present, and where it lies in this process: what a memory slot of KVM's takes.
+@safe
+public struct HostRange: @unchecked Sendable {
+    // @unchecked: an address that never changes; what lies there is guarded by whoever uses it.
+
+    /// Inside one region of the guest's.
+    public let region: MemoryRegion
+    /// Page aligned. Valid as long as the guest's memory lives.
+    @unsafe public let address: UnsafeMutableRawPointer
+    /// The descriptor of the memory file behind it, and the place in the file, where there is one; the descriptor is the memory's own.
+    public let file: (descriptor: Int32, offset: UInt64)?
+}
+
+// Blocks of memory that come and go.
+extension GuestRAM {
+    /// Reserves the space that the regions say, and plugs the blocks that are there from the beginning.
+    ///
+    /// The block at the first region's start, if there is one, stays for life: most accesses are to it, and ask for nothing else.
+    public convenience init(_ regions: RegionTable, blocks: [MemoryBlock]) throws(MemoryBlockError) {
+        let start = regions.regions[0].base
+        let block = blocks.first { $0.region.base == start }
+        do throws(SystemError) {
+            let mapping = try Mapping(anonymousByteCount: Int(regions.byteCount))
+            var host = unsafe mapping.base
+            if case .adopted(let memory)? = block?.backing, let address = unsafe memory.address { unsafe host = address }
+            let first = unsafe FirstBlock(base: start.rawValue, byteCount: block?.region.byteCount ?? 0, host: host)
+            try mapping.forbid(0..<mapping.byteCount)
+            try self.init(regions, mapping, nil, nil, first)
+        } catch {
+            throw .system(error)
+        }
+        absent.insert(PageRun(first: PageIndex(0), count: pageCount))
+        hasAbsentPages.store(true, ordering: .sequentiallyConsistent)
+        for block in blocks { try plug(block) }
+        // Memory without a hole asks nobody.
+        if absent.count() == 0 { hasAbsentPages.store(false, ordering: .sequentiallyConsistent) }
+    }
+
+    /// Makes a part of the reserved space present.
+    ///
+    /// An armed tracker sees the new memory, and what adopted memory holds counts as written. KVM's memory slots are the caller's business.
+    public func plug(_ block: MemoryBlock) throws(MemoryBlockError) {
+        let pages = try pages(of: block.region)
+        try pieces.update { pieces throws(MemoryBlockError) in
+            guard pieces.parts(within: pages).isEmpty else { throw .present(block.region) }
+            guard pieces.all.count < MemoryPieces.maximumCount else { throw .tooManyPieces(MemoryPieces.maximumCount) }
+            let piece = try makePiece(block, pages, &pieces)
+            do throws(SystemError) {
+                try map(piece)
+                try layout.withLock { layout throws(SystemError) in
+                    if let fault = layout.fault { try register(piece, with: fault) }
+                }
+                // What adopted memory holds is nobody's write. A tracker whose log lies in the page table takes it for written, being new;
+                // the log of the write door is told.
+                if isLoggingWrites, case .adopted = block.backing { try PageScan().forEachPresentRun(of: piece) { markWritten($0) } }
+            } catch {
+                unmap(piece)
+                throw .system(error)
+            }
+            pieces.insert(piece)
+            if case .adopted(let memory) = block.backing, !piece.isInPlace {
+                unsafe foreign.insert(pages, at: piece.host, owner: memory.owner)
+            }
+            absent.remove(pages)
+        }
+    }
+
+    /// Gives the memory of a part of the reserved space back, and makes it absent. Its content is gone; subscribers hear of it as of a discard.
+    ///
+    /// Whoever lets the guest reach the memory (KVM's memory slots) ends that before. Accesses by address that have begun may still
+    /// read and write: they read what means nothing, and their writes are lost.
+    public func unplug(_ region: MemoryRegion) throws(MemoryBlockError) {
+        let pages = try pages(of: region)
+        if region.base.rawValue < first.base + first.byteCount { throw .first(region) }
+        guard pieces.read({ $0.isWhollyPresent(pages) }) else { throw .absent(region) }
+        let subscribers = subscribers.current
+        for subscriber in subscribers { subscriber.willDiscard(pages) }
+        do throws(MemoryBlockError) { try unplug(region, pages) } catch {
+            for subscriber in subscribers { subscriber.failedToDiscard(pages) }
+            throw error
+        }
+        for subscriber in subscribers { subscriber.didDiscard(pages) }
+    }
+
+    private func unplug(_ region: MemoryRegion, _ pages: PageRun) throws(MemoryBlockError) {
+        try pieces.update { pieces throws(MemoryBlockError) in
+            let parts = pieces.parts(within: pages)
+            // Somebody else may have unplugged it meanwhile.
+            guard pieces.isWhollyPresent(pages) else { throw .absent(region) }
+            for part in parts { try checkUnits(of: part, region) }
+            // It may leave a piece on each side.
+            guard pieces.all.count < MemoryPieces.maximumCount else { throw .tooManyPieces(MemoryPieces.maximumCount) }
+            hasAbsentPages.store(true, ordering: .sequentiallyConsistent)
+            absent.insert(pages)
+            do throws(SystemError) { for part in parts { _ = try discard(part) } } catch {
+                absent.remove(pages)
+                throw .system(error)
+            }
+            // A device that is in the middle of an access may still touch it: there is memory, which belongs to nobody.
+            for part in parts { unmap(part) }
+            pieces.remove(pages)
+        }
+    }
+
+    /// What is present, ascending, each stretch in one region. A block that is plugged beside another may make one stretch with it.
+    public func hostRanges() -> [HostRange] {
+        pieces.read { pieces in
+            pieces.all.map { piece in
+                let region = MemoryRegion(base: regions.address(of: piece.pages.first), byteCount: UInt64(piece.pages.byteCount))
+                return unsafe HostRange(region: region, address: piece.host, file: piece.file.map { ($0.number, piece.fileOffset) })
+            }
+        }
+    }
+
+    // MARK: Making pieces
+
+    private func pages(of region: MemoryRegion) throws(MemoryBlockError) -> PageRun {
+        guard region.byteCount > 0, (region.byteCount | region.base.rawValue) % UInt64(GuestPage.size) == 0 else {
+            throw .unaligned(region, unitBytes: GuestPage.size)
+        }
+        guard region.byteCount <= RegionTable.maximumBytes, let offset = regions.offset(of: region.base, byteCount: Int(region.byteCount))
+        else { throw .outside(region) }
+        return PageRun(first: PageIndex(offset >> GuestPage.shift), count: region.pageCount)
+    }
+
+    func privatePiece(_ pages: PageRun) -> MemoryPiece { inPlace(pages, .privateMemory) }
+
+    private func inPlace(_ pages: PageRun, _ kind: MemoryPiece.Kind, _ file: MemoryFile? = nil, _ offset: UInt64 = 0) -> MemoryPiece {
+        let host = unsafe mapping.base + pages.first.rawValue << GuestPage.shift
+        return unsafe MemoryPiece(pages: pages, kind: kind, file: file, fileOffset: offset, host: host, isInPlace: true)
+    }
+
+    /// Decides what is behind a block, and maps nothing yet.
+    private func makePiece(
+        _ block: MemoryBlock,
+        _ pages: PageRun,
+        _ pieces: inout MemoryPieces
+    ) throws(MemoryBlockError) -> MemoryPiece {
+        let piece: MemoryPiece
+        switch block.backing {
+        case .anonymous: piece = privatePiece(pages)
+        case .sharedAnonymous: piece = inPlace(pages, .sharedAnonymous)
+        case .memfd, .hugePages:
+            let isHuge = if case .hugePages = block.backing { true } else { false }
+            let index = regions.regions.firstIndex { block.region.base.rawValue < $0.end }!
+            let region = regions.regions[index]
+            let offset = block.region.base.rawValue - region.base.rawValue
+            do throws(SystemError) {
+                let file = try pieces.file(ofRegion: index, byteCount: region.byteCount, hugePages: isHuge)
+                piece = inPlace(pages, isHuge ? .hugeFile : .file, file, offset)
+            } catch {
+                throw .system(error)
+            }
+        case .adopted(let memory): piece = try adopt(memory, pages)
+        }
+        try checkUnits(of: piece, block.region)
+        return piece
+    }
+
+    private func adopt(_ memory: AdoptedMemory, _ pages: PageRun) throws(MemoryBlockError) -> MemoryPiece {
+        let isInPlace = unsafe memory.address == nil
+        let host = unsafe memory.address ?? mapping.base + pages.first.rawValue << GuestPage.shift
+        func piece(_ kind: MemoryPiece.Kind, _ file: MemoryFile? = nil, _ offset: UInt64 = 0) -> MemoryPiece {
+            unsafe MemoryPiece(pages: pages, kind: kind, file: file, fileOffset: offset, host: host, isInPlace: isInPlace)
+        }
+        switch memory.kind {
+        case .privateAnonymous: return piece(.privateMemory)
+        case .sharedAnonymous: return piece(.sharedAnonymous)
+        case .file(let file, let offset):
+            let bytes: UInt64
+            do throws(SystemError) { bytes = try file.byteCount() } catch { throw .system(error) }
+            let (needed, overflows) = offset.addingReportingOverflow(UInt64(pages.byteCount))
+            guard !overflows, needed <= bytes else { throw .shortFile(bytes: bytes, needed: overflows ? .max : needed) }
+            return piece(file.hasHugePages ? .hugeFile : .file, file, offset)
+        }
+    }
+
+    /// Whether a piece begins and ends where its pages do, everywhere.
+    private func checkUnits(of piece: MemoryPiece, _ region: MemoryRegion) throws(MemoryBlockError) {
+        let unit = piece.file?.unitBytes ?? GuestPage.size
+        let starts = unsafe Int(bitPattern: piece.host) | Int(truncatingIfNeeded: piece.fileOffset)
+        guard (starts | piece.pages.byteCount) % unit == 0 else { throw .unaligned(region, unitBytes: unit) }
+    }
+
+    // MARK: Mapping
+
+    private func map(_ piece: MemoryPiece) throws(SystemError) {
+        let start = piece.pages.first.rawValue << GuestPage.shift
+        let part = start..<start + piece.pages.byteCount
+        guard piece.isInPlace else {
+            try checkIsMapped(piece)
+            // Where a late access goes when it has been unplugged again.
+            return try mapping.mapAnonymous(over: part)
+        }
+        switch piece.kind {
+        case .privateMemory: try mapping.mapAnonymous(over: part)
+        case .sharedAnonymous: try mapping.mapSharedAnonymous(over: part)
+        case .file, .hugeFile: try mapping.mapShared(piece.file!, at: piece.fileOffset, over: part)
+        }
+    }
+
+    /// Puts memory that belongs to nobody in a piece's place.
+    private func unmap(_ piece: MemoryPiece) {
+        guard piece.isInPlace else { return foreign.remove(piece.pages) }
+        let start = piece.pages.first.rawValue << GuestPage.shift
+        do throws(SystemError) { try mapping.mapAnonymous(over: start..<start + piece.pages.byteCount) } catch {
+            // Only where the kernel has no room for another mapping, of a part of one: what was there stays, and is empty.
+            return
+        }
+    }
+
+    /// Adopted memory is there: the kernel looks at the mappings, and does nothing else.
+    private func checkIsMapped(_ piece: MemoryPiece) throws(SystemError) {
+        try retryingInterrupts("adopt memory at its address", place: "\(piece.pages.byteCount) bytes") {
+            unsafe msync(piece.host, piece.pages.byteCount, MS_ASYNC)
+        }
+    }
+
+    /// Has a userfaultfd see the writes to a piece.
+    func register(_ piece: MemoryPiece, with fault: Int32) throws(SystemError) {
+        try retryingInterrupts("register guest memory with userfaultfd", place: "\(piece.pages)") {
+            unsafe aerostat_uffd_register_wp(fault, UInt64(UInt(bitPattern: piece.host)), UInt64(piece.pages.byteCount))
+        }
+    }
+}

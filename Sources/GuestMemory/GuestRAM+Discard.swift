@@ -1,0 +1,119 @@
+import Glibc
+public import Host
+import SystemPackage
+
+/// What became of the pages of a run that was given back. All that are present read as zero.
+public struct DiscardOutcome: Hashable, Sendable {
+    /// Pages that the host has back; they cost nothing until they are touched again.
+    public var givenBack = 0
+    /// Pages that were filled with zeros, and stay: parts of huge pages, and memory of a file that cannot have holes.
+    public var cleared = 0
+    /// Pages of absent memory, with which there was nothing to do.
+    public var absent = 0
+
+    public init() {}
+
+    static func += (left: inout Self, right: Self) {
+        left.givenBack += right.givenBack
+        left.cleared += right.cleared
+        left.absent += right.absent
+    }
+}
+
+// Memory goes back to the host.
+extension GuestRAM {
+    /// Gives pages back to the host, whatever is behind them; they read as zero afterwards, until somebody writes.
+    ///
+    /// | backing | what is done |
+    /// |---|---|
+    /// | private anonymous | `MADV_DONTNEED` |
+    /// | an image | anonymous memory is put in its place: `MADV_DONTNEED` would bring the image's content back |
+    /// | shared anonymous | `MADV_REMOVE` |
+    /// | memory file | a hole is made in it, which every mapping of it sees |
+    /// | memory file of huge pages | the same for whole huge pages; parts of one are filled with zeros, and it stays |
+    ///
+    /// The content changes without a write that a tracker sees, so subscribers are told, before and after (`DiscardSubscriber`).
+    /// - Throws: an error where the kernel does not give pages back (locked memory, a sealed file). They are then as they were, or zero.
+    @discardableResult
+    public func discard(_ run: PageRun) throws(SystemError) -> DiscardOutcome {
+        precondition(run.end.rawValue <= pageCount, "run outside guest memory")
+        let subscribers = subscribers.current
+        for subscriber in subscribers { subscriber.willDiscard(run) }
+        var outcome = DiscardOutcome()
+        do throws(SystemError) {
+            try pieces.read { pieces throws(SystemError) in
+                for part in pieces.parts(within: run) { outcome += try discard(part) }
+            }
+        } catch {
+            for subscriber in subscribers { subscriber.failedToDiscard(run) }
+            throw error
+        }
+        outcome.absent = run.count - outcome.givenBack - outcome.cleared
+        for subscriber in subscribers { subscriber.didDiscard(run) }
+        return outcome
+    }
+
+    /// Has somebody hear of discards from now on, until the result is cancelled or let go.
+    public func subscribe(_ subscriber: any DiscardSubscriber) -> DiscardSubscription { subscribers.add(subscriber) }
+
+    /// The kernel's part, for pages with one thing behind them.
+    func discard(_ piece: MemoryPiece) throws(SystemError) -> DiscardOutcome {
+        var outcome = DiscardOutcome()
+        switch piece.kind {
+        case .privateMemory:
+            guard piece.isInPlace else {
+                try advise(piece, MADV_DONTNEED)
+                break
+            }
+            try forEachPart(of: piece.pages) { part, isFromImage throws(SystemError) in
+                isFromImage ? try discardFromImage(part) : try advise(piece.part(part), MADV_DONTNEED)
+            }
+        case .sharedAnonymous: try advise(piece, MADV_REMOVE)
+        case .file:
+            // The hole takes the pages out of every page table too.
+            do throws(SystemError) { try piece.file!.punchHole(piece.filePart) } catch {
+                guard error.code == .notSupported || error.code == .notSupportedOnSocket else { throw error }
+                clear(piece)
+                outcome.cleared = piece.pages.count
+                return outcome
+            }
+        case .hugeFile: return try discardHuge(piece)
+        }
+        outcome.givenBack = piece.pages.count
+        return outcome
+    }
+
+    private func advise(_ piece: MemoryPiece, _ advice: Int32) throws(SystemError) {
+        try retryingInterrupts("give guest memory back", place: "\(piece.pages)") {
+            unsafe madvise(piece.host, piece.pages.byteCount, advice)
+        }
+    }
+
+    /// Whole huge pages go; what is only a part of one is filled with zeros, where it is there at all.
+    private func discardHuge(_ piece: MemoryPiece) throws(SystemError) -> DiscardOutcome {
+        var outcome = DiscardOutcome()
+        let unit = piece.unitPages
+        // Counted from a page at which a huge page begins, below all of them: file and address are aligned alike.
+        let inside = Int(piece.fileOffset >> UInt64(GuestPage.shift)) % unit
+        let start = piece.pages.first.rawValue - inside
+        let (first, end) = (piece.pages.first.rawValue, piece.pages.end.rawValue)
+        let wholeFirst = min(start + (inside + unit - 1) / unit * unit, end)
+        let wholeEnd = max(start + (end - start) / unit * unit, wholeFirst)
+        if wholeFirst < wholeEnd {
+            try piece.file!.punchHole(piece.part(PageRun(first: PageIndex(wholeFirst), count: wholeEnd - wholeFirst)).filePart)
+            outcome.givenBack = wholeEnd - wholeFirst
+        }
+        for rest in [first..<wholeFirst, wholeEnd..<end] where !rest.isEmpty {
+            let part = piece.part(PageRun(first: PageIndex(rest.lowerBound), count: rest.count))
+            // Filling what is not there would provide it.
+            try PageScan().forEachPresentRun(of: part) { clear(piece.part($0)) }
+            outcome.cleared += rest.count
+        }
+        return outcome
+    }
+
+    private func clear(_ piece: MemoryPiece) {
+        unsafe memset(piece.host, 0, piece.pages.byteCount)
+        markWritten(piece.pages)
+    }
+}

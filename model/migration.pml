@@ -1,7 +1,7 @@
 /*
  * A migration with free-page hints, as Spin sees it: the host's migration thread, the device's hint thread, the guest's balloon driver,
- * its memory (writers, allocator, shrinker), the destination, and what may happen at any moment: the link breaks, a person pauses the
- * guest or cancels, the guest resets its balloon.
+ * its memory (writers, allocator, shrinker, and what it gives back to the host), the destination, and what may happen at any moment: the
+ * link breaks, a person pauses the guest or cancels, the guest resets its balloon.
  *
  * Each process below is a thread of the real thing; each atomic block is what a lock, the processor or the page table makes
  * indivisible. Contents are not modelled; whether the destination's copy of a page is the source's is (`fresh`).
@@ -30,6 +30,9 @@
 #endif
 #ifndef PAUSES
 #define PAUSES 0                /* how often a person pauses the guest */
+#endif
+#ifndef DISCARDS
+#define DISCARDS 0              /* how often the guest gives a page back to the host, as by inflating its balloon */
 #endif
 /* HINTLESS: in any round the guest may not be asked.
    OWN_BUFFERS: the driver has a buffer for each start that it queues, as the model guest's, and the device, for its part, minds nothing but
@@ -111,6 +114,34 @@ bool host_over = false;
 bool outcome_unknown = false;
 bool cancel_requested = false;
 
+#if DISCARDS > 0
+/* Memory that is given back. The content becomes zero without a write; the ledger is told before and after. What was sent last of a page is
+   zero where it was sent as zero or as free, or where nothing was. */
+bool lent[PAGES];               /* the guest has given it up, and the device is at it or will be */
+bool gone[PAGES];               /* the device has acknowledged */
+bool zero[PAGES];
+bool sent_zero[PAGES];
+bool carried[PAGES];            /* the ledger: the destination may hold data of it */
+byte discards = 0;
+byte discarding = 0;            /* the page, while the device is at it */
+#define no_discard (discarding == 0)
+#define matters(page) (used[page] || gone[page])
+#define content_written(page) zero[page] = false
+#define taken(page) carried[page] = true
+#define page_read(page) sent_zero[page] = zero[page]
+#define page_left(page) carried[page] = carried[page] && !sent_zero[page]
+#define free_told(page) fresh[page] = zero[page]; sent_zero[page] = true
+#define nothing_sent(page) carried[page] = false; sent_zero[page] = true
+#else
+#define no_discard true
+#define matters(page) used[page]
+#define content_written(page) skip
+#define taken(page) skip
+#define page_read(page) skip
+#define free_told(page) fresh[page] = false
+#define nothing_sent(page) skip
+#endif
+
 #define guest_runs (source_runs || destination_runs)
 #define anything_held (held[1] || held[PAGES - 1])
 
@@ -133,6 +164,7 @@ bool happened = false;
 inline write(page) {
     used[page] = true;
     fresh[page] = false;
+    content_written(page);
     if
     :: armed -> logged[page] = true
     :: else
@@ -147,6 +179,15 @@ bool moved[PAGES];              /* discarded once: it has another page of the ho
 #endif
 
 /* ---------------------------------------------------------------- the guest */
+
+#if DISCARDS > 0
+#define available(page) (!used[page] && !held[page] && !lent[page] && !gone[page])
+#else
+#define available(page) (!used[page] && !held[page])
+#endif
+
+/* Where the destination has nothing of a page, nothing of it need travel. */
+#define forget(page) if :: !carried[page] -> pending[page] = false :: else fi
 
 /* Its allocator and whoever uses memory. Under pressure the shrinker takes held pages back, read by the device or not. */
 active proctype Memory() {
@@ -164,12 +205,24 @@ end:
             fi;
 #endif
             if
-            :: !used[page] && !held[page] -> printf("guest: allocates page %d and writes it\n", page); write(page)
+            :: available(page) -> printf("guest: allocates page %d and writes it\n", page); write(page)
             :: used[page] -> printf("guest: writes page %d\n", page); write(page)
             :: used[page] -> printf("guest: frees page %d\n", page); used[page] = false
             :: held[page] ->
                 printf("guest: takes page %d back from the balloon driver and writes it\n", page);
                 held[page] = false; write(page)
+#if DISCARDS > 0
+            :: used[page] && discards < DISCARDS ->
+                printf("guest: gives page %d back to the host\n", page);
+                discards++; used[page] = false; lent[page] = true
+            :: lent[page] ->                                            /* it must not count on that, and nor does it */
+                printf("guest: writes page %d, which it has given back\n", page);
+                write(page); used[page] = false
+            :: gone[page] && zero[page] ->
+                printf("guest: takes page %d back, which is zero\n", page);
+                gone[page] = false; used[page] = true
+            :: gone[page] -> printf("guest: takes page %d back and writes it\n", page); gone[page] = false; write(page)
+#endif
 #ifdef BREAK_FIXED_BUFFER
             :: !used[page] && !held[page] -> printf("host: discards page %d, which is free\n", page); moved[page] = true
 #endif
@@ -211,7 +264,7 @@ end:
 #endif
             driver = REPORTING
         }
-    :: atomic { driver_runs && driver == REPORTING && nfull(ring) && (!used[1] && !held[1] || !used[PAGES - 1] && !held[PAGES - 1]) ->
+    :: atomic { driver_runs && driver == REPORTING && nfull(ring) && (available(1) || available(PAGES - 1)) ->
             if
             :: page = 1
 #if PAGES > 2
@@ -219,7 +272,7 @@ end:
 #endif
             fi;
             if
-            :: !used[page] && !held[page] ->
+            :: available(page) ->
                 printf("driver: holds page %d and queues its hint\n", page);
                 held[page] = true; ring!BLOCK, page
             :: else
@@ -369,6 +422,48 @@ end:
     od
 }
 
+#if DISCARDS > 0
+/* ---------------------------------------------------------------- the device's thread that gives memory back */
+
+active proctype Discarder() {
+    begun;
+end:
+    do
+    :: atomic { source_runs && no_discard && (lent[1] || lent[PAGES - 1]) ->
+            if
+            :: lent[1] -> discarding = 1
+            :: lent[PAGES - 1] -> discarding = PAGES - 1
+            fi;
+            printf("device: is about to give page %d back\n", discarding);
+#if !defined(BREAK_DISCARD_UNHEARD) && !defined(BREAK_FORGET_TOO_LATE)
+            forget(discarding)
+#endif
+        };
+        atomic {
+            printf("device: page %d is gone\n", discarding);
+            zero[discarding] = true;
+            fresh[discarding] = sent_zero[discarding]
+        };
+        atomic {
+#ifdef BREAK_FORGET_TOO_LATE                               /* rule 13: a harvest may have come in between */
+            forget(discarding);
+#endif
+#ifndef BREAK_DISCARD_UNHEARD                                   /* rule 13 */
+            if
+            :: carried[discarding] && !is_free[discarding] -> pending[discarding] = true
+            :: else
+            fi;
+#endif
+#ifdef REACH_DISCARD_AFTER_SENT
+            if :: carried[discarding] && pending[discarding] -> happened = true :: else fi;
+#endif
+            printf("device: acknowledges page %d\n", discarding);
+            lent[discarding] = false; gone[discarding] = true; discarding = 0
+        }
+    od
+}
+#endif
+
 /* ---------------------------------------------------------------- the source's migration thread */
 
 #define every(statements) d_step { page = 0; do :: page < PAGES -> statements; page++ :: else -> break od; page = 0 }
@@ -473,6 +568,7 @@ inline read_page() {
 #else
     fresh[page] = true;
 #endif
+    page_read(page);
     sent[page] = 1 - sent[page]
 }
 
@@ -505,7 +601,7 @@ inline send_pending(may_time_out) {
             :: page == PAGES || pending[page] -> break
             od;
 #ifndef BREAK_READ_BEFORE_CLEAR
-            if :: page < PAGES -> pending[page] = false :: else fi
+            if :: page < PAGES -> pending[page] = false; taken(page) :: else fi
 #endif
         };
         if
@@ -523,6 +619,9 @@ inline send_pending(may_time_out) {
         d_step { pending[page] = false; logged[page] = false };
 #endif
         put(DATA, sent[page]);
+#if DISCARDS > 0
+        page_left(page);
+#endif
         page++
     od;
     do
@@ -534,7 +633,7 @@ inline send_pending(may_time_out) {
             if
             :: page < PAGES ->
                 printf("source: says that page %d is free\n", page);
-                announced[page] = true; fresh[page] = false; sent[page] = 1 - sent[page]
+                announced[page] = true; free_told(page); sent[page] = 1 - sent[page]
             :: else
             fi
         };
@@ -543,6 +642,9 @@ inline send_pending(may_time_out) {
         :: else
         fi;
         put(FREE, sent[page]);
+#if DISCARDS > 0
+        page_left(page);
+#endif
         page++
     od
 }
@@ -602,7 +704,7 @@ set_up:
 
 switch_over:
     atomic {
-        !half_written ->
+        !half_written && no_discard ->
         printf("source: pauses the guest\n");
         ran = source_runs; source_runs = false; taken_over = true; round = 0
     };
@@ -674,7 +776,10 @@ failed:
             :: empty(answers)
             fi
         };
-        every(is_free[page] = false; announced[page] = false; scratch[page] = false; fresh[page] = false; sent[page] = 0; there[page] = 0);
+        every(
+            is_free[page] = false; announced[page] = false; scratch[page] = false; fresh[page] = false; sent[page] = 0; there[page] = 0;
+            nothing_sent(page)
+        );
         goto set_up
     :: else
     fi;
@@ -710,7 +815,7 @@ inline start_here() {
     do
     :: page < PAGES ->
         /* No page is lost: what matters to the guest is here, and is the last that was sent. */
-        assert(!used[page] || fresh[page] && there[page] == sent[page]);
+        assert(!matters(page) || fresh[page] && there[page] == sent[page]);
         page++
     :: else -> break
     od
@@ -781,7 +886,7 @@ end:
         }
 #endif
 #if PAUSES > 0
-    :: atomic { source_runs && pauses < PAUSES && !half_written ->
+    :: atomic { source_runs && pauses < PAUSES && !half_written && no_discard ->
             printf("person: pauses the guest\n");
             pauses++; source_runs = false; by_person = true
         }
@@ -819,6 +924,9 @@ active proctype End() {
 init {
     atomic {
         used[0] = true;
+#if DISCARDS > 0
+        sent_zero[0] = true; sent_zero[1] = true; sent_zero[PAGES - 1] = true;
+#endif
         if
         :: used[1] = true
         :: skip

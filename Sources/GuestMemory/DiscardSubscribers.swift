@@ -2,22 +2,23 @@ import Synchronization
 
 /// Hears of guest memory whose content becomes zero without a write (rule "discard is heard").
 ///
-/// Twice for each run: before, and after. Between the two calls the pages hold their old content or zeros, or what the guest has just written:
-/// nobody keeps it from that. Whoever keeps an account of pages *forgets* what it planned before, and *decides* what must be done after.
-/// So no write can fall between: one that comes after the first call is in the tracker's log, and one before it is undone.
+/// Each discard makes two calls, one before the content changes and one after. In between, a page holds its old content, zeros, or
+/// whatever the guest has just written: nothing stops the guest. An account of pages *forgets* its plans in the first call and
+/// *decides* what to do in the second. Then no write is lost between them: a write after the first call is in the tracker's log, and a
+/// write before it is destroyed by the discard. A subscriber that is added in the middle of a discard gets the second call only.
 ///
-/// Called on the thread that discards, under none of the memory's locks, and perhaps by several threads. They may take a short lock of their
-/// own, and must not plug, unplug or discard.
+/// The calls come on the thread that discards, perhaps on several threads at once, with none of the memory's locks held. A subscriber
+/// may take a short lock of its own. It must not plug, unplug or discard.
 public protocol DiscardSubscriber: AnyObject, Sendable {
     /// The pages are about to be given back.
     func willDiscard(_ run: PageRun)
-    /// They were: each page was zero at some moment since `willDiscard`. The discard has not been acknowledged to anybody.
+    /// They were given back: each page was zero at some moment since `willDiscard`. Nobody has been told yet that the discard is done.
     func didDiscard(_ run: PageRun)
-    /// They were not: each page is as it was, or zero.
+    /// The discard failed: each page is as it was, or zero.
     func failedToDiscard(_ run: PageRun)
 }
 
-/// As long as it lives, and is not cancelled, its subscriber hears of discards. A call that is under way may still come afterwards.
+/// Keeps a subscriber subscribed until it is cancelled or released. A call that is under way at that moment still arrives.
 public final class DiscardSubscription: Sendable {
     private let subscribers: DiscardSubscribers
     private let number: Int
@@ -53,7 +54,7 @@ final class DiscardSubscribers: Sendable {
     }
 
     func remove(_ number: Int) {
-        // What is let go ends outside of the lock.
+        // Taken out of the lock, because releasing the subscriber may run its deinit.
         let removed = state.withLock { state in
             let place = state.all.firstIndex { $0.number == number }
             return place.map { state.all.remove(at: $0).subscriber }

@@ -1,9 +1,9 @@
 import Synchronization
 
-/// Where blocks lie that are not in the guest's own reservation: adopted by address.
+/// Where blocks lie that were adopted by address, and so are outside the guest's reservation.
 ///
-/// Every access that is not to the first block asks, from any thread, so asking waits for nobody. Entries are never freed before the
-/// end, because somebody may be looking at one; there are as many as there were such blocks.
+/// Any thread may ask, on every access that is not to the first block, so asking takes no lock. An entry is never freed before the
+/// end, because a thread may be looking at it; there is one for each such block that was ever plugged.
 // @unchecked: the list is only added to, through an atomic head; an entry's fields never change but for one atomic.
 @safe
 final class ForeignPlaces: @unchecked Sendable {
@@ -41,8 +41,8 @@ final class ForeignPlaces: @unchecked Sendable {
         return nil
     }
 
-    /// A block is plugged. Its pages are not present to anybody yet.
-    /// - Parameter owner: whose end unmaps it; held to the end of this.
+    /// Adds a block. Its pages must still be absent.
+    /// - Parameter owner: kept alive until the end of this object.
     func insert(_ pages: PageRun, at host: UnsafeMutableRawPointer, owner: (any AnyObject & Sendable)?) {
         // The same again, after it was unplugged.
         if let old = unsafe entry(where: { unsafe $0.pages == pages && $0.host == host && $0.owner === owner }) {
@@ -53,13 +53,13 @@ final class ForeignPlaces: @unchecked Sendable {
         head.store(UInt(bitPattern: new), ordering: .releasing)
     }
 
-    /// Some pages are absent from now on.
+    /// Forgets pages, which are absent already.
     func remove(_ pages: PageRun) {
         while let found = unsafe entry(where: {
             $0.isPlugged.load(ordering: .relaxed) && $0.pages.first < pages.end && pages.first < $0.pages.end
         }) {
             let (whole, host, owner) = unsafe (found.pointee.pages, found.pointee.host, found.pointee.owner)
-            // What is left of it on both sides comes first: somebody may be looking for a page of that.
+            // The parts that remain are added first, because another thread may be looking for one of their pages.
             if whole.first < pages.first {
                 unsafe insert(PageRun(first: whole.first, count: pages.first.rawValue - whole.first.rawValue), at: host, owner: owner)
             }

@@ -18,9 +18,9 @@ public struct HostRange: @unchecked Sendable {
 
 // Blocks of memory that come and go.
 extension GuestRAM {
-    /// Reserves the space that the regions say, and plugs the blocks that are there from the beginning.
+    /// Reserves the space of the regions and plugs the blocks that the guest starts with. The rest of the space is absent.
     ///
-    /// The block at the first region's start, if there is one, stays for life: most accesses are to it, and ask for nothing else.
+    /// The block at the start of the first region cannot be unplugged: most accesses are to it, and need no further check.
     public convenience init(_ regions: RegionTable, blocks: [MemoryBlock]) throws(MemoryBlockError) {
         let start = regions.regions[0].base
         let block = blocks.first { $0.region.base == start }
@@ -37,13 +37,13 @@ extension GuestRAM {
         absent.insert(PageRun(first: PageIndex(0), count: pageCount))
         hasAbsentPages.store(true, ordering: .sequentiallyConsistent)
         for block in blocks { try plug(block) }
-        // Memory without a hole asks nobody.
+        // Memory without holes needs no checks for absent pages.
         if absent.count() == 0 { hasAbsentPages.store(false, ordering: .sequentiallyConsistent) }
     }
 
     /// Makes a part of the reserved space present.
     ///
-    /// An armed tracker sees the new memory, and what adopted memory holds counts as written. KVM's memory slots are the caller's business.
+    /// An armed tracker sees the writes to it. What adopted memory holds already counts as written. The caller adds KVM's memory slots.
     public func plug(_ block: MemoryBlock) throws(MemoryBlockError) {
         let pages = try pages(of: block.region)
         try pieces.update { pieces throws(MemoryBlockError) in
@@ -55,8 +55,8 @@ extension GuestRAM {
                 try layout.withLock { layout throws(SystemError) in
                     if let fault = layout.fault { try register(piece, with: fault) }
                 }
-                // What adopted memory holds is nobody's write. A tracker whose log lies in the page table takes it for written, being new;
-                // the log of the write door is told.
+                // Nobody has written what adopted memory holds, and it must travel. A tracker that reads the page table takes new pages for
+                // written; the log of the write door must be told.
                 if isLoggingWrites, case .adopted = block.backing { try PageScan().forEachPresentRun(of: piece) { markWritten($0) } }
             } catch {
                 unmap(piece)
@@ -70,30 +70,29 @@ extension GuestRAM {
         }
     }
 
-    /// Gives the memory of a part of the reserved space back, and makes it absent. Its content is gone; subscribers hear of it as of a discard.
+    /// Gives a part of the guest's memory back to the host and makes it absent. Subscribers hear of it as of a discard.
     ///
-    /// Whoever lets the guest reach the memory (KVM's memory slots) ends that before. Accesses by address that have begun may still
-    /// read and write: they read what means nothing, and their writes are lost.
+    /// The caller removes the guest's access (KVM's memory slots) before this. An access by a device or the kernel that has begun may still
+    /// touch the memory: what it reads means nothing, and what it writes is lost.
     public func unplug(_ region: MemoryRegion) throws(MemoryBlockError) {
         let pages = try pages(of: region)
         if region.base.rawValue < first.base + first.byteCount { throw .first(region) }
         guard pieces.read({ $0.isWhollyPresent(pages) }) else { throw .absent(region) }
-        let subscribers = subscribers.current
-        for subscriber in subscribers { subscriber.willDiscard(pages) }
+        for subscriber in subscribers.current { subscriber.willDiscard(pages) }
         do throws(MemoryBlockError) { try unplug(region, pages) } catch {
-            for subscriber in subscribers { subscriber.failedToDiscard(pages) }
+            for subscriber in subscribers.current { subscriber.failedToDiscard(pages) }
             throw error
         }
-        for subscriber in subscribers { subscriber.didDiscard(pages) }
+        for subscriber in subscribers.current { subscriber.didDiscard(pages) }
     }
 
     private func unplug(_ region: MemoryRegion, _ pages: PageRun) throws(MemoryBlockError) {
         try pieces.update { pieces throws(MemoryBlockError) in
             let parts = pieces.parts(within: pages)
-            // Somebody else may have unplugged it meanwhile.
+            // Another thread may have unplugged it since the first look.
             guard pieces.isWhollyPresent(pages) else { throw .absent(region) }
             for part in parts { try checkUnits(of: part, region) }
-            // It may leave a piece on each side.
+            // One piece may become two.
             guard pieces.all.count < MemoryPieces.maximumCount else { throw .tooManyPieces(MemoryPieces.maximumCount) }
             hasAbsentPages.store(true, ordering: .sequentiallyConsistent)
             absent.insert(pages)
@@ -101,13 +100,13 @@ extension GuestRAM {
                 absent.remove(pages)
                 throw .system(error)
             }
-            // A device that is in the middle of an access may still touch it: there is memory, which belongs to nobody.
+            // Accesses that have begun go to fresh memory that belongs to nobody.
             for part in parts { unmap(part) }
             pieces.remove(pages)
         }
     }
 
-    /// What is present, ascending, each stretch in one region. A block that is plugged beside another may make one stretch with it.
+    /// What is present, ascending. No range crosses a region; blocks that were plugged side by side may share a range.
     public func hostRanges() -> [HostRange] {
         pieces.read { pieces in
             pieces.all.map { piece in
@@ -194,7 +193,7 @@ extension GuestRAM {
         let part = start..<start + piece.pages.byteCount
         guard piece.isInPlace else {
             try checkIsMapped(piece)
-            // Where a late access goes when it has been unplugged again.
+            // Accesses that have begun go here when the block is unplugged.
             return try mapping.mapAnonymous(over: part)
         }
         switch piece.kind {
@@ -209,12 +208,12 @@ extension GuestRAM {
         guard piece.isInPlace else { return foreign.remove(piece.pages) }
         let start = piece.pages.first.rawValue << GuestPage.shift
         do throws(SystemError) { try mapping.mapAnonymous(over: start..<start + piece.pages.byteCount) } catch {
-            // Only where the kernel has no room for another mapping, of a part of one: what was there stays, and is empty.
+            // The kernel has no room for another mapping: the old one stays, and is empty.
             return
         }
     }
 
-    /// Adopted memory is there: the kernel looks at the mappings, and does nothing else.
+    /// Fails where adopted memory is not mapped: this call makes the kernel look at the mappings, and has no other effect.
     private func checkIsMapped(_ piece: MemoryPiece) throws(SystemError) {
         try retryingInterrupts("adopt memory at its address", place: "\(piece.pages.byteCount) bytes") {
             unsafe msync(piece.host, piece.pages.byteCount, MS_ASYNC)

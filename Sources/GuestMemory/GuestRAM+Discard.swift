@@ -2,13 +2,13 @@ import Glibc
 public import Host
 import SystemPackage
 
-/// What became of the pages of a run that was given back. All that are present read as zero.
+/// What became of the pages of a run that was given back. All of them that are present read as zero.
 public struct DiscardOutcome: Hashable, Sendable {
     /// Pages that the host has back; they cost nothing until they are touched again.
     public var givenBack = 0
-    /// Pages that were filled with zeros, and stay: parts of huge pages, and memory of a file that cannot have holes.
+    /// Pages that were filled with zeros and stay with the guest: parts of huge pages, and files that cannot have holes.
     public var cleared = 0
-    /// Pages of absent memory, with which there was nothing to do.
+    /// Pages of absent memory, where nothing was done.
     public var absent = 0
 
     public init() {}
@@ -22,38 +22,38 @@ public struct DiscardOutcome: Hashable, Sendable {
 
 // Memory goes back to the host.
 extension GuestRAM {
-    /// Gives pages back to the host, whatever is behind them; they read as zero afterwards, until somebody writes.
+    /// Gives pages back to the host, whatever is behind them. They read as zero until somebody writes to them.
     ///
     /// | backing | what is done |
     /// |---|---|
     /// | private anonymous | `MADV_DONTNEED` |
     /// | an image | anonymous memory is put in its place: `MADV_DONTNEED` would bring the image's content back |
     /// | shared anonymous | `MADV_REMOVE` |
-    /// | memory file | a hole is made in it, which every mapping of it sees |
-    /// | memory file of huge pages | the same for whole huge pages; parts of one are filled with zeros, and it stays |
+    /// | memory file | a hole is made in the file, and every mapping sees it |
+    /// | memory file of huge pages | the same for whole huge pages; of the others the part is filled with zeros |
     ///
-    /// The content changes without a write that a tracker sees, so subscribers are told, before and after (`DiscardSubscriber`).
-    /// - Throws: an error where the kernel does not give pages back (locked memory, a sealed file). They are then as they were, or zero.
+    /// No tracker sees this change of content, so subscribers are told before and after (`DiscardSubscriber`).
+    /// - Throws: an error where the kernel refuses (locked memory, a sealed file). Each page is then as it was, or zero.
     @discardableResult
     public func discard(_ run: PageRun) throws(SystemError) -> DiscardOutcome {
         precondition(run.end.rawValue <= pageCount, "run outside guest memory")
-        let subscribers = subscribers.current
-        for subscriber in subscribers { subscriber.willDiscard(run) }
+        for subscriber in subscribers.current { subscriber.willDiscard(run) }
         var outcome = DiscardOutcome()
         do throws(SystemError) {
             try pieces.read { pieces throws(SystemError) in
                 for part in pieces.parts(within: run) { outcome += try discard(part) }
             }
         } catch {
-            for subscriber in subscribers { subscriber.failedToDiscard(run) }
+            for subscriber in subscribers.current { subscriber.failedToDiscard(run) }
             throw error
         }
         outcome.absent = run.count - outcome.givenBack - outcome.cleared
-        for subscriber in subscribers { subscriber.didDiscard(run) }
+        // Asked anew: a migration may have begun in the middle of this.
+        for subscriber in subscribers.current { subscriber.didDiscard(run) }
         return outcome
     }
 
-    /// Has somebody hear of discards from now on, until the result is cancelled or let go.
+    /// Tells a subscriber of discards from now on, until the result is cancelled or released.
     public func subscribe(_ subscriber: any DiscardSubscriber) -> DiscardSubscription { subscribers.add(subscriber) }
 
     /// The kernel's part, for pages with one thing behind them.
@@ -70,7 +70,7 @@ extension GuestRAM {
             }
         case .sharedAnonymous: try advise(piece, MADV_REMOVE)
         case .file:
-            // The hole takes the pages out of every page table too.
+            // This takes the pages out of every page table too.
             do throws(SystemError) { try piece.file!.punchHole(piece.filePart) } catch {
                 guard error.code == .notSupported || error.code == .notSupportedOnSocket else { throw error }
                 clear(piece)
@@ -89,11 +89,11 @@ extension GuestRAM {
         }
     }
 
-    /// Whole huge pages go; what is only a part of one is filled with zeros, where it is there at all.
+    /// Gives whole huge pages back, and fills parts of others with zeros where they exist.
     private func discardHuge(_ piece: MemoryPiece) throws(SystemError) -> DiscardOutcome {
         var outcome = DiscardOutcome()
         let unit = piece.unitPages
-        // Counted from a page at which a huge page begins, below all of them: file and address are aligned alike.
+        // Huge pages begin at `start` and every `unit` pages behind it: file and address are aligned alike.
         let inside = Int(piece.fileOffset >> UInt64(GuestPage.shift)) % unit
         let start = piece.pages.first.rawValue - inside
         let (first, end) = (piece.pages.first.rawValue, piece.pages.end.rawValue)
@@ -105,7 +105,7 @@ extension GuestRAM {
         }
         for rest in [first..<wholeFirst, wholeEnd..<end] where !rest.isEmpty {
             let part = piece.part(PageRun(first: PageIndex(rest.lowerBound), count: rest.count))
-            // Filling what is not there would provide it.
+            // Filling a page that does not exist would allocate it.
             try PageScan().forEachPresentRun(of: part) { clear(piece.part($0)) }
             outcome.cleared += rest.count
         }

@@ -39,7 +39,7 @@ extension GuestRAM {
     func searchedPlace(_ address: GuestAddress, _ byteCount: Int) throws(GuestAccessError) -> Place {
         guard let offset = presentOffset(address, byteCount) else { throw GuestAccessError(address: address, byteCount: byteCount) }
         let (host, room) = unsafe stretch(at: offset)
-        // A value that lies half in one block of memory and half in another, somewhere else.
+        // The value would lie half in one block and half in another that is elsewhere in this process.
         guard byteCount <= room else { throw GuestAccessError(address: address, byteCount: byteCount) }
         return unsafe Place(offset: offset, host: host)
     }
@@ -100,12 +100,11 @@ extension GuestRAM {
 
     // MARK: Whole pages
 
-    /// Where a run lies in host memory, which must be one stretch: of memory with blocks that were adopted by address,
-    /// `hostRanges()` says where one begins.
+    /// Where a run lies in host memory. The run must not cross into a block that lies elsewhere: `hostRanges()` shows where blocks begin.
     ///
     /// For scatter/gather lists (the kernel reads or writes), mappings into a guest and bounded copies. Whoever writes through it calls
-    /// `markWritten(_:)` afterwards. Where the run is absent it may be touched as long as it was plugged once; what is read there means
-    /// nothing, and what is written is lost.
+    /// `markWritten(_:)` afterwards. Memory that was unplugged may still be touched: reads mean nothing there and writes are lost. Memory that
+    /// was never plugged must not be touched.
     @unsafe
     public func hostAddress(of run: PageRun) -> UnsafeMutableRawPointer {
         precondition(run.end.rawValue <= pageCount, "run outside guest memory")
@@ -115,7 +114,7 @@ extension GuestRAM {
         return unsafe host
     }
 
-    /// The run in parts that each lie in one stretch of host memory.
+    /// The run, cut where blocks lie in different places of this process.
     package func contiguousParts(of run: PageRun) -> [PageRun] {
         if foreign.isEmpty { return [run] }
         var parts: [PageRun] = []

@@ -2,10 +2,10 @@ import Glibc
 public import Host
 import SystemPackage
 
-// Which pages exist, asked of the kernel. Nothing here reads one, which might provide it.
+// Which pages exist. The kernel is asked; no page is read, because reading may allocate it.
 extension GuestRAM {
-    /// Adds the pages that exist: populated or swapped out, and not the kernel's shared zero page; those whose data is in the image, touched
-    /// or not; and those that are in a memory file. All others read as zero. Absent memory never exists.
+    /// Adds the pages that exist. Those are the pages that are populated or swapped out, except the kernel's shared zero page; the pages
+    /// whose data is in the image, touched or not; and the pages that are in a memory file. All others read as zero.
     ///
     /// Where the kernel lacks `PAGEMAP_SCAN`, the classic pagemap is read (8 bytes for each page of the guest).
     public func insertPresentPages(into present: DirtyBitmap) throws(SystemError) {
@@ -43,7 +43,7 @@ extension PageScan {
     func forEachPresentRun(of piece: MemoryPiece, isClassic: Bool = false, found: (PageRun) -> Void) throws(SystemError) {
         switch piece.kind {
         case .file, .sharedAnonymous: return try piece.forEachExtent { found($0) }
-        // There may be pages that this process has never touched, and the kernel does not say where.
+        // It may hold pages that this process has never touched, and the kernel does not tell which.
         case .hugeFile where piece.file!.isAdopted: return found(piece.pages)
         case .privateMemory, .hugeFile: break
         }
@@ -84,7 +84,7 @@ extension PageScan {
 }
 
 extension MemoryPiece {
-    /// How much `mincore` is asked about at once.
+    /// Pages that one call of `mincore` reports.
     private static let pagesPerQuestion = 64 << 10
 
     /// Calls `body` with each run of shared pages where something may be, ascending.
@@ -97,7 +97,7 @@ extension MemoryPiece {
         }
     }
 
-    /// Without a file, the kernel tells what is in memory, in the page table or not, but not what was swapped out.
+    /// Without a file the kernel tells which pages are in memory, mapped or not, but not which were swapped out.
     private func forEachResidentRun(_ body: (PageRun) throws(SystemError) -> Void) throws(SystemError) {
         if hostHasSwap() { return try body(pages) }
         var states = [UInt8](repeating: 0, count: min(pages.count, Self.pagesPerQuestion))

@@ -18,13 +18,14 @@ public struct GuestAccessError: Error, Hashable, Sendable, CustomStringConvertib
 
 /// A guest's RAM: the guest-physical space that its regions reserve, and the blocks of memory that are present in it.
 ///
-/// The regions are laid out once, for all the memory that the guest may ever have, and number its pages: end to end, in a reservation of host
-/// addresses where page p lies at `base + p * 4096`. A block that was adopted by address lies elsewhere. Where no block is, memory is *absent*: it
-/// has page numbers, and nothing behind them; an access is an error, as one outside of all regions. `plug` and `unplug` change that.
+/// The regions are laid out once, for all the memory that the guest may ever have. Their pages are numbered end to end, and page p lies at
+/// `base + p * 4096` in one reservation of host addresses. Only a block that was adopted by address lies elsewhere. Memory without a block is
+/// *absent*: it has page numbers and nothing behind them, and an access to it is an error like one outside RAM. `plug` and `unplug`
+/// make memory present and absent while the guest runs.
 ///
 /// Every write by this process goes through here and is marked in the software log while that is on (rule "every writer is tracked").
 ///
-/// Locks: `pieces`, then `layout`. Subscribers to discards are called under neither.
+/// Locks: `pieces` is taken before `layout`. Subscribers to discards are called with neither held.
 // @unchecked: the mapping's address never changes. Its bytes are shared with the guest by nature: nothing here makes a Span or
 // an array over them; copies are bounded, and fields that synchronise with the guest are atomics.
 @safe
@@ -41,9 +42,9 @@ public final class GuestRAM: @unchecked Sendable {
     private let watch: ImageFaultGuard?
     /// Held where mappings are replaced, and where the kernel is asked about all of them.
     let layout: Monitor<Layout>
-    /// What is present. Read by whoever asks the kernel about memory or gives some back; changed by plugging and unplugging.
+    /// What is present. Scans and discards hold it for reading, plugging and unplugging for writing.
     let pieces: ReadWriteLock<MemoryPieces>
-    /// Pages that are absent. Nobody looks while `hasAbsentPages` was never true.
+    /// Pages that are absent; only looked at once `hasAbsentPages` is true.
     let absent: DirtyBitmap
     let hasAbsentPages = Atomic<Bool>(false)
     let foreign = ForeignPlaces()
@@ -119,7 +120,7 @@ public final class GuestRAM: @unchecked Sendable {
 
     // MARK: The write door
 
-    /// Whether writes through the door are being logged. A tracker's business: nobody outside can switch it off.
+    /// Whether writes through the door are being logged. Only trackers set this; embedders cannot switch it off.
     package var isLoggingWrites: Bool {
         get { logging.load(ordering: .sequentiallyConsistent) }
         set { logging.store(newValue, ordering: .sequentiallyConsistent) }
@@ -136,14 +137,14 @@ public final class GuestRAM: @unchecked Sendable {
     }
 
     /// Copies bytes into guest RAM.
-    /// - Throws: an error where not all of the bytes are in one region, and present; then some of them may have been written.
+    /// - Throws: an error unless all of the bytes are in one region and present.
     package func write(_ bytes: UnsafeRawBufferPointer, at address: GuestAddress) throws(GuestAccessError) {
         guard let source = bytes.baseAddress else { return }
         try unsafe forEachPlace(address, bytes.count) { target, done, count in unsafe memcpy(target, source + done, count) }
     }
 
     /// Copies bytes into guest RAM.
-    /// - Throws: an error where not all of the bytes are in one region, and present; then some of them may have been written.
+    /// - Throws: an error unless all of the bytes are in one region and present.
     public func write(_ bytes: [UInt8], at address: GuestAddress) throws(GuestAccessError) {
         var failure: GuestAccessError?
         unsafe bytes.withUnsafeBytes { source in

@@ -12,21 +12,21 @@ public struct MemoryBlock: Sendable {
     }
 }
 
-/// What a block of guest memory is made of. All of it reads as zero at first, but for what is adopted.
+/// What a block of guest memory is made of. It reads as zero at first, unless it is adopted.
 public enum MemoryBacking: Sendable {
     /// Private memory of this process.
     case anonymous
-    /// Memory that child processes share, without a descriptor.
+    /// Memory that child processes share, and that has no descriptor.
     case sharedAnonymous
-    /// A memory file, which other processes can map (see `HostRange.file`). Blocks in one region have one file.
+    /// A memory file, which other processes can map (see `HostRange.file`). All such blocks of a region share one file.
     case memfd
-    /// A memory file of huge pages of 2 MiB. The block's length must be a multiple of 2 MiB, and so must its distance from its region's start,
-    /// and that from page 0, counted through the regions laid end to end.
+    /// A memory file of huge pages of 2 MiB. The block's length must be a multiple of 2 MiB. So must its distance from the start of its
+    /// region, and its distance from page 0, counted through the regions laid end to end.
     ///
-    /// The huge pages are reserved when the block is plugged, so that touching them cannot fail. One that was given back is reserved no more:
-    /// if nobody has one left when it is touched again, the process ends with SIGBUS.
+    /// Plugging reserves the huge pages, so touching them cannot fail. A huge page that was given back is no longer reserved: if the
+    /// host has none left when the guest touches it again, the process ends with SIGBUS.
     case hugePages
-    /// Memory that somebody has already, with what it holds.
+    /// Memory that an embedder has already, with its content.
     case adopted(AdoptedMemory)
 }
 
@@ -42,12 +42,12 @@ public struct AdoptedMemory: @unchecked Sendable {
     }
 
     let kind: Kind
-    /// Where it is mapped already; `nil` where the block's own place is used.
+    /// Where it is mapped already; `nil` where it is mapped into the reservation.
     let address: UnsafeMutableRawPointer?
     /// Lives as long as the guest's memory.
     let owner: (any AnyObject & Sendable)?
 
-    /// A part of a memory file (memfd, tmpfs or hugetlbfs), which is mapped shared.
+    /// A part of a memory file (memfd, tmpfs or hugetlbfs), which is mapped shared. No tracker sees what other processes write to it.
     /// - Parameters:
     ///   - descriptor: may be closed afterwards. The file must not become shorter as long as the guest's memory lives.
     ///   - offset: where in the file the block begins; a multiple of the size of its pages.
@@ -59,9 +59,9 @@ public struct AdoptedMemory: @unchecked Sendable {
 
     /// Private anonymous memory.
     /// - Parameters:
-    ///   - address: page aligned. Readable, writable, and mapped until the guest's memory is gone, also after it was unplugged: a device may
-    ///     still be in the middle of an access.
-    ///   - owner: whose end unmaps it, where there is such an object: it is held until then.
+    ///   - address: page aligned, readable and writable. It must stay mapped until the guest's memory is gone, even after it was unplugged: a
+    ///     device may still be in the middle of an access.
+    ///   - owner: an object that unmaps it in its deinit, if there is one. The guest's memory keeps it alive.
     @unsafe
     public init(privateAnonymousAt address: UnsafeMutableRawPointer, owner: (any AnyObject & Sendable)? = nil) {
         kind = .privateAnonymous
@@ -69,7 +69,7 @@ public struct AdoptedMemory: @unchecked Sendable {
         self.owner = owner
     }
 
-    /// Shared anonymous memory that has no descriptor. Of what others write to it no tracker knows.
+    /// Shared anonymous memory that has no descriptor. No tracker sees what other processes write to it.
     /// - Parameters:
     ///   - address: as above.
     ///   - owner: as above.
@@ -80,11 +80,11 @@ public struct AdoptedMemory: @unchecked Sendable {
         self.owner = owner
     }
 
-    /// A shared mapping of a memory file. Of what others write to it no tracker knows.
+    /// A shared mapping of a memory file. No tracker sees what other processes write to it.
     /// - Parameters:
     ///   - address: as above.
     ///   - descriptor: may be closed afterwards.
-    ///   - offset: what of the file lies at the address.
+    ///   - offset: the place in the file that is mapped at the address.
     ///   - owner: as above.
     @unsafe
     public init(
@@ -99,7 +99,7 @@ public struct AdoptedMemory: @unchecked Sendable {
     }
 }
 
-/// Why memory could not be plugged or unplugged. Nothing has changed then, but for the content of what was to be unplugged.
+/// Why memory could not be plugged or unplugged. What is present has not changed; memory that should be unplugged may have become zero.
 public enum MemoryBlockError: Error, Hashable, Sendable, CustomStringConvertible {
     /// Not whole pages of the backing.
     case unaligned(MemoryRegion, unitBytes: Int)
@@ -109,7 +109,7 @@ public enum MemoryBlockError: Error, Hashable, Sendable, CustomStringConvertible
     case present(MemoryRegion)
     /// Some of it is not there.
     case absent(MemoryRegion)
-    /// It is the first block, which stays.
+    /// It is in the first block, which cannot be unplugged.
     case first(MemoryRegion)
     case tooManyPieces(Int)
     /// The adopted file ends before the block does.
@@ -122,8 +122,9 @@ public enum MemoryBlockError: Error, Hashable, Sendable, CustomStringConvertible
         case .outside(let region): "\(Self.name(region)) is not in one of the guest's memory regions"
         case .present(let region): "\(Self.name(region)) is plugged already, at least in part"
         case .absent(let region): "\(Self.name(region)) is not plugged, at least in part"
-        case .first(let region): "\(Self.name(region)) is in the guest's first block of memory, which stays"
-        case .tooManyPieces(let limit): "the guest's memory would be in more than \(limit) pieces; plug larger ones, or beside each other"
+        case .first(let region): "\(Self.name(region)) is in the guest's first block of memory, which cannot be unplugged"
+        case .tooManyPieces(let limit):
+            "the guest's memory would have more than \(limit) pieces: plug larger blocks, or blocks side by side"
         case .shortFile(let bytes, let needed): "the file has \(bytes) bytes, where the block of memory needs \(needed)"
         case .system(let error): "\(error)"
         }

@@ -8,7 +8,7 @@ struct MemoryPiece: @unchecked Sendable {
     enum Kind: Hashable {
         /// Private and anonymous, or private over an image.
         case privateMemory
-        /// Shared, with nothing but the mapping to tell what is there.
+        /// Shared, without a file that tells what is there.
         case sharedAnonymous
         /// Shared, of a file with pages of 4096 bytes.
         case file
@@ -17,12 +17,12 @@ struct MemoryPiece: @unchecked Sendable {
 
     let pages: PageRun
     let kind: Kind
-    /// Of `file` and `hugeFile`; and what of it lies at the first page.
+    /// Of `file` and `hugeFile`; `fileOffset` is the place in the file where the first page lies.
     let file: MemoryFile?
     let fileOffset: UInt64
     /// Where the first page lies in this process.
     let host: UnsafeMutableRawPointer
-    /// Whether that is the pages' own place in the reservation.
+    /// Whether that is inside the reservation.
     let isInPlace: Bool
 
     /// Pages that are provided and given back together.
@@ -49,10 +49,10 @@ struct MemoryPiece: @unchecked Sendable {
         return first < end ? part(PageRun(first: first, count: end.rawValue - first.rawValue)) : nil
     }
 
-    /// What of the file lies at the pages.
+    /// The part of the file that lies at the pages.
     var filePart: Range<UInt64> { fileOffset..<fileOffset + UInt64(pages.byteCount) }
 
-    /// Both as one, where the other goes on where this one ends, in every respect.
+    /// Both as one piece, if the other continues this one in memory, in the file and in kind.
     func joined(with next: MemoryPiece) -> MemoryPiece? {
         guard next.pages.first == pages.end, next.kind == kind, next.file === file, next.isInPlace == isInPlace,
             file == nil || next.fileOffset == filePart.upperBound, unsafe next.host == host + pages.byteCount
@@ -68,10 +68,10 @@ struct MemoryPiece: @unchecked Sendable {
     }
 }
 
-/// The pieces that are present, ascending; between them memory is absent.
+/// The pieces that are present, ascending. Memory between them is absent.
 struct MemoryPieces: Sendable {
     private(set) var all: [MemoryPiece] = []
-    /// The memory file of each region that has one, base pages and huge ones apart: blocks in one region have one file.
+    /// The memory files of each region: one of base pages and one of huge pages, which all blocks of the region share.
     private var files: [FileKey: MemoryFile] = [:]
 
     private struct FileKey: Hashable {
@@ -79,7 +79,7 @@ struct MemoryPieces: Sendable {
         let hugePages: Bool
     }
 
-    /// The most pieces. The kernel allows a process 65530 mappings; memory that comes from an image and huge pages take most of them.
+    /// The most pieces. The kernel allows a process 65530 mappings, and images and huge pages may need most of them.
     static let maximumCount = 4096
 
     /// The index of the first piece that ends behind a page.
@@ -99,7 +99,7 @@ struct MemoryPieces: Sendable {
 
     func isWhollyPresent(_ run: PageRun) -> Bool { parts(within: run).reduce(0) { $0 + $1.pages.count } == run.count }
 
-    /// Adds a piece where nothing is, joined with its neighbours where it goes on where they end.
+    /// Adds a piece where nothing is, and joins it with its neighbours where possible.
     mutating func insert(_ piece: MemoryPiece) {
         let place = index(behind: piece.pages.first)
         precondition(place == all.count || all[place].pages.first >= piece.pages.end, "two pieces in one place")
@@ -110,7 +110,7 @@ struct MemoryPieces: Sendable {
         all.replaceSubrange(replaced, with: [joined])
     }
 
-    /// Takes a run out, of whatever pieces it is.
+    /// Takes a run out of whatever pieces hold it.
     /// - Returns: the parts that were there.
     @discardableResult
     mutating func remove(_ run: PageRun) -> [MemoryPiece] {
@@ -131,7 +131,7 @@ struct MemoryPieces: Sendable {
         return removed
     }
 
-    /// The file of a region, which is made when it is first asked for.
+    /// The file of a region; the first call creates it.
     mutating func file(ofRegion index: Int, byteCount: UInt64, hugePages: Bool) throws(SystemError) -> MemoryFile {
         let key = FileKey(region: index, hugePages: hugePages)
         if let file = files[key] { return file }

@@ -31,8 +31,9 @@ struct PageScan: ~Copyable {
     /// Calls `found` with each run of matching pages, ascending.
     func scan(_ piece: MemoryPiece, _ pass: Pass, found: (PageRun) -> Void) throws(SystemError) {
         guard piece.kind == .sharedAnonymous || piece.kind == .file else { return try walk(piece, pass, found: found) }
-        // Of shared memory the page table tells half: the kernel may have taken an entry away of a page that was written, and others may have
-        // put pages there. Where something is, a missing entry counts as written, unless it was protected while it was missing.
+        // The page table does not show all of shared memory: the kernel may drop the entry of a page that was written, and other
+        // processes may add pages. So all pages that the file holds are looked at. Without an entry a page counts as written, unless it
+        // was protected.
         try piece.forEachExtent { extent throws(SystemError) in try walk(piece.part(extent), pass, found: found) }
     }
 
@@ -64,7 +65,7 @@ struct PageScan: ~Copyable {
             }
             for index in 0..<Int(count) {
                 let region = unsafe regions[index]
-                // Of a huge page all of it is told, also behind the end of what was asked for.
+                // The kernel reports a huge page whole, also beyond what was asked for.
                 let (start, end) = (max(region.start, base), min(region.end, argument.end))
                 guard start < end else { continue }
                 let first = piece.pages.first + Int((start - base) >> UInt64(GuestPage.shift))
@@ -81,13 +82,13 @@ extension aerostat_pm_scan_arg {
     fileprivate mutating func select(_ pass: PageScan.Pass, _ kind: MemoryPiece.Kind) {
         switch kind {
         case .privateMemory:
-            // Not what shows an image's content. The mapping is private, so the first write to such a page puts one of this process's own in its
-            // place, which is not the file's and not protected: written. Reading one, its eviction and its return change nothing. So they
-            // need no protection, and no markers in page tables that would have to be built for it.
+            // Not the pages that show an image's content. The mapping is private: the first write to such a page replaces it by one of this
+            // process's own, which is not the file's and not protected, and so counts as written. Reading a page of the image, its eviction
+            // and its return change nothing. So these pages need no protection, and no page tables to hold it.
             category_mask = aerostat_page_is_file
             category_inverted = aerostat_page_is_file
             category_anyof_mask = aerostat_page_is_present | aerostat_page_is_swapped
-        // Huge pages stay in the page table until they are given back.
+        // A huge page stays in the page table until it is given back.
         case .hugeFile: category_anyof_mask = aerostat_page_is_present | aerostat_page_is_swapped
         case .file, .sharedAnonymous: break
         }

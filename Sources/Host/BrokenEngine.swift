@@ -62,6 +62,12 @@
         case forgetsDone
         /// The hint state that travels is stop, not done.
         case travelsStopped
+        /// The ledger does not hear of memory that is given back.
+        case discardUnheard
+        /// The ledger forgets what is pending after the content has changed, where a harvest may have come in between.
+        case forgetsAfterDiscard
+        /// Pages that were given back are read like others, and so provided again.
+        case readsDiscarded
 
         private static let active = Atomic<Int>(-1)
 
@@ -96,6 +102,7 @@
             case .resumesAtBothEnds, .runsBeforeCommit: "10 one owner"
             case .skipsChecksum, .skipsSequence, .followsIndexJump: "11 hostile peer and guest"
             case .forgetsDone, .travelsStopped: "12 done always comes"
+            case .discardUnheard, .forgetsAfterDiscard, .readsDiscarded: "13 discard is heard"
             }
         }
 
@@ -117,6 +124,8 @@
                     "the model guest's driver does not write the next id before the device has read the last one, as Linux's does; so what "
                         + "is older than the command stands before its start, and counts for no engine"
                 )
+            case .discardUnheard, .forgetsAfterDiscard, .readsDiscarded:
+                .never("no guest's RAM is given back at its source yet: that comes with the balloon's other queues")
             case .twoChannels: .never("the simulator's wire is broken here: the product has one channel for a migration")
             case .hintClearsLog:
                 .rarely(

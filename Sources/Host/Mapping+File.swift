@@ -19,16 +19,17 @@ extension Mapping {
 
     /// Puts a shared view of a file in place of a part: what is written goes into the file.
     package func mapShared(_ file: MemoryFile, at fileOffset: UInt64, over part: Range<Int>) throws(SystemError) {
-        // Of huge pages so many are reserved as the part needs. Without that, the first touch of one that is not there would end the process.
+        // Without MAP_NORESERVE the kernel reserves the huge pages now. Otherwise touching one that the host does not have ends the
+        // process.
         try replace(part, flags: file.hasHugePages ? MAP_SHARED : MAP_SHARED | MAP_NORESERVE, file.number, fileOffset)
     }
 
-    /// Puts fresh memory that has no descriptor, and that a child process would share, in place of a part.
+    /// Puts fresh memory in place of a part. It has no descriptor, and child processes share it.
     package func mapSharedAnonymous(over part: Range<Int>) throws(SystemError) {
         try replace(part, flags: MAP_SHARED | MAP_NORESERVE | MAP_ANONYMOUS, -1, 0)
     }
 
-    /// Takes all access to a part away: whoever touches it has a fault, which ends the process.
+    /// Takes all access to a part away: touching it ends the process.
     package func forbid(_ part: Range<Int>) throws(SystemError) {
         precondition(part.lowerBound >= 0 && part.upperBound <= byteCount && !part.isEmpty, "a part outside the mapping")
         try retryingInterrupts("reserve memory", place: "\(part.count) bytes") {

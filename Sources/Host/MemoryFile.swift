@@ -4,13 +4,13 @@ import SystemPackage
 
 /// A file whose pages are memory: of the page cache alone (memfd, tmpfs), of huge pages (hugetlbfs), or of a disk.
 ///
-/// What it holds outlives every mapping of it, and others may map it too. Only the file can say what is there: a page that was written
-/// may be missing from the page table, because the kernel took the entry away.
+/// Its content outlives every mapping, and other processes may map it too. Only the file tells which pages exist: the kernel may drop the
+/// entry of a written page from the page table.
 package final class MemoryFile: Sendable {
     private let descriptor: OwnedDescriptor
     /// The unit in which the file provides memory and gives it back: 4096 bytes, or one of its huge pages.
     package let unitBytes: Int
-    /// Whether it came from outside: then pages may be in it that this process never touched.
+    /// Whether an embedder made it: then it may hold pages that this process never touched.
     package let isAdopted: Bool
 
     package var hasHugePages: Bool { unitBytes > 4096 }
@@ -22,7 +22,7 @@ package final class MemoryFile: Sendable {
         self.isAdopted = isAdopted
     }
 
-    /// Makes an anonymous file of a length that nobody can change any more. It takes memory when it is touched.
+    /// Creates an anonymous file of a fixed length. It takes memory only where it is touched.
     /// - Parameter hugePages: made of huge pages of 2 MiB, of which `byteCount` must be a multiple.
     package static func anonymous(_ name: String, byteCount: UInt64, hugePages: Bool) throws(SystemError) -> MemoryFile {
         let flags = hugePages ? aerostat_mfd_hugetlb | aerostat_mfd_huge_2mb : 0
@@ -31,15 +31,15 @@ package final class MemoryFile: Sendable {
         }
         let file = OwnedDescriptor(adopting: number)
         try retryingInterrupts("give a memory file its length", place: "\(byteCount) bytes") { ftruncate(file.number, off_t(byteCount)) }
-        // Cut short, it would end each process that touches what is missing.
+        // If somebody cut the file short, touching the missing part would end the process.
         let seals = aerostat_f_seal_shrink | aerostat_f_seal_grow
         try retryingInterrupts("seal a memory file", place: name) { aerostat_fcntl(file.number, aerostat_f_add_seals, seals) }
         return MemoryFile(file, unitBytes: hugePages ? Mapping.hugePageBytes : 4096, isAdopted: false)
     }
 
-    /// Another descriptor for somebody's file, whose own may be closed afterwards.
+    /// Opens an embedder's file again; the embedder may close its own descriptor afterwards.
     package static func adopting(_ number: Int32) throws(SystemError) -> MemoryFile {
-        // With a position of its own, because looking for data moves it; where /proc does not help, the position is shared.
+        // With a file position of its own, because looking for data moves the position. Without /proc the position is shared.
         var copy = unsafe aerostat_open("/proc/self/fd/\(number)", O_RDWR | O_CLOEXEC, 0)
         if copy < 0 { copy = try retryingInterrupts("use descriptor \(number)") { aerostat_fcntl(number, F_DUPFD_CLOEXEC, 0) } }
         let file = OwnedDescriptor(adopting: copy)
@@ -69,7 +69,7 @@ package final class MemoryFile: Sendable {
         return UInt64(max(0, status.st_blocks)) * 512
     }
 
-    /// Gives a part back: it reads as zero in every mapping, and takes nothing until it is touched again.
+    /// Gives a part back: it reads as zero in every mapping and takes no memory until it is touched again.
     /// - Parameter part: whole units.
     package func punchHole(_ part: Range<UInt64>) throws(SystemError) {
         precondition((part.lowerBound | part.upperBound) % UInt64(unitBytes) == 0, "a hole is whole units")
@@ -78,8 +78,8 @@ package final class MemoryFile: Sendable {
         }
     }
 
-    /// Calls `body` with each stretch in a part that may hold something else than zeros, ascending, cut at the part's ends. Not for huge pages,
-    /// of which the kernel does not say where they are.
+    /// Calls `body` with each stretch of a part that may hold something else than zeros, ascending. Not for files of huge pages: the kernel
+    /// does not tell where those hold data.
     package func forEachExtent(in part: Range<UInt64>, _ body: (Range<UInt64>) throws(SystemError) -> Void) throws(SystemError) {
         precondition(!hasHugePages, "a file of huge pages does not tell where they are")
         var position = part.lowerBound
@@ -93,7 +93,7 @@ package final class MemoryFile: Sendable {
             guard UInt64(start) < part.upperBound else { return }
             let hole = lseek(descriptor.number, start, aerostat_seek_hole)
             if hole < 0, errno != ENXIO { throw SystemError.current("look for a hole in a memory file", place: "at \(start)") }
-            // A hole may have been made between the two calls. One page more than there is does no harm.
+            // Another thread may have made a hole between the two calls. Reporting one page too many does no harm.
             let end = min(max(UInt64(max(hole, 0)), UInt64(start) + 4096), part.upperBound)
             try body(UInt64(start)..<end)
             position = end

@@ -17,8 +17,8 @@ public protocol Guest: AnyObject, Sendable {
     /// the guest lives; together at most `Hello.maximumRequirementBytes`.
     var requirements: [DeviceSection] { get }
 
-    /// Stops every vCPU and device thread. On return nobody but the caller writes guest RAM, all writes made are visible to a harvest
-    /// and the device state stands still. Pausing a paused guest does nothing.
+    /// Stops every vCPU and device thread. On return nobody but the caller writes guest RAM or gives some of it back, all writes made are
+    /// visible to a harvest and the device state stands still. Pausing a paused guest does nothing.
     func pause() throws(GuestError)
 
     /// Lets the guest run. Resuming a running guest does nothing.

@@ -13,26 +13,30 @@ import Synchronization
 ///                         free  ----- takeFreeRuns ----->  announced
 /// ```
 ///
-/// The hint thread and the sender share it under one lock, which each holds for a bounded time only: the sender for one batch or a
-/// slice of bitmap words, the hint thread for one block.
+/// The hint thread, the sender and whoever gives memory back share it under one lock, which each holds for a bounded time only: the sender for
+/// one batch or a slice of bitmap words, the hint thread for one block.
 public final class PageLedger: HintSink {
     public let regions: RegionTable
     /// Pages whose content the destination does not have.
-    private let pending: DirtyBitmap
+    let pending: DirtyBitmap
     /// Pages that were hinted and have not been written since.
-    private let free: DirtyBitmap
+    let free: DirtyBitmap
     /// Free pages that the destination knows to be free.
     private let announced: DirtyBitmap
     /// Pages that a hint took out of `pending` and that have not become pending again.
     private let skipped: DirtyBitmap
     /// Pages that were free, were written, and have not left since. Only the sender uses it.
     private let reused: DirtyBitmap
-    private let state = Mutex(State())
+    /// Pages of which the destination may hold data: taken to be sent, and not sent as zero or told to be free since.
+    let carried: DirtyBitmap
+    /// Pages that were given back during the migration, and that nobody has found to exist since.
+    let discarded: DirtyBitmap
+    let state = Mutex(State())
     #if BrokenEngines
         private let lateHints = Mutex<[PageRun]>([])
     #endif
 
-    private struct State {
+    struct State {
         /// The command whose hints count now (rule "the id decides").
         var open: CommandID?
         var progress = HintProgress()
@@ -59,6 +63,12 @@ public final class PageLedger: HintSink {
         public var redirtied = 0
         /// Parts of blocks that are outside RAM, or not whole pages.
         public var droppedBytes = 0
+        /// Pages that were given back to the host, each time counted.
+        public var discarded = 0
+        /// Of these, the ones that were pending, and need not travel: the destination has nothing of them.
+        public var discardedUnsent = 0
+        /// Of these, the ones that became pending, to travel as zeros: the destination may have something else.
+        public var discardedAfterSent = 0
     }
 
     /// How long the lock was held: on the clock, and by the holder's own work. They differ where the kernel gave the holder's core to
@@ -70,9 +80,9 @@ public final class PageLedger: HintSink {
 
     /// Words looked at under one hold of the lock: 2^15 pages. Looking takes a microsecond; the first writes to a bitmap's own
     /// memory, which the kernel provides page by page, take much longer.
-    private static let wordsPerHold = 512
+    static let wordsPerHold = 512
     /// A block of 4 MiB, the largest that Linux hints, and a word at each end.
-    private static let wordsOfShortBlock = 18
+    static let wordsOfShortBlock = 18
 
     public init(_ regions: RegionTable) throws(SystemError) {
         self.regions = regions
@@ -81,6 +91,8 @@ public final class PageLedger: HintSink {
         announced = try DirtyBitmap(pageCount: regions.pageCount)
         skipped = try DirtyBitmap(pageCount: regions.pageCount)
         reused = try DirtyBitmap(pageCount: regions.pageCount)
+        carried = try DirtyBitmap(pageCount: regions.pageCount)
+        discarded = try DirtyBitmap(pageCount: regions.pageCount)
     }
 
     /// Called, under the lock, when the guest finishes answering a command. It must only wake somebody.
@@ -102,7 +114,7 @@ public final class PageLedger: HintSink {
 
     /// Takes the lock and measures how long it is held.
     /// - Parameter isShort: the work is a few words, which is not worth the system call that asks for processor time.
-    private func withTimedLock<Result>(isShort: Bool = false, _ body: (inout State) -> sending Result) -> sending Result {
+    func withTimedLock<Result>(isShort: Bool = false, _ body: (inout State) -> sending Result) -> sending Result {
         state.withLock { state in
             let start = MonotonicClock.now()
             let startOfWork = isShort ? nil : ThreadClock.now()
@@ -183,6 +195,8 @@ public final class PageLedger: HintSink {
             applyLateHints()
         #endif
         let start = cursor
+        let firstWord = min(start.rawValue >> 6, pending.wordCount)
+        touchCarried(firstWord..<min(firstWord + Self.wordsPerHold, pending.wordCount))
         let (taken, next) = withTimedLock { state in
             var taken: [PageRun] = []
             var position = start
@@ -203,6 +217,7 @@ public final class PageLedger: HintSink {
                 let removed = pending.remove(run)
                 precondition(removed == run.count, "the ledger's lock was not held")
                 state.counts.pending -= removed
+                carried.insert(run)
                 left -= run.count
                 taken.append(run)
             }

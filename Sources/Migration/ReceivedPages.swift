@@ -29,6 +29,9 @@ public struct ReceivedPages: Sendable {
         return received.runs(within: run)
     }
 
+    /// The pages, which are zero, were given back to the host.
+    public func noteGone(_ run: PageRun) { received.remove(run) }
+
     /// The pages are free now.
     /// - Returns: the runs that hold older data; they are given back to the host, and read as zero (rule "free, never stale data").
     public func noteFree(_ run: PageRun) -> [PageRun] {

@@ -23,6 +23,9 @@ public final class DestinationMigration {
     /// heard finds it here. `since` is when it was about to run: what runs it may take the processor from who tells.
     public typealias Arrival = (_ runs: Bool, _ since: MonotonicClock.Instant) -> Void
 
+    /// A zero run of at least this many pages is given back, if it held data. Clearing a shorter one costs less than the call.
+    private static let worthGivingBackPages = 4
+
     private let link: any Transport
     private let makeGuest: GuestFactory
     private let startsGuest: Bool
@@ -284,7 +287,15 @@ public final class DestinationMigration {
                     if !isPopulated { try hugePages.prepare(run, of: memory) }
                     data.append(run)
                 case .zero:
-                    for run in pages!.noteZero(run) { memory.clear(run) }
+                    let old = pages!.noteZero(run)
+                    if old.isEmpty { continue }
+                    if run.count >= Self.worthGivingBackPages {
+                        // The guest may have given this memory back at the source, so it should not cost memory here either.
+                        try memory.discard(run)
+                        pages!.noteGone(run)
+                    } else {
+                        for run in old { memory.clear(run) }
+                    }
                 case .free:
                     for run in pages!.noteFree(run) {
                         #if BrokenEngines

@@ -114,10 +114,15 @@ extension SourceDriver {
 
     /// Splits runs into data and zero runs by looking at each page. The pages are out of the pending set already: one that is
     /// written while it is looked at, or later while the kernel reads it, is found by the next harvest.
-    private func describe(_ runs: [PageRun]) -> [RunDescriptor] {
+    private func describe(_ runs: [PageRun]) throws(Interruption) -> [RunDescriptor] {
+        let nonexistent = try nonexistent(in: runs)
+        let anyNonexistent = !nonexistent.isEmpty
+        func kindOf(_ page: PageIndex) -> RunDescriptor.Kind {
+            anyNonexistent && nonexistent.contains(page) || memory.isZero(page) ? .zero : .data
+        }
         var descriptors: [RunDescriptor] = []
         descriptors.reserveCapacity(runs.count + 8)
-        for run in runs {
+        for run in runs.flatMap(memory.contiguousParts) {
             var start = run.first
             var kind = kindOf(start)
             for index in run.indices.dropFirst() {
@@ -131,8 +136,6 @@ extension SourceDriver {
         }
         return descriptors
     }
-
-    private func kindOf(_ page: PageIndex) -> RunDescriptor.Kind { memory.isZero(page) ? .zero : .data }
 
     /// - Parameter unsent: loses its first descriptors as they are handed to the link.
     private func sendBatch(
@@ -162,9 +165,11 @@ extension SourceDriver {
                     sent.zeroPages += descriptor.run.count
                     traffic.zeroPages += descriptor.run.count
                     traffic.zeroedPages += ledger.takeReused(in: descriptor.run)
+                    ledger.noteCleared(descriptor.run)
                 case .free:
                     sent.freePages += descriptor.run.count
                     traffic.freePages += descriptor.run.count
+                    ledger.noteCleared(descriptor.run)
                 }
             }
             if let limit {
@@ -180,6 +185,7 @@ extension SourceDriver {
         precondition(sections.count <= DeviceSection.maximumCount, "too many device sections")
         for section in sections { try send(.deviceState(section)) }
         if verifies { try sendDigests() }
+        try checkNothingIsPending()
         try send(.switchover(sections: sections.count, runs: runs))
         let limit = migration.limits.ready + .seconds(verifies ? 1 + memory.pageCount >> 18 : 0)
         return try receive("ready", within: limit) { if case .ready(let ready) = $0 { ready } else { nil } }

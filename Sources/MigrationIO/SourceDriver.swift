@@ -11,6 +11,10 @@ final class SourceDriver {
     let ledger: PageLedger
     /// Filled by presence scans and harvests, emptied into the ledger.
     let scratch: DirtyBitmap
+    /// Tells the ledger of memory that is given back, until the migration ends.
+    private let discards: DiscardSubscription
+    /// Scratch space for asking which pages exist; created when it is first needed.
+    var existing: DirtyBitmap?
     /// While there is one, `scratch` holds the pages that existed when it was opened.
     var survey: FreePageSurvey?
     var session: SourceSession
@@ -78,6 +82,7 @@ final class SourceDriver {
         do throws(SystemError) {
             ledger = try PageLedger(memory.regions)
             scratch = try DirtyBitmap(pageCount: memory.pageCount)
+            discards = memory.subscribe(ledger)
         } catch {
             throw .system(operation: "prepare the migration", reason: "\(error)")
         }

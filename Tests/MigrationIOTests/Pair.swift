@@ -25,6 +25,12 @@ final class Pair: Sendable {
         var tracker: TrackerKind = .software
         var writing = 0
         var working = 0..<0
+        /// What the guest's memory is made of; and pages of it that are given back to the host meanwhile.
+        var backing: TestBacking?
+        var givingBack = 0..<0
+        /// Instead of memory in one region.
+        var memory: GuestRAM?
+        var destinationMemory: (@Sendable (RegionTable) throws -> GuestRAM)?
         var hints: ScriptedHinting.Script?
         /// Free at the start.
         var free = 0..<0
@@ -41,7 +47,9 @@ final class Pair: Sendable {
     }
 
     init(_ setup: Setup) throws {
-        let memory = try GuestRAM(regionTable(pages: setup.pages))
+        let memory =
+            try setup.memory ?? setup.backing.map { try BackedMemory($0, pages: setup.pages).memory }
+            ?? GuestRAM(regionTable(pages: setup.pages))
         for page in setup.filled ?? 0..<setup.pages { ScriptedGuest.scribble(memory, page, with: UInt64(page % 5)) }
         let free = FreePages(setup.free)
         hinting = try setup.hints.map { try ScriptedHinting(free, memory, $0) }
@@ -52,6 +60,8 @@ final class Pair: Sendable {
             free: free,
             writing: setup.writing,
             working: setup.working,
+            givingBack: setup.givingBack,
+            unit: setup.backing?.unitPages ?? 1,
             seed: setup.seed,
             paused: setup.paused
         )
@@ -86,7 +96,7 @@ final class Pair: Sendable {
                     received.update { $0.requirements = requirements }
                     if let refusal = setup.refusal { throw GuestError(refusal) }
                     do {
-                        let memory = try GuestRAM(regions)
+                        let memory = try setup.destinationMemory?(regions) ?? GuestRAM(regions)
                         let guest = try ScriptedGuest(memory, tracker: SoftwareTracker(memory), paused: true)
                         received.update { $0.guest = guest }
                         return guest

@@ -23,6 +23,10 @@ final class Machine: Guest, @unchecked Sendable {
     private(set) var isPaused: Bool
     /// The hint thread is in the middle of something, under the device's lock.
     var isDeviceLocked = false
+    /// Memory is being given back, under no lock that the engine would wait for: only who pauses the machine does.
+    var isGivingBack = false
+    /// Lets others go first in the middle of each discard that the device makes; none where it is one step.
+    let discards: DiscardWatch
     /// Somebody rang the hint thread's bell.
     private var isBellRung = false
     /// The engine has the guest; a person's pause and resume wait until it is over.
@@ -37,7 +41,8 @@ final class Machine: Guest, @unchecked Sendable {
     init(_ world: World, _ regions: RegionTable, isPaused: Bool) throws(SystemError) {
         self.world = world
         number = world.machines.count
-        memory = try GuestRAM(regions)
+        memory = try world.scenario[.memoryFile] == 0 ? GuestRAM(regions) : Self.fileMemory(regions)
+        discards = DiscardWatch(world, memory)
         let line = InterruptLine()
         self.line = line
         device = try BalloonDevice(memory, options: BalloonOptions(), hasThread: false) { level in if level { line.isRaised = true } }
@@ -49,6 +54,14 @@ final class Machine: Guest, @unchecked Sendable {
         world.scheduler.spawn("hints\(number)", speed: world.scenario[.hintThread]) { [unowned self] in runHintThread() }
     }
 
+    private static func fileMemory(_ regions: RegionTable) throws(SystemError) -> GuestRAM {
+        do throws(MemoryBlockError) {
+            return try GuestRAM(regions, blocks: regions.regions.map { MemoryBlock($0, .memfd) })
+        } catch {
+            preconditionFailure("the simulator itself: \(error)")
+        }
+    }
+
     var tracker: any DirtyTracker { simulatedTracker }
     var hinting: (any FreePageHinting)? { simulatedHinting }
     static let requirements = [DeviceSection(name: "simulated", version: 3, bytes: [1, 2])]
@@ -56,6 +69,14 @@ final class Machine: Guest, @unchecked Sendable {
 
     /// Wakes the hint thread if the device's doorbell was rung.
     func hearDoorbell() { if device.doorbells[0].answer() { isBellRung = true } }
+    /// Of every page, those that do not exist being zero.
+    func digests() -> [UInt64] {
+        let existing = try? DirtyBitmap(pageCount: memory.pageCount)
+        guard let existing, (try? memory.insertPresentPages(into: existing)) != nil else {
+            preconditionFailure("the simulator itself: no presence")
+        }
+        return (0..<memory.pageCount).map { existing.contains(PageIndex($0)) ? memory.digest(PageIndex($0)) : PageDigest.zeroPage }
+    }
 
     /// Sleeps until nobody is in the middle of something in the device.
     func awaitDevice() {
@@ -90,6 +111,7 @@ final class Machine: Guest, @unchecked Sendable {
         world.scheduler.yield()
         isPaused = true
         awaitDevice()
+        while isGivingBack, !world.isOver { world.scheduler.sleep { !self.isGivingBack || self.world.isOver } }
         slot.park()
         world.note("machine \(number) is paused")
     }

@@ -27,6 +27,9 @@ package struct Scenario: Hashable, Sendable, CustomStringConvertible {
         case quitAt, saveFails, loadFails, resumeFails
         /// Migrations one after the other.
         case migrations
+        /// Memory that the guest gives back to the host, as by inflating a balloon, in percent of its steps; how often it writes to
+        /// what it has given before that is gone, in percent; whether the memory is a file's; and how fast the host takes it.
+        case giveBackPercent, impatientPercent, memoryFile, balloon
     }
 
     package let seed: UInt64
@@ -95,6 +98,11 @@ package struct Scenario: Hashable, Sendable, CustomStringConvertible {
         self[.sample] = sometimes(40, pick(1...6))
         self[.survey] = sometimes(40, 1)
         self[.clears] = self[.poison] == 0 ? sometimes(self[.survey] == 1 ? 60 : 10, 1) : 0
+        // Later additions come last: a seed keeps the numbers above.
+        self[.giveBackPercent] = self[.poison] == 0 ? sometimes(40, one(of: [10, 30, 60])) : 0
+        self[.impatientPercent] = sometimes(40, one(of: [10, 50]))
+        self[.memoryFile] = sometimes(30, 1)
+        self[.balloon] = one(of: [1, 4, 16, 64])
     }
 
     /// A scenario as it was printed.
@@ -137,7 +145,7 @@ extension Scenario.Knob {
         switch self {
         case .pages: 20
         case .ring: 8
-        case .regions, .blockPages, .hints, .vcpu, .driver, .hintThread, .link, .source, .destination, .migrations: 1
+        case .regions, .blockPages, .hints, .vcpu, .driver, .hintThread, .link, .source, .destination, .migrations, .balloon: 1
         // A round of hints writes three pages itself: less would never be reached.
         case .rest: 3
         case .step: 2000
@@ -159,7 +167,7 @@ extension Scenario.Knob {
     private var smallest: Int {
         switch self {
         case .pages: 20
-        case .regions, .blockPages, .vcpu, .driver, .hintThread, .link, .source, .destination, .step, .migrations: 1
+        case .regions, .blockPages, .vcpu, .driver, .hintThread, .link, .source, .destination, .step, .migrations, .balloon: 1
         case .ring: 8
         case .rest: 3
         case .hintDelay: 2

@@ -10,7 +10,11 @@ final class SimulatedGuest {
     /// Where it is.
     var machine: Machine
 
-    enum PageState { case used, free, held }
+    enum PageState {
+        case used, free, held
+        /// On its way to the host, and gone.
+        case lent, gone
+    }
     /// A run of pages that the driver holds for the host.
     struct Extent {
         let first: Int
@@ -21,8 +25,12 @@ final class SimulatedGuest {
     var states: [PageState]
     /// What each place of each page holds while the page is in use.
     private var stamps: [UInt64]
-    /// Free pages that the host took away: they may read as anything until they are written.
-    private var undefined: [Bool]
+    /// Pages given to the host into which the guest has written nevertheless: they may hold anything.
+    var scribbled: [Bool]
+    /// The machine at which each page was given back last.
+    var goneAt: [Int]
+    /// Runs on their way to the host.
+    var lent: [Extent] = []
     var held: [Extent] = []
     private var lastStamp: UInt64 = 0
     /// What the driver keeps beside the ring's own state, which lies in guest RAM.
@@ -35,7 +43,7 @@ final class SimulatedGuest {
     /// The driver's pages: descriptors and its own state; used ring; commands.
     static let reservedPages = 3
 
-    private var scenario: Scenario { world.scenario }
+    var scenario: Scenario { world.scenario }
     var scheduler: Scheduler { world.scheduler }
     private var pageCount: Int { states.count }
 
@@ -45,7 +53,8 @@ final class SimulatedGuest {
         let count = world.regions.pageCount
         states = Array(repeating: .used, count: count)
         stamps = Array(repeating: 0, count: count * Self.places.count)
-        undefined = Array(repeating: false, count: count)
+        scribbled = Array(repeating: false, count: count)
+        goneAt = Array(repeating: -1, count: count)
         for page in Self.reservedPages..<count {
             if percent(world.scenario[.freePercent]) {
                 states[page] = .free
@@ -93,6 +102,7 @@ final class SimulatedGuest {
         if opCount == scenario[.lieAt] { driver.wantsToLie = true }
         if percent(scenario[.discardPercent]) { return hostTakesPage() }
         if percent(scenario[.shrinkPercent]) { return shrink() }
+        if percent(scenario[.giveBackPercent]) { return giveBack() }
         switch scheduler.pick(0..<8) {
         case 0: free()
         case 1, 2: allocate()
@@ -103,11 +113,11 @@ final class SimulatedGuest {
 
     // MARK: Pages
 
-    func isFree(_ page: Int) -> Bool { states[page] != .used }
-    func isUndefined(_ page: Int) -> Bool { undefined[page] }
-    func describe(_ page: Int) -> String { "\(states[page])" + (undefined[page] ? ", taken by the host" : "") }
+    /// Whether the guest has given the page up, so that it may have been hinted, and nobody has given it back to the host.
+    func mayBeHinted(_ page: Int) -> Bool { [.free, .held, .lent].contains(states[page]) }
+    func describe(_ page: Int) -> String { "\(states[page])" + (scribbled[page] ? ", written while it was given back" : "") }
 
-    private func newStamp() -> UInt64 {
+    func newStamp() -> UInt64 {
         lastStamp += 1
         return percent(scenario[.zeroPercent]) ? 0 : lastStamp << 8 | 0xA5
     }
@@ -118,10 +128,20 @@ final class SimulatedGuest {
 
     /// One store of the vCPU, and what it must be found to have done.
     private func store(_ stamp: UInt64, _ page: Int, _ place: Int) {
+        storeInVain(stamp, page, place)
+        stamps[page * Self.places.count + place] = stamp
+    }
+
+    /// A store of which nothing is expected.
+    func storeInVain(_ stamp: UInt64, _ page: Int, _ place: Int) {
         do throws(GuestAccessError) { try machine.memory.store(stamp, at: address(page, Self.places[place])) } catch {
             preconditionFailure("the guest's own page: \(error)")
         }
-        stamps[page * Self.places.count + place] = stamp
+    }
+
+    /// The page reads as zero, and counts as written so.
+    func expectZeros(_ page: Int) {
+        for place in Self.places.indices { stamps[page * Self.places.count + place] = 0 }
     }
 
     private func write(_ page: Int) {
@@ -141,7 +161,7 @@ final class SimulatedGuest {
     }
 
     /// A page in this state, by chance.
-    private func find(_ state: PageState) -> Int? {
+    func find(_ state: PageState) -> Int? {
         let start = scheduler.pick(Self.reservedPages..<pageCount)
         for offset in 0..<pageCount {
             let page = (start + offset) % pageCount
@@ -156,9 +176,9 @@ final class SimulatedGuest {
     }
 
     /// Takes a free page into use: all of it is written before it counts.
-    private func take(_ page: Int) {
+    func take(_ page: Int) {
         states[page] = .used
-        undefined[page] = false
+        scribbled[page] = false
         if scenario[.poison] != 0 { fill(page, 0) }
         let stamp = newStamp()
         for place in Self.places.indices where !world.isOver {
@@ -192,7 +212,6 @@ final class SimulatedGuest {
     func clear(_ extent: Extent) {
         for page in extent.range where !world.isOver {
             fill(page, 0)
-            undefined[page] = false
             yield(oneIn: 4)
         }
     }
@@ -217,12 +236,12 @@ final class SimulatedGuest {
 
     /// The host takes a free page, as it does on a report of free pages: it reads as zero when it is touched again.
     private func hostTakesPage() {
-        guard scenario[.poison] == 0, let page = find(scheduler.chance(oneIn: 2) ? .held : .free) else { return }
+        // One step: nobody waits for it, as for the balloon's thread.
+        guard scenario[.poison] == 0, !machine.isGivingBack, let page = find(scheduler.chance(oneIn: 2) ? .held : .free) else { return }
         world.note("the host takes page \(page)")
         world.reached(.hostTookPage)
         world.migrations.last?.wire.hostTakes(PageIndex(page), of: machine.memory)
         do { try machine.memory.discard(PageRun(first: PageIndex(page), count: 1)) } catch { preconditionFailure("\(error)") }
-        undefined[page] = true
     }
 
     // MARK: At rest
@@ -232,7 +251,9 @@ final class SimulatedGuest {
         guard isWorkDone else { return world.fail(.progress, "the vCPU stands still after \(opCount) steps") }
         if !held.isEmpty { world.fail(.held, "the guest still holds \(held.map(\.range))") }
         checkDriverAtRest()
-        for page in Self.reservedPages..<pageCount where states[page] == .used {
+        if !lent.isEmpty { world.fail(.progress, "nobody has taken \(lent.map(\.range)), which the guest gave back") }
+        for page in Self.reservedPages..<pageCount where states[page] == .gone && !scribbled[page] { expectZeros(page) }
+        for page in Self.reservedPages..<pageCount where states[page] == .used || states[page] == .gone && !scribbled[page] {
             for place in Self.places.indices {
                 let found = try? machine.memory.load(UInt64.self, at: address(page, Self.places[place]))
                 let expected = stamps[page * Self.places.count + place]

@@ -221,6 +221,7 @@ final class SimulatedEnd: Transport {
     }
 
     private func read(_ page: Int, _ start: Int, _ length: Int, _ memory: GuestRAM) -> ArraySlice<UInt8> {
+        account?.reads(page)
         #if BrokenEngines
             if let old = account?.pinned[page] { return old[start..<start + length] }
         #endif

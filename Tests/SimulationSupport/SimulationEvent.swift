@@ -9,6 +9,7 @@ package enum SimulationEvent: String, CaseIterable, Sendable {
     case engineWaitsForHint, harvestMeetsWrite, pageReadInPieces, roundsWithHints
     // What the guest did.
     case heldBlockReused, heldBlockReusedUnread, deviceReset, ringBroken, guestPausedByPerson, hostTookPage, absentPage
+    case gaveBack, gaveBackAfterSent, gaveBackUnsent, gaveBackAtStart, wroteWhileGivenBack, usedAgain
     // What became of the link.
     case linkCutInFrame, linkCutBetweenFrames, linkStalled, frameRefused
 }

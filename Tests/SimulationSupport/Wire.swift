@@ -77,8 +77,11 @@ final class WireAccount {
     /// What pinned pages held when the host took them away.
     private(set) var pinned: [Int: [UInt8]] = [:]
 
-    init(_ world: World) {
+    private let discards: DiscardWatch
+
+    init(_ world: World, from source: Machine) {
         self.world = world
+        discards = source.discards
         lastWord = Array(repeating: nil, count: world.regions.pageCount)
     }
 
@@ -100,6 +103,9 @@ final class WireAccount {
         default: break
         }
     }
+
+    /// A page is put on the wire, where somebody may have it while it is given back.
+    func reads(_ page: Int) { discards.read.insert(page) }
 
     func neverCarried(_ page: PageIndex) -> Bool { !carried.contains(page.rawValue) }
 

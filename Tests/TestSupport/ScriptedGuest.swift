@@ -2,7 +2,8 @@ package import GuestMemory
 import Host
 package import Migration
 
-/// A machine of one thread that scribbles over its RAM through the write door, frees pages and takes them back.
+/// A machine of one thread that scribbles over its RAM through the write door, frees pages and takes them back, and gives some of it back to
+/// the host.
 package final class ScriptedGuest: Guest {
     /// What happens to the guest; tests read it.
     package enum Call: Hashable, Sendable { case pause, resume, save, load }
@@ -21,12 +22,18 @@ package final class ScriptedGuest: Guest {
         var calls: [Call] = []
         var writes = 0
         var refusesToResume = false
+        var givenBack = 0
+        /// Given back, and not written since.
+        var gone: Set<Int> = []
+        var whileSaving: (@Sendable () -> Void)?
         var sections: [DeviceSection] = [DeviceSection(name: "scripted", version: 1, bytes: [1, 2, 3])]
     }
 
     /// - Parameters:
     ///   - writing: pages written each millisecond; 0 has no thread.
     ///   - working: the pages that are written.
+    ///   - givingBack: other pages, of which runs are given back to the host, and partly written again.
+    ///   - unit: pages that are given back together.
     ///   - free: pages that nobody uses; shared with the hinting object.
     package init(
         _ memory: GuestRAM,
@@ -36,6 +43,8 @@ package final class ScriptedGuest: Guest {
         free: FreePages = FreePages([]),
         writing: Int = 0,
         working: Range<Int> = 0..<0,
+        givingBack: Range<Int> = 0..<0,
+        unit: Int = 1,
         seed: UInt64 = 1,
         paused: Bool = false
     ) throws {
@@ -67,9 +76,31 @@ package final class ScriptedGuest: Guest {
                             Self.scribble(memory, page, with: state.writes % 13 == 0 ? 0 : UInt64(state.writes))
                         }
                     }
+                    if !givingBack.isEmpty { Self.giveBack(givingBack, unit, memory, &state, &random) }
                 }
                 pause?.wait(timeout: .milliseconds(1))
             }
+        }
+    }
+
+    private static func giveBack(
+        _ pages: Range<Int>,
+        _ unit: Int,
+        _ memory: GuestRAM,
+        _ state: inout State,
+        _ random: inout SeededGenerator
+    ) {
+        let units = pages.count / unit
+        let first = Int.random(in: 0..<units, using: &random)
+        let count = Int.random(in: 1...min(64, units - first), using: &random)
+        let run = PageRun(pages.lowerBound + first * unit, count * unit)
+        do throws(SystemError) { try memory.discard(run) } catch { preconditionFailure("\(error)") }
+        state.givenBack += run.count
+        state.gone.formUnion(run.indices)
+        for page in run.indices where Int.random(in: 0..<8, using: &random) == 0 {
+            state.writes += 1
+            scribble(memory, page, with: UInt64(state.writes))
+            state.gone.remove(page)
         }
     }
 
@@ -103,11 +134,13 @@ package final class ScriptedGuest: Guest {
     }
 
     package func saveDeviceState() throws(GuestError) -> [DeviceSection] {
-        state.withLock { state in
+        let (sections, whileSaving) = state.withLock { state in
             precondition(state.isPaused, "device state of a running guest")
             state.calls.append(.save)
-            return state.sections
+            return (state.sections, state.whileSaving)
         }
+        whileSaving?()
+        return sections
     }
 
     package func loadDeviceState(_ sections: [DeviceSection]) throws(GuestError) {
@@ -119,11 +152,16 @@ package final class ScriptedGuest: Guest {
 
     package func memoryUse() -> GuestMemoryUse? { nil }
 
+    /// Has something happen while the device state is being saved, which nothing should.
+    package func misbehaveWhileSaving(_ body: @escaping @Sendable () -> Void) { state.withLock { $0.whileSaving = body } }
     package func refuseToResume() { state.withLock { $0.refusesToResume = true } }
     package var isRunning: Bool { state.withLock { !$0.isPaused } }
     package var calls: [Call] { state.withLock { $0.calls } }
     package var sections: [DeviceSection] { state.withLock { $0.sections } }
     package var writes: Int { state.withLock { $0.writes } }
+    /// Pages given back so far, and those that were not written since.
+    package var givenBack: Int { state.withLock { $0.givenBack } }
+    package var gone: Set<Int> { state.withLock { $0.gone } }
     package func isFree(_ page: Int) -> Bool { free.contains(page) }
 
     /// Ends the thread.

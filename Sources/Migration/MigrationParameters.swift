@@ -37,6 +37,8 @@ public struct MigrationParameters: Hashable, Sendable {
     /// The longest downtime that may be asked for (QEMU's limit).
     public static let maximumDowntimeLimit: Duration = .seconds(2000)
     public static let maximumHintGrace: Duration = .seconds(60)
+    /// The lowest bandwidth limit, bytes a second.
+    public static let minimumBandwidthLimit = 4096
 
     public struct OutOfRange: Error, Hashable, Sendable, CustomStringConvertible {
         public let description: String
@@ -49,8 +51,8 @@ public struct MigrationParameters: Hashable, Sendable {
         guard (.zero...Self.maximumHintGrace).contains(hintGrace) else {
             throw OutOfRange(description: "hint-grace must be from 0 to 60000 ms")
         }
-        if let bandwidthLimit, bandwidthLimit < 4096 {
-            throw OutOfRange(description: "max-bandwidth must be at least 4096 bytes/s, or 0 for no limit")
+        if let bandwidthLimit, bandwidthLimit < Self.minimumBandwidthLimit {
+            throw OutOfRange(description: "max-bandwidth must be at least \(Self.minimumBandwidthLimit) bytes/s, or 0 for no limit")
         }
         if let timeout, timeout <= .zero { throw OutOfRange(description: "timeout must be more than 0 ms") }
     }

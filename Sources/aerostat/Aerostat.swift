@@ -1,4 +1,5 @@
 import ArgumentParser
+import Host
 
 @main struct Aerostat: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -8,6 +9,7 @@ import ArgumentParser
             Exit codes: 0 done; 1 failed, and the guest still runs where it ran; 2 verification found a difference; 3 the outcome is \
             unknown (the link was lost between commit and running); 64 usage.
             """,
+        version: AerostatVersion.text,
         subcommands: [DemoCommand.self, RunCommand.self] + clientCommands + [ImageCommand.self, StressCommand.self]
     )
 

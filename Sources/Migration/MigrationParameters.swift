@@ -40,6 +40,8 @@ public struct MigrationParameters: Hashable, Sendable {
     public static let maximumDowntimeLimit: Duration = .seconds(2000)
     /// The longest that the first round may be held back.
     public static let maximumHintGrace: Duration = .seconds(60)
+    /// The lowest bandwidth limit, bytes a second.
+    public static let minimumBandwidthLimit = 4096
 
     /// A value that may not be asked for.
     public struct OutOfRange: Error, Hashable, Sendable, CustomStringConvertible {
@@ -54,8 +56,8 @@ public struct MigrationParameters: Hashable, Sendable {
         guard (.zero...Self.maximumHintGrace).contains(hintGrace) else {
             throw OutOfRange(description: "hint-grace must be from 0 to 60000 ms")
         }
-        if let bandwidthLimit, bandwidthLimit < 4096 {
-            throw OutOfRange(description: "max-bandwidth must be at least 4096 bytes/s, or 0 for no limit")
+        if let bandwidthLimit, bandwidthLimit < Self.minimumBandwidthLimit {
+            throw OutOfRange(description: "max-bandwidth must be at least \(Self.minimumBandwidthLimit) bytes/s, or 0 for no limit")
         }
         if let timeout, timeout <= .zero { throw OutOfRange(description: "timeout must be more than 0 ms") }
     }

@@ -11,6 +11,7 @@ import Host
             unknown (the link was lost between commit and running); 64 usage; 74 done, but the result could not be written to standard \
             output.
             """,
+        version: AerostatVersion.text,
         subcommands: [DemoCommand.self, RunCommand.self] + clientCommands + [ImageCommand.self, StressCommand.self]
     )
 

@@ -1,5 +1,7 @@
 import Control
 import Foundation
+import Host
+import Migration
 import Testing
 
 /// The command, beside the bundle of the tests.
@@ -41,6 +43,71 @@ struct ClientCommandTests {
             // Lines on the way tell of the way only; the end has words of its own.
             #expect(!ended.errors.contains("failed, round"), "\(ended.errors)")
         }
+    }
+
+    @Test(arguments: [
+        ("failing", "running: the guest runs in this process; it never left\nthe migration failed after 12 ms: the link was cut"),
+        ("slow", "running: the guest runs in this process, until it is switched over\n"),
+        ("moved", "postmigrate: the guest has left this process for unix:/nowhere/moved\nthe migration completed in 12 ms"),
+        ("unknown", "postmigrate: the guest is paused here and may be running at the destination."),
+    ])
+    func `status says of this process what is true after a migration`(_ scenario: String, _ words: String) async throws {
+        try await withServer { _, server in
+            let client = try await ControlClient.connect(to: server.path)
+            _ = try await client.execute("migrate", ["uri": .string("unix:/nowhere/\(scenario)")])
+            let ended = try await aerostat("status", "--control", server.path)
+            #expect(ended.output.hasPrefix(words), "\(ended.output)")
+            guard scenario == "unknown" else { return }
+            // A person who knows better has brought it back.
+            _ = try await client.execute("cont", ["force": true])
+            let back = try await aerostat("status", "--control", server.path)
+            #expect(back.output.hasPrefix("running: the guest runs in this process again: it was resumed with --force\n"), "\(back.output)")
+        }
+    }
+
+    @Test(arguments: [
+        (["--bandwidth-limit", "8"], "'--bandwidth-limit <rate>': '8': less than 32.768 kbit/s"),
+        (["--bandwidth-limit", "32767"], "'32767': less than 32.768 kbit/s"),
+        (["--downtime-limit", "2001s"], "'--downtime-limit <time>': '2001s': more than 2000s"),
+        (["--hint-grace", "60.5s"], "'--hint-grace <time>': '60.5s': more than 60s"),
+        (["--timeout", "0s"], "--timeout must be more than 0 ms"),
+    ])
+    func `a limit out of its range is refused by the command, under the option's name and as it was typed`(
+        _ arguments: [String],
+        _ words: String
+    ) async throws {
+        try await withServer { machine, server in
+            let arguments = ["migrate", "--control", server.path, "tcp:localhost:1"] + arguments
+            let ended = try await runProgramAside(try #require(program), arguments)
+            #expect(ended.status == 64 && ended.errors.contains(words), "\(ended)")
+            #expect(machine.parameters == MigrationParameters())
+        }
+    }
+
+    @Test(arguments: [
+        (["--bandwidth-limit", "32768"], "max-bandwidth", 4096), (["--downtime-limit", "0.5ms"], "downtime-limit", 1),
+        (["--downtime-limit", "2000s"], "downtime-limit", 2_000_000), (["--hint-grace", "60s"], "hint-grace", 60_000),
+        (["--timeout", "0.1ms"], "timeout", 1), (["--timeout", "10s"], "hint-grace", 1000), (["--timeout", "500ms"], "hint-grace", 250),
+        (["--timeout", "500ms", "--hint-grace", "1s"], "hint-grace", 1000),
+    ])
+    func `limits at the ends of their range, and a default that gives way to what was typed`(
+        _ arguments: [String],
+        _ name: String,
+        _ value: Int
+    ) async throws {
+        try await withServer { machine, server in
+            let ended = try await runProgramAside(
+                try #require(program),
+                ["migrate", "--control", server.path, "tcp:localhost:1"] + arguments
+            )
+            #expect(ended.status == 0, "\(ended)")
+            #expect(machine.parameters.json[name]?.integer == value)
+        }
+    }
+
+    @Test func `--version says which Aerostat it is`() async throws {
+        let ended = try await aerostat("--version")
+        #expect(ended.status == 0 && ended.output == AerostatVersion.text + "\n" && ended.errors.isEmpty, "\(ended)")
     }
 
     @Test func `json is one document with the report, and the record holds it too`() async throws {

@@ -95,6 +95,7 @@ final class FakeMachine: CommandHandler {
         let server = state.withLock { state in
             state.report = MigrationReport()
             state.report.status = .active
+            state.report.destination = uri
             state.report.totalTime = 12
             state.report.ram.mbps = 1234.5
             return state.server

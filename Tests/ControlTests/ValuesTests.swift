@@ -106,6 +106,25 @@ import Testing
         #expect(Figures.count(.min) == "-9,223,372,036,854,775,808")
     }
 
+    @Test(arguments: [
+        // Sent, harvests, milliseconds, what is left, Mbit/s.
+        (4 << 20, 0, 200, "no estimate yet"), (63 << 20, 0, 4999, "no estimate yet"), (7 << 20, 0, 60_000, "no estimate yet"),
+        (64 << 20, 0, 60, "about 8.59 s to go"), (8 << 20, 0, 5000, "about 8.59 s to go"), (1 << 20, 1, 20, "about 8.59 s to go"),
+    ])
+    func `an estimate is given when enough was sent`(_ sent: Int, _ harvests: Int, _ milliseconds: Int, _ words: String) {
+        var report = MigrationReport()
+        report.status = .active
+        report.rounds = [MigrationReport.Round(number: 1, start: 1)]
+        (report.ram.transferred, report.ram.dirtySyncCount, report.totalTime) = (sent, harvests, milliseconds)
+        (report.ram.remaining, report.ram.mbps) = (1 << 30, 1000)
+        #expect(MigrationText(report).progress.last?.hasSuffix(", \(words)") == true, "\(MigrationText(report).progress)")
+        // A guest that stands still is not kept waiting for an estimate; and none is longer than a day.
+        report.status = .device
+        #expect(MigrationText(report).progress.last?.hasSuffix(", about 8.59 s to go") == true)
+        report.ram.mbps = 0.05
+        #expect(MigrationText(report).progress.last?.hasSuffix(", more than a day to go") == true)
+    }
+
     @Test func `any report can be shown`() {
         var report = MigrationReport()
         report.ram.mbps = .nan

@@ -53,6 +53,9 @@ enum QMPTarget: FuzzTarget {
         guard let report = try? (message["return"] ?? message).decode(MigrationReport.self) else { return }
         let words = MigrationText(report)
         _ = (words.progress, words.outcome, words.table)
-        for state in RunState.allCases { _ = MigrationText.whereabouts(state, after: report, control: "control") }
+        for state in RunState.allCases {
+            _ = MigrationText.whereabouts(state, after: report, control: "control")
+            _ = MigrationText.standing(state, after: report, control: "control")
+        }
     }
 }

@@ -86,4 +86,10 @@ extension Duration {
         let (seconds, attoseconds) = components
         return Int(seconds * 1000 + attoseconds / 1_000_000_000_000_000)
     }
+
+    /// Whole milliseconds, at least one where it is more than none.
+    package var millisecondsRoundedUp: Int {
+        let whole = milliseconds
+        return self > .milliseconds(whole) ? whole + 1 : whole
+    }
 }

@@ -41,13 +41,29 @@ package struct MigrationText: Sendable {
         }
     }
 
+    /// Whether enough was sent to tell the link's rate from: a whole round, or much, or not so little in some time. Before that most of the
+    /// time may have gone into the waiting for hints.
+    private var isRateKnown: Bool {
+        let sent = report.ram.transferred
+        return report.ram.dirtySyncCount > 0 || sent >= Self.muchBytes
+            || report.totalTime >= Self.someMilliseconds && sent >= Self.littleBytes
+    }
+
+    private static let muchBytes = 64 << 20
+    /// Twice what is sent to learn the link's rate before hints are waited for.
+    private static let littleBytes = 8 << 20
+    private static let someMilliseconds = 5000
+    /// No rate is known so well that more can be told.
+    private static let longestSeconds = 86400.0
+
     /// How long until the rest fits the downtime limit, as far as the last round tells.
     private var estimate: String {
         let isPaused = report.status == .device || report.status == .pausedByTimeout
         let dirty = isPaused ? 0 : Double(report.ram.dirtyPagesRate) * Double(report.ram.pageSize)
-        guard bytesPerSecond > 0 else { return "no estimate yet" }
+        guard bytesPerSecond > 0, isPaused || isRateKnown else { return "no estimate yet" }
         guard bytesPerSecond > dirty else { return "the guest writes faster than the link sends" }
         let seconds = Double(report.ram.remaining) / (bytesPerSecond - dirty)
+        if seconds > Self.longestSeconds { return "more than a day to go" }
         return "about \(Figures.time(milliseconds: seconds * 1000)) to go"
     }
 
@@ -99,51 +115,6 @@ package struct MigrationText: Sendable {
         case .failed:
             let first = verify.firstDifference.map { ", the first is page \($0)" } ?? ""
             return "\(compared): \(Figures.count(verify.differences)) DIFFER\(first)"
-        }
-    }
-
-    /// Where the guest is, as the source process says it.
-    package static func whereabouts(_ state: RunState, after report: MigrationReport, control: String) -> String {
-        if state == .postMigrate, let image = report.destination, image.hasPrefix("file:") {
-            return "the guest is in the image now; 'aerostat run --restore \(image)' starts it"
-        }
-        if state == .postMigrate, report.status == .completed, report.downtime == nil {
-            return "the guest is at the destination now, paused as it was here"
-        }
-        if report.status == .unknown, let image = report.destination, image.hasPrefix("file:") { return words(unknown: image, control) }
-        return whereabouts(state, after: report.status, control: control)
-    }
-
-    private static func words(unknown image: String, _ control: String) -> String {
-        """
-        the guest is paused here and may be in its image. Look whether \(image.dropFirst("file:".count)) is that of this migration ('aerostat \
-        image info'): if it is, end this side with 'aerostat quit --control \(control)'; only if it is not, run the guest here with \
-        'aerostat resume --force --control \(control)'
-        """
-    }
-
-    private static func whereabouts(_ state: RunState, after status: MigrationReport.Status, control: String) -> String {
-        switch (state, status) {
-        case (_, .unknown):
-            """
-            the guest is paused here and may be running at the destination. Ask the destination (aerostat status): if the guest runs there, \
-            end this side with 'aerostat quit --control \(control)'; only if the destination is gone, run it here with \
-            'aerostat resume --force --control \(control)'
-            """
-        case (.running, .none): "the guest runs in this process"
-        // Told so by a person, who vouches for its image.
-        case (.running, .completed): "the guest runs here again"
-        case (.running, _): "the guest is still running at the source"
-        case (.paused, .none): "the guest is paused; 'aerostat resume --control \(control)' runs it"
-        case (.paused, _): "the guest is paused at the source; 'aerostat resume --control \(control)' runs it"
-        case (.preLaunch, _): "the guest has not been started; 'aerostat resume --control \(control)' runs it"
-        case (.inMigrate, _): "this process waits for a guest to come in"
-        case (.restoreVM, _): "the guest's memory is being read from its image"
-        case (.finishMigrate, _): "the guest is paused at the source, for the switch-over"
-        case (.postMigrate, .completed): "the guest now runs at the destination"
-        case (.postMigrate, _): "the guest has left this process for the destination"
-        case (.shutdown, _): "the guest has shut down"
-        case (.guestPanicked, _): "the guest has crashed"
         }
     }
 }

@@ -9,7 +9,8 @@ package enum Values {
     }
 
     /// A rate in bytes a second, 0 for no limit; typed in bits a second with k, M or G (powers of 1000), also as Mbit, Mbit/s or Mbps.
-    package static func rate(_ text: String) throws(ValueError) -> Int {
+    /// - Parameter minimum: the least that is no 0, in bytes a second.
+    package static func rate(_ text: String, minimum: Int = 1) throws(ValueError) -> Int {
         let prefixes = [("k", 1000), ("m", 1_000_000), ("g", 1_000_000_000), ("", 1)]
         let units = ["bit/s", "bit", "bps", ""].flatMap { unit in prefixes.map { ($0.0 + unit, $0.1) } }
         let form = "a rate is a number of bits a second with k, M or G, also as Mbit/s or Mbps (8G); 0 is no limit"
@@ -17,14 +18,19 @@ package enum Values {
         if text.contains("Bp") || text.contains("BP") { throw ValueError(text, form) }
         let bits = try read(text, units: units, form: form)
         let isZero = !text.contains { ("1"..."9").contains($0) }
-        guard isZero || bits >= 8 else { throw ValueError(text, "less than a byte a second") }
+        guard isZero || bits >= minimum * 8 else {
+            let least = minimum * 8 < 1000 ? "\(minimum * 8) bit/s" : Figures.decimal(Double(minimum * 8) / 1000, digits: 3) + " kbit/s"
+            throw ValueError(text, "less than \(least), the least; 0 is no limit")
+        }
         return bits / 8
     }
 
     /// A time: a number with ms or s, decimals allowed.
-    package static func duration(_ text: String) throws(ValueError) -> Duration {
+    package static func duration(_ text: String, maximum: Duration = .nanoseconds(Int.max)) throws(ValueError) -> Duration {
         let units = [("ms", 1_000_000), ("s", 1_000_000_000)]
-        return .nanoseconds(try read(text, units: units, form: "a time is a number with ms or s (300ms, 1.5s)"))
+        let time = Duration.nanoseconds(try read(text, units: units, form: "a time is a number with ms or s (300ms, 1.5s)"))
+        guard time <= maximum else { throw ValueError(text, "more than \(maximum.components.seconds)s") }
+        return time
     }
 
     /// A share from 0 to 1; typed as a percentage, decimals allowed.

@@ -30,20 +30,20 @@ struct Migrate: AsyncParsableCommand {
     var uri: String
 
     @Option(
-        help: ArgumentHelp("How long the guest may stand still at switch-over; 300ms unless told.", valueName: "time"),
-        transform: Values.duration
+        help: ArgumentHelp("How long the guest may stand still at switch-over, at most 2000s; 300ms unless told.", valueName: "time"),
+        transform: { try Values.duration($0, maximum: MigrationParameters.maximumDowntimeLimit) }
     )
     var downtimeLimit: Duration = MigrationParameters().downtimeLimit
 
     @Option(
         help: ArgumentHelp("The most to send while the guest runs, in bit/s (8G, 500Mbit/s); 0 is no limit.", valueName: "rate"),
-        transform: Values.rate
+        transform: { try Values.rate($0, minimum: MigrationParameters.minimumBandwidthLimit) }
     )
     var bandwidthLimit: Int = 0
 
     @Option(
         help: ArgumentHelp("How long the guest may take to reach switch-over; without it, any time.", valueName: "time"),
-        transform: Values.duration
+        transform: { try Values.duration($0) }
     )
     var timeout: Duration?
 
@@ -54,10 +54,13 @@ struct Migrate: AsyncParsableCommand {
     var noHints = false
 
     @Option(
-        help: ArgumentHelp("The longest to hold the first round back for hints; 1s unless told.", valueName: "time"),
-        transform: Values.duration
+        help: ArgumentHelp(
+            "The longest to hold the first round back for hints, at most 60s; 1s unless told, or half of a shorter --timeout.",
+            valueName: "time"
+        ),
+        transform: { try Values.duration($0, maximum: MigrationParameters.maximumHintGrace) }
     )
-    var hintGrace: Duration = MigrationParameters().hintGrace
+    var hintGrace: Duration?
 
     @Flag(help: "Compare all memory of both sides, while paused, before the guest is let go.")
     var verify = false
@@ -186,13 +189,13 @@ struct Migrate: AsyncParsableCommand {
     /// All of them, so that nothing lingers from an earlier migration.
     private var parameters: MigrationParameterChanges {
         var changes = MigrationParameterChanges()
-        changes.downtimeLimit = downtimeLimit.milliseconds
+        // Rounded up, here and there: 0 would mean none, and not a little.
+        changes.downtimeLimit = downtimeLimit.millisecondsRoundedUp
         changes.maxBandwidth = bandwidthLimit
-        // Rounded up: 0 would mean none.
-        changes.timeout = timeout.map { max($0.milliseconds, 1) } ?? 0
+        changes.timeout = timeout.map(\.millisecondsRoundedUp) ?? 0
         changes.onTimeout = onTimeout ?? .cancel
         changes.freePageHints = !noHints
-        changes.hintGrace = hintGrace.milliseconds
+        changes.hintGrace = (hintGrace ?? min(MigrationParameters().hintGrace, (timeout ?? .seconds(3600)) / 2)).millisecondsRoundedUp
         changes.verify = verify
         changes.imageSync = sync ?? .rounds
         return changes

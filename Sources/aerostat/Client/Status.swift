@@ -15,7 +15,7 @@ struct Status: AsyncParsableCommand {
         let state = try await client.runState()
         let report = try await client.migrationReport()
         let migration = MigrationText(report)
-        var lines = ["\(state.rawValue): \(MigrationText.whereabouts(state, after: report, control: options.control))"]
+        var lines = ["\(state.rawValue): \(MigrationText.standing(state, after: report, control: options.control))"]
         if report.status != .none {
             lines += report.status.isOver ? [migration.outcome] + migration.table : migration.progress
         }

@@ -1,0 +1,80 @@
+package import Migration
+
+// Where the guest is, as the process that was asked says it.
+extension MigrationText {
+    /// For a person who has moved the guest, or called it back: to them this process is the source.
+    package static func whereabouts(_ state: RunState, after report: MigrationReport, control: String) -> String {
+        switch (state, report.status) {
+        case (.running, .none): inThisProcess
+        case (.running, .unknown), (.running, .completed): again
+        case (.running, _): "the guest is still running at the source"
+        case (.paused, .unknown): unknown(report, control)
+        case (.paused, .none): "the guest is paused; \(resume(control)) runs it"
+        case (.paused, _): "the guest is paused at the source; \(resume(control)) runs it"
+        case (.finishMigrate, _): "the guest is paused at the source, for the switch-over"
+        case (.postMigrate, .completed) where !isInImage(report):
+            report.downtime == nil ? "the guest is at the destination now, paused as it was here" : "the guest now runs at the destination"
+        default: elsewhere(state, report, control)
+        }
+    }
+
+    /// For a person who asks about this process: its guest may never have left, or have come back, or have come from elsewhere.
+    package static func standing(_ state: RunState, after report: MigrationReport, control: String) -> String {
+        switch (state, report.status) {
+        case (.running, .none): inThisProcess
+        case (.running, .unknown), (.running, .completed): again
+        case (.running, .failed), (.running, .cancelled): "\(inThisProcess); it never left"
+        case (.running, _): "\(inThisProcess), until it is switched over"
+        case (.paused, .unknown): unknown(report, control)
+        case (.paused, .failed), (.paused, .cancelled): "the guest is paused in this process; it never left. \(resume(control)) runs it"
+        case (.paused, _): "the guest is paused in this process; \(resume(control)) runs it"
+        case (.finishMigrate, _): "the guest is paused in this process, for the switch-over"
+        case (.postMigrate, .completed) where !isInImage(report):
+            "the guest has left this process for \(report.destination ?? "the destination")\(report.downtime == nil ? ", paused as it was" : "")"
+        default: elsewhere(state, report, control)
+        }
+    }
+
+    private static let inThisProcess = "the guest runs in this process"
+
+    /// Told so by a person, who vouches for the destination, or for the image.
+    private static let again = "the guest runs in this process again: it was resumed with --force"
+
+    private static func resume(_ control: String) -> String { "'aerostat resume --control \(control)'" }
+
+    private static func isInImage(_ report: MigrationReport) -> Bool { report.destination?.hasPrefix("file:") == true }
+
+    private static func unknown(_ report: MigrationReport, _ control: String) -> String {
+        if let image = report.destination, isInImage(report) {
+            return """
+                the guest is paused here and may be in its image. Look whether \(image.dropFirst("file:".count)) is that of this migration \
+                ('aerostat image info'): if it is, end this side with 'aerostat quit --control \(control)'; only if it is not, run the guest \
+                here with 'aerostat resume --force --control \(control)'
+                """
+        }
+        return """
+            the guest is paused here and may be running at the destination. Ask the destination (aerostat status): if the guest runs there, \
+            end this side with 'aerostat quit --control \(control)'; only if the destination is gone, run it here with \
+            'aerostat resume --force --control \(control)'
+            """
+    }
+
+    /// What is the same for both.
+    private static func elsewhere(_ state: RunState, _ report: MigrationReport, _ control: String) -> String {
+        switch state {
+        case .running: inThisProcess
+        case .paused, .finishMigrate: report.status == .unknown ? unknown(report, control) : "the guest is paused"
+        case .preLaunch: "the guest has not been started; \(resume(control)) runs it"
+        case .inMigrate: "this process waits for a guest to come in"
+        case .restoreVM: "the guest's memory is being read from its image"
+        case .postMigrate:
+            if let image = report.destination, isInImage(report) {
+                "the guest is in the image now; 'aerostat run --restore \(image)' starts it"
+            } else {
+                report.status == .unknown ? unknown(report, control) : "the guest has left this process for the destination"
+            }
+        case .shutdown: "the guest has shut down"
+        case .guestPanicked: "the guest has crashed"
+        }
+    }
+}

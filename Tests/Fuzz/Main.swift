@@ -17,6 +17,7 @@ protocol FuzzTarget {
         "image": { unsafe run(ImageTarget.self, $0, $1) },
         "qmp": { unsafe run(QMPTarget.self, $0, $1) },
         "device": { unsafe run(DeviceTarget.self, $0, $1) },
+        "entropy": { unsafe run(EntropyTarget.self, $0, $1) },
         "values": { unsafe run(ValuesTarget.self, $0, $1) },
         "dump": { unsafe run(DumpTarget.self, $0, $1) },
     ]

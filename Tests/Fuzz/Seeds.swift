@@ -15,6 +15,7 @@ enum Seeds {
             "dump": [
                 [255, 0, 4, 3, 0, 4, 1, 255, 3, 2, 100, 0, 7, 200, 0, 14], [16, 8, 0, 0xFF, 3, 1, 0xFF, 3, 3, 0xFF, 3, 0, 0xFF, 3, 6],
             ],
+            "entropy": requests,
             "image": [try modelImage(), smallImage],
             "qmp": conversations.map { Array($0.utf8) },
             "stream": try [(verifies: false, paused: false), (true, true)].map { try stream(verifies: $0.verifies, paused: $0.paused) },
@@ -81,6 +82,16 @@ enum Seeds {
             + [6, 2, 3, 3, 0, 1, 32, 0, 0, 0, 4, 0, 0, 0, 7, 2, 3, 6, 0, 2, 0, 0, 0, 8, 0, 0, 0, 1, 0, 2, 0, 7, 0, 2],
         // No EVENT_IDX, poison, specification numbers; state that is forged.
         [4, 5, 3, 5, 0, 10, 0, 15, 10, 0, 12, 1, 0, 20, 1, 12, 2, 1, 4, 255, 0, 40, 3, 12, 1, 0, 200, 30],
+    ]
+
+    /// Programs of `HostileEntropyMachine`.
+    private static let requests: [[UInt8]] = [
+        // A ring of 8: two requests, one of two segments, then a move and another request.
+        [3, 0, 1, 0, 0, 0, 1, 64, 0, 2, 0, 3, 0, 1, 1, 0, 0, 2, 32, 0, 3, 2, 1, 2, 0, 0, 3, 32, 0, 2, 0, 3, 1, 11, 0, 0, 3, 0],
+        // The host has nothing at first, and the device is parked meanwhile; a segment of no length.
+        [2, 0, 9, 1, 0, 0, 1, 64, 0, 2, 0, 3, 0, 10, 8, 11, 4, 1, 10, 9, 8, 1, 1, 0, 0, 0, 0, 2, 0, 3, 1, 0],
+        // Buffers that are nowhere, an index that jumps, a ring written over.
+        [4, 0, 1, 0, 3, 1, 0, 255, 255, 2, 0, 3, 0, 5, 0, 9, 8, 0, 6, 4, 1, 2, 3, 4, 0, 1, 3, 2],
     ]
 
     // MARK: The stream

@@ -38,8 +38,9 @@ final class Guests: Sendable {
     /// A process that waits for a guest on any port.
     func waiting(_ arguments: String...) async throws -> GuestChild { try await start(["--incoming", "tcp:127.0.0.1:0"] + arguments) }
 
-    func start(_ arguments: [String]) async throws -> GuestChild {
-        let child = try GuestChild(control: path("\(UUID().uuidString.prefix(8)).sock"), arguments)
+    /// - Parameter environment: beside this process's own.
+    func start(_ arguments: [String], environment: [String: String] = [:]) async throws -> GuestChild {
+        let child = try GuestChild(control: path("\(UUID().uuidString.prefix(8)).sock"), arguments, environment)
         children.withLock { $0.append(child) }
         try await child.awaitReady()
         return child
@@ -73,12 +74,13 @@ final class GuestChild: Sendable {
         let incoming: String?
     }
 
-    fileprivate init(control: String, _ arguments: [String]) throws {
+    fileprivate init(control: String, _ arguments: [String], _ environment: [String: String]) throws {
         self.control = control
         output = try Capture()
         errors = try Capture()
         process.executableURL = URL(filePath: Aerostat.path)
         process.arguments = ["run", "--control", control] + arguments
+        process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
         process.standardInput = FileHandle.nullDevice
         process.standardOutput = output.handle
         process.standardError = errors.handle

@@ -32,8 +32,8 @@ func module(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
     .target(name: name, dependencies: dependencies, swiftSettings: swiftSettings)
 }
 
-func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
-    .testTarget(name: name, dependencies: dependencies + ["TestSupport"], swiftSettings: swiftSettings)
+func tests(_ name: String, _ dependencies: [Target.Dependency], exclude: [String] = []) -> Target {
+    .testTarget(name: name, dependencies: dependencies + ["TestSupport"], exclude: exclude, swiftSettings: swiftSettings)
 }
 
 let package = Package(
@@ -131,7 +131,12 @@ let package = Package(
         tests("ModelGuestTests", ["ModelGuest", "Virtio", "Balloon", "Migration", "GuestMemory", "Host"]),
         tests("MicroVMTests", ["MicroVM", "MigrationIO", "Balloon", "Virtio", "Migration", "GuestMemory", "Host", "CLinux", system]),
         tests("ControlTests", ["Control", "Migration", "Host", logging]),
-        tests("EndToEndTests", ["aerostat", "Control", "MicroVM", "MigrationIO", "Migration", "GuestMemory", "Host"]),
+        tests(
+            "EndToEndTests",
+            ["aerostat", "Control", "MicroVM", "MigrationIO", "Migration", "GuestMemory", "Host"],
+            // Built by the tests that use them.
+            exclude: ["Support/Preload"]
+        ),
     ]
 )
 

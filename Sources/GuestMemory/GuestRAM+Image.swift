@@ -5,10 +5,12 @@ import SystemPackage
 
 /// What guest memory has of its image, besides its bytes.
 struct ImageBacking: Sendable {
-    /// Pages whose data is in the image, written since or not, and not discarded.
+    /// Pages whose data is in the image, written since or not, and not discarded. Without those that were read at the start.
     let data: DirtyBitmap
-    /// Where the image is mapped: stretches around `data`, less what was discarded. Holes of the file in them read as zero.
+    /// Where the image is mapped: `data`, and holes that read as zero where that does no harm to the file; less what was discarded.
     let mapped: DirtyBitmap
+    /// Pages that were read at the start, because they lie too scattered to be mapped.
+    let readPages: Int
     /// The kernel's mappings for it, at most: each stretch, and the anonymous memory around it.
     let mappings: Int
 }
@@ -19,7 +21,8 @@ extension GuestRAM {
     /// stacks and the allocator need mappings too.
     static let maximumMappings = 32768
 
-    /// Reserves the memory and maps the image over it; nothing is read yet.
+    /// Reserves the memory and maps the image over it. Nothing is read yet, unless data lies so scattered that it takes too many mappings on
+    /// a file system where holes must not be mapped: then the shortest runs are read.
     ///
     /// What the guest writes stays in this process; the file is never written. It must not change in place as long as this lives
     /// (replacing it by renaming another one over it is no change): pages that nobody touched yet would change with it.
@@ -28,17 +31,19 @@ extension GuestRAM {
     ///   - path: how people know the file, for the message when it can no longer be read.
     ///   - offset: where in the file page 0 lies, page p being `p * 4096` further on; a multiple of 2 MiB.
     ///   - pages: those that have data in the file; the others read as zero. Handed over: discarded pages leave it.
+    ///   - coversHoles: whether holes of the file may be mapped; `nil` where its file system decides.
     package convenience init(
         _ regions: RegionTable,
         backedBy file: borrowing OwnedDescriptor,
         path: String,
         at offset: UInt64,
-        pages: DirtyBitmap
+        pages: DirtyBitmap,
+        coversHoles: Bool? = nil
     ) throws(SystemError) {
         precondition(offset % UInt64(Mapping.hugePageBytes) == 0 && pages.pageCount == regions.pageCount, "not this memory's image")
         let mapping = try Mapping(anonymousByteCount: Int(regions.byteCount))
-        let stretches = FileStretches.covering(pages)
-        let needed = offset + UInt64(stretches.last?.end.rawValue ?? 0) << UInt64(GuestPage.shift)
+        let stretches = FileStretches(pages, coversHoles: coversHoles ?? file.keepsHolesInMappings)
+        let needed = offset + UInt64(stretches.end.rawValue) << UInt64(GuestPage.shift)
         var status = stat()
         try retryingInterrupts("ask for the file's length", place: path) { unsafe fstat(file.number, &status) }
         // Behind the end of a file there is nothing to map, not even zeros.
@@ -46,15 +51,32 @@ extension GuestRAM {
             throw SystemError("map guest memory from the file, which is shorter than \(needed) bytes", place: path, code: .invalidArgument)
         }
         let mapped = try DirtyBitmap(pageCount: regions.pageCount)
-        for stretch in stretches {
+        for stretch in stretches.mapped {
             let start = stretch.first.rawValue << GuestPage.shift
             try mapping.mapFile(file, at: offset + UInt64(start), over: start..<start + stretch.byteCount)
             mapped.insert(stretch)
         }
+        var readPages = 0
+        try pages.forEachRun { run throws(SystemError) in
+            guard !mapped.contains(run.first) else { return }
+            let start = run.first.rawValue << GuestPage.shift
+            try mapping.read(file, at: offset + UInt64(start), into: start..<start + run.byteCount, path: path)
+            readPages += run.count
+            // From now on memory like any other.
+            pages.remove(run)
+        }
         let watch = try ImageFaultGuard(mapping, path: path, fileOffset: offset)
-        let image = ImageBacking(data: pages, mapped: mapped, mappings: 2 * stretches.count + 1)
+        let image = ImageBacking(
+            data: pages,
+            mapped: mapped,
+            readPages: readPages,
+            mappings: 2 * stretches.mapped.count + 1
+        )
         try self.init(regions, mapping, image, watch)
     }
+
+    /// Pages that were read from the image when the memory was made, because they lie too scattered to be mapped.
+    package var pagesReadAtStart: Int { image?.readPages ?? 0 }
 
     /// Cuts a run where the image begins or ends to be mapped.
     func forEachPart<Failure: Error>(

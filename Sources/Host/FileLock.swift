@@ -46,11 +46,12 @@ extension OwnedDescriptor {
     /// The same file opened anew, whatever its path leads to by now.
     package func reopen(flags: Int32) throws(SystemError) -> OwnedDescriptor { try .open("/proc/self/fd/\(number)", flags: flags) }
 
-    /// Whether a path leads here. A symbolic link at its end is not followed.
-    package func naming(of path: String) -> Naming {
+    /// Whether a path leads here.
+    /// - Parameter followsLink: whether a symbolic link at its end is followed.
+    package func naming(of path: String, followsLink: Bool = false) -> Naming {
         var (mine, named) = (stat(), stat())
         guard unsafe fstat(number, &mine) == 0 else { return .unknown }
-        guard unsafe lstat(path, &named) == 0 else { return errno == ENOENT || errno == ENOTDIR ? .different : .unknown }
+        guard unsafe followsLink ? stat(path, &named) == 0 : lstat(path, &named) == 0 else { return errno == ENOENT || errno == ENOTDIR ? .different : .unknown }
         return mine.st_ino == named.st_ino && mine.st_dev == named.st_dev ? .same : .different
     }
 

@@ -37,6 +37,23 @@ extension Mapping {
         }
     }
 
+    /// Reads a part of a file into a part of the memory.
+    /// - Parameter path: for the message.
+    package func read(_ file: borrowing OwnedDescriptor, at fileOffset: UInt64, into part: Range<Int>, path: String) throws(SystemError) {
+        precondition(part.lowerBound >= 0 && part.upperBound <= byteCount, "a part outside the mapping")
+        var done = 0
+        while done < part.count {
+            let offset = Int(fileOffset) + done
+            let count = try retryingInterrupts("read guest memory", place: "\(path) at byte \(offset)") {
+                unsafe pread(file.number, base + part.lowerBound + done, part.count - done, offset)
+            }
+            guard count > 0 else {
+                throw SystemError("read guest memory", place: "\(path) at byte \(offset), where it ends", code: .ioError)
+            }
+            done += count
+        }
+    }
+
     private func replace(_ part: Range<Int>, flags: Int32, _ file: Int32, _ fileOffset: UInt64) throws(SystemError) {
         precondition(part.lowerBound >= 0 && part.upperBound <= byteCount && !part.isEmpty, "a part outside the mapping")
         precondition((part.lowerBound | part.upperBound | Int(fileOffset)) % 4096 == 0, "a part is whole pages")
@@ -55,4 +72,10 @@ extension Mapping {
             )
         }
     }
+}
+
+extension OwnedDescriptor {
+    /// Whether the file's holes stay holes when they are read through a mapping. A tmpfs gives each such page room, and where it is full the
+    /// reader dies.
+    package var keepsHolesInMappings: Bool { aerostat_mapped_holes_stay(number) != 0 }
 }

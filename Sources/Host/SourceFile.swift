@@ -14,9 +14,12 @@ public struct SourceFile: ~Copyable, Sendable {
     /// The room that it took on the disk then.
     public let diskBytes: UInt64
 
-    public init(_ path: String) throws(SystemError) {
+    public init(_ path: String) throws(SystemError) { try self.init(path, writable: false) }
+
+    /// - Parameter writable: for a file system that takes an exclusive lock on such a descriptor only. Nothing is written.
+    package init(_ path: String, writable: Bool) throws(SystemError) {
         // Not blocking: to open a FIFO would wait for a writer.
-        let descriptor = try OwnedDescriptor.open(path, flags: O_RDONLY | O_NONBLOCK)
+        let descriptor = try OwnedDescriptor.open(path, flags: (writable ? O_RDWR : O_RDONLY) | O_NONBLOCK)
         var status = stat()
         try retryingInterrupts("examine the file", place: path) { unsafe fstat(descriptor.number, &status) }
         switch status.st_mode & S_IFMT {

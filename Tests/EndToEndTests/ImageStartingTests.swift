@@ -85,23 +85,91 @@ extension EndToEnd {
             try await withGuests { guests in
                 let path = try await image(guests)
                 let guest = try await guests.run("--restore", "file:" + path)
-                try await guest.command("dump-memory", "-o", path).expectFailure("maybe a guest that runs from it")
+                try await guest.command("dump-memory", "-o", path).expectFailure("maybe a guest that runs from it", path)
                 #expect(try await guest.command("check").code == 0)
                 #expect(try await guest.command("dump-memory", "-o", guests.path("ram")).code == 0)
             }
         }
 
-        @Test func `one process at a time runs the guest of an image`() async throws {
+        @Test func `one process at a time runs the guest of an image, or several run copies of it`() async throws {
+            try await withGuests { guests in
+                let path = try await image(guests)
+                func refused(_ arguments: String..., words: String) async throws {
+                    let start = ["run", "--restore", "file:" + path, "--control", guests.path("second.sock")] + arguments
+                    try await Aerostat.run(Aerostat.path, start).expectFailure("\(path) is refused", words)
+                    #expect(!FileManager.default.fileExists(atPath: guests.path("second.sock")))
+                }
+                let first = try await guests.run("--restore", "file:" + path)
+                try await refused(words: "another process has its guest")
+                try await refused("--clone", words: "another process has its guest")
+                _ = try await first.command("quit")
+                _ = try await first.exitCode()
+                let copies = [
+                    try await guests.run("--restore", "file:" + path, "--clone"),
+                    try await guests.run("--restore", "file:" + path, "--clone"),
+                ]
+                try await refused(words: "copies of its guest run")
+                for copy in copies {
+                    try await copy.expectClean()
+                    // A copy that moves on takes nothing from the image.
+                    try await copy.expectMigrates(guests)
+                    _ = try await copy.command("quit")
+                    _ = try await copy.exitCode()
+                }
+                try await guests.run("--restore", "file:" + path).expectClean()
+            }
+        }
+
+        @Test func `a guest that has moved on is not started again from its image, whatever became of the process that it left`()
+            async throws
+        {
             try await withGuests { guests in
                 let path = try await image(guests)
                 let first = try await guests.run("--restore", "file:" + path)
-                let arguments = ["run", "--restore", "file:" + path, "--control", guests.path("second.sock")]
-                let second = try await Aerostat.run(Aerostat.path, arguments)
-                #expect(second.code == 1 && second.text.contains("another process runs it from this image"), "\(second)")
-                #expect(!FileManager.default.fileExists(atPath: guests.path("second.sock")))
-                try await guests.run("--restore", "file:" + path, "--clone").expectClean()
-                #expect(try await first.command("quit").code == 0)
+                try await first.expectMigrates(guests)
+                #expect(first.log.contains("the image \(path) that it was started from must not be started again"), "\(first.log)")
+                first.kill()
                 _ = try await first.exitCode()
+                try await Aerostat.command("run", "--restore", "file:" + path, "--control", guests.path("x.sock"))
+                    .expectFailure("\(path) is refused: its guest has moved on", "--clone")
+                let info = try await Aerostat.command("image", "info", path)
+                #expect(info.text.contains("has moved on since"), "\(info)")
+                #expect(try await Aerostat.command("image", "verify", path).code == 0)
+                try await guests.run("--restore", "file:" + path, "--clone").expectClean()
+            }
+        }
+
+        @Test func `a process that is killed in the middle of a migration leaves an image that is not started by mistake`() async throws {
+            try await withGuests { guests in
+                let path = try await image(guests)
+                let guest = try await guests.run("--restore", "file:" + path)
+                let destination = try await guests.waiting()
+                let migration = Task { try await guest.migrate(to: try destination.incoming, arguments: WritingImages.endless) }
+                try await eventually("the second round") { try await guest.report().rounds.count >= 2 }
+                guest.kill()
+                _ = try await migration.value
+                try await Aerostat.command("run", "--restore", "file:" + path, "--control", guests.path("x.sock"))
+                    .expectFailure("\(path) is refused: its guest has moved on", "or was about to when its process was killed")
+            }
+        }
+
+        @Test func `a guest that stays after all, or is let run on by a person, is in its image again`() async throws {
+            try await withGuests { guests in
+                let path = try await image(guests)
+                var guest = try await guests.run("--restore", "file:" + path)
+                let destination = try await guests.waiting()
+                let migration = Task { [guest] in try await guest.migrate(to: try destination.incoming, arguments: WritingImages.endless) }
+                try await eventually("the second round") { try await guest.report().rounds.count >= 2 }
+                #expect(try await guest.command("cancel").code == 0)
+                try await migration.value.expectFailure("cancelled")
+                guest.kill()
+                _ = try await guest.exitCode()
+
+                guest = try await guests.run("--restore", "file:" + path)
+                #expect(try await guest.migrate(to: "file:" + guests.path("second.image")).code == 0)
+                #expect(try await guest.command("resume", "--force").code == 0)
+                guest.kill()
+                _ = try await guest.exitCode()
                 try await guests.run("--restore", "file:" + path).expectClean()
             }
         }

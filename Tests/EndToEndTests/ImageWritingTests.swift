@@ -123,7 +123,7 @@ extension EndToEnd {
                 let second = try await guests.run("--memory", "64MiB")
                 let migration = try await begin(first, path, round: 2)
                 let refused = try await second.migrate(to: "file:" + path)
-                refused.expectFailure("another migration is writing to it", path, "the guest is still running at the source")
+                refused.expectFailure("it is being written already", path, "the guest is still running at the source")
                 try await second.expectGuestIsStillHere()
                 #expect(try await first.report().status == .active)
                 #expect(FileManager.default.fileExists(atPath: path + ".partial"))

@@ -21,7 +21,7 @@ extension EndToEnd {
             try await withGuests { guests in
                 let verify = try await Aerostat.command("image", "verify", image)
                 #expect(verify.code == 0, "\(verify)")
-                let guest = try await guests.run("--restore", "file:" + image)
+                let guest = try await guests.run("--restore", "file:" + image, "--clone")
                 try await guest.expectClean()
                 let check = try await guest.check()
                 #expect(check.pagesChecked > 10_000)
@@ -34,7 +34,7 @@ extension EndToEnd {
             _ workload: String
         ) async throws {
             try await withGuests { guests in
-                let source = try await guests.run("--restore", "file:" + image, "--workload", workload)
+                let source = try await guests.run("--restore", "file:" + image, "--clone", "--workload", workload)
                 let topOrder = try await source.check().pagesFreeTopOrder
                 let destination = try await guests.waiting()
                 let migrate = try await source.migrate(
@@ -59,7 +59,7 @@ extension EndToEnd {
 
         @Test func `started, moved, and written into a second image, it is the same page for page`() async throws {
             try await withGuests { guests in
-                let guest = try await guests.run("--restore", "file:" + image, "--paused")
+                let guest = try await guests.run("--restore", "file:" + image, "--clone", "--paused")
                 let next = try await guests.waiting()
                 #expect(try await guest.migrate(to: try next.incoming, "--no-hints", "--verify").code == 0)
                 try await next.expectClean()

@@ -13,8 +13,9 @@ struct ImageFile {
     /// - Parameters:
     ///   - pages: of the guest.
     ///   - data: those with data; page p is filled with `byte(p)`.
-    init(pages: Int, data: some Sequence<Int>) throws {
-        path = NSTemporaryDirectory() + "aerostat-image-\(getpid())-\(UInt64.random(in: 0 ... .max))"
+    ///   - folder: where it lies.
+    init(pages: Int, data: some Sequence<Int>, in folder: String = NSTemporaryDirectory()) throws {
+        path = folder + "/aerostat-image-\(getpid())-\(UInt64.random(in: 0 ... .max))"
         let file = try TestFile(path)
         for page in data {
             try file.write([UInt8](repeating: Self.byte(page), count: 4096), at: Self.offset + UInt64(page) * 4096)
@@ -31,10 +32,23 @@ struct ImageFile {
 
     func open() throws -> OwnedDescriptor { try OwnedDescriptor.open(path, flags: O_RDONLY) }
 
-    func memory(pages: Int, data: some Sequence<Int>) throws -> GuestRAM {
+    func memory(pages: Int, data: some Sequence<Int>, coversHoles: Bool? = nil) throws -> GuestRAM {
         let bitmap = try DirtyBitmap(pageCount: pages)
         for page in data { bitmap.insert(PageIndex(page)) }
-        return try GuestRAM(regionTable(pages: pages), backedBy: try open(), path: path, at: Self.offset, pages: bitmap)
+        return try GuestRAM(
+            regionTable(pages: pages),
+            backedBy: try open(),
+            path: path,
+            at: Self.offset,
+            pages: bitmap,
+            coversHoles: coversHoles
+        )
+    }
+
+    /// The room that it takes, in units of 512 bytes.
+    var blocks: Int {
+        var status = stat()
+        return unsafe stat(path, &status) == 0 ? Int(status.st_blocks) : -1
     }
 
     /// Has the kernel forget what it read of the file.

@@ -10,11 +10,11 @@ import Testing
     /// In blocks 0, 2 and 7 of 2 MiB; the last ends with the guest.
     private static let data = [3, 4, 5, 511] + Array(1100..<1200) + [4095]
 
-    @Test("Memory is what the file holds, and zero elsewhere; the file never changes")
-    func content() throws {
+    @Test("Memory is what the file holds, and zero elsewhere; the file never changes", arguments: [true, false])
+    func content(coversHoles: Bool) throws {
         let file = try ImageFile(pages: Self.pages, data: Self.data)
         defer { file.remove() }
-        let memory = try file.memory(pages: Self.pages, data: Self.data)
+        let memory = try file.memory(pages: Self.pages, data: Self.data, coversHoles: coversHoles)
         #expect(try memory.presentPages() == Self.data, "untouched pages with data exist")
         var page = [UInt8](repeating: 0, count: 4096)
         for index in 0..<Self.pages {
@@ -36,11 +36,11 @@ import Testing
         #expect(try [3, 4, 6, 4095].map { try again.firstByte($0) } == [ImageFile.byte(3), ImageFile.byte(4), 0, ImageFile.byte(4095)])
     }
 
-    @Test("A discarded page reads as zero, not as the file has it, and is absent", arguments: [false, true])
-    func discarded(isTouched: Bool) throws {
+    @Test("A discarded page reads as zero, not as the file has it, and is absent", arguments: [false, true], [true, false])
+    func discarded(isTouched: Bool, coversHoles: Bool) throws {
         let file = try ImageFile(pages: Self.pages, data: Self.data)
         defer { file.remove() }
-        let memory = try file.memory(pages: Self.pages, data: Self.data)
+        let memory = try file.memory(pages: Self.pages, data: Self.data, coversHoles: coversHoles)
         if isTouched { for page in Self.data { try memory.setFirstByte(page, 77) } }
         // From an anonymous block over holes and data of a mapped one; part of a run; twice; the last page.
         for run in [PageRun(1000, 150), PageRun(4, 1), PageRun(4, 1), PageRun(0, 4), PageRun(4095, 1)] { try memory.discard(run) }
@@ -79,11 +79,59 @@ import Testing
         let data = Array(stride(from: 7, to: pages, by: 2048))
         let file = try ImageFile(pages: pages, data: [7, 7 + 2048])
         defer { file.remove() }
-        let memory = try file.memory(pages: pages, data: data)
+        let memory = try file.memory(pages: pages, data: data, coversHoles: true)
         let lines = try String(contentsOfFile: "/proc/self/maps", encoding: .utf8).split(separator: "\n").count
         #expect(lines < 20_000)
         #expect(try memory.firstByte(7) == ImageFile.byte(7) && memory.firstByte(7 + 2048) == ImageFile.byte(7 + 2048))
         #expect(try memory.presentPages() == data)
+    }
+
+    private static let memoryFolder = "/dev/shm"
+    private static let hasMemoryFolder = unsafe access(memoryFolder, W_OK) == 0
+
+    @Test("Reading all of a guest, and writing to it, does not make its image grow")
+    func growth() throws { try expectNoGrowth(in: NSTemporaryDirectory()) }
+
+    @Test("The same on a tmpfs, which gives room to a hole that is read through a mapping", .enabled(if: hasMemoryFolder, "no /dev/shm"))
+    func growthInMemory() throws { try expectNoGrowth(in: Self.memoryFolder) }
+
+    private func expectNoGrowth(in folder: String) throws {
+        let file = try ImageFile(pages: Self.pages, data: Self.data, in: folder)
+        defer { file.remove() }
+        let before = file.blocks
+        let memory = try file.memory(pages: Self.pages, data: Self.data)
+        for page in 0..<Self.pages { #expect(try memory.firstByte(page) == (Self.data.contains(page) ? ImageFile.byte(page) : 0)) }
+        #expect(file.blocks == before)
+        for page in stride(from: 0, to: Self.pages, by: 7) { try memory.setFirstByte(page, 1) }
+        #expect(file.blocks == before)
+    }
+
+    @Test("Where holes must not be mapped, the longest runs of scattered data are, and the others are read")
+    func scatteredWithoutHoles() throws {
+        // More runs than mappings: 8000 of two pages, and 1000 of one.
+        let twos = (0..<8000).map { $0 * 4 }
+        let ones = (8000..<9000).map { $0 * 4 }
+        let pages = 9000 * 4
+        let data = twos.flatMap { [$0, $0 + 1] } + ones
+        let file = try ImageFile(pages: pages, data: data)
+        defer { file.remove() }
+        let memory = try file.memory(pages: pages, data: data, coversHoles: false)
+        #expect(memory.pagesReadAtStart == 1000 - 192)
+        for page in 0..<pages {
+            let isData = page % 4 == 0 || page % 4 == 1 && page < 32_000
+            let byte = try memory.firstByte(page)
+            guard byte != (isData ? ImageFile.byte(page) : 0) else { continue }
+            Issue.record("page \(page) holds \(byte)")
+            break
+        }
+        #expect(try memory.presentPages() == data)
+        // A page that was read is memory like any other: written, discarded, gone.
+        let last = ones[999]
+        try memory.setFirstByte(last, 5)
+        try memory.discard(PageRun(last, 1))
+        try memory.discard(PageRun(twos[0], 2))
+        #expect(try memory.firstByte(last) == 0 && memory.firstByte(twos[0]) == 0)
+        #expect(try memory.presentPages() == data.filter { $0 != last && $0 > 1 })
     }
 
     @Test("A file that ends before the memory does is refused")

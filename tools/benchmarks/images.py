@@ -91,7 +91,7 @@ def real_linux(_):
     moved = {}
     for hints in (False, True):
         with folder() as place, \
-                Guest(place, "source", "--restore", "file:" + path, "--preload") as source, \
+                Guest(place, "source", "--restore", "file:" + path, "--clone", "--preload") as source, \
                 Guest(place, "destination", "--incoming", "tcp:127.0.0.1:0") as destination:
             top_order = source.control.execute("check-guest")["pages-free-top-order"]
             source.control.execute("migrate-set-parameters", free_page_hints=hints)

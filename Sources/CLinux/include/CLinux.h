@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <linux/magic.h>
 #include <linux/sockios.h>
 #include <linux/userfaultfd.h>
 #include <netdb.h>
@@ -23,8 +24,8 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
-#include <sys/vfs.h>
 #include <sys/un.h>
+#include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -91,6 +92,23 @@ static inline int aerostat_uffd_register_wp(int fd, uint64_t start, uint64_t len
     struct uffdio_register reg = {
         .range = {.start = start, .len = length}, .mode = UFFDIO_REGISTER_MODE_WP, .ioctls = 0};
     return ioctl(fd, UFFDIO_REGISTER, &reg);
+}
+
+// ---- File systems.
+
+/// Whether a file's holes are known to stay holes when they are read through a mapping. A tmpfs puts a page there, and dies of a full disk by
+/// SIGBUS; so does what passes its mappings on (overlayfs), or may do so.
+static inline int aerostat_mapped_holes_stay(int fd) {
+    struct statfs status;
+    if (fstatfs(fd, &status) != 0) return 0;
+    switch ((uint32_t)status.f_type) {
+    case EXT4_SUPER_MAGIC: // ext2 and ext3 too
+    case XFS_SUPER_MAGIC:
+    case BTRFS_SUPER_MAGIC:
+    case F2FS_SUPER_MAGIC:
+    case NFS_SUPER_MAGIC: return 1;
+    default: return 0;
+    }
 }
 
 // ---- Guest memory mapped from a file (ImageFault.c).

@@ -14,6 +14,10 @@ public enum ImageError: Error, Hashable, Sendable, CustomStringConvertible {
     case length(expected: Int, found: Int)
     /// A header field, table or section holds a value that it must not have.
     case malformed(part: String, offset: Int, reason: String)
+    /// Another process runs the image's guest, or writes to the image; or copies of the guest run.
+    case inUse(byCopies: Bool)
+    /// The guest has moved on, or was about to.
+    case left
     case system(operation: String, path: String, reason: String)
     /// Whoever asked for it does not want it any more.
     case interrupted
@@ -34,6 +38,12 @@ public enum ImageError: Error, Hashable, Sendable, CustomStringConvertible {
                 ? "it is cut off: \(found) bytes long, where its header says \(expected)"
                 : "it is \(found) bytes long, where its header says \(expected)"
         case .malformed(let part, let offset, let reason): "\(part) is malformed (offset \(offset)): \(reason)"
+        case .inUse(byCopies: false): "another process has its guest, or is writing to it; end that process first ('aerostat quit')"
+        case .inUse(byCopies: true):
+            "copies of its guest run; end them first ('aerostat quit'), or start one more copy with --clone"
+        case .left:
+            "its guest has moved on to another process or image, or was about to when its process was killed, and must not run twice; "
+                + "where it runs nowhere any more, or a copy is wanted, start it with --clone"
         case .system(let operation, let path, let reason): "could not \(operation) (\(path)): \(reason)"
         case .interrupted: "reading it was interrupted"
         }

@@ -3,12 +3,15 @@ public import GuestMemory
 /// Where things lie in a guest image: all of it follows from the number of pages, so every page has its fixed offset.
 ///
 ///     0          header, one page
+///     4096       a mark where the guest has left the image
 ///     2 MiB      memory: page p at 2 MiB + p x 4096; a page without data is a hole
 ///     tables     three bitmaps (data, zero, free), then the checksums, 4 bytes a page; each begins on a page. What is all zeros is a hole
 ///     then       the device state
 public struct ImageLayout: Hashable, Sendable {
     /// The header's length, and the unit in which everything else is aligned and written.
     public static let blockBytes = GuestPage.size
+    /// Where it says that the guest has left the image: eight bytes, which a disk writes as one.
+    public static let leftMarkOffset = blockBytes
     /// A multiple of the huge page size, so that memory can be mapped in huge blocks.
     public static let memoryOffset = 2 << 20
     /// Pages whose checksums are in one block.
@@ -23,6 +26,9 @@ public struct ImageLayout: Hashable, Sendable {
     public enum Table: Int, CaseIterable, Hashable, Sendable {
         case data, zero, free, checksums
     }
+
+    /// The eight bytes of an image whose guest has left it ("MOVED ON"), or is in it.
+    public static func leftMark(_ hasLeft: Bool) -> [UInt8] { hasLeft ? Array("MOVED ON".utf8) : [UInt8](repeating: 0, count: 8) }
 
     public let pageCount: Int
 

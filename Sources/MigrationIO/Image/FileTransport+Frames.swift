@@ -34,7 +34,9 @@ extension FileTransport {
             throw failure(error)
         }
         queue += [.errand(.create), .errand(.setLength(header.layout.deviceStateOffset))]
-        queue += [.bytes(header.encode(), offset: 0), .then(.answer(.hello(hello.answer)))]
+        // The place of the mark too: it must be writable later where the disk is full.
+        let beginning = header.encode() + [UInt8](repeating: 0, count: ImageLayout.blockBytes)
+        queue += [.bytes(beginning, offset: 0), .then(.answer(.hello(hello.answer)))]
     }
 
     private func store(_ runs: [RunDescriptor]) throws(TransportError) {

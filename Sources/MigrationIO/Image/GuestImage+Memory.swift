@@ -8,13 +8,32 @@ extension GuestImage {
     public func lazyMemory() throws(ImageError) -> GuestRAM {
         try ImageError.reading { () throws(SystemError) in
             // The guest's pages go their own way; the image's map stays.
-            let pages = try DirtyBitmap(pageCount: tables.data.pageCount)
-            tables.data.forEachRun { _ = pages.insert($0) }
+            let pages = try storedPages()
             return try file.withDescriptor { (descriptor) throws(SystemError) in
                 let offset = UInt64(ImageLayout.memoryOffset)
                 return try GuestRAM(header.regions, backedBy: descriptor, path: path, at: offset, pages: pages)
             }
         }
+    }
+
+    /// The pages with data. Where a mapped hole would make the file grow, only those that the file has really stored: a copy may have left out
+    /// a page of zeros.
+    private func storedPages() throws(SystemError) -> DirtyBitmap {
+        let pages = try DirtyBitmap(pageCount: tables.data.pageCount)
+        guard try !file.withDescriptor({ (descriptor) throws(SystemError) in descriptor.keepsHolesInMappings }) else {
+            tables.data.forEachRun { _ = pages.insert($0) }
+            return pages
+        }
+        let layout = header.layout
+        let end = layout.tablesOffset
+        var position = ImageLayout.memoryOffset
+        while position < end, let extent = try file.dataExtent(from: UInt64(position)), extent.lowerBound < UInt64(end) {
+            let first = (Int(extent.lowerBound) - ImageLayout.memoryOffset) >> GuestPage.shift
+            let last = (min(Int(extent.upperBound), end) - ImageLayout.memoryOffset + GuestPage.size - 1) >> GuestPage.shift
+            for run in tables.data.runs(within: PageRun(first: PageIndex(first), count: last - first)) { pages.insert(run) }
+            position = Int(extent.upperBound)
+        }
+        return pages
     }
 
     /// Guest RAM of the image's shape that nothing has been read into yet.

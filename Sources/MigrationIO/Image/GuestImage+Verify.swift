@@ -54,8 +54,10 @@ extension GuestImage {
         let tail = state + used / ImageLayout.blockBytes * ImageLayout.blockBytes
         for range in [ImageLayout.blockBytes..<ImageLayout.memoryOffset, tail..<header.fileBytes] where !range.isEmpty {
             try forEachBlock(in: range) { (offset, block) throws(ImageError) in
-                let first = max(0, state + used - offset)
-                guard range.lowerBound < state || block[first...].contains(where: { $0 != 0 }) else { return }
+                // What is written of the mark was looked at when the image was opened.
+                let mark = offset == ImageLayout.leftMarkOffset ? ImageLayout.leftMark(true).count : 0
+                let first = range.lowerBound < state ? mark : max(0, state + used - offset)
+                guard block[first...].contains(where: { $0 != 0 }) else { return }
                 result.note(.malformed(part: "the space between its parts", offset: offset, reason: "it is not empty"), at: offset)
             }
         }

@@ -11,6 +11,10 @@ public final class GuestImage {
     public let deviceSections: [DeviceSection]
     /// What whoever starts the guest must offer (`Guest.requirements`).
     public let requirements: [DeviceSection]
+    /// Whether the guest has moved on, or was about to when its process ended.
+    public let hasLeft: Bool
+    /// Keeps others from starting the guest; `nil` where the image was opened for reading.
+    public let claim: ImageClaim?
     let file: SourceFile
     let tables: ImageTables
     private var hasChecksums = false
@@ -19,11 +23,19 @@ public final class GuestImage {
     private static let pieceBytes = 256 << 10
 
     /// Opens an image and believes nothing in it that was not checked.
-    public init(opening path: String) throws(ImageError) {
+    public convenience init(opening path: String, for use: ImageUse = .reading) throws(ImageError) {
+        try self.init(opening: path, for: use) {}
+    }
+
+    /// - Parameter opened: called when the file is open and not locked yet; for tests.
+    package init(opening path: String, for use: ImageUse, opened: () -> Void) throws(ImageError) {
         self.path = path
-        file = try ImageError.reading { () throws(SystemError) in try SourceFile(path) }
+        file = try ImageClaim.open(path, for: use, opened: opened)
+        claim = try Self.claim(file, use)
         let fileBytes = Int(clamping: file.byteCount)
         header = try Self.header(of: file, fileBytes)
+        hasLeft = try Self.leftMark(of: file)
+        if hasLeft, use == .starting { throw .left }
         do throws(SystemError) { tables = try ImageTables(header.layout) } catch {
             throw .system(operation: error.operation, path: path, reason: "\(error.code)")
         }
@@ -50,6 +62,19 @@ public final class GuestImage {
             if present < block.count, error != .notAnImage { throw .length(expected: block.count, found: fileBytes) }
             throw error
         }
+    }
+
+    private static func leftMark(of file: borrowing SourceFile) throws(ImageError) -> Bool {
+        let none = ImageLayout.leftMark(false)
+        var mark = none
+        do throws(SystemError) { try file.read(at: UInt64(ImageLayout.leftMarkOffset), into: &mark, mark.indices) } catch {
+            throw ImageError(error)
+        }
+        guard mark != none else { return false }
+        guard mark == ImageLayout.leftMark(true) else {
+            throw .malformed(part: "the mark of a guest that has left", offset: ImageLayout.leftMarkOffset, reason: "it is none")
+        }
+        return true
     }
 
     /// The file is as long as its header says, so the header's length of the state can be believed.

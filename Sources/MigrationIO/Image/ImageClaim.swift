@@ -1,18 +1,113 @@
 import Glibc
 public import Host
+import Migration
+import Synchronization
 import SystemPackage
 
-/// Holds an image as long as a guest runs from it, so that no second process starts the same guest (rule "one owner"): a lock on the file
-/// that goes with this object, or with its process.
-public final class ImageClaim: Sendable {
-    private let descriptor: OwnedDescriptor
+/// What an image is opened for.
+public enum ImageUse: Hashable, Sendable {
+    /// To look at it. Keeps nobody from anything.
+    case reading
+    /// To start its guest, which no other process may start then, nor a copy of it. Refused where the guest has moved on.
+    case starting
+    /// To start a copy of its guest. Copies may run side by side; its own guest must not run meanwhile.
+    case copying
 
-    public init(_ path: String) throws(SystemError) {
-        descriptor = try OwnedDescriptor.open(path, flags: O_RDONLY | O_NONBLOCK)
-        guard flock(descriptor.number, LOCK_EX | LOCK_NB) != 0 else { return }
-        let code = Errno(rawValue: errno)
-        throw code == .wouldBlock
-            ? SystemError("start the guest: another process runs it from this image (--clone starts a second one)", place: path, code: code)
-            : SystemError("lock the image", place: path, code: code)
+    fileprivate var lock: FileLock? {
+        switch self {
+        case .reading: nil
+        case .starting: .exclusive
+        case .copying: .shared
+        }
+    }
+}
+
+/// Holds an image as long as a guest from it is here, so that no second process starts the same guest (DESIGN, rule 10): the lock of the open
+/// file that the guest's memory is read from. It goes with this object and that memory, or with the process.
+public final class ImageClaim: Sendable {
+    /// How often the image may be replaced between opening it and locking it.
+    private static let maximumAttempts = 8
+
+    /// How people know the image.
+    public let path: String
+    /// Whether the guest here is the image's own, and not a copy.
+    public let isExclusive: Bool
+    private let descriptor: OwnedDescriptor
+    /// What the file says, or may say.
+    private let hasLeft = Mutex(false)
+
+    fileprivate init(_ file: borrowing SourceFile, _ lock: FileLock) throws(SystemError) {
+        path = file.path
+        isExclusive = lock == .exclusive
+        descriptor = try file.withDescriptor { file throws(SystemError) in try file.duplicate() }
+    }
+
+    /// Opens an image and locks what was opened, before anything of it is read; then sees that the path still leads there. Else another
+    /// process could have the new file at that path while this one has the old.
+    /// - Parameter opened: called when the file is open and not locked yet; for tests.
+    static func open(_ path: String, for use: ImageUse, opened: () -> Void) throws(ImageError) -> SourceFile {
+        var writable = false
+        for _ in 0..<maximumAttempts {
+            let file = try ImageError.reading { () throws(SystemError) in try SourceFile(path, writable: writable) }
+            opened()
+            guard let lock = use.lock else { return file }
+            // A file server: nothing less than a descriptor that may be written is locked there.
+            guard try take(lock, on: file) else {
+                writable = true
+                continue
+            }
+            let naming = try ImageError.reading { () throws(SystemError) in
+                try file.withDescriptor { (file) throws(SystemError) in file.naming(of: path, followsLink: true) }
+            }
+            switch naming {
+            case .same: return file
+            case .different: continue
+            case .unknown: throw .system(operation: "see whether the path still leads to the image", path: path, reason: "\(Errno.ioError)")
+            }
+        }
+        throw .system(operation: "open the image: others keep replacing it", path: path, reason: "\(Errno.resourceBusy)")
+    }
+
+    /// - Returns: false where the descriptor is not of the kind that can be locked.
+    private static func take(_ lock: FileLock, on file: borrowing SourceFile) throws(ImageError) -> Bool {
+        var isHeldByCopies = false
+        let isLocked: Bool
+        do throws(SystemError) {
+            isLocked = try file.withDescriptor { (file) throws(SystemError) in
+                if try file.lock(lock) { return true }
+                if lock == .exclusive { isHeldByCopies = try file.lock(.shared) }
+                return false
+            }
+        } catch {
+            if error.code == .badFileDescriptor { return false }
+            throw ImageError(error)
+        }
+        guard isLocked else { throw .inUse(byCopies: isHeldByCopies) }
+        return true
+    }
+
+    // MARK: The guest has left
+
+    /// Says in the image, durably, that its guest has left for another process or another image, or is about to; or that it is here again. An
+    /// image that says so is started as a copy only, whatever becomes of this process and its lock. Writes where that changes something.
+    public func setLeft(_ hasLeft: Bool) throws(SystemError) {
+        precondition(isExclusive, "a copy's guest was never in the image")
+        let isNews = self.hasLeft.withLock { said in
+            defer { said = hasLeft }
+            return said != hasLeft
+        }
+        guard isNews else { return }
+        // The file that is locked, whatever its path leads to by now.
+        let file = try descriptor.reopen(flags: O_WRONLY)
+        try file.writeAll(ImageLayout.leftMark(hasLeft), at: UInt64(ImageLayout.leftMarkOffset), path: path)
+        try retryingInterrupts("get the image's mark onto the disk", place: path) { fdatasync(file.number) }
+    }
+}
+
+extension GuestImage {
+    /// What keeps the image for the guest that is started from it; `nil` where it was opened for reading.
+    static func claim(_ file: borrowing SourceFile, _ use: ImageUse) throws(ImageError) -> ImageClaim? {
+        guard let lock = use.lock else { return nil }
+        do throws(SystemError) { return try ImageClaim(file, lock) } catch { throw ImageError(error) }
     }
 }

@@ -13,6 +13,8 @@ public struct ImageSummary: Hashable, Sendable, Codable {
     public let finished: String?
     /// Whether the guest was running, and shall when it is restored.
     public let running: Bool
+    /// Whether it has moved on since, or was about to when its process ended.
+    public let hasLeft: Bool
     public let pageSize: Int
     public let regions: [Region]
     public let memoryBytes: Int
@@ -55,6 +57,7 @@ public struct ImageSummary: Hashable, Sendable, Codable {
         begun = WallClock.iso8601(header.begun)
         finished = WallClock.iso8601(header.finished)
         running = header.runs
+        hasLeft = image.hasLeft
         pageSize = size
         regions = header.regions.regions.map { Region(base: $0.base.rawValue, size: $0.byteCount) }
         memoryBytes = header.regions.pageCount * size
@@ -71,6 +74,7 @@ public struct ImageSummary: Hashable, Sendable, Codable {
 
     enum CodingKeys: String, CodingKey {
         case path, id, begun, finished, running, regions, requirements
+        case hasLeft = "moved-on"
         case formatVersion = "format-version"
         case createdBy = "created-by"
         case pageSize = "page-size"

@@ -126,9 +126,9 @@ struct DemoCommand: AsyncParsableCommand {
 
     /// The guest as `run` takes it: what was said.
     private var guestArguments: [String] {
-        // All of an image is read first: the migration is measured, not the disk.
+        // All of an image is read first: the migration is measured, not the disk. The guest stays in it: what moves are copies.
         let origin =
-            image.map { ["--restore", "file:" + $0, "--preload"] }
+            image.map { ["--restore", "file:" + $0, "--clone", "--preload"] }
             ?? ["--memory", "\(options.memory ?? Int(Self.defaultMemory))"]
         return origin + options.arguments
     }

@@ -43,9 +43,9 @@ struct ImageRefused: Error, CustomStringConvertible {
 
 extension GuestImage {
     /// Opens an image that a person named, also as a URI.
-    static func named(_ name: String) throws(ImageRefused) -> GuestImage {
+    static func named(_ name: String, for use: ImageUse = .reading) throws(ImageRefused) -> GuestImage {
         let path = name.hasPrefix("file:") ? String(name.dropFirst("file:".count)) : name
-        do throws(ImageError) { return try GuestImage(opening: path) } catch { throw ImageRefused(path: path, error: error) }
+        do throws(ImageError) { return try GuestImage(opening: path, for: use) } catch { throw ImageRefused(path: path, error: error) }
     }
 }
 
@@ -54,7 +54,7 @@ extension ImageError {
     var isDamage: Bool {
         switch self {
         case .checksum, .pageChecksum: true
-        case .notAnImage, .version, .pageSize, .incomplete, .length, .malformed, .system, .interrupted: false
+        case .notAnImage, .version, .pageSize, .incomplete, .length, .malformed, .inUse, .left, .system, .interrupted: false
         }
     }
 }

@@ -36,7 +36,7 @@ struct ImageInfo: AsyncParsableCommand {
                 ("id", summary.id),
                 ("begun", summary.begun ?? "unknown"),
                 ("finished", summary.finished ?? "unknown"),
-                ("the guest", summary.running ? "was running" : "was paused"),
+                ("the guest", (summary.running ? "was running" : "was paused") + (summary.hasLeft ? ", and has moved on since" : "")),
                 ("memory", regions.joined(separator: ", ")),
                 ("pages with data", pages(summary.storedBytes)),
                 ("zero pages", pages(summary.zeroBytes)),

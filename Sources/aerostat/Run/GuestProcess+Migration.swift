@@ -75,11 +75,31 @@ extension GuestProcess {
         )
     }
 
+    /// Says in the image that the guest was started from whether it is here or has left, so that nobody starts it a second time when this
+    /// process, and its lock, are gone.
+    func markImage(left: Bool) {
+        guard let claim = state.withLock({ $0.claim }), claim.isExclusive else { return }
+        do throws(SystemError) { try claim.setLeft(left) } catch {
+            logger.warning(
+                left
+                    ? "the image \(claim.path) cannot be marked: do not start it again where its guest has moved on: \(error)"
+                    : "the image \(claim.path) still says that its guest has moved on: \(error)"
+            )
+        }
+    }
+
     private func statusChanged(_ status: MigrationReport.Status, _ uri: MigrationURI) {
+        // Before the first page leaves: whatever happens to this process from the commit on, the image says it.
+        if status == .active { markImage(left: true) }
         guard status.isOver else { return announce(.migration(status)) }
+        if status == .failed || status == .cancelled { markImage(left: false) }
         let reason = report.errorDescription ?? ""
         switch status {
-        case .completed: logger.info("the guest has gone to \(uri); it does not run here any more")
+        case .completed:
+            logger.info("the guest has gone to \(uri); it does not run here any more")
+            if let claim = state.withLock({ $0.claim }), claim.isExclusive {
+                logger.info("the image \(claim.path) that it was started from must not be started again, but as a copy (--clone)")
+            }
         case .unknown: logger.error("the guest is paused here and may run at \(uri): \(reason)")
         default: logger.warning("the migration to \(uri) ended as \(status.rawValue): \(reason); the guest is still here")
         }

@@ -17,7 +17,7 @@ struct Restoration: Sendable {
     let paused: Bool
     /// What a model guest shall do instead of what it did.
     let workload: Workload?
-    /// Start it although another process runs the guest from the same image.
+    /// Start a copy, beside which others may run.
     let clones: Bool
 }
 
@@ -26,8 +26,7 @@ extension GuestProcess {
     /// - Returns: false where the process was asked to end meanwhile.
     func restore(_ restoration: Restoration) throws -> Bool {
         let start = MonotonicClock.now()
-        let image = try GuestImage.named(restoration.path)
-        let claim = restoration.clones ? nil : try ImageClaim(image.path)
+        let image = try GuestImage.named(restoration.path, for: restoration.clones ? .copying : .starting)
         let guest: any LocalGuest
         do {
             let shell = try restoration.shells.shell(for: image.requirements)
@@ -46,7 +45,7 @@ extension GuestProcess {
         let runs = image.header.runs && !restoration.paused
         try state.withLock { (state) throws(GuestError) in
             state.guest = guest
-            state.claim = claim
+            state.claim = image.claim
             state.run = .paused
             guard runs else { return }
             try guest.resume()
@@ -54,8 +53,13 @@ extension GuestProcess {
             announce(.resume)
         }
         let time = start.duration(to: MonotonicClock.now()).wholeMilliseconds
-        let pages = restoration.preloads ? "its pages were read and checked" : "its pages come when they are touched"
+        let pages = restoration.preloads ? "its pages were read and checked" : Self.words(lazilyRestored: guest.memory)
         logger.info("the guest was restored from \(image.path) in \(time) ms\(runs ? "" : " and is paused"); \(pages)")
         return true
+    }
+
+    private static func words(lazilyRestored memory: GuestRAM) -> String {
+        let read = memory.pagesReadAtStart
+        return "its pages come when they are touched" + (read > 0 ? ", but for \(Figures.count(read)) scattered ones, which were read" : "")
     }
 }

@@ -107,6 +107,12 @@ final class GuestProcess: Sendable {
     /// - Parameter force: runs the guest although the destination may run it too, or somebody may start its image; a person has made sure
     ///   that this is not so.
     func resume(force: Bool) throws(QMPError) {
+        try resumeGuest(force: force)
+        // A person says that it is nowhere else.
+        if force { markImage(left: false) }
+    }
+
+    private func resumeGuest(force: Bool) throws(QMPError) {
         try state.withLock { (state) throws(QMPError) in
             switch state.run {
             case .running: return

@@ -53,7 +53,13 @@ struct RunCommand: AsyncParsableCommand {
     @Flag(help: "Read all of the image first, and compare it with its checksums.")
     var preload = false
 
-    @Flag(help: "With --restore: start a second guest from an image although another process runs one from it.")
+    @Flag(
+        help: ArgumentHelp(
+            "With --restore: start a copy of the image's guest.",
+            discussion:
+                "Copies run side by side, from an image whose own guest does not run now. It may have moved on: only a copy is started then."
+        )
+    )
     var clone = false
 
     @Flag(help: "Do not let the guest run until 'aerostat resume'.")

@@ -38,8 +38,9 @@ final class Guests: Sendable {
     /// A process that waits for a guest on any port.
     func waiting(_ arguments: String...) async throws -> GuestChild { try await start(["--incoming", "tcp:127.0.0.1:0"] + arguments) }
 
-    func start(_ arguments: [String]) async throws -> GuestChild {
-        let child = try GuestChild(control: path("\(UUID().uuidString.prefix(8)).sock"), arguments)
+    /// - Parameter environment: beside this process's own.
+    func start(_ arguments: [String], environment: [String: String] = [:]) async throws -> GuestChild {
+        let child = try GuestChild(control: path("\(UUID().uuidString.prefix(8)).sock"), arguments, environment)
         children.withLock { $0.append(child) }
         try await child.awaitReady()
         return child
@@ -85,7 +86,7 @@ final class GuestChild: Sendable {
         let incoming: String?
     }
 
-    fileprivate init(control: String, _ arguments: [String], script: String? = nil) throws {
+    fileprivate init(control: String, _ arguments: [String], script: String? = nil, _ environment: [String: String] = [:]) throws {
         self.control = control
         output = try Capture()
         errors = try Capture()
@@ -93,6 +94,7 @@ final class GuestChild: Sendable {
         let words = script.map { ["/bin/sh", "-c", $0, "sh"] + command } ?? command
         process.executableURL = URL(filePath: words[0])
         process.arguments = Array(words.dropFirst())
+        process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
         process.standardInput = FileHandle.nullDevice
         process.standardOutput = output.handle
         process.standardError = errors.handle

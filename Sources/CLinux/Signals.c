@@ -20,6 +20,13 @@ static void ring(int number) {
     errno = saved_errno;
 }
 
+int aerostat_unblock_signal(int number) {
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, number);
+    return pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+}
+
 int aerostat_take_signal(int number) { return atomic_exchange_explicit(&arrived[number], 0, memory_order_acquire); }
 
 int aerostat_leave_signal(int number) {

@@ -16,6 +16,8 @@ public enum SignalWatch {
     public static func start(_ signals: [Int32], _ body: @escaping @Sendable (Int32) -> Void) throws(SystemError) {
         let bell = try Doorbell()
         _ = try HostThread(name: "signals") {
+            // Whoever started this process may have blocked them, and nobody would ever hear them.
+            for number in signals { _ = aerostat_unblock_signal(number) }
             // The thread keeps the bell for as long as the process lives.
             while bell.wait() {
                 for number in signals where aerostat_take_signal(number) != 0 { body(number) }

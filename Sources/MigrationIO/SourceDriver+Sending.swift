@@ -55,15 +55,7 @@ extension SourceDriver {
         while more, sent.normalPages < maximumData, sent.zeroPages / 16 < maximumData {
             more = ledger.takeBatch(from: &cursor, maximumPages: pages, maximumRuns: RunDescriptor.maximumCount, into: &runs)
             if !runs.isEmpty {
-                var unsent = describe(runs)[...]
-                do throws(Interruption) { try sendBatch(&unsent, round: round, limit: limit, &sent) } catch {
-                    #if BrokenEngines
-                        if BrokenEngine.isActive(.forgetsInterruptedBatch) { throw error }
-                    #endif
-                    // A timeout may end the round in the middle of a batch; what did not leave must not be forgotten.
-                    ledger.giveBack(unsent.map(\.run))
-                    throw error
-                }
+                try sendTaken(runs, round: round, limit: limit, &sent)
                 #if BrokenEngines
                     if BrokenEngine.isActive(.clearsAfterReading) { try clearAfterReading(runs) }
                 #endif
@@ -84,6 +76,27 @@ extension SourceDriver {
             try checkRequests()
         }
         try wait { () throws(Interruption) in link.hasSentAll }
+    }
+
+    /// Sends a batch that the ledger gave. A timeout may end the round in its middle: what did not leave is pending again.
+    private func sendTaken(
+        _ runs: [PageRun],
+        round: Int,
+        limit: Int?,
+        _ sent: inout SourceSession.RoundTraffic
+    ) throws(Interruption) {
+        var unsent: ArraySlice<RunDescriptor>?
+        do throws(Interruption) {
+            var descriptors = try describe(runs)[...]
+            defer { unsent = descriptors }
+            try sendBatch(&descriptors, round: round, limit: limit, &sent)
+        } catch {
+            #if BrokenEngines
+                if BrokenEngine.isActive(.forgetsInterruptedBatch) { throw error }
+            #endif
+            ledger.giveBack(unsent?.map(\.run) ?? runs)
+            throw error
+        }
     }
 
     /// One round while the guest runs. It ends when the destination has applied it: what still lay in socket buffers would otherwise

@@ -148,7 +148,10 @@ extension EndToEnd {
             }
         }
 
-        @Test("A hunt that is ended by a signal takes its guests and its folder with it", arguments: [[SIGTERM], [SIGHUP], [SIGINT, SIGINT]])
+        @Test(
+            "A hunt that is ended by a signal takes its guests and its folder with it",
+            arguments: [[SIGTERM], [SIGHUP], [SIGINT, SIGINT]]
+        )
         func stress(_ numbers: [Int32]) async throws {
             try await withGuests { guests in
                 let arguments = ["stress", "--minutes", "1", "--keep", guests.path("finds")]

@@ -18,6 +18,20 @@ import Testing
         #expect(disposition(SIGUSR1) == "default" && disposition(SIGUSR2) == "default")
     }
 
+    @Test("A signal is heard although it is blocked where the watch begins")
+    func blocked() throws {
+        var set = sigset_t()
+        unsafe sigemptyset(&set)
+        unsafe sigaddset(&set, SIGUSR1)
+        unsafe pthread_sigmask(SIG_BLOCK, &set, nil)
+        defer { unsafe pthread_sigmask(SIG_UNBLOCK, &set, nil) }
+        let isHeard = Monitor(false)
+        try SignalWatch.start([SIGUSR1]) { _ in isHeard.update { $0 = true } }
+        defer { SignalWatch.end([SIGUSR1]) }
+        kill(getpid(), SIGUSR1)
+        #expect(isHeard.wait(until: MonotonicClock.now() + .seconds(10)) { $0 ? true : nil } == true)
+    }
+
     @Test("A SIGHUP that is ignored, as under nohup, stays so")
     func nohup() throws {
         signal(SIGHUP, SIG_IGN)

@@ -22,7 +22,7 @@ def beside_qemu(_):
     command = [os.path.join(ROOT, "tools", "kvm-lab"), "--no-build", "--timeout", str(SECONDS), "--bench"]
     ended = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     if ended.returncode != 0:
-        raise Failed("tools/kvm-lab: " + "; ".join(ended.stderr.splitlines()[-3:]))
+        raise Failed("tools/kvm-lab: " + "; ".join(ended.stderr.splitlines()[-6:]))
     values = [json.loads(line) for line in ended.stdout.splitlines()]
     runs = [each for each in values if "vmm" in each]
     ratios = {each["ratio"]: each["value"] for each in values if "ratio" in each}

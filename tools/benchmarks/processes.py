@@ -41,7 +41,9 @@ class Child:
 
     def __init__(self, arguments, log=None):
         self.log = open(log, "wb") if log else subprocess.DEVNULL
-        self.process = subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log)
+        # Where this process is killed, the kernel ends the other one.
+        command = ["setpriv", "--pdeathsig", "KILL", "--", *arguments]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log)
         self.name = os.path.basename(arguments[0])
 
     def __enter__(self):

@@ -12,7 +12,7 @@ eval "$(environment "$PWD/tools/lab" "$base/kernel" "$base/inner" '' /dev/stdout
 export PATH=$work/bin:$PATH
 cd tools/lab
 if [[ $what == /* ]]; then arguments=("$what"); fi
-timeout --kill-after=5 "$limit" "$work/bin/sh" "${arguments[@]}" </dev/null 9>&- &
+setpriv --pdeathsig TERM timeout --kill-after=5 "$limit" "$work/bin/sh" "${arguments[@]}" </dev/null 9>&- &
 running=$!
 code=0
 wait "$running" || code=$?

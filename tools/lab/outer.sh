@@ -29,7 +29,7 @@ fi
 
 # Software emulation goes through 'rep movsb' byte by byte, which takes longer than all else together: without ERMS and FSRM the kernel
 # copies words.
-qemu=(timeout --foreground --kill-after=5 "$limit" qemu-system-x86_64
+qemu=(setpriv --pdeathsig TERM timeout --foreground --kill-after=5 "$limit" qemu-system-x86_64
     -nodefaults -no-user-config -display none -no-reboot
     -machine pc -accel tcg,thread=multi -cpu max,-erms,-fsrm -smp 2 -m 4096
     -kernel "$base/kernel" -initrd "$work/initramfs"
@@ -45,10 +45,12 @@ fi
 "${qemu[@]}" -serial "file:$work/outer-console" -serial "file:$work/inner-consoles" -serial "file:$work/results" \
     >"$work/qemu" 2>&1 </dev/null 9>&- &
 running=$!
+. tools/lab/silence.sh
+end_when_silent "$running" "$silence" "$work/silent" "$work/results" "$work/outer-console" "$work/inner-consoles" 9>&- &
 show=() # lines as they come, until the machine ends
 tail -s 0.2 --pid="$running" -n +1 -f "$work/outer-console" 9>&- | sed -u 's/\r$//; s/^/outer| /' >&2 & show+=($!)
 tail -s 0.2 --pid="$running" -n +1 -f "$work/inner-consoles" 9>&- >&2 & show+=($!)
-tail -s 0.2 --pid="$running" -n +1 -f "$work/results" 9>&- | grep --line-buffered -v '^exit ' & show+=($!)
+tail -s 0.2 --pid="$running" -n +1 -f "$work/results" 9>&- | grep --line-buffered -vE '^(exit|alive) ' & show+=($!)
 code=0
 wait "$running" || code=$?
 running=''
@@ -57,5 +59,9 @@ result=$(sed -n 's/^exit \([0-9]*\)\r*$/\1/p' "$work/results" | tail -n 1)
 if [[ -n $result ]]; then exit "$result"; fi
 cat "$work/qemu" >&2
 keep=yes
+if [[ -e $work/silent ]]; then
+    say_where_it_stood "$(<"$work/silent")" "$work/results" "$work/outer-console" "$work/inner-consoles"
+    exit 1
+fi
 if ((code == 124 || code == 137)); then fail "the lab did not come to its end within $limit s"; fi
 fail "the outer machine failed (QEMU ended with code $code)"

@@ -125,6 +125,8 @@ void aerostat_remove_image_range(int slot);
 /// Has a signal ring an eventfd, from now on: the eventfd must stay open for ever. A SIGHUP that is ignored stays so. Returns 0, or -1 with
 /// errno.
 int aerostat_ring_at_signal(int number, int event);
+/// Lets the calling thread take the signal. Returns 0, or an error number.
+int aerostat_unblock_signal(int number);
 /// Returns whether the signal has come since this was last asked.
 int aerostat_take_signal(int number);
 /// Has the signal do again what it does by itself, where it rings an eventfd. Returns 0, or -1 with errno.

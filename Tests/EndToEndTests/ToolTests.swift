@@ -1,0 +1,115 @@
+import Foundation
+import Host
+import Testing
+
+extension EndToEnd {
+    /// The scripts in tools/, as far as they can be run here in moments.
+    @Suite struct Tools {
+        private static func bash(_ script: String, in folder: String) async throws -> Ended {
+            let head = "set -euo pipefail\ncd '\(Aerostat.root.path)'\nwork='\(folder)'\n"
+            // Foundation's processes may be born with signals blocked, which a shell cannot change.
+            let (output, errors) = (folder + ".out", folder + ".err")
+            let child = try ChildProcess("/bin/bash", ["-c", head + script], output: output, errors: errors)
+            let code = try await aside { child.wait(until: MonotonicClock.now() + .seconds(60)) }
+            child.signal(SIGKILL)
+            func text(_ path: String) throws -> String { String(decoding: try Data(contentsOf: URL(filePath: path)), as: UTF8.self) }
+            return Ended(code: code ?? -SIGKILL, output: try text(output), errors: try text(errors))
+        }
+
+        /// What tools/kvm-lab does around the outer machine, which is `MACHINE` here.
+        private static let lab = """
+            say() { echo "kvm-lab: $*" >&2; }
+            . tools/lab/silence.sh
+            : >"$work/results"; : >"$work/outer"; : >"$work/inner"
+            machine &
+            running=$!
+            end_when_silent "$running" 2 "$work/silent" "$work/results" "$work/outer" "$work/inner" &
+            code=0
+            wait "$running" || code=$?
+            if [[ -e $work/silent ]]; then
+                say_where_it_stood "$(<"$work/silent")" "$work/results" "$work/outer" "$work/inner"
+                exit 1
+            fi
+            exit "$code"
+
+            """
+
+        @Test("A lab whose outer machine falls silent is ended, and says where it stood")
+        func silence() async throws {
+            try await withGuests { guests in
+                let folder = guests.path("lab")
+                try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+                let machine = """
+                    machine() {
+                        trap 'exit 143' TERM
+                        echo 'moved 1' >>"$work/results"
+                        for second in 1 2 3; do
+                            echo "alive $second" >>"$work/results"
+                            sleep 1
+                        done
+                        printf 'rcu: INFO: rcu_preempt self-detected stall on CPU\\r\\n\\r\\n' >>"$work/outer"
+                        echo 'a| loading' >>"$work/inner"
+                        while :; do sleep 1; done
+                    }
+
+                    """
+                let start = MonotonicClock.now()
+                let ended = try await Self.bash(machine + Self.lab, in: folder)
+                #expect(ended.code == 1)
+                #expect(start.duration(to: MonotonicClock.now()) < .seconds(30))
+                let words = [
+                    "nothing was heard of the outer machine for 2 s", "last heard 3 s after its start", "self-detected stall on CPU",
+                    "a| loading", "last result: moved 1",
+                ]
+                for text in words { #expect(ended.errors.contains(text), "\(text): \(ended)") }
+            }
+        }
+
+        @Test("A lab whose outer machine works for long without a word of its own, and lives, is not ended")
+        func life() async throws {
+            try await withGuests { guests in
+                let folder = guests.path("lab")
+                try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+                let machine =
+                    "machine() { for second in 1 2 3 4 5; do echo \"alive $second\" >>\"$work/results\"; sleep 1; done; return 7; }\n"
+                let ended = try await Self.bash(machine + Self.lab, in: folder)
+                #expect(ended.code == 7, "\(ended)")
+            }
+        }
+
+        @Test("What a script attends to ends with it, also when the script is killed", arguments: [SIGINT, SIGTERM, SIGHUP, SIGKILL])
+        func attended(_ number: Int32) async throws {
+            try await withGuests { guests in
+                let folder = guests.path("script")
+                try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+                // The script is in a process group of its own, as under a shell; of its program it knows the number.
+                let script = """
+                    cat >"$work/script" <<'END'
+                    . tools/children.sh
+                    cleanup() { touch "$1/cleaned"; }
+                    attended bash -c 'echo $$ >"$0/pid"; sleep 60 & wait' "$work"
+                    END
+                    sed -i "s|\\$1|$work|" "$work/script"
+                    export work
+                    setsid bash "$work/script" 2>/dev/null &
+                    script=$!
+                    until [[ -s $work/pid ]]; do sleep 0.02; done
+                    kill -\(number) "$script"
+                    code=0
+                    wait "$script" 2>/dev/null || code=$?
+                    echo "code $code"
+                    for _ in {1..200}; do
+                        if ! kill -0 "$(<"$work/pid")" 2>/dev/null; then echo gone; break; fi
+                        sleep 0.02
+                    done
+                    ls "$work"
+                    """
+                let start = MonotonicClock.now()
+                let ended = try await Self.bash(script, in: folder)
+                #expect(ended.output.contains("code \(128 + number)") && ended.output.contains("gone"), "\(ended)")
+                #expect(ended.output.contains("cleaned") || number == SIGKILL, "\(ended)")
+                #expect(start.duration(to: MonotonicClock.now()) < .seconds(20))
+            }
+        }
+    }
+}

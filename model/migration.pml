@@ -445,10 +445,10 @@ end:
             fresh[discarding] = sent_zero[discarding]
         };
         atomic {
-#ifdef BREAK_FORGET_TOO_LATE                               /* rule 13: a harvest may have come in between */
+#ifdef BREAK_FORGET_TOO_LATE                               /* rule "discard is heard": a harvest may have come in between */
             forget(discarding);
 #endif
-#ifndef BREAK_DISCARD_UNHEARD                                   /* rule 13 */
+#ifndef BREAK_DISCARD_UNHEARD                                   /* rule "discard is heard" */
             if
             :: carried[discarding] && !is_free[discarding] -> pending[discarding] = true
             :: else

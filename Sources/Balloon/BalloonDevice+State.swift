@@ -10,7 +10,8 @@ extension BalloonDevice {
 
     public var identity: DeviceIdentity { Self.identity }
 
-    /// None: every machine of every version has a balloon, and a requirement that an older process does not know would keep the guest from it.
+    /// None: every machine of every version has a balloon, and a requirement that an older process does not know would keep the guest
+    /// from it.
     public var requirements: [DeviceSection] { [] }
 
     public func park() { worker.withState { $0.queues.isParked = true } }

@@ -5,8 +5,8 @@ public import Virtio
 
 /// The device side of virtio-balloon (specification 5.5): configuration space and free-page hints.
 ///
-/// Hints are served completely. The inflate and deflate queues exist, because every driver expects them, but their buffers are only returned:
-/// this device never takes a page from the guest, and its target is 0. Statistics and free page reporting are not offered.
+/// Hints are served completely. The inflate and deflate queues exist, because every driver expects them, but their buffers are only
+/// returned: this device never takes a page from the guest, and its target is 0. Statistics and free page reporting are not offered.
 ///
 /// One thread of its own serves all queues. It sleeps on an eventfd that a kick rings.
 public final class BalloonDevice: VirtioDevice {

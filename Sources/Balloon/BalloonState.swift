@@ -1,9 +1,10 @@
 import Virtio
 
-/// All that the device's calls and its thread share, and what is done with each queue. Whoever calls a function here holds the worker's lock.
+/// All that the device's calls and its thread share, and what is done with each queue. Whoever calls a function here holds the worker's
+/// lock.
 ///
-/// A queue has a handler of its own, and this is where it is found: a queue that is new needs a case of `BalloonQueue`, its handler beside the
-/// others here, and a line in each of the two switches.
+/// A queue has a handler of its own, and this is where it is found: a queue that is new needs a case of `BalloonQueue`, its handler
+/// beside the others here, and a line in each of the two switches.
 struct BalloonState: DeviceWork {
     let signals: VirtioSignals
     let options: BalloonOptions

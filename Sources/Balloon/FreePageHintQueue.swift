@@ -15,9 +15,9 @@ struct FreePageHintQueue: BalloonQueueHandler {
 
     /// Between DRIVER_OK and the next reset.
     private var isActive = false
-    /// Chains that were there before the driver read the id of the open command: they answer an older one, whatever they say now. Linux's driver
-    /// keeps the id that it answers in one word, which every start buffer of its names, so a start that the device has not read yet turns
-    /// into the start of the next command; blocks behind it would be taken for hints of that command (rule "the id decides").
+    /// Chains that were there before the driver read the id of the open command: they answer an older one, whatever they say now. Linux's
+    /// driver keeps the id that it answers in one word, which every start buffer of its names, so a start that the device has not read
+    /// yet turns into the start of the next command; blocks behind it would be taken for hints of that command (rule "the id decides").
     private var olderChains: UInt16 = 0
     /// The driver has not read the id of the open command, or that hints are done.
     private var isIDUnread = false

@@ -1,5 +1,5 @@
-// Tries out how many threads can be started. Not in Swift: threads that call malloc each make themselves an arena of 64 MiB of address space,
-// which stays, and may be what is scarce.
+// Tries out how many threads can be started. Not in Swift: threads that call malloc each make themselves an arena of 64 MiB of address
+// space, which stays, and may be what is scarce.
 
 #include "CLinux.h"
 

@@ -1,5 +1,5 @@
-// A terminal that was put into raw mode gets its own mode back however this process ends, short of SIGKILL: at a normal exit, by exit(), and
-// by signals that end a process. The handler uses only async-signal-safe calls (tcsetattr is one).
+// A terminal that was put into raw mode gets its own mode back however this process ends, short of SIGKILL: at a normal exit, by exit(),
+// and by signals that end a process. The handler uses only async-signal-safe calls (tcsetattr is one).
 
 #include "CLinux.h"
 

@@ -5,8 +5,8 @@ public import Virtio
 
 /// The device side of virtio-rng (specification 5.4): fills the buffers that the driver offers with the host's random bytes.
 ///
-/// It has no feature of its own, no configuration and no state beside its ring. What it may touch: the writable segments of the chains on its
-/// one queue, and that queue's used ring.
+/// It has no feature of its own, no configuration and no state beside its ring. What it may touch: the writable segments of the chains on
+/// its one queue, and that queue's used ring.
 public final class EntropyDevice: VirtioDevice {
     /// VIRTIO_ID_ENTROPY
     public static let deviceID: UInt32 = 4

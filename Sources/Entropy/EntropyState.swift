@@ -7,8 +7,8 @@ import Virtio
 
 /// What the device's calls and its thread share, and how one request is answered. Whoever calls a function here holds the worker's lock.
 struct EntropyState: DeviceWork {
-    /// The most bytes that one request gets, however long its buffers are: so a step is short, and what it takes from the host is bounded. A
-    /// device may use less of a buffer than there is (5.4.6.1), and the driver asks again.
+    /// The most bytes that one request gets, however long its buffers are: so a step is short, and what it takes from the host is
+    /// bounded. A device may use less of a buffer than there is (5.4.6.1), and the driver asks again.
     static let maximumRequestBytes = 64 << 10
 
     let memory: GuestRAM

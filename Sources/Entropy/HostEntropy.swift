@@ -16,7 +16,8 @@ enum HostEntropy {
         }
     }
 
-    /// - Returns: `nil` where the host has none yet: it has just booted. The call does not wait for them, because the device's lock is held.
+    /// - Returns: `nil` where the host has none yet: it has just booted. The call does not wait for them, because the device's lock is
+    ///   held.
     @Sendable static func bytes(_ count: Int) -> [UInt8]? {
         var filled = 0
         let bytes = unsafe [UInt8](unsafeUninitializedCapacity: count) { buffer, initialized in

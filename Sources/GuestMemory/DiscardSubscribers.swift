@@ -30,6 +30,7 @@ public final class DiscardSubscription: Sendable {
 
     deinit { cancel() }
 
+    /// Ends the subscription: no call comes after the return.
     public func cancel() { subscribers.remove(number) }
 }
 

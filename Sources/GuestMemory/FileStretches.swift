@@ -5,8 +5,8 @@ import Host
 /// The kernel allows 65530 mappings for a process and needs them for much else, so a guest takes a bounded share. Where data is scattered:
 ///
 /// - On a file system where that is harmless, a stretch covers holes besides, in blocks that grow until there are few enough.
-/// - Elsewhere no hole is mapped: reading one would make the image grow. The longest runs of data are mapped, and whoever maps them reads the
-///   others.
+/// - Elsewhere no hole is mapped: reading one would make the image grow. The longest runs of data are mapped, and whoever maps them reads
+///   the others.
 struct FileStretches {
     /// Ascending and disjoint. A run of data is covered wholly or not at all.
     private(set) var mapped: [PageRun] = []

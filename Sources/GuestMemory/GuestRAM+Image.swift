@@ -21,8 +21,8 @@ extension GuestRAM {
     /// stacks and the allocator need mappings too.
     static let maximumMappings = 32768
 
-    /// Reserves the memory and maps the image over it. Nothing is read yet, unless data lies so scattered that it takes too many mappings on
-    /// a file system where holes must not be mapped: then the shortest runs are read.
+    /// Reserves the memory and maps the image over it. Nothing is read yet, unless data lies so scattered that it takes too many mappings
+    /// on a file system where holes must not be mapped: then the shortest runs are read.
     ///
     /// What the guest writes stays in this process; the file is never written. It must not change in place as long as this lives
     /// (replacing it by renaming another one over it is no change): pages that nobody touched yet would change with it.

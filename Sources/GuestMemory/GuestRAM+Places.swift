@@ -103,8 +103,8 @@ extension GuestRAM {
     /// Where a run lies in host memory. The run must not cross into a block that lies elsewhere: `hostRanges()` shows where blocks begin.
     ///
     /// For scatter/gather lists (the kernel reads or writes), mappings into a guest and bounded copies. Whoever writes through it calls
-    /// `markWritten(_:)` afterwards. Memory that was unplugged may still be touched: reads mean nothing there and writes are lost. Memory that
-    /// was never plugged must not be touched.
+    /// `markWritten(_:)` afterwards. Memory that was unplugged may still be touched: reads mean nothing there and writes are lost. Memory
+    /// that was never plugged must not be touched.
     @unsafe
     public func hostAddress(of run: PageRun) -> UnsafeMutableRawPointer {
         precondition(run.end.rawValue <= pageCount, "run outside guest memory")

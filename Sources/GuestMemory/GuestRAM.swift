@@ -18,10 +18,10 @@ public struct GuestAccessError: Error, Hashable, Sendable, CustomStringConvertib
 
 /// A guest's RAM: the guest-physical space that its regions reserve, and the blocks of memory that are present in it.
 ///
-/// The regions are laid out once, for all the memory that the guest may ever have. Their pages are numbered end to end, and page p lies at
-/// `base + p * 4096` in one reservation of host addresses. Only a block that was adopted by address lies elsewhere. Memory without a block is
-/// *absent*: it has page numbers and nothing behind them, and an access to it is an error like one outside RAM. `plug` and `unplug`
-/// make memory present and absent while the guest runs.
+/// The regions are laid out once, for all the memory that the guest may ever have. Their pages are numbered end to end, and page p lies
+/// at `base + p * 4096` in one reservation of host addresses. Only a block that was adopted by address lies elsewhere. Memory without a
+/// block is *absent*: it has page numbers and nothing behind them, and an access to it is an error like one outside RAM. `plug` and
+/// `unplug` make memory present and absent while the guest runs.
 ///
 /// Every write by this process goes through here and is marked in the software log while that is on (rule "every writer is tracked").
 ///

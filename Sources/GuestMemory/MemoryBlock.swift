@@ -59,7 +59,7 @@ public struct AdoptedMemory: @unchecked Sendable {
 
     /// Private anonymous memory.
     /// - Parameters:
-    ///   - address: page aligned, readable and writable. It must stay mapped until the guest's memory is gone, even after it was unplugged: a
+    ///   - address: page aligned, readable and writable. It must stay mapped until the guest's memory is gone, even when it is unplugged: a
     ///     device may still be in the middle of an access.
     ///   - owner: an object that unmaps it in its deinit, if there is one. The guest's memory keeps it alive.
     @unsafe

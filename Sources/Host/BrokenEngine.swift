@@ -16,7 +16,8 @@
         case harvestsBeforeStop
         /// The id is checked when a hint comes, and its pages are cleared later.
         case appliesHintLate
-        /// What the driver queued before it read the id counts, as long as its start says the right one: Linux's says it for an older one too.
+        /// What the driver queued before it read the id counts, as long as its start says the right one: Linux's says it for an older one
+        /// too.
         case countsOlderChains
         /// A start counts whatever id it carries; and what is older than the command counts.
         case takesStaleID
@@ -75,8 +76,8 @@
             active.store(allCases.firstIndex(of: engine)!, ordering: .sequentiallyConsistent)
         }
 
-        /// Ids, and what is older than the command, each keep a stale hint out where the other is broken, unless the driver is Linux's. So who
-        /// breaks the ids breaks both.
+        /// Ids, and what is older than the command, each keep a stale hint out where the other is broken, unless the driver is Linux's.
+        /// So who breaks the ids breaks both.
         package static var isCountingOlderChains: Bool {
             [.countsOlderChains, .takesStaleID, .takesBlocksBeforeStart, .reusesID].contains(where: isActive)
         }
@@ -116,7 +117,8 @@
             switch self {
             case .fixedBuffer:
                 .never(
-                    "the simulator's wire is broken here: the product registers no buffers over guest RAM, and no guest's RAM is discarded at "
+                    "the simulator's wire is broken here: the product registers no buffers over guest RAM, and no guest's RAM is "
+                        + "discarded at "
                         + "its source, so there is no stale page to send"
                 )
             case .countsOlderChains:

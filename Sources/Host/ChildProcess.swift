@@ -2,7 +2,8 @@ import CLinux
 import Glibc
 import SystemPackage
 
-/// A program that this process started, and that never outlives it: the kernel kills the child when this process ends, also when it is killed.
+/// A program that this process started, and that never outlives it: the kernel kills the child when this process ends, also when it is
+/// killed.
 ///
 /// The child has a process group of its own, so the interrupt key reaches this process only.
 public final class ChildProcess: Sendable {

@@ -4,8 +4,8 @@ import SystemPackage
 
 /// A lock on an open file: for whoever runs a guest from it, or writes to it.
 ///
-/// It is `flock(2)`. That lock belongs to the open file, not to its path and not to the process: it guards what is really read, mappings keep
-/// it too, and it goes with the last of them, also when the process is killed. OFD locks do the same, but an exclusive one takes a
+/// It is `flock(2)`. That lock belongs to the open file, not to its path and not to the process: it guards what is really read, mappings
+/// keep it too, and it goes with the last of them, also when the process is killed. OFD locks do the same, but an exclusive one takes a
 /// descriptor that may be written, and an image may lie on a file system that is read-only.
 package enum FileLock: Sendable {
     /// Several may hold it at a time.
@@ -51,7 +51,9 @@ extension OwnedDescriptor {
     package func naming(of path: String, followsLink: Bool = false) -> Naming {
         var (mine, named) = (stat(), stat())
         guard unsafe fstat(number, &mine) == 0 else { return .unknown }
-        guard unsafe followsLink ? stat(path, &named) == 0 : lstat(path, &named) == 0 else { return errno == ENOENT || errno == ENOTDIR ? .different : .unknown }
+        guard unsafe followsLink ? stat(path, &named) == 0 : lstat(path, &named) == 0 else {
+            return errno == ENOENT || errno == ENOTDIR ? .different : .unknown
+        }
         return mine.st_ino == named.st_ino && mine.st_dev == named.st_dev ? .same : .different
     }
 

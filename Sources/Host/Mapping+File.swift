@@ -75,7 +75,7 @@ extension Mapping {
 }
 
 extension OwnedDescriptor {
-    /// Whether the file's holes stay holes when they are read through a mapping. A tmpfs gives each such page room, and where it is full the
-    /// reader dies.
+    /// Whether the file's holes stay holes when they are read through a mapping. A tmpfs gives each such page room, and where it is full
+    /// the reader dies.
     package var keepsHolesInMappings: Bool { aerostat_mapped_holes_stay(number) != 0 }
 }

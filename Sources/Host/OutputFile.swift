@@ -9,8 +9,8 @@ import SystemPackage
 /// stays as it was, and a guest that runs from that one never sees a byte change. A symbolic link stays, and the file that it names is
 /// written, also where there is none yet.
 ///
-/// One process at a time writes to a path, because the partial file is locked. A killed process leaves its partial file without the lock, and the
-/// next one removes it.
+/// One process at a time writes to a path, because the partial file is locked. A killed process leaves its partial file without the lock,
+/// and the next one removes it.
 ///
 /// All of it may take as long as the disk likes. The numbers may be used by any thread until `end()`; everything else is for one.
 public final class OutputFile: Sendable {
@@ -116,6 +116,7 @@ public final class OutputFile: Sendable {
         try file.file.writeAll(bytes, at: offset, path: path)
     }
 
+    /// Gives the file its length; what was not written reads as zero.
     public func setLength(_ byteCount: UInt64) throws(SystemError) {
         try retryingInterrupts("extend the file", place: path) { calls.setLength(number, Int(byteCount)) }
     }

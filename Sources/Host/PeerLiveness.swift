@@ -15,8 +15,8 @@ package enum PeerLiveness {
     package static let limit: Duration = .seconds(Int(idleSeconds + probeIntervalSeconds * probeCount))
 }
 
-/// Sets up a link's socket: small frames (ready, commit, running) must not wait for more, and the kernel looks whether an idle link still has
-/// another end, which it reports as a time-out.
+/// Sets up a link's socket: small frames (ready, commit, running) must not wait for more, and the kernel looks whether an idle link still
+/// has another end, which it reports as a time-out.
 ///
 /// The kernel's own limit for data without an acknowledgement (TCP_USER_TIMEOUT) is not set: Linux also counts the time for which the other
 /// side has no room, although its host answers every probe, and so ends a link that is slow but alive. `VanishedHost` looks instead.
@@ -29,8 +29,8 @@ package func noticeDeadPeer(of number: Int32) {
     setOption(number, Int32(IPPROTO_TCP), TCP_KEEPCNT, PeerLiveness.probeCount)
 }
 
-/// Bytes that a socket has taken from its process and that the other side's kernel (for a unix socket: process) has not taken yet. Of a unix
-/// socket it is memory in place of bytes: good to see that something moves.
+/// Bytes that a socket has taken from its process and that the other side's kernel (for a unix socket: process) has not taken yet. Of a
+/// unix socket it is memory in place of bytes: good to see that something moves.
 package func heldBytes(of number: Int32) -> Int {
     var held: Int32 = 0
     return unsafe aerostat_outgoing_queue(number, &held) == 0 ? Int(held) : 0

@@ -10,7 +10,7 @@ public enum SignalWatch {
     public static let endings = [SIGINT, SIGTERM, SIGHUP]
 
     /// - Parameters:
-    ///   - signals: their numbers; one that was watched before is heard by this body only. SIGHUP is not heard where the process was started
+    ///   - signals: their numbers; one that was watched before is heard by this body only. SIGHUP is not heard if the process was started
     ///     with SIGHUP ignored, as `nohup` does.
     ///   - body: called on a thread of its own for each signal that came; once for several of the same number that came meanwhile.
     public static func start(_ signals: [Int32], _ body: @escaping @Sendable (Int32) -> Void) throws(SystemError) {

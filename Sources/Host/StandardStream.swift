@@ -6,7 +6,9 @@ public import SystemPackage
 ///
 /// A write waits a bounded time only, and its failure is an error: never a trap, and never silence.
 public struct StandardStream: Sendable {
+    /// Standard output.
     public static let output = StandardStream(STDOUT_FILENO, name: "standard output")
+    /// Standard error.
     public static let error = StandardStream(STDERR_FILENO, name: "standard error")
 
     private let descriptor: Int32
@@ -33,8 +35,8 @@ public struct StandardStream: Sendable {
         }
     }
 
-    /// How long a reader may take nothing of a command's result. A pager that shows its first page does so; a reader that hangs must not keep
-    /// the command, and with it the exit code, for ever.
+    /// How long a reader may take nothing of a command's result. A pager that shows its first page does so; a reader that hangs must not
+    /// keep the command, and with it the exit code, for ever.
     public static let patience = Duration.seconds(30)
 
     /// The kernel takes so many bytes whole, and without a wait, of a pipe that says that it has room (PIPE_BUF).
@@ -77,8 +79,9 @@ extension StandardStream {
     /// Makes the process's three streams safe to use; to be called before anything else opens a descriptor.
     ///
     /// Of 0, 1 and 2 those that are closed are opened on /dev/null: the next descriptors that anybody opens would take these numbers, and
-    /// what is meant for people would go into them. Standard output is opened for reading, so that a result which nobody can see is a failed
-    /// write and does not pass for a printed one. SIGPIPE is ignored: a reader that goes is a failed write, not the end of the process.
+    /// what is meant for people would go into them. Standard output is opened for reading, so that a result which nobody can see is a
+    /// failed write and does not pass for a printed one. SIGPIPE is ignored: a reader that goes is a failed write, not the end of the
+    /// process.
     public static func prepare() {
         for (number, flags) in [(STDIN_FILENO, O_RDONLY), (STDOUT_FILENO, O_RDONLY), (STDERR_FILENO, O_WRONLY)] {
             guard fcntl(number, F_GETFD) < 0, errno == EBADF else { continue }

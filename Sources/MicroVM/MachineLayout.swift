@@ -11,8 +11,8 @@ package enum MachineLayout {
     package static let holeStart: UInt64 = 3 << 30
     package static let holeEnd: UInt64 = 4 << 30
 
-    /// The virtio device at place i has its registers at `virtioBase + i * virtioStride`, and the i-th of `virtioInterrupts`. There is room for
-    /// far more registers below the IOAPIC than there are interrupts.
+    /// The virtio device at place i has its registers at `virtioBase + i * virtioStride`, and the i-th of `virtioInterrupts`. There is
+    /// room for far more registers below the IOAPIC than there are interrupts.
     package static let virtioBase: UInt64 = 0xD000_0000
     package static let virtioStride: UInt64 = 0x1000
     /// All of the IOAPIC's that nobody else has, from 5 on.

@@ -10,8 +10,8 @@ import Virtio
 ///     CPUID entries u32, then seven u32 for each: what vCPU 0 shows
 ///     version 2 only: virtio devices u32, then for each by its place: length of its name u32, name
 ///
-/// A machine whose one device is a balloon says so with version 1, which every process knows. Version 2 keeps a guest with other devices from a
-/// process that would lose them.
+/// A machine whose one device is a balloon says so with version 1, which every process knows. Version 2 keeps a guest with other devices
+/// from a process that would lose them.
 struct MachineRequirements: Hashable, Sendable {
     static let sectionName = "kvm-machine"
     private static let maximumItems: UInt32 = 1024

@@ -4,8 +4,8 @@ public import Migration
 import Synchronization
 import Virtio
 
-/// A machine under KVM: guest RAM, vCPUs on threads of their own, interrupt controllers and timers in the kernel, and devices: a serial port, a
-/// power button, and virtio devices on virtio-mmio.
+/// A machine under KVM: guest RAM, vCPUs on threads of their own, interrupt controllers and timers in the kernel, and devices: a serial
+/// port, a power button, and virtio devices on virtio-mmio.
 ///
 /// It begins paused. A guest may end by its own doing (power-off, reset, crash): the machine then stands and can be looked at, but neither
 /// resumed nor saved, so that a migration that is under way fails, and the destination is told.
@@ -220,8 +220,8 @@ public final class MicroVM: Guest {
     // MARK: For people
 
     /// Bytes for the guest's console.
-    /// - Returns: how many of them there was room for; the rest is for after `Observer.roomForInput`. None while the machine stands: its state
-    ///   may have been saved already.
+    /// - Returns: how many of them there was room for; the rest is for after `Observer.roomForInput`. None while the machine stands: its
+    ///   state may have been saved already.
     public func receive(_ bytes: [UInt8]) -> Int { serial.receive(bytes) }
 
     public func pressPowerButton() { power.pressPowerButton() }

@@ -54,7 +54,7 @@ public struct AnswerPace: Hashable, Sendable {
     /// - Parameters:
     ///   - grace: the longest that may be waited.
     ///   - linkRate: bytes a second, where they are known: measured, or the limit that was asked for.
-    ///   - pagesAtStake: so many pages might be spared. No guest is slow or idle before a quarter of the time in which they would be sent, at
+    ///   - pagesAtStake: as many pages may be spared. No guest is slow or idle before a quarter of the time in which they are sent, at
     ///     most `longestPatience`, is over: the blocks that it reports first may be ones that never existed.
     ///   - endsIdle: whether a guest is left that reports mostly pages which nobody would have sent.
     init(grace: Duration, linkRate: Double?, pagesAtStake: Int = 0, endsIdle: Bool = false, now: ContinuousClock.Instant) {

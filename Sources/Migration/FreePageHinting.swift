@@ -47,7 +47,7 @@ public protocol FreePageHinting: AnyObject, Sendable {
 
     /// Closes the command and tells the guest to take its blocks back. Needs no running guest: the message waits for it.
     /// - Parameter heard: called once, when the guest has heard it, and never where it does not listen. Perhaps under the device's lock: it
-    ///   must only wake somebody. A command that is opened some moments later can get the same blocks again. (Linux's driver that hears it in
+    ///   must only wake somebody. A command that is opened moments later can get the same blocks again. (Linux's driver that hears it in
     ///   the middle of a round gives them back right behind the round, but reads the word once more before.)
     func done(heard: (@Sendable () -> Void)?)
 

@@ -46,8 +46,8 @@ struct HintPolicy: Hashable, Sendable {
     mutating func surveyEnded(_ progress: SurveyProgress, _ reason: AnswerPace.Reason) {
         // A guest that did not begin is asked again beside the first round, which does not wait for it.
         if !progress.isStarted { graceLeft = .zero }
-        // What a guest that clears has left when it is slow, or the grace is over, it may hint while the rest is sent. What lies behind pages
-        // that never existed is given up: to get at it, it would make its host provide them.
+        // What a guest that clears has left when it is slow, or the grace is over, it may hint while the rest is sent. What lies behind
+        // pages that never existed is given up: to get at it, it would make its host provide them.
         hasCleared = progress.clears && (reason == .answered || reason == .idle)
     }
 }

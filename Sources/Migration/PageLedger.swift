@@ -13,8 +13,8 @@ import Synchronization
 ///                         free  ----- takeFreeRuns ----->  announced
 /// ```
 ///
-/// The hint thread, the sender and whoever gives memory back share it under one lock, which each holds for a bounded time only: the sender for
-/// one batch or a slice of bitmap words, the hint thread for one block.
+/// The hint thread, the sender and whoever gives memory back share it under one lock, which each holds for a bounded time only: the
+/// sender for one batch or a slice of bitmap words, the hint thread for one block.
 public final class PageLedger: HintSink {
     public let regions: RegionTable
     /// Pages whose content the destination does not have.

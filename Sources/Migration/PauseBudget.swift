@@ -30,7 +30,8 @@ public struct PauseBudget: Hashable, Sendable {
 
     var end: ContinuousClock.Instant { start + duration }
 
-    /// Adds what it takes to compare all pages that exist: both sides digest them, and the digests cross the link, or the pages are read back.
+    /// Adds what it takes to compare all pages that exist: both sides digest them, and the digests cross the link, or the pages are read
+    /// back.
     /// - Parameters:
     ///   - bytesPerSecond: the link's rate, where it was measured.
     ///   - isReadBack: whether the destination is a file, whose pages are read from the disk.

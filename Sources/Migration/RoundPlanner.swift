@@ -1,7 +1,7 @@
 /// Decides, at the end of each round, whether the rest is switched over.
 ///
-/// The limit is the most that a person accepts, and not what they want: a rest that fits is still sent while the guest runs where the rounds
-/// say that less would then be left, because those bytes travel either way.
+/// The limit is the most that a person accepts, and not what they want: a rest that fits is still sent while the guest runs where the
+/// rounds say that less would then be left, because those bytes travel either way.
 public struct RoundPlanner: Hashable, Sendable {
     /// What follows a round.
     public enum Verdict: Hashable, Sendable {

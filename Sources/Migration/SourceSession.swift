@@ -199,7 +199,8 @@ public struct SourceSession: Sendable {
         }
     }
 
-    /// When the guest goes on here, whatever the destination does; `nil` while the guest runs or a person has paused it, and from commit on.
+    /// When the guest goes on here, whatever the destination does; `nil` while the guest runs or a person has paused it, and from commit
+    /// on.
     public var pauseDeadline: ContinuousClock.Instant? {
         guard case .switchingOver(let switchOver) = state else { return nil }
         return switchOver.deadline

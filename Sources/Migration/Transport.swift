@@ -2,8 +2,9 @@ public import GuestMemory
 
 /// A link between the two sides, used by the one thread that drives a migration.
 ///
-/// Nothing here blocks but `wait(until:)` and, at the very end, `discardIncoming(until:)`: waiting sleeps until a send or receive made progress, the driver's doorbell rang, or the time
-/// came. So one thread serves both directions, cancellation and timers. A new transport implements this protocol and nothing else.
+/// Nothing here blocks but `wait(until:)` and, at the very end, `discardIncoming(until:)`: waiting sleeps until a send or receive made
+/// progress, the driver's doorbell rang, or the time came. So one thread serves both directions, cancellation and timers. A new transport
+/// implements this protocol and nothing else.
 public protocol Transport: AnyObject {
     /// Whether another frame may be handed over now.
     var canSend: Bool { get }
@@ -13,8 +14,8 @@ public protocol Transport: AnyObject {
     var bytesSent: Int { get }
     /// Bytes received.
     var bytesReceived: Int { get }
-    /// Changes whenever bytes move in either direction, also those that left this process earlier and waited in the kernel: tells a slow link
-    /// from a dead one.
+    /// Changes whenever bytes move in either direction, also those that left this process earlier and waited in the kernel: tells a slow
+    /// link from a dead one.
     var bytesMoved: Int { get }
 
     /// Hands over a frame; the pages of its data runs are read from `memory` when they are sent, not now.

@@ -2,12 +2,12 @@ import Glibc
 package import GuestMemory
 package import Host
 
-/// Prepares memory for bytes that are about to arrive: 2 MiB blocks that arrive whole become huge pages; of the rest, longer runs are populated
-/// by one call, single pages not at all (the fault on arrival costs the same as the call).
+/// Prepares memory for bytes that are about to arrive: 2 MiB blocks that arrive whole become huge pages; of the rest, longer runs are
+/// populated by one call, single pages not at all (the fault on arrival costs the same as the call).
 ///
-/// Huge pages are left to the fault on arrival: what the kernel has cleared a moment ago is still in the processor's cache when the bytes come.
-/// A host that gives none (its setting, a control group, memory in pieces) shows that by the faults, and from then on blocks are populated too.
-/// Used by the thread to which the bytes come.
+/// Huge pages are left to the fault on arrival: what the kernel has cleared a moment ago is still in the processor's cache when the bytes
+/// come. A host that gives none (its setting, a control group, memory in pieces) shows that by the faults, and from then on blocks are
+/// populated too. Used by the thread to which the bytes come.
 package struct HugePageAdvice {
     /// Each stretch of advised memory is a mapping of its own for the kernel, which allows 65530.
     private static let maximumStretches = 8192

@@ -12,7 +12,8 @@ package struct MigrationLimits: Sendable {
     /// How often the destination says that bytes still come, while they do: the source cannot see how far they have got, where a tunnel or
     /// the kernel has taken them.
     package var heartbeat: Duration = .seconds(5)
-    /// The source for the acknowledgement of a round, while nothing moves; and for `ready`: the destination loads device state, and digests memory where that was asked for.
+    /// The source for the acknowledgement of a round, while nothing moves; and for `ready`: the destination loads device state, and
+    /// digests memory where that was asked for.
     package var ready: Duration = .seconds(120)
     /// The source for `running` after it sent `commit`.
     package var running: Duration = .seconds(30)

@@ -4,9 +4,9 @@ package import Migration
 
 /// Moves a guest for which nobody waits from this process into this process, by a migration like any other.
 ///
-/// What a program does for the first time takes it several times as long: pages of its code are touched, symbols bound, tables of types filled.
-/// A guest that moves stands still meanwhile, or its source waits to begin. Who has rehearsed a migration has that behind it. Nothing depends
-/// on it.
+/// What a program does for the first time takes it several times as long: pages of its code are touched, symbols bound, tables of types
+/// filled. A guest that moves stands still meanwhile, or its source waits to begin. Who has rehearsed a migration has that behind it.
+/// Nothing depends on it.
 /// - Parameters:
 ///   - guest: paused.
 ///   - makeGuest: makes the one that it becomes, which is paused too.

@@ -68,8 +68,8 @@ extension BalloonDriver {
         }
     }
 
-    /// Unloads the driver in the middle of a round and loads it again. As Linux, it first gives back what it holds, and the device, which may be
-    /// reading hints of it, is reset afterwards.
+    /// Unloads the driver in the middle of a round and loads it again. As Linux, it first gives back what it holds, and the device, which
+    /// may be reading hints of it, is reset afterwards.
     private func reload(_ record: inout DriverRecord) throws(KernelPanic) -> Next {
         kernel.driverRecord = record
         while try giveBack() {}

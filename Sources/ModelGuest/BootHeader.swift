@@ -20,8 +20,8 @@ struct BootHeader: BitwiseCopyable {
     private(set) var rate: UInt64 = 0
     /// Pages, for each vCPU.
     private(set) var workingSet: UInt64 = 0
-    /// The most pages that one vCPU's churn holds at a time: together half of what was free then (squeeze: 7/8), at most 1 GiB. So churn meets the
-    /// balloon driver's blocks and never starves the guest.
+    /// The most pages that one vCPU's churn holds at a time: together half of what was free then (squeeze: 7/8), at most 1 GiB. So churn
+    /// meets the balloon driver's blocks and never starves the guest.
     private(set) var churnPages: UInt64 = 0
     /// An index into `DriverBehaviour.allCases`.
     var driver: UInt64

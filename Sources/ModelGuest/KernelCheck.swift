@@ -2,8 +2,8 @@ import GuestMemory
 public import Migration
 import Synchronization
 
-/// Walks the tables and the pages of a kernel that stands still, and believes nothing that it reads: every number is bounded before use, every
-/// loop ends, and memory that was never touched stays so.
+/// Walks the tables and the pages of a kernel that stands still, and believes nothing that it reads: every number is bounded before use,
+/// every loop ends, and memory that was never touched stays so.
 ///
 /// Each fact is said twice in RAM (a free block by its record and by its list, a page by its stamp and by its content, each
 /// sum by a counter), so one lost page contradicts another one.

@@ -24,8 +24,8 @@ public enum Workload: Hashable, Sendable {
     public static let defaultWorkingSet = 256 << 20
 }
 
-/// How the guest's balloon driver answers. Everything but `correct`, `slow` and `reloading` is a hostile guest, for demonstrations and tests
-/// of the device. Its number is in guest RAM: new ones stand last.
+/// How the guest's balloon driver answers. Everything but `correct`, `slow` and `reloading` is a hostile guest, for demonstrations and
+/// tests of the device. Its number is in guest RAM: new ones stand last.
 public enum DriverBehaviour: String, CaseIterable, Hashable, Sendable {
     /// As Linux's driver.
     case correct
@@ -62,8 +62,8 @@ public struct GuestBehaviour: Hashable, Sendable {
     /// What the guest fills memory with that it frees, as Linux with `init_on_free` (0) or `page_poison`; the balloon device is told.
     /// `nil` leaves freed memory as it was.
     public var poison: UInt32?
-    /// Whether the guest clears what it allocates, as Linux with `init_on_alloc`: also each block that the balloon driver holds. Not together
-    /// with `poison`.
+    /// Whether the guest clears what it allocates, as Linux with `init_on_alloc`: also each block that the balloon driver holds. Not
+    /// together with `poison`.
     public var clearsAllocated = false
 
     public init() {}

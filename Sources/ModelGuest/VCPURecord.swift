@@ -10,7 +10,8 @@ package struct VCPURecord: BitwiseCopyable {
     package var steps: UInt64 = 0
     /// Blocks that were filled at boot, or imported, and stay.
     package var resident = FrameList()
-    /// Pages stamped, ever, and opaque pages that came: all vCPUs' together are the sum of all frames' writes, so a lost page of frame records does not add up.
+    /// Pages stamped, ever, and opaque pages that came: all vCPUs' together are the sum of all frames' writes, so a lost page of frame
+    /// records does not add up.
     package var stampedPages: UInt64 = 0
     /// Where the rewriting of the resident blocks stands: the block (0 = begin with the first), the page in it, pages since the first.
     var cursorBlock: UInt32 = 0

@@ -1,4 +1,5 @@
-/// The queues of a device as its thread serves them, with the rules that are the same for every device. Part of what the device's lock guards.
+/// The queues of a device as its thread serves them, with the rules that are the same for every device. Part of what the device's lock
+/// guards.
 ///
 ///     activate ----> nextChain: a chain, which is in work ----> giveBack
 ///                        ^        |                                |

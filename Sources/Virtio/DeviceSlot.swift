@@ -24,6 +24,7 @@ public struct DeviceSlot: Sendable {
         transport = VirtioMMIOTransport(device, memory)
     }
 
+    /// The device's name, which its state's section has.
     public var name: String { device.identity.name }
     private var transportName: String { name + "-mmio" }
 
@@ -31,8 +32,8 @@ public struct DeviceSlot: Sendable {
 
     public func park() { device.park() }
 
-    /// Lets the device work, beginning with what came meanwhile: a kick that nobody answered is not repeated by the driver, and a chain that was
-    /// half done when the device was parked has had its kick already. So every live queue is looked at again, whoever lost what.
+    /// Lets the device work, beginning with what came meanwhile: a kick that nobody answered is not repeated by the driver, and a chain
+    /// that was half done when the device was parked has had its kick already. So every live queue is looked at again, whoever lost what.
     public func unpark() {
         device.unpark()
         #if BrokenEngines

@@ -18,9 +18,10 @@ public struct DeviceIdentity: Hashable, Sendable {
 /// A machine knows no more of its devices than this. There are no default implementations: a device that forgets one of these would lose
 /// state in silence.
 ///
-/// **Parked** means: the device writes no guest memory, no queue moves, and its own fields change only where the machine's owner asks for it
-/// (a power button, the end of a hint command). What the guest said meanwhile stays where the guest put it. A device is parked behind the
-/// vCPUs and let go before them; it is not told what came meanwhile, because its slot has every ring looked at again (`DeviceSlot.unpark`).
+/// **Parked** means: the device writes no guest memory, no queue moves, and its own fields change only where the machine's owner asks for
+/// it (a power button, the end of a hint command). What the guest said meanwhile stays where the guest put it. A device is parked behind
+/// the vCPUs and let go before them; it is not told what came meanwhile, because its slot has every ring looked at again
+/// (`DeviceSlot.unpark`).
 public protocol MachineDevice: AnyObject, Sendable {
     var identity: DeviceIdentity { get }
 

@@ -2,8 +2,8 @@ public import Host
 
 /// A device behind a virtio transport.
 ///
-/// The transport calls `activate`, `stop` and `reset` one at a time; every other call may come from any thread at any time. A device may hold
-/// its own lock while it calls `signals`, and must not call the transport otherwise.
+/// The transport calls `activate`, `stop` and `reset` one at a time; every other call may come from any thread at any time. A device may
+/// hold its own lock while it calls `signals`, and must not call the transport otherwise.
 ///
 /// What a device may touch: the rings that `activate` gave it, and the guest memory that their chains name, until `stop` or `reset`. It
 /// writes guest memory through the write door, when what it writes is complete and before it gives the chain back (rules "every writer is
@@ -19,8 +19,8 @@ public protocol VirtioDevice: MachineDevice {
     /// What a kick rings, by queue: as many as the device has queues at most, the same objects for the device's whole life. One thread that
     /// serves several queues has one doorbell for them. A machine may have its kernel ring them.
     ///
-    /// A ring says that the queue is to be looked at, not that something is there: the transport rings when the device is activated, and when
-    /// it is let go again.
+    /// A ring says that the queue is to be looked at, not that something is there: the transport rings when the device is activated, and
+    /// when it is let go again.
     var doorbells: [Doorbell] { get }
 
     /// The largest size of each queue that exists with these features, by index; 0 for one that does not. The most queues exist with all

@@ -144,8 +144,8 @@ public final class VirtioMMIOTransport: Sendable {
         }
     }
 
-    /// A driver may take a queue back while the device runs, and reads until it is told that the device has let go (4.2.2.2). There is no way
-    /// back but a reset.
+    /// A driver may take a queue back while the device runs, and reads until it is told that the device has let go (4.2.2.2). There is no
+    /// way back but a reset.
     private func writeReady(_ registers: inout Registers, _ value: UInt32) {
         guard let index = selectedQueue(registers) else { return }
         if registers.status & VirtioMMIO.Status.driverOK == 0 {

@@ -45,8 +45,8 @@ import Host
         }
     }
 
-    /// What the argument parser does at the end of a command, with streams that may be closed or full: help and versions are results, anything
-    /// else is for people.
+    /// What the argument parser does at the end of a command, with streams that may be closed or full: help and versions are results,
+    /// anything else is for people.
     private static func conclude(_ error: any Error) -> ExitCode {
         let code = exitCode(for: error)
         let text = fullMessage(for: error)

@@ -4,8 +4,8 @@ import Host
 import Migration
 import Virtio
 
-/// A hostile driver of the entropy device: the input is a program of descriptors, indices, register accesses, and what the host does meanwhile.
-/// The device has no thread of its own here, and its random bytes are all 0xEE.
+/// A hostile driver of the entropy device: the input is a program of descriptors, indices, register accesses, and what the host does
+/// meanwhile. The device has no thread of its own here, and its random bytes are all 0xEE.
 enum EntropyTarget: FuzzTarget {
     private static let maximumOperations = 256
 

@@ -6,8 +6,8 @@ import ModelGuest
 
 /// A guest image: opened, verified, compared with itself, read into memory both ways, and its device state loaded.
 ///
-/// The input is `ImageText`: the pieces of a sparse file. Unless its flags say otherwise, checksums, counts and offsets are made right, as whoever
-/// forges an image would, so that what lies behind them is reached.
+/// The input is `ImageText`: the pieces of a sparse file. Unless its flags say otherwise, checksums, counts and offsets are made right,
+/// as whoever forges an image would, so that what lies behind them is reached.
 enum ImageTarget: FuzzTarget {
     private static let file = ScratchFile()
 

@@ -4,7 +4,7 @@ import Migration
 
 /// A guest image in a few hundred bytes:
 ///
-///     flags     u8    what is left wrong: 1 offsets and length, 2 checksums of tables and state, 4 checksums of pages, 8 counts, 16 the header's own
+///     flags     u8    left wrong: 1 offsets and length, 2 checksums of tables and state, 4 of pages, 8 counts, 16 the header's own
 ///     header    u16 and that many bytes from its front
 ///     state     u32   length of the device state, as the header shall say
 ///     pieces    until the end: place u8 (0 to 3 a table, 4 device state, 5 memory, 6 the file), offset u32, u16 and that many bytes

@@ -61,7 +61,8 @@ import Testing
         #expect(ends(linkRate: 100e6) { (true, false, Int($0 * 100)) } == 1000)
     }
 
-    /// When the waiting ends, in ms, and why: for a guest that reports 400 ms of sending in 50 ms, then nothing that would be sent, or little.
+    /// When the waiting ends, in ms, and why: for a guest that reports 400 ms of sending in 50 ms, then nothing that would be sent, or
+    /// little.
     private func ends(
         reports: Bool,
         trickle: Int = 0,

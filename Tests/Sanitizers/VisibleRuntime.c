@@ -101,8 +101,8 @@ SWIFT void unlock_slow(SELF void *mutex) {
     unlock(mutex);
 }
 
-// ---- Rings. liburing maps and unmaps them by its own system calls, which the sanitizer does not see: it would take a ring for the one that was
-// in its place before. The kernel gives a place away after it was left.
+// ---- Rings. liburing maps and unmaps them by its own system calls, which the sanitizer does not see: it would take a ring for the one
+// that was in its place before. The kernel gives a place away after it was left.
 
 static char places;
 

@@ -10,7 +10,8 @@ package struct Scenario: Hashable, Sendable, CustomStringConvertible {
         case pages, regions, absentPercent, freePercent, zeroPercent, ring, blockPages, ops, shrinkPercent, raggedPercent, poison
         /// Whether the driver clears each block before it hints it.
         case clears
-        /// Whether the driver keeps the id that it answers in one word that every start names, as Linux's, or waits until its start was read.
+        /// Whether the driver keeps the id that it answers in one word that every start names, as Linux's, or waits until its start was
+        /// read.
         case oneWord
         /// Free pages that the host takes away and that read as zero when they are touched again, in percent of the guest's steps.
         case discardPercent

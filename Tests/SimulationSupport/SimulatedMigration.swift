@@ -223,8 +223,8 @@ final class SimulatedMigration {
         for (isTrue, event) in reached where isTrue { world.reached(event) }
     }
 
-    /// What was given back and not used again is not there again, unless it was on the wire at that moment. A survey looks into what the guest
-    /// reports, and may look into that too.
+    /// What was given back and not used again is not there again, unless it was on the wire at that moment. A survey looks into what the
+    /// guest reports, and may look into that too.
     func checkGivenBack() {
         guard scenario[.memoryFile] == 1, scenario[.survey] == 0 else { return }
         let existing = try? DirtyBitmap(pageCount: world.regions.pageCount)
@@ -235,7 +235,8 @@ final class SimulatedMigration {
         }
     }
 
-    /// Pages that were given back meanwhile, each time counted: the report does not tell what became of them, so its sums may differ by as many.
+    /// Pages that were given back meanwhile, each time counted: the report does not tell what became of them, so its sums may differ by
+    /// as many.
     private var discarded: Int { source.discards.pages - discardedAtStart }
 
     private func isAbout(_ count: Int, _ expected: Int) -> Bool { abs(count - expected) <= discarded }

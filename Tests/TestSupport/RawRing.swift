@@ -1,8 +1,8 @@
 package import GuestMemory
 package import Virtio
 
-/// A split virtqueue written byte by byte, as the specification draws it and with none of our ring code: right by default, and as wrong as a
-/// test wants it.
+/// A split virtqueue written byte by byte, as the specification draws it and with none of our ring code: right by default, and as wrong
+/// as a test wants it.
 package struct RawRing {
     package let memory: GuestRAM
     package let layout: VirtqueueLayout

@@ -2,8 +2,8 @@ package import GuestMemory
 import Host
 package import Migration
 
-/// A machine of one thread that scribbles over its RAM through the write door, frees pages and takes them back, and gives some of it back to
-/// the host.
+/// A machine of one thread that scribbles over its RAM through the write door, frees pages and takes them back, and gives some of it back
+/// to the host.
 package final class ScriptedGuest: Guest {
     /// What happens to the guest; tests read it.
     package enum Call: Hashable, Sendable { case pause, resume, save, load }

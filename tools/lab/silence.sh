@@ -29,7 +29,11 @@ say_where_it_stood() { # SECONDS RESULTS OUTER-CONSOLE INNER-CONSOLES
     alive=$(sed -n 's/^alive \([0-9]*\).*/\1/p' "$2" | tail -n 1)
     results=$(grep -av '^alive ' "$2" | tail -n 1 | tr -d '\r')
     say "nothing was heard of the outer machine for $1 s: it hangs, and was ended"
-    if [[ -n $alive ]]; then say "  it was last heard $alive s after its start"; else say "  it had not come as far as its first process"; fi
+    if [[ -n $alive ]]; then
+        say "  it was last heard $alive s after its start"
+    else
+        say "  it had not come as far as its first process"
+    fi
     say "  its console: $(last_words "$3" | grep . || echo nothing)"
     say "  inner machines: $(last_words "$4" | grep . || echo nothing)"
     say "  last result: ${results:-none}"

@@ -96,8 +96,8 @@ static inline int aerostat_uffd_register_wp(int fd, uint64_t start, uint64_t len
 
 // ---- File systems.
 
-/// Whether a file's holes are known to stay holes when they are read through a mapping. A tmpfs puts a page there, and dies of a full disk by
-/// SIGBUS; so does what passes its mappings on (overlayfs), or may do so.
+/// Whether a file's holes are known to stay holes when they are read through a mapping. A tmpfs puts a page there, and dies of a full
+/// disk by SIGBUS; so does what passes its mappings on (overlayfs), or may do so.
 static inline int aerostat_mapped_holes_stay(int fd) {
     struct statfs status;
     if (fstatfs(fd, &status) != 0) return 0;
@@ -192,7 +192,8 @@ static inline int aerostat_fcntl(int fd, int command, int argument) { return fcn
 /// `held`: bytes that the other side has not acknowledged. Returns 0, or -1 with errno.
 static inline int aerostat_outgoing_queue(int fd, int *held) { return ioctl(fd, SIOCOUTQ, held); }
 
-/// Packets on their way without an acknowledgement, and the time since any acknowledgement came. Returns 0, or -1 where it is no TCP socket.
+/// Packets on their way without an acknowledgement, and the time since any acknowledgement came. Returns 0, or -1 where it is no TCP
+/// socket.
 static inline int aerostat_tcp_silence(int fd, uint32_t *packets, uint32_t *milliseconds) {
     struct tcp_info info;
     socklen_t length = sizeof info;

@@ -96,8 +96,8 @@ static inline int aerostat_kvm_take_dirty_page(struct kvm_dirty_gfn *entry, uint
 
 static inline void aerostat_on_kick(int number) { (void)number; }
 
-/// The signal's number. Not a real-time signal, which is not sent where the user has too many of them waiting (RLIMIT_SIGPENDING), whoever's
-/// they are. Nothing else here uses this one, and without a handler it does nothing.
+/// The signal's number. Not a real-time signal, which is not sent where the user has too many of them waiting (RLIMIT_SIGPENDING),
+/// whoever's they are. Nothing else here uses this one, and without a handler it does nothing.
 static inline int aerostat_kick_signal(void) { return SIGURG; }
 
 /// Has the calling thread come out of KVM_RUN by the signal. It may have inherited a mask that blocks it: threads of a pool have one.

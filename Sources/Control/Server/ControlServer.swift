@@ -124,7 +124,8 @@ public final class ControlServer: Sendable {
         state.withLock { $0.listener = listener }
     }
 
-    /// Gives a connection a task of its own, from its first moment: one that waited for somebody to take it, when the server ends, would trap.
+    /// Gives a connection a task of its own, from its first moment: one that waited for somebody to take it, when the server ends, would
+    /// trap.
     private func welcome(_ connection: Connection) {
         let session = ControlSession(channel: connection.channel, handler: handler, logger: logger)
         state.withLock { state in

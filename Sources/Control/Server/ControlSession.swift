@@ -106,7 +106,8 @@ final class ControlSession: Sendable {
         case .machine(let command):
             guard command.isBrief || mayDoEverything() else {
                 throw QMPError(
-                    "\(envelope.name) is for the first \(ClientPlaces.fullCount) clients of the control socket, and this is a later one: it may "
+                    "\(envelope.name) is for the first \(ClientPlaces.fullCount) clients of the control socket, and this is a later one: "
+                        + "it may "
                         + "ask, stop, cont, cancel and quit. Close one of the others, then try again"
                 )
             }

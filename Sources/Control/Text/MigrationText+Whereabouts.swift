@@ -30,7 +30,8 @@ extension MigrationText {
         case (.paused, _): "the guest is paused in this process; \(resume(control)) runs it"
         case (.finishMigrate, _): "the guest is paused in this process, for the switch-over"
         case (.postMigrate, .completed) where !isInImage(report):
-            "the guest has left this process for \(report.destination ?? "the destination")\(report.downtime == nil ? ", paused as it was" : "")"
+            "the guest has left this process for "
+                + "\(report.destination ?? "the destination")\(report.downtime == nil ? ", paused as it was" : "")"
         default: elsewhere(state, report, control)
         }
     }
@@ -48,12 +49,14 @@ extension MigrationText {
         if let image = report.destination, isInImage(report) {
             return """
                 the guest is paused here and may be in its image. Look whether \(image.dropFirst("file:".count)) is that of this migration \
-                ('aerostat image info'): if it is, end this side with 'aerostat quit --control \(control)'; only if it is not, run the guest \
+                ('aerostat image info'): if it is, end this side with 'aerostat quit --control \(control)'; only if it is not, run the \
+                guest \
                 here with 'aerostat resume --force --control \(control)'
                 """
         }
         return """
-            the guest is paused here and may be running at the destination. Ask the destination (aerostat status): if the guest runs there, \
+            the guest is paused here and may be running at the destination. Ask the destination (aerostat status): if the guest runs \
+            there, \
             end this side with 'aerostat quit --control \(control)'; only if the destination is gone, run it here with \
             'aerostat resume --force --control \(control)'
             """

@@ -29,10 +29,12 @@ package enum BootError: Error, Hashable, Sendable, CustomStringConvertible {
             "the command line has \(byteCount) bytes, and the kernel takes at most \(maximum)"
         case .commandLineHasZero: "the command line has a zero byte in it, where the kernel would end it"
         case .memoryTooSmall(let byteCount, let needed):
-            "the guest has too little memory for this kernel: \(Self.mebibytes(needed)) MiB are needed, and \(byteCount >> 20) MiB are there "
+            "the guest has too little memory for this kernel: \(Self.mebibytes(needed)) MiB are needed, and \(byteCount >> 20) MiB are "
+                + "there "
                 + "below the PCI hole"
         case .initrdTooLarge(let path, let byteCount, let room):
-            "the initrd \(path) is too large for the guest's memory: it has \(byteCount) bytes, and beside the kernel there is room for \(room)"
+            "the initrd \(path) is too large for the guest's memory: it has \(byteCount) bytes, and beside the kernel there is room for "
+                + "\(room)"
         }
     }
 

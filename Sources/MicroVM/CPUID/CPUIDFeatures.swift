@@ -31,7 +31,8 @@ struct CPUIDFeatures {
             1,
             0,
             \.edx,
-            "fpu vme de pse tsc msr pae mce cx8 apic - sep mtrr pge mca cmov pat pse36 pn clflush - ds acpi mmx fxsr sse sse2 ss ht tm - pbe"
+            "fpu vme de pse tsc msr pae mce cx8 apic - sep mtrr pge mca cmov pat pse36 pn clflush - ds acpi mmx fxsr sse sse2 ss ht tm - "
+                + "pbe"
         ),
         CPUIDFeatures(
             1,
@@ -60,7 +61,8 @@ struct CPUIDFeatures {
             0,
             \.edx,
             "- - avx512_4vnniw avx512_4fmaps fsrm uintr - - avx512_vp2intersect srbds_ctrl md_clear rtm_always_abort - tsx_force_abort "
-                + "serialize hybrid tsxldtrk - pconfig arch_lbr ibt - amx_bf16 avx512_fp16 amx_tile amx_int8 spec_ctrl intel_stibp flush_l1d "
+                + "serialize hybrid tsxldtrk - pconfig arch_lbr ibt - amx_bf16 avx512_fp16 amx_tile amx_int8 spec_ctrl intel_stibp "
+                + "flush_l1d "
                 + "arch_capabilities core_capabilities spec_ctrl_ssbd"
         ),
         CPUIDFeatures(
@@ -111,7 +113,8 @@ struct CPUIDFeatures {
             0,
             \.eax,
             "kvmclock kvm_nopiodelay kvm_mmu kvmclock2 kvm_asyncpf kvm_steal_time kvm_pv_eoi kvm_pv_unhalt - kvm_pv_tlb_flush "
-                + "kvm_asyncpf_vmexit kvm_pv_ipi kvm_poll_control kvm_pv_sched_yield kvm_asyncpf_int kvm_msi_ext_dest_id kvm_hc_map_gpa_range "
+                + "kvm_asyncpf_vmexit kvm_pv_ipi kvm_poll_control kvm_pv_sched_yield kvm_asyncpf_int kvm_msi_ext_dest_id "
+                + "kvm_hc_map_gpa_range "
                 + "kvm_migration_control - - - - - - kvmclock_stable"
         ),
     ]

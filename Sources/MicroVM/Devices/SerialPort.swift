@@ -42,8 +42,8 @@ package final class SerialPort: Sendable {
     }
 
     /// Bytes for the guest.
-    /// - Returns: how many of them, from the first on, there was room for; the caller keeps the others until `roomForInput`. None while the port
-    ///   is parked: its state may have been saved already.
+    /// - Returns: how many of them, from the first on, there was room for; the caller keeps the others until `roomForInput`. None while
+    ///   the port is parked: its state may have been saved already.
     package func receive(_ bytes: some Collection<UInt8>) -> Int { change { $0.receive(bytes) } }
 
     // MARK: Standing still

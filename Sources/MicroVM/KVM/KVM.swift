@@ -185,8 +185,8 @@ package struct KVM: ~Copyable {
         try CPUIDTable.read(KVMRequest("KVM_GET_SUPPORTED_CPUID", aerostat_kvm_get_supported_cpuid), from: device)
     }
 
-    /// The model-specific registers that hold a guest's state: those that KVM names, without those of what `CPUIDPolicy` hides, and the memory
-    /// types, which KVM keeps and does not name.
+    /// The model-specific registers that hold a guest's state: those that KVM names, without those of what `CPUIDPolicy` hides, and the
+    /// memory types, which KVM keeps and does not name.
     func savedMSRs() throws(KVMError) -> [UInt32] {
         let request = KVMRequest("KVM_GET_MSR_INDEX_LIST", aerostat_kvm_get_msr_index_list)
         // A count and as many indices; the kernel says E2BIG and the right count where there is too little room.

@@ -12,8 +12,8 @@ struct MSR: Hashable, Sendable {
     static let deadline: UInt32 = 0x6E0
     /// MTRRs, which KVM keeps and does not name: the default type, those of fixed ranges, and eight pairs of base and mask.
     static let memoryTypes: [UInt32] = [0x2FF, 0x250, 0x258, 0x259] + Array(0x268...0x26F) + Array(0x200...0x20F)
-    /// Of what `CPUIDPolicy` hides: Hyper-V's, performance counters (with their capabilities), VMX, processor trace. What a host has of them
-    /// says nothing of what a guest needs.
+    /// Of what `CPUIDPolicy` hides: Hyper-V's, performance counters (with their capabilities), VMX, processor trace. What a host has of
+    /// them says nothing of what a guest needs.
     static let hidden: [ClosedRange<UInt32>] = [
         0x4000_0000...0x4000_01FF, 0xC1...0xC8, 0x186...0x18D, 0x309...0x30C, 0x345...0x345, 0x38D...0x390, 0x3F1...0x3F6, 0x4C1...0x4C8,
         0x480...0x491, 0x560...0x58F, 0x600...0x600, 0xC001_0200...0xC001_020B, 0xC000_0300...0xC000_0302,

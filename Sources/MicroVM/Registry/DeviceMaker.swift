@@ -19,6 +19,7 @@ public struct DeviceMaker: Sendable {
         self.make = make
     }
 
+    /// Makes the balloon.
     public static let balloon = DeviceMaker(name: BalloonDevice.identity.name) { (memory, interrupt) throws(SystemError) in
         try BalloonDevice(memory, interrupt: interrupt)
     }

@@ -46,8 +46,8 @@ extension TinyGuest {
 
     /// What is wrong with the memory of a guest that stands; empty where nothing is.
     ///
-    /// Exact: a page holds what its vCPU wrote in this round or, behind the place where it stands, in the round before. Only the page that it
-    /// was about to write may be of both.
+    /// Exact: a page holds what its vCPU wrote in this round or, behind the place where it stands, in the round before. Only the page
+    /// that it was about to write may be of both.
     package func faults(in memory: GuestRAM) throws(GuestAccessError) -> [String] {
         let record = try record(in: memory)
         var faults: [String] = []

@@ -2,7 +2,8 @@ import CTinyGuest
 package import GuestMemory
 
 extension TinyGuest {
-    /// The tiny guest that a machine's memory holds; `nil` where it holds another guest. The memory is foreign: it may have come from anywhere.
+    /// The tiny guest that a machine's memory holds; `nil` where it holds another guest. The memory is foreign: it may have come from
+    /// anywhere.
     package init?(in memory: GuestRAM) {
         do throws(GuestAccessError) {
             guard let found = try Self.parameters(in: memory) else { return nil }

@@ -101,8 +101,8 @@ package final class KVMDirtyRingTracker: DirtyTracker {
                 // Nothing new comes; what is left belongs to nobody.
                 try rings.empty()
             } catch {
-                // Where KVM has no memory to change a slot, writes stay logged, and full rings are emptied: the guest is slower, and nothing
-                // else. Arming begins anew anyway.
+                // Where KVM has no memory to change a slot, writes stay logged, and full rings are emptied: the guest is slower, and
+                // nothing else. Arming begins anew anyway.
             }
             rings.move(into: nil)
         }

@@ -8,7 +8,8 @@ import Host
     let base: UnsafeMutablePointer<UInt64>
     private let count: Int
 
-    /// The most words that are cleared by one request, which keeps the kernel's lock on the guest's page tables as long: 1 GiB of guest memory.
+    /// The most words that are cleared by one request, which keeps the kernel's lock on the guest's page tables as long: 1 GiB of guest
+    /// memory.
     static let wordsPerRequest = 4096
 
     init(pageCount: Int) throws(SystemError) {

@@ -140,7 +140,8 @@ extension FileTransport {
         queueChangedTables()
     }
 
-    /// The mark goes into the partial file before the source commits: what is left then is the rename, and until that the source may back out.
+    /// The mark goes into the partial file before the source commits: what is left then is the rename, and until that the source may back
+    /// out.
     private func seal() {
         guard var image else { preconditionFailure("the switchover came before the hello") }
         image.comparison?.finish()

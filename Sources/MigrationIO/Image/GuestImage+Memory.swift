@@ -16,8 +16,8 @@ extension GuestImage {
         }
     }
 
-    /// The pages with data. Where a mapped hole would make the file grow, only those that the file has really stored: a copy may have left out
-    /// a page of zeros.
+    /// The pages with data. Where a mapped hole would make the file grow, only those that the file has really stored: a copy may have
+    /// left out a page of zeros.
     private func storedPages() throws(SystemError) -> DirtyBitmap {
         let pages = try DirtyBitmap(pageCount: tables.data.pageCount)
         guard try !file.withDescriptor({ (descriptor) throws(SystemError) in descriptor.keepsHolesInMappings }) else {

@@ -22,8 +22,8 @@ public enum ImageUse: Hashable, Sendable {
     }
 }
 
-/// Holds an image as long as a guest from it is here, so that no second process starts the same guest (DESIGN, rule 10): the lock of the open
-/// file that the guest's memory is read from. It goes with this object and that memory, or with the process.
+/// Holds an image as long as a guest from it is here, so that no second process starts the same guest (rule "one owner"): the lock of the
+/// open file that the guest's memory is read from. It goes with this object and that memory, or with the process.
 public final class ImageClaim: Sendable {
     /// How often the image may be replaced between opening it and locking it.
     private static let maximumAttempts = 8
@@ -88,8 +88,9 @@ public final class ImageClaim: Sendable {
 
     // MARK: The guest has left
 
-    /// Says in the image, durably, that its guest has left for another process or another image, or is about to; or that it is here again. An
-    /// image that says so is started as a copy only, whatever becomes of this process and its lock. Writes where that changes something.
+    /// Says in the image, durably, that its guest has left for another process or another image, or is about to; or that it is here
+    /// again. An image that says so is started as a copy only, whatever becomes of this process and its lock. Writes where that changes
+    /// something.
     public func setLeft(_ hasLeft: Bool) throws(SystemError) {
         precondition(isExclusive, "a copy's guest was never in the image")
         let isNews = self.hasLeft.withLock { said in

@@ -23,7 +23,8 @@ struct Check: AsyncParsableCommand {
 
     private func lines(_ check: GuestCheck) -> [String] {
         var lines = [
-            "\(check.isClean ? "clean" : "DAMAGED"): \(Figures.count(check.pagesChecked)) pages checked, \(Figures.count(check.pagesWrong)) wrong",
+            "\(check.isClean ? "clean" : "DAMAGED"): \(Figures.count(check.pagesChecked)) pages checked, "
+                + "\(Figures.count(check.pagesWrong)) wrong",
             "  used \(Figures.count(check.pagesUsed)), free \(Figures.count(check.pagesFree)) pages, "
                 + "\(Figures.count(check.pagesFreeTopOrder)) of them in the largest blocks",
         ]

@@ -12,11 +12,14 @@ struct Migrate: AsyncParsableCommand {
         abstract: "Moves the guest to another process, or into an image, while it runs.",
         discussion: """
             The destination waits with 'aerostat run --incoming URI'. URI is tcp:HOST:PORT, unix:PATH or fd:N; or file:PATH for a guest \
-            image, which 'aerostat run --restore file:PATH' starts. The interrupt key, SIGTERM and SIGHUP cancel the migration, and the guest \
+            image, which 'aerostat run --restore file:PATH' starts. The interrupt key, SIGTERM and SIGHUP cancel the migration, and the \
+            guest \
             stays where it is; a second one ends this command and leaves the migration to itself.
 
-            Exits with 0 when the guest runs at the destination, or is in its image; 1 when it failed or was cancelled, and the guest is still here; 2 when \
-            verification found a difference; 3 when the link was lost between commit and running; 74 when the guest has gone, and this could not be written to standard output.
+            Exits with 0 when the guest runs at the destination, or is in its image; 1 when it failed or was cancelled, and the guest is \
+            still here; 2 when \
+            verification found a difference; 3 when the link was lost between commit and running; 74 when the guest has gone, and this \
+            could not be written to standard output.
 
             Example:
               aerostat migrate --control /run/guest.sock tcp:192.0.2.7:4444 --verify
@@ -150,8 +153,8 @@ struct Migrate: AsyncParsableCommand {
         return writeResult(document.text(.indented))
     }
 
-    /// The source's process ended, or closed its control socket, in the middle of the migration: nobody here knows where the guest is, unless
-    /// it is in an image, which can be looked at.
+    /// The source's process ended, or closed its control socket, in the middle of the migration: nobody here knows where the guest is,
+    /// unless it is in an image, which can be looked at.
     /// - Returns: whether the guest is in its image.
     private func reportLoss(_ last: MigrationReport, since start: UInt64) throws -> Bool {
         var report = last

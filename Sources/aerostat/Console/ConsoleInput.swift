@@ -26,7 +26,8 @@ package final class ConsoleInput: Sendable {
     package func guestHasRoom() { state.update { $0.hasRoom = true } }
 
     /// Takes bytes for the guest.
-    /// - Parameter waits: whether to sleep where the guest is behind, so that whoever writes has to wait too; else what does not fit is lost.
+    /// - Parameter waits: whether to sleep where the guest is behind, so that whoever writes has to wait too; else what does not fit is
+    ///   lost.
     package func put(_ bytes: [UInt8], waits: Bool) {
         if waits { _ = state.wait { $0.isOver || $0.pending.count < Self.capacityBytes ? true : nil } }
         state.update { state in

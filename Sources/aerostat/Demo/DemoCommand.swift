@@ -13,10 +13,12 @@ struct DemoCommand: AsyncParsableCommand {
         abstract: "Moves a guest between two processes, without and with free-page hints, and shows the difference.",
         discussion: """
             Each of the two migrations has a source and a destination process of its own, joined by TCP on the loopback interface. Both \
-            compare all memory before the guest is let go, and the guest checks itself where it arrived. Needs no privileges. The interrupt \
+            compare all memory before the guest is let go, and the guest checks itself where it arrived. Needs no privileges. The \
+            interrupt \
             key, SIGTERM and SIGHUP end it with its guests, and leave nothing behind.
 
-            With --image the guest is the one in a guest image, a real Linux machine's memory for example ('tools/guest-image' makes one); both \
+            With --image the guest is the one in a guest image, a real Linux machine's memory for example ('tools/guest-image' makes \
+            one); both \
             migrations start from it. It does what it did when the image was written, unless --workload says otherwise.
 
             Examples:

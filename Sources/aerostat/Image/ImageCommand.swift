@@ -11,7 +11,8 @@ struct ImageCommand: AsyncParsableCommand {
         discussion: """
             'aerostat migrate file:PATH' writes an image, 'aerostat run --restore file:PATH' starts it.
 
-            Exits with 0 where all is well; 1 when an image cannot be read or is refused (torn, cut off, foreign, of a newer version); 2 when \
+            Exits with 0 where all is well; 1 when an image cannot be read or is refused (torn, cut off, foreign, of a newer version); 2 \
+            when \
             a checksum or a page differs; 64 for usage.
             """,
         subcommands: [ImageInfo.self, ImageVerify.self, ImageCompare.self, ImageImport.self]

@@ -41,7 +41,8 @@ struct ImageCompare: AsyncParsableCommand {
         let first = difference.firstDifference.map { ", the first is page \($0)" } ?? ""
         let outcome = difference.differences == 0 ? "no difference" : "\(Figures.count(difference.differences)) DIFFER\(first)"
         var lines = [
-            "\(Figures.count(difference.pagesCompared)) pages compared, \(Figures.count(difference.pagesFree)) free ones left out: \(outcome)"
+            "\(Figures.count(difference.pagesCompared)) pages compared, \(Figures.count(difference.pagesFree)) free ones left out: "
+                + "\(outcome)"
         ]
         if !difference.differingSections.isEmpty {
             lines.append("  device state that differs: \(difference.differingSections.joined(separator: ", "))")

@@ -11,10 +11,13 @@ struct ImageImport: AsyncParsableCommand {
         commandName: "import",
         abstract: "Makes an image of a real Linux machine's memory.",
         discussion: """
-            Takes the RAM of a machine that stood still, as one file from physical address 0 (QEMU's memory-backend-file, for example), and \
+            Takes the RAM of a machine that stood still, as one file from physical address 0 (QEMU's memory-backend-file, for example), \
+            and \
             what its /proc/kpageflags said. In the image's guest the frames that Linux had free are free, in the same blocks and with what \
-            they held; all others are in use: the guest keeps them, compares them with their checksums, and rewrites some of them where its \
-            workload says so: --workload, --write-rate, --working-set, --vcpus and --seed are those of 'aerostat run'. The guest is some MiB \
+            they held; all others are in use: the guest keeps them, compares them with their checksums, and rewrites some of them where \
+            its \
+            workload says so: --workload, --write-rate, --working-set, --vcpus and --seed are those of 'aerostat run'. The guest is some \
+            MiB \
             larger than the machine: its own tables lie in front. 'tools/guest-image' makes such files and imports them.
 
             Example:

@@ -4,8 +4,8 @@ import Host
 import Synchronization
 import SystemPackage
 
-/// What a command makes beside itself: child processes, and a folder. They end with it, whatever ends it: an error, or a signal that asks for
-/// the end. After SIGKILL the kernel ends the children, and the folder is left.
+/// What a command makes beside itself: child processes, and a folder. They end with it, whatever ends it: an error, or a signal that asks
+/// for the end. After SIGKILL the kernel ends the children, and the folder is left.
 final class Belongings: Sendable {
     /// How long to wait for killed children, which end at once unless they hang in the kernel.
     private static let patience = Duration.seconds(5)

@@ -2,14 +2,15 @@ import Glibc
 import Host
 import Logging
 
-/// The process's log: on standard error, written by a thread that nothing else waits for. A log that nobody reads must neither stop the guest,
-/// nor its migration, nor the answer to "quit".
+/// The process's log: on standard error, written by a thread that nothing else waits for. A log that nobody reads must neither stop the
+/// guest, nor its migration, nor the answer to "quit".
 enum ProcessLog {
     /// How long the end of the process waits for the last lines.
     private static let grace = Duration.milliseconds(200)
 
     private static let writer = LineWriter(to: STDERR_FILENO) { count in
-        "aerostat: \(count) \(count == 1 ? "line" : "lines") of the log were lost here: nobody read standard error, or it could not be written"
+        "aerostat: \(count) "
+            + "\(count == 1 ? "line" : "lines") of the log were lost here: nobody read standard error, or it could not be written"
     }
 
     private struct Stream: TextOutputStream {

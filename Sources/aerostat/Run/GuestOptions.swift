@@ -50,7 +50,8 @@ struct GuestOptions: ParsableArguments {
 
     @Option(
         help: ArgumentHelp(
-            "What the guest fills memory with that it frees: 32 bits, such as 0 or 0xaaaaaaaa. The balloon device is told. Absent, freed memory "
+            "What the guest fills memory with that it frees: 32 bits, such as 0 or 0xaaaaaaaa. The balloon device is told. Absent, freed "
+                + "memory "
                 + "stays as it was.",
             valueName: "word"
         ),
@@ -60,7 +61,8 @@ struct GuestOptions: ParsableArguments {
 
     @Flag(
         help: ArgumentHelp(
-            "The guest clears memory when it allocates it, also what it is about to hint, as Linux does with init_on_alloc (Debian's default)."
+            "The guest clears memory when it allocates it, also what it is about to hint, as Linux does with init_on_alloc (Debian's "
+                + "default)."
         )
     )
     var initOnAlloc = false
@@ -88,7 +90,8 @@ struct GuestOptions: ParsableArguments {
 
     @Option(
         help: ArgumentHelp(
-            "How dirty pages are tracked: pagemap-scan or software; under KVM kvm-dirty-log, kvm-dirty-ring or pagemap-scan. The best that works "
+            "How dirty pages are tracked: pagemap-scan or software; under KVM kvm-dirty-log, kvm-dirty-ring or pagemap-scan. The best "
+                + "that works "
                 + "where absent."
         )
     )

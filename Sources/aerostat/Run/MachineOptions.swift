@@ -15,10 +15,12 @@ struct MachineOptions: ParsableArguments {
 
     @Option(
         help: ArgumentHelp(
-            "Where the guest's serial port is: stdio, unix:PATH (a socket to connect to), file:PATH or none (default: stdio for --guest kvm, "
+            "Where the guest's serial port is: stdio, unix:PATH (a socket to connect to), file:PATH or none (default: stdio for --guest "
+                + "kvm, "
                 + "else none).",
             discussion: """
-                With stdio the line with READY goes to standard error, so that standard output is the guest's alone. At a terminal all keys are \
+                With stdio the line with READY goes to standard error, so that standard output is the guest's alone. At a terminal all \
+                keys are \
                 the guest's but Ctrl-A: Ctrl-A x ends the process, Ctrl-A h tells more.
                 """,
             valueName: "place"

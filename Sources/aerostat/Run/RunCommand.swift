@@ -35,7 +35,8 @@ struct RunCommand: AsyncParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "Which guest: model, a small kernel run by threads of this process; kvm, Linux under KVM; tiny, some hundred bytes of machine code "
+            "Which guest: model, a small kernel run by threads of this process; kvm, Linux under KVM; tiny, some hundred bytes of "
+                + "machine code "
                 + "under KVM (default: model).",
             discussion: "With --incoming and --restore: the only kind that is taken. Without it whichever comes is."
         )
@@ -57,7 +58,8 @@ struct RunCommand: AsyncParsableCommand {
         help: ArgumentHelp(
             "With --restore: start a copy of the image's guest.",
             discussion:
-                "Copies run side by side, from an image whose own guest does not run now. It may have moved on: only a copy is started then."
+                "Copies run side by side, from an image whose own guest does not run now. It may have moved on: only a copy is started "
+                + "then."
         )
     )
     var clone = false
@@ -73,7 +75,8 @@ struct RunCommand: AsyncParsableCommand {
             "How the guest's balloon driver answers: correct, slow, reloading, silent, wrong-id, stale-id, outside-ram, unaligned, "
                 + "descriptor-loop, bad-indices or index-jump (default: correct).",
             discussion:
-                "A slow one lets the device hear of its blocks late, a reloading one resets the device in the middle of most rounds. All others are hostile guests, to see that the device "
+                "A slow one lets the device hear of its blocks late, a reloading one resets the device in the middle of most rounds. All "
+                + "others are hostile guests, to see that the device "
                 + "withstands them."
         )
     )

@@ -10,9 +10,12 @@ struct StressCommand: AsyncParsableCommand {
         commandName: "stress",
         abstract: "Hunts for lost pages: random guests, migrations and injuries, until something is wrong or the time is over.",
         discussion: """
-            Each round draws from one number a guest (size, processors, workload, fragmentation, memory regions, what it fills freed memory with, tracker, balloon driver, also one that resets its device), one to four migrations \
-            (TCP, unix socket, or into an image and back; hints, verification, limits and timeouts as it comes) and what is done to them: either \
-            process killed, stopped or asked to end, the link cut, cut one way, stalled or garbled at any byte, a frame lost, the migration cancelled, the guest paused, \
+            Each round draws from one number a guest (size, processors, workload, fragmentation, memory regions, what it fills freed \
+            memory with, tracker, balloon driver, also one that resets its device), one to four migrations \
+            (TCP, unix socket, or into an image and back; hints, verification, limits and timeouts as it comes) and what is done to them: \
+            either \
+            process killed, stopped or asked to end, the link cut, cut one way, stalled or garbled at any byte, a frame lost, the \
+            migration cancelled, the guest paused, \
             resumed or checked. After each migration the guest must run in exactly one place, find nothing wrong in its memory and have \
             back what it lent; exit codes, reports and logs must agree; and on some rounds both memories are dumped and compared by code \
             that shares nothing with the engine.

@@ -58,7 +58,8 @@ struct StressTally {
     }
 
     func line(_ elapsed: Duration) -> String {
-        "\(rounds) rounds, \(migrations) migrations (\(completed) completed), \(injuries.values.reduce(0, +)) injuries, \(Bytes(bytes)) sent, "
+        "\(rounds) rounds, \(migrations) migrations (\(completed) completed), \(injuries.values.reduce(0, +)) injuries, \(Bytes(bytes)) "
+            + "sent, "
             + "\(finds) finds, \(elapsed.components.seconds) s"
     }
 

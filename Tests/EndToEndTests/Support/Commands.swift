@@ -72,8 +72,8 @@ final class Capture: Sendable {
     }
 
     deinit {
-        // Foundation keeps a process that has ended, and with it the handle. With a thousand files open `Process.run()` reads behind the end
-        // of its list of them, and crashes.
+        // Foundation keeps a process that has ended, and with it the handle. With a thousand files open `Process.run()` reads behind the
+        // end of its list of them, and crashes.
         try? handle.close()
         try? FileManager.default.removeItem(atPath: path)
     }

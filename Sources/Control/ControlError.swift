@@ -42,7 +42,8 @@ public enum ControlError: Error, Hashable, Sendable, CustomStringConvertible {
         case .sentAway(let path, let reason): "the process behind \(path) ended the connection: \(reason)"
         case .timedOut(let what, let seconds): "\(what): no answer within \(seconds) s"
         case .connectionLost(let path): "the process behind \(path) closed the connection, or has ended"
-        case .refused(let command, let error): "\(command) was refused: \(error)"
+        // People typed a command of ours, and not QMP's.
+        case .refused(_, let error): "the guest's process refused: \(error)"
         case .unexpectedAnswer(let command): "\(command) was answered with something else than it promises"
         }
     }

@@ -1,5 +1,6 @@
 import Control
 import Foundation
+import Migration
 import Testing
 
 @Suite struct JSONTests {
@@ -143,6 +144,31 @@ import Testing
         #expect(try JSONParser.parse(text.utf8, limits: .request).text() == text)
     }
 
+    /// What our own client takes from a server that is not ours.
+    @Test(arguments: [
+        "1e400", "1e99999999999999999999", "-1E-99999999999999999999", "1e-400", "-0", "1e2", "9223372036854775808", "18446744073709551616",
+        String(repeating: "9", count: 20_000), "0." + String(repeating: "0", count: 20_000) + "1",
+        "1." + String(repeating: "0", count: 20_000),
+        "1e" + String(repeating: "9", count: 20_000), "0e99999999999999999999",
+    ])
+    func `a report with any number in it is read or refused`(_ number: String) throws {
+        let sound = try MigrationReport().encoded
+        guard case .object(var members) = sound, case .object(var ram)? = members["ram"] else {
+            preconditionFailure("a report is an object")
+        }
+        let numeral = try JSONParser.parse(number.utf8, limits: .reply)
+        for (name, isDouble) in [("mbps", true), ("transferred", false)] {
+            let before = ram[name]
+            ram[name] = numeral
+            members["ram"] = .object(ram)
+            if let report = try? JSONValue.object(members).decode(MigrationReport.self) {
+                #expect(isDouble ? report.ram.mbps == Double(number) : Double(report.ram.transferred) == Double(number))
+                _ = MigrationText(report).progress
+            }
+            ram[name] = before
+        }
+    }
+
     @Test func `depth and length have limits`() {
         let deep = String(repeating: "[", count: 64) + String(repeating: "]", count: 64)
         #expect(throws: Never.self) { try JSONParser.parse(deep.utf8, limits: .request) }
@@ -151,4 +177,9 @@ import Testing
         #expect(throws: Never.self) { try JSONParser.parse(long.utf8, limits: .request) }
         #expect(throws: JSONError.tooLong(limit: 64 << 10)) { try JSONParser.parse("\(long.dropLast())a\"".utf8, limits: .request) }
     }
+}
+
+extension MigrationReport {
+    /// With all its members.
+    fileprivate var encoded: JSONValue { get throws { try JSONValue(encoding: self) } }
 }

@@ -177,7 +177,7 @@ import Testing
         let shape = regionTable(pages: 10)
         var hello = Hello(session: .random(), regions: shape, capabilities: .verify)
         #expect(hello.refusal(shape: shape) == nil && hello.refusal(shape: nil) == nil)
-        #expect(hello.refusal(shape: regionTable(pages: 11))?.contains("45056") == true)
+        #expect(hello.refusal(shape: regionTable(pages: 11))?.contains("44 KiB") == true)
         #expect(hello.refusal(shape: regionTable([(1, 10)]))?.contains("other addresses") == true)
         hello.versions = 2...7
         #expect(hello.refusal(shape: nil) == nil)

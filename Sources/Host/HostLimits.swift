@@ -38,7 +38,8 @@ public enum HostLimits {
                     + "\(limit(RLIMIT_AS, in: 1024, " KiB")) (ulimit -v), raise it"
             case .threads(let count, let code):
                 "\(count) more threads cannot be started: \(code); the limit of processes and threads is \(limit(__RLIMIT_NPROC)) for this "
-                    + "user (ulimit -u), and a container or service may have one of its own (pids.max); raise it"
+                    + "user (ulimit -u), and a container or service may have one of its own (pids.max)"
+                    + (value(RLIMIT_DATA).map { ", that of memory for data is \($0 / 1024) KiB (ulimit -d)" } ?? "") + "; raise it"
             }
         }
     }

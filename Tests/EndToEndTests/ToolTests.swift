@@ -82,33 +82,25 @@ extension EndToEnd {
             try await withGuests { guests in
                 let folder = guests.path("script")
                 try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
-                // The script is in a process group of its own, as under a shell; of its program it knows the number.
                 let script = """
-                    cat >"$work/script" <<'END'
+                    set -euo pipefail
+                    cd '\(Aerostat.root.path)'
                     . tools/children.sh
-                    cleanup() { touch "$1/cleaned"; }
-                    attended bash -c 'echo $$ >"$0/pid"; sleep 60 & wait' "$work"
-                    END
-                    sed -i "s|\\$1|$work|" "$work/script"
-                    export work
-                    setsid bash "$work/script" 2>/dev/null &
-                    script=$!
-                    until [[ -s $work/pid ]]; do sleep 0.02; done
-                    kill -\(number) "$script"
-                    code=0
-                    wait "$script" 2>/dev/null || code=$?
-                    echo "code $code"
-                    for _ in {1..200}; do
-                        if ! kill -0 "$(<"$work/pid")" 2>/dev/null; then echo gone; break; fi
-                        sleep 0.02
-                    done
-                    ls "$work"
+                    cleanup() { touch '\(folder)/cleaned'; }
+                    attended bash -c 'echo $$ >"$0/pid.new"; mv "$0/pid.new" "$0/pid"; sleep 60 & wait' '\(folder)'
                     """
-                let start = MonotonicClock.now()
-                let ended = try await Self.bash(script, in: folder)
-                #expect(ended.output.contains("code \(128 + number)") && ended.output.contains("gone"), "\(ended)")
-                #expect(ended.output.contains("cleaned") || number == SIGKILL, "\(ended)")
-                #expect(start.duration(to: MonotonicClock.now()) < .seconds(20))
+                let child = try ChildProcess("/bin/bash", ["-c", script], output: folder + "/out", errors: folder + "/err")
+                var program: Int32 = 0
+                try await eventually("the script's program runs") {
+                    let text = try? String(contentsOfFile: folder + "/pid", encoding: .utf8)
+                    program = text.flatMap { Int32($0.trimmingCharacters(in: .whitespacesAndNewlines)) } ?? 0
+                    return program > 0
+                }
+                child.signal(number)
+                try await eventually("the script ends", within: .seconds(20)) { child.exitCode != nil }
+                #expect(child.exitCode == (number == SIGKILL ? -SIGKILL : 128 + number))
+                try await eventually("its program ends", within: .seconds(5)) { kill(program, 0) != 0 }
+                #expect(FileManager.default.fileExists(atPath: folder + "/cleaned") == (number != SIGKILL))
             }
         }
     }

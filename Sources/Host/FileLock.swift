@@ -51,7 +51,9 @@ extension OwnedDescriptor {
     package func naming(of path: String, followsLink: Bool = false) -> Naming {
         var (mine, named) = (stat(), stat())
         guard unsafe fstat(number, &mine) == 0 else { return .unknown }
-        guard unsafe followsLink ? stat(path, &named) == 0 : lstat(path, &named) == 0 else { return errno == ENOENT || errno == ENOTDIR ? .different : .unknown }
+        guard unsafe followsLink ? stat(path, &named) == 0 : lstat(path, &named) == 0 else {
+            return errno == ENOENT || errno == ENOTDIR ? .different : .unknown
+        }
         return mine.st_ino == named.st_ino && mine.st_dev == named.st_dev ? .same : .different
     }
 

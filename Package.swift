@@ -152,7 +152,7 @@ if isFuzzing {
         "Host", "CLinux", "CLiburing", "GuestMemory", "IOUring", "Migration", "Virtio", "Balloon", "Entropy", "MigrationIO",
         "ModelGuest",
     ]
-    let server = ["Server", "Client", "ControlError.swift"]
+    let server = ["Server", "Client", "ControlLoop.swift", "ControlError.swift", "Values/Values+Paths.swift"]
     package.products = []
     package.targets =
         package.targets.filter { parts.contains($0.name) } + [

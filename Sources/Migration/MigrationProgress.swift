@@ -1,3 +1,4 @@
+import GuestMemory
 import Host
 
 /// All that is known of a migration at one moment: what the session decided, and what the ledger, the link and the device have counted.
@@ -76,7 +77,7 @@ public struct MigrationProgress: Sendable {
         report.invalidBlocks = hints.invalidBlocks
         report.reportedPages = pages.reported
         report.skippedPages = pages.skipped
-        report.avoidedBytes = pages.skipped * 4096
+        report.avoidedBytes = pages.skipped * GuestPage.size
         report.redirtiedPages = pages.redirtied
         report.zeroedPages = traffic.zeroedPages
         report.droppedBytes = pages.droppedBytes

@@ -1,3 +1,5 @@
+import GuestMemory
+
 /// How long a guest may stand still before commit, in all (rule "the pause has a budget").
 ///
 /// Each step of a switch-over has a limit of its own, but a peer that falls silent, or takes one frame now and then, could use them
@@ -11,7 +13,7 @@ public struct PauseBudget: Hashable, Sendable {
     /// today do ten times that.
     static let verificationBytesPerSecond = 256.0 * 1024 * 1024
     /// Digests of 8 bytes each that take as much of the link as one page.
-    static let digestsPerPage = 4096 / 8
+    static let digestsPerPage = GuestPage.size / 8
     /// A rest that is larger than the limit allows may take so many times as long as the link's rate says. Only where a person asked for
     /// that: the timeout pauses the guest so that the rest gets across.
     static let timesTheRest = 3
@@ -47,6 +49,6 @@ public struct PauseBudget: Hashable, Sendable {
     }
 
     private static func time(pages: Int, bytesPerSecond: Double) -> Duration {
-        .milliseconds(Int64(min(Double(pages) * 4096 / max(bytesPerSecond, 1) * 1000, 1e12)))
+        .milliseconds(Int64(min(Double(pages) * Double(GuestPage.size) / max(bytesPerSecond, 1) * 1000, 1e12)))
     }
 }

@@ -2,7 +2,7 @@ import GuestMemory
 public import Host
 public import Migration
 
-/// Drives a `SourceSession` on a thread of its own: connects, performs the session's effects on guest and link, and keeps the report.
+/// One outgoing migration, on a thread of its own: it connects, and a `SourceDriver` performs what the session decides. Keeps its progress.
 public final class SourceMigration: Sendable {
     /// What the owner of the guest wants to hear, called on the migration's thread.
     public struct Observer: Sendable {

@@ -28,8 +28,9 @@ let swiftSettings: [SwiftSetting] =
 let system: Target.Dependency = .product(name: "SystemPackage", package: "swift-system")
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 
+/// A module that others import. Its name carries the prefix `Aerostat`; its folder does not.
 func module(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
-    .target(name: name, dependencies: dependencies, swiftSettings: swiftSettings)
+    .target(name: "Aerostat" + name, dependencies: dependencies, path: "Sources/" + name, swiftSettings: swiftSettings)
 }
 
 func tests(_ name: String, _ dependencies: [Target.Dependency], exclude: [String] = []) -> Target {
@@ -43,8 +44,9 @@ let package = Package(
         .library(
             name: "Aerostat",
             targets: [
-                "Host", "GuestMemory", "IOUring", "Migration", "Virtio", "Balloon", "Entropy", "MigrationIO", "ModelGuest", "MicroVM",
-                "Control",
+                "AerostatHost", "AerostatGuestMemory", "AerostatIOUring", "AerostatMigration", "AerostatVirtio", "AerostatBalloon",
+                "AerostatEntropy", "AerostatMigrationIO", "AerostatModelGuest", "AerostatMicroVM",
+                "AerostatControl",
             ]
         ),
     ],
@@ -68,19 +70,31 @@ let package = Package(
 
         // An arrow of imports only ever points up this list (ARCHITECTURE.md).
         module("Host", ["CLinux", system]),
-        module("GuestMemory", ["Host", "CLinux", system]),
-        module("IOUring", ["Host", "CLiburing", system]),
-        module("Migration", ["GuestMemory", "Host"]),
-        module("Virtio", ["Migration", "GuestMemory", "Host"]),
-        module("Balloon", ["Virtio", "GuestMemory", "Migration", "Host"]),
-        module("Entropy", ["Virtio", "GuestMemory", "Migration", "Host", "CLinux", system]),
-        module("MigrationIO", ["Migration", "GuestMemory", "IOUring", "Host", "CLiburing", system, logging]),
-        module("ModelGuest", ["Virtio", "Balloon", "Entropy", "Migration", "GuestMemory", "Host"]),
-        module("MicroVM", ["CTinyGuest", "Virtio", "Balloon", "Entropy", "Migration", "GuestMemory", "Host", "CLinux", system]),
+        module("GuestMemory", ["AerostatHost", "CLinux", system]),
+        module("IOUring", ["AerostatHost", "CLiburing", system]),
+        module("Migration", ["AerostatGuestMemory", "AerostatHost"]),
+        module("Virtio", ["AerostatMigration", "AerostatGuestMemory", "AerostatHost"]),
+        module("Balloon", ["AerostatVirtio", "AerostatGuestMemory", "AerostatMigration", "AerostatHost"]),
+        module("Entropy", ["AerostatVirtio", "AerostatGuestMemory", "AerostatMigration", "AerostatHost", "CLinux", system]),
+        module(
+            "MigrationIO",
+            ["AerostatMigration", "AerostatGuestMemory", "AerostatIOUring", "AerostatHost", "CLiburing", system, logging]
+        ),
+        module(
+            "ModelGuest",
+            ["AerostatVirtio", "AerostatBalloon", "AerostatEntropy", "AerostatMigration", "AerostatGuestMemory", "AerostatHost"]
+        ),
+        module(
+            "MicroVM",
+            [
+                "CTinyGuest", "AerostatVirtio", "AerostatBalloon", "AerostatEntropy", "AerostatMigration", "AerostatGuestMemory",
+                "AerostatHost", "CLinux", system,
+            ]
+        ),
         module(
             "Control",
             [
-                "Migration", "Balloon", "Host", system, logging,
+                "AerostatMigration", "AerostatBalloon", "AerostatHost", system, logging,
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
             ]
@@ -88,7 +102,8 @@ let package = Package(
         .executableTarget(
             name: "aerostat",
             dependencies: [
-                "Host", "GuestMemory", "Migration", "MigrationIO", "Virtio", "Balloon", "ModelGuest", "MicroVM", "Control",
+                "AerostatHost", "AerostatGuestMemory", "AerostatMigration", "AerostatMigrationIO", "AerostatVirtio", "AerostatBalloon",
+                "AerostatModelGuest", "AerostatMicroVM", "AerostatControl",
                 system, logging,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
@@ -98,42 +113,61 @@ let package = Package(
         // Tests mirror the modules.
         .target(
             name: "TestSupport",
-            dependencies: ["GuestMemory", "Migration", "MigrationIO", "Virtio", "Balloon", "Host", "CLinux", system],
+            dependencies: [
+                "AerostatGuestMemory", "AerostatMigration", "AerostatMigrationIO", "AerostatVirtio", "AerostatBalloon", "AerostatHost",
+                "CLinux", system,
+            ],
             path: "Tests/TestSupport",
             swiftSettings: swiftSettings
         ),
         // The deterministic simulator: stackful coroutines, the simulated world, and the program behind tools/simulate.
-        .target(name: "CCoroutine", path: "Tests/CCoroutine"),
+        .target(name: "CCoroutine", path: "Proof/CCoroutine"),
         .target(
             name: "SimulationSupport",
             dependencies: [
-                "CCoroutine", "TestSupport", "GuestMemory", "Migration", "MigrationIO", "Virtio", "Balloon", "Host",
+                "CCoroutine", "TestSupport", "AerostatGuestMemory", "AerostatMigration", "AerostatMigrationIO", "AerostatVirtio",
+                "AerostatBalloon", "AerostatHost",
             ],
-            path: "Tests/SimulationSupport",
+            path: "Proof/Simulation",
             swiftSettings: swiftSettings
         ),
         .executableTarget(
             name: "simulate",
-            dependencies: ["SimulationSupport", "Host", .product(name: "ArgumentParser", package: "swift-argument-parser")],
-            path: "Tests/simulate",
+            dependencies: ["SimulationSupport", "AerostatHost", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+            path: "Proof/simulate",
             swiftSettings: swiftSettings
         ),
-        tests("SimulationTests", ["SimulationSupport", "Host"]),
-        tests("HostTests", ["Host", "CLinux", system]),
-        tests("GuestMemoryTests", ["GuestMemory", "Host", "CLinux", system]),
-        tests("IOUringTests", ["IOUring", "Host", system]),
-        tests("MigrationTests", ["Migration", "GuestMemory", "Host"]),
-        tests("VirtioTests", ["Virtio", "Migration", "GuestMemory", "Host"]),
-        tests("BalloonTests", ["Balloon", "Virtio", "GuestMemory", "Migration", "Host"]),
-        tests("EntropyTests", ["Entropy", "Virtio", "GuestMemory", "Migration", "Host"]),
-        tests("DeviceContractTests", ["Entropy", "Balloon", "Virtio", "GuestMemory", "Migration", "Host"]),
-        tests("MigrationIOTests", ["MigrationIO", "Migration", "GuestMemory", "Host", logging]),
-        tests("ModelGuestTests", ["ModelGuest", "Virtio", "Balloon", "Migration", "GuestMemory", "Host"]),
-        tests("MicroVMTests", ["MicroVM", "MigrationIO", "Balloon", "Virtio", "Migration", "GuestMemory", "Host", "CLinux", system]),
-        tests("ControlTests", ["Control", "Migration", "Host", logging]),
+        tests("SimulationTests", ["SimulationSupport", "AerostatHost"]),
+        tests("HostTests", ["AerostatHost", "CLinux", system]),
+        tests("GuestMemoryTests", ["AerostatGuestMemory", "AerostatHost", "CLinux", system]),
+        tests("IOUringTests", ["AerostatIOUring", "AerostatHost", system]),
+        tests("MigrationTests", ["AerostatMigration", "AerostatGuestMemory", "AerostatHost"]),
+        tests("VirtioTests", ["AerostatVirtio", "AerostatMigration", "AerostatGuestMemory", "AerostatHost"]),
+        tests("BalloonTests", ["AerostatBalloon", "AerostatVirtio", "AerostatGuestMemory", "AerostatMigration", "AerostatHost"]),
+        tests("EntropyTests", ["AerostatEntropy", "AerostatVirtio", "AerostatGuestMemory", "AerostatMigration", "AerostatHost"]),
+        tests(
+            "DeviceContractTests",
+            ["AerostatEntropy", "AerostatBalloon", "AerostatVirtio", "AerostatGuestMemory", "AerostatMigration", "AerostatHost"]
+        ),
+        tests("MigrationIOTests", ["AerostatMigrationIO", "AerostatMigration", "AerostatGuestMemory", "AerostatHost", logging]),
+        tests(
+            "ModelGuestTests",
+            ["AerostatModelGuest", "AerostatVirtio", "AerostatBalloon", "AerostatMigration", "AerostatGuestMemory", "AerostatHost"]
+        ),
+        tests(
+            "MicroVMTests",
+            [
+                "AerostatMicroVM", "AerostatMigrationIO", "AerostatBalloon", "AerostatVirtio", "AerostatMigration", "AerostatGuestMemory",
+                "AerostatHost", "CLinux", system,
+            ]
+        ),
+        tests("ControlTests", ["AerostatControl", "AerostatMigration", "AerostatHost", logging]),
         tests(
             "EndToEndTests",
-            ["aerostat", "Control", "MicroVM", "MigrationIO", "Migration", "GuestMemory", "Host"],
+            [
+                "aerostat", "AerostatControl", "AerostatMicroVM", "AerostatMigrationIO", "AerostatMigration", "AerostatGuestMemory",
+                "AerostatHost",
+            ],
             // Built by the tests that use them.
             exclude: ["Support/Preload"]
         ),
@@ -142,29 +176,39 @@ let package = Package(
 
 if isProving {
     package.products = []
-    let others: Set<String> = ["aerostat", "Control", "ControlTests", "EndToEndTests", "CTinyGuest", "MicroVM", "MicroVMTests"]
+    let others: Set<String> = [
+        "aerostat", "AerostatControl", "ControlTests", "EndToEndTests", "CTinyGuest", "AerostatMicroVM", "MicroVMTests",
+    ]
     package.targets.removeAll { others.contains($0.name) }
 }
 
 if isFuzzing {
     // Of `Control` what reads foreign words: NIO takes minutes to build, and moves bytes only.
     let parts: Set<String> = [
-        "Host", "CLinux", "CLiburing", "GuestMemory", "IOUring", "Migration", "Virtio", "Balloon", "Entropy", "MigrationIO",
-        "ModelGuest",
+        "AerostatHost", "CLinux", "CLiburing", "AerostatGuestMemory", "AerostatIOUring", "AerostatMigration", "AerostatVirtio",
+        "AerostatBalloon", "AerostatEntropy", "AerostatMigrationIO",
+        "AerostatModelGuest",
     ]
     let server = ["Server", "Client", "ControlLoop.swift", "ControlError.swift", "Values/Values+Paths.swift"]
     package.products = []
     package.targets =
         package.targets.filter { parts.contains($0.name) } + [
-            .target(name: "Control", dependencies: ["Migration", "Host"], exclude: server, swiftSettings: swiftSettings),
-            .systemLibrary(name: "CLibFuzzer", path: "Tests/Fuzz/CLibFuzzer"),
+            .target(
+                name: "AerostatControl",
+                dependencies: ["AerostatMigration", "AerostatHost"],
+                path: "Sources/Control",
+                exclude: server,
+                swiftSettings: swiftSettings
+            ),
+            .systemLibrary(name: "CLibFuzzer", path: "Proof/Fuzz/CLibFuzzer"),
             .executableTarget(
                 name: "fuzz",
                 dependencies: [
-                    "CLibFuzzer", "Control", "MigrationIO", "ModelGuest", "Migration", "Balloon", "Entropy", "Virtio", "GuestMemory",
-                    "Host", system,
+                    "CLibFuzzer", "AerostatControl", "AerostatMigrationIO", "AerostatModelGuest", "AerostatMigration", "AerostatBalloon",
+                    "AerostatEntropy", "AerostatVirtio", "AerostatGuestMemory",
+                    "AerostatHost", system,
                 ],
-                path: "Tests/Fuzz",
+                path: "Proof/Fuzz",
                 exclude: ["CLibFuzzer", "Corpus", "Dictionaries"],
                 swiftSettings: swiftSettings,
                 linkerSettings: [.unsafeFlags(fuzzer + ["-use-ld=lld", "-Xlinker", "-z", "-Xlinker", "muldefs"])]

@@ -1,5 +1,5 @@
-public import Migration
-import Virtio
+public import AerostatMigration
+import AerostatVirtio
 
 extension BalloonDevice: FreePageHinting {
     public var isAvailable: Bool { worker.withState { $0.canHint } }

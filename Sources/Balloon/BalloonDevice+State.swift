@@ -1,6 +1,6 @@
-import Host
-public import Migration
-public import Virtio
+import AerostatHost
+public import AerostatMigration
+public import AerostatVirtio
 
 // What travels of the device beside its registers (little-endian):
 //

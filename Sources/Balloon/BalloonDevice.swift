@@ -1,7 +1,7 @@
-public import GuestMemory
-public import Host
-import Migration
-public import Virtio
+public import AerostatGuestMemory
+public import AerostatHost
+import AerostatMigration
+public import AerostatVirtio
 
 /// The device side of virtio-balloon (specification 5.5): configuration space and free-page hints.
 ///

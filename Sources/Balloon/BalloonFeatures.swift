@@ -1,4 +1,4 @@
-public import Virtio
+public import AerostatVirtio
 
 extension VirtioFeatures {
     /// VIRTIO_BALLOON_F_FREE_PAGE_HINT

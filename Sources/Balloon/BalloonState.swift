@@ -1,4 +1,4 @@
-import Virtio
+import AerostatVirtio
 
 /// All that the device's calls and its thread share, and what is done with each queue. Whoever calls a function here holds the worker's
 /// lock.

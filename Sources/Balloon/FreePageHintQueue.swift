@@ -1,9 +1,9 @@
-import GuestMemory
-import Migration
-import Virtio
+import AerostatGuestMemory
+import AerostatMigration
+import AerostatVirtio
 
 #if BrokenEngines
-    import Host
+    import AerostatHost
 #endif
 
 /// Free-page hints: the commands that the engine opens, and what the driver answers on the hint queue (specification 5.5.6.6).

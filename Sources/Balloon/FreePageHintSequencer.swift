@@ -1,7 +1,7 @@
-public import Migration
+public import AerostatMigration
 
 #if BrokenEngines
-    import Host
+    import AerostatHost
 #endif
 
 /// Decides which hints count: the device's half of the free-page-hint protocol (specification 5.5.6.6), without queues or locks.

@@ -1,4 +1,4 @@
-import Virtio
+import AerostatVirtio
 
 // The queues on which the driver names pages by their numbers (specification 5.5.6). Every driver expects them, so they exist; but this
 // device's target is 0, so a driver has nothing to say on them.

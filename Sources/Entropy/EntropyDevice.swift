@@ -1,7 +1,7 @@
-public import GuestMemory
-public import Host
-public import Migration
-public import Virtio
+public import AerostatGuestMemory
+public import AerostatHost
+public import AerostatMigration
+public import AerostatVirtio
 
 /// The device side of virtio-rng (specification 5.4): fills the buffers that the driver offers with the host's random bytes.
 ///

@@ -1,8 +1,8 @@
-import GuestMemory
-import Virtio
+import AerostatGuestMemory
+import AerostatVirtio
 
 #if BrokenEngines
-    import Host
+    import AerostatHost
 #endif
 
 /// What the device's calls and its thread share, and how one request is answered. Whoever calls a function here holds the worker's lock.
@@ -47,7 +47,7 @@ struct EntropyState: DeviceWork {
                 let restore = memory.unmarkingWrite(at: segment.address)
                 defer { restore() }
             #endif
-            do throws(GuestAccessError) {
+            do throws(AccessError) {
                 try memory.write(Array(bytes[written..<written + count]), at: segment.address)
             } catch {
                 break

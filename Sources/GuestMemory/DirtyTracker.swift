@@ -1,4 +1,4 @@
-public import Host
+public import AerostatHost
 import SystemPackage
 
 /// Sees which pages are written, whoever writes them.
@@ -14,7 +14,7 @@ public protocol DirtyTracker: AnyObject, Sendable {
     /// Adds the pages written since they were last armed, and arms them again, page by page atomically.
     ///
     /// Read a page's bytes only after the harvest that re-armed it has returned.
-    func harvest(into dirty: DirtyBitmap) throws(SystemError)
+    func harvest(into dirty: PageSet) throws(SystemError)
 
     /// Stops tracking and gives its costs back.
     func disarm()
@@ -45,7 +45,7 @@ public final class SoftwareTracker: DirtyTracker {
         memory.isLoggingWrites = true
     }
 
-    public func harvest(into dirty: DirtyBitmap) {
+    public func harvest(into dirty: PageSet) {
         precondition(memory.isLoggingWrites, "harvest before arm")
         memory.writeLog.forEachUsedWord { index in
             let bits = memory.writeLog.take(word: index)

@@ -1,4 +1,4 @@
-import Host
+import AerostatHost
 
 /// Where a guest's memory is mapped from its image.
 ///
@@ -20,7 +20,7 @@ struct FileStretches {
     /// - Parameters:
     ///   - pages: those with data.
     ///   - coversHoles: whether holes may be mapped.
-    init(_ pages: DirtyBitmap, coversHoles: Bool) {
+    init(_ pages: PageSet, coversHoles: Bool) {
         if coversHoles {
             var blockPages = Self.smallestBlockPages
             while !cover(pages, blockPages: blockPages) { blockPages *= 2 }
@@ -34,7 +34,7 @@ struct FileStretches {
 
     /// Blocks of one size.
     /// - Returns: false where the stretches would be too many.
-    private mutating func cover(_ pages: DirtyBitmap, blockPages: Int) -> Bool {
+    private mutating func cover(_ pages: PageSet, blockPages: Int) -> Bool {
         mapped = []
         var position = PageIndex(0)
         while let run = pages.nextRun(from: position).run {
@@ -57,7 +57,7 @@ struct FileStretches {
     /// Runs from this length on are all alike.
     private static let longestPages = 4096
 
-    private mutating func takeLongest(_ pages: DirtyBitmap) {
+    private mutating func takeLongest(_ pages: PageSet) {
         // How many runs there are of each length: there may be millions, of which a list would take more than the guest's tables.
         var counts = [Int](repeating: 0, count: Self.longestPages + 1)
         pages.forEachRun { counts[min($0.count, Self.longestPages)] += 1 }

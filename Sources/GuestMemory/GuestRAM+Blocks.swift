@@ -1,6 +1,6 @@
+import AerostatHost
 import CLinux
 import Glibc
-import Host
 import Synchronization
 
 /// A stretch of guest memory that is present, and where it lies in this process: what a memory slot of KVM's takes.

@@ -1,5 +1,5 @@
 #if BrokenEngines
-    import Host
+    import AerostatHost
 
     extension GuestRAM {
         /// Before a device's write that a broken engine forgets to mark; see `BrokenEngine`.

@@ -1,5 +1,5 @@
+public import AerostatHost
 import Glibc
-public import Host
 import SystemPackage
 
 /// What became of the pages of a run that was given back. All of them that are present read as zero.

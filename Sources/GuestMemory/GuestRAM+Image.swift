@@ -1,14 +1,14 @@
+package import AerostatHost
 import CLinux
 import Glibc
-package import Host
 import SystemPackage
 
 /// What guest memory has of its image, besides its bytes.
 struct ImageBacking: Sendable {
     /// Pages whose data is in the image, written since or not, and not discarded. Without those that were read at the start.
-    let data: DirtyBitmap
+    let data: PageSet
     /// Where the image is mapped: `data`, and holes that read as zero where that does no harm to the file; less what was discarded.
-    let mapped: DirtyBitmap
+    let mapped: PageSet
     /// Pages that were read at the start, because they lie too scattered to be mapped.
     let readPages: Int
     /// The kernel's mappings for it, at most: each stretch, and the anonymous memory around it.
@@ -37,7 +37,7 @@ extension GuestRAM {
         backedBy file: borrowing OwnedDescriptor,
         path: String,
         at offset: UInt64,
-        pages: DirtyBitmap,
+        pages: PageSet,
         coversHoles: Bool? = nil
     ) throws(SystemError) {
         precondition(offset % UInt64(Mapping.hugePageBytes) == 0 && pages.pageCount == regions.pageCount, "not this memory's image")
@@ -50,7 +50,7 @@ extension GuestRAM {
         guard UInt64(status.st_size) >= needed else {
             throw SystemError("map guest memory from the file, which is shorter than \(needed) bytes", place: path, code: .invalidArgument)
         }
-        let mapped = try DirtyBitmap(pageCount: regions.pageCount)
+        let mapped = try PageSet(pageCount: regions.pageCount)
         for stretch in stretches.mapped {
             let start = stretch.first.rawValue << GuestPage.shift
             try mapping.mapFile(file, at: offset + UInt64(start), over: start..<start + stretch.byteCount)
@@ -136,7 +136,7 @@ extension GuestRAM {
     }
 
     /// Adds the pages that have data in the image.
-    func insertImagePages(_ image: ImageBacking, into present: DirtyBitmap) {
+    func insertImagePages(_ image: ImageBacking, into present: PageSet) {
         image.data.forEachUsedWord { index in
             let bits = image.data.load(word: index)
             if bits != 0 { present.insert(bits: bits, word: index) }

@@ -1,6 +1,6 @@
+package import AerostatHost
 import CLinux
 import Glibc
-package import Host
 import SystemPackage
 
 // What the engine does to whole pages: look for zeros, populate, clear, digest.

@@ -1,4 +1,4 @@
-import Host
+import AerostatHost
 import Synchronization
 
 // Where guest memory lies in this process.
@@ -27,7 +27,7 @@ extension GuestRAM {
 
     // Inlined because rings are read and written field by field: unspecialised generics cost a third of a hint round (measured).
     @inlinable
-    func place(_ address: GuestAddress, _ byteCount: Int) throws(GuestAccessError) -> Place {
+    func place(_ address: GuestAddress, _ byteCount: Int) throws(AccessError) -> Place {
         let inside = address.rawValue &- first.base
         if inside < first.byteCount, byteCount >= 0, UInt64(byteCount) <= first.byteCount - inside {
             return unsafe Place(offset: Int(inside), host: first.host + Int(inside))
@@ -36,11 +36,11 @@ extension GuestRAM {
     }
 
     @usableFromInline
-    func searchedPlace(_ address: GuestAddress, _ byteCount: Int) throws(GuestAccessError) -> Place {
-        guard let offset = presentOffset(address, byteCount) else { throw GuestAccessError(address: address, byteCount: byteCount) }
+    func searchedPlace(_ address: GuestAddress, _ byteCount: Int) throws(AccessError) -> Place {
+        guard let offset = presentOffset(address, byteCount) else { throw AccessError(address: address, byteCount: byteCount) }
         let (host, room) = unsafe stretch(at: offset)
         // The value would lie half in one block and half in another that is elsewhere in this process.
-        guard byteCount <= room else { throw GuestAccessError(address: address, byteCount: byteCount) }
+        guard byteCount <= room else { throw AccessError(address: address, byteCount: byteCount) }
         return unsafe Place(offset: offset, host: host)
     }
 
@@ -78,7 +78,7 @@ extension GuestRAM {
         _ byteCount: Int,
         isWrite: Bool = true,
         _ body: (UnsafeMutableRawPointer, _ done: Int, _ byteCount: Int) -> Void
-    ) throws(GuestAccessError) {
+    ) throws(AccessError) {
         guard byteCount > 0 else { return }
         let inside = address.rawValue &- first.base
         if inside < first.byteCount, UInt64(byteCount) <= first.byteCount - inside {
@@ -87,7 +87,7 @@ extension GuestRAM {
             if isWrite { markWritten(place.pages(byteCount)) }
             return
         }
-        guard let offset = presentOffset(address, byteCount) else { throw GuestAccessError(address: address, byteCount: byteCount) }
+        guard let offset = presentOffset(address, byteCount) else { throw AccessError(address: address, byteCount: byteCount) }
         var done = 0
         while done < byteCount {
             let (host, room) = unsafe stretch(at: offset + done)

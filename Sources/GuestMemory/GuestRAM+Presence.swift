@@ -1,5 +1,5 @@
+public import AerostatHost
 import Glibc
-public import Host
 import SystemPackage
 
 // Which pages exist. The kernel is asked; no page is read, because reading may allocate it.
@@ -8,12 +8,12 @@ extension GuestRAM {
     /// whose data is in the image, touched or not; and the pages that are in a memory file. All others read as zero.
     ///
     /// Where the kernel lacks `PAGEMAP_SCAN`, the classic pagemap is read (8 bytes for each page of the guest).
-    public func insertPresentPages(into present: DirtyBitmap) throws(SystemError) {
+    public func insertPresentPages(into present: PageSet) throws(SystemError) {
         try insertPresentPages(in: PageRun(first: PageIndex(0), count: pageCount), into: present)
     }
 
     /// The same for one run.
-    package func insertPresentPages(in run: PageRun, into present: DirtyBitmap) throws(SystemError) {
+    package func insertPresentPages(in run: PageRun, into present: PageSet) throws(SystemError) {
         let scan = try PageScan()
         try pieces.read { pieces throws(SystemError) in
             for piece in pieces.parts(within: run) {
@@ -23,13 +23,13 @@ extension GuestRAM {
         }
     }
 
-    private func insertImagePages(of run: PageRun, _ image: ImageBacking, into present: DirtyBitmap) {
+    private func insertImagePages(of run: PageRun, _ image: ImageBacking, into present: PageSet) {
         if run.count == pageCount { return insertImagePages(image, into: present) }
         for run in image.data.runs(within: run) { present.insert(run) }
     }
 
     /// The same from the classic pagemap.
-    package func insertPresentPagesFromPagemap(into present: DirtyBitmap) throws(SystemError) {
+    package func insertPresentPagesFromPagemap(into present: PageSet) throws(SystemError) {
         let scan = try PageScan()
         try pieces.read { pieces throws(SystemError) in
             for piece in pieces.all { try scan.forEachPresentRun(of: piece, isClassic: true) { present.insert($0) } }

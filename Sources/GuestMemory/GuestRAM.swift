@@ -1,9 +1,9 @@
+public import AerostatHost
 import CLinux
-public import Host
 import Synchronization
 
 /// An access by guest-physical address that is not, or not wholly, in one region of RAM.
-public struct GuestAccessError: Error, Hashable, Sendable, CustomStringConvertible {
+public struct AccessError: Error, Hashable, Sendable, CustomStringConvertible {
     public let address: GuestAddress
     public let byteCount: Int
 
@@ -35,7 +35,7 @@ public final class GuestRAM: @unchecked Sendable {
     /// The first block, where most accesses are; it stays for life.
     @usableFromInline let first: FirstBlock
     /// Pages written through the door while `isLoggingWrites`.
-    package let writeLog: DirtyBitmap
+    package let writeLog: PageSet
     private let logging = Atomic<Bool>(false)
     /// The image that pages come from when touched; `nil` where all memory is anonymous.
     let image: ImageBacking?
@@ -45,7 +45,7 @@ public final class GuestRAM: @unchecked Sendable {
     /// What is present. Scans and discards hold it for reading, plugging and unplugging for writing.
     let pieces: ReadWriteLock<MemoryPieces>
     /// Pages that are absent; only looked at once `hasAbsentPages` is true.
-    let absent: DirtyBitmap
+    let absent: PageSet
     let hasAbsentPages = Atomic<Bool>(false)
     let foreign = ForeignPlaces()
     let subscribers = DiscardSubscribers()
@@ -114,8 +114,8 @@ public final class GuestRAM: @unchecked Sendable {
         self.first = first
         layout = Monitor(Layout(mappings: image?.mappings ?? 1))
         pieces = ReadWriteLock(MemoryPieces())
-        absent = try DirtyBitmap(pageCount: regions.pageCount)
-        writeLog = try DirtyBitmap(pageCount: regions.pageCount)
+        absent = try PageSet(pageCount: regions.pageCount)
+        writeLog = try PageSet(pageCount: regions.pageCount)
     }
 
     // MARK: The write door
@@ -138,43 +138,43 @@ public final class GuestRAM: @unchecked Sendable {
 
     /// Copies bytes into guest RAM.
     /// - Throws: an error unless all of the bytes are in one region and present.
-    package func write(_ bytes: UnsafeRawBufferPointer, at address: GuestAddress) throws(GuestAccessError) {
+    package func write(_ bytes: UnsafeRawBufferPointer, at address: GuestAddress) throws(AccessError) {
         guard let source = bytes.baseAddress else { return }
         try unsafe forEachPlace(address, bytes.count) { target, done, count in unsafe memcpy(target, source + done, count) }
     }
 
     /// Copies bytes into guest RAM.
     /// - Throws: an error unless all of the bytes are in one region and present.
-    public func write(_ bytes: [UInt8], at address: GuestAddress) throws(GuestAccessError) {
-        var failure: GuestAccessError?
+    public func write(_ bytes: [UInt8], at address: GuestAddress) throws(AccessError) {
+        var failure: AccessError?
         unsafe bytes.withUnsafeBytes { source in
-            do throws(GuestAccessError) { try unsafe write(source, at: address) } catch { failure = error }
+            do throws(AccessError) { try unsafe write(source, at: address) } catch { failure = error }
         }
         if let failure { throw failure }
     }
 
     /// Fills guest RAM with one byte value.
-    public func fill(_ byte: UInt8, at address: GuestAddress, byteCount: Int) throws(GuestAccessError) {
+    public func fill(_ byte: UInt8, at address: GuestAddress, byteCount: Int) throws(AccessError) {
         try unsafe forEachPlace(address, byteCount) { target, _, count in unsafe memset(target, Int32(byte), count) }
     }
 
     /// Stores a little-endian integer. The address need not be aligned; the store is atomic only through `storeRelease`.
     @inlinable
-    public func store<Value: FixedWidthInteger>(_ value: Value, at address: GuestAddress) throws(GuestAccessError) {
+    public func store<Value: FixedWidthInteger>(_ value: Value, at address: GuestAddress) throws(AccessError) {
         let place = try place(address, MemoryLayout<Value>.size)
         unsafe place.host.storeBytes(of: value.littleEndian, as: Value.self)
         markWritten(place.pages(MemoryLayout<Value>.size))
     }
 
     /// Stores a 16-bit ring index: what was written before is visible to whoever loads it with `loadAcquire`.
-    public func storeRelease(_ value: UInt16, at address: GuestAddress) throws(GuestAccessError) {
+    public func storeRelease(_ value: UInt16, at address: GuestAddress) throws(AccessError) {
         let place = try alignedPlace(address)
         unsafe atomic16(place).pointee.store(value.littleEndian, ordering: .releasing)
         markWritten(place.pages(2))
     }
 
     /// Stores a 16-bit field that the other side may be reading at this moment. Orders nothing: that is for a fence.
-    public func storeRelaxed(_ value: UInt16, at address: GuestAddress) throws(GuestAccessError) {
+    public func storeRelaxed(_ value: UInt16, at address: GuestAddress) throws(AccessError) {
         let place = try alignedPlace(address)
         unsafe atomic16(place).pointee.store(value.littleEndian, ordering: .relaxed)
         markWritten(place.pages(2))
@@ -183,7 +183,7 @@ public final class GuestRAM: @unchecked Sendable {
     // MARK: Reading
 
     /// Copies bytes out of guest RAM; fills all of `destination`.
-    package func read(into destination: UnsafeMutableRawBufferPointer, at address: GuestAddress) throws(GuestAccessError) {
+    package func read(into destination: UnsafeMutableRawBufferPointer, at address: GuestAddress) throws(AccessError) {
         guard let target = destination.baseAddress else { return }
         try unsafe forEachPlace(address, destination.count, isWrite: false) { source, done, count in
             unsafe memcpy(target + done, source, count)
@@ -191,12 +191,12 @@ public final class GuestRAM: @unchecked Sendable {
     }
 
     /// Copies bytes out of guest RAM.
-    public func read(at address: GuestAddress, byteCount: Int) throws(GuestAccessError) -> [UInt8] {
-        guard contains(address, byteCount: byteCount) else { throw GuestAccessError(address: address, byteCount: byteCount) }
-        var failure: GuestAccessError?
+    public func read(at address: GuestAddress, byteCount: Int) throws(AccessError) -> [UInt8] {
+        guard contains(address, byteCount: byteCount) else { throw AccessError(address: address, byteCount: byteCount) }
+        var failure: AccessError?
         let bytes = unsafe [UInt8](unsafeUninitializedCapacity: byteCount) { buffer, count in
             let target = unsafe UnsafeMutableRawBufferPointer(start: buffer.baseAddress, count: byteCount)
-            do throws(GuestAccessError) {
+            do throws(AccessError) {
                 try unsafe read(into: target, at: address)
                 count = byteCount
             } catch {
@@ -209,27 +209,26 @@ public final class GuestRAM: @unchecked Sendable {
 
     /// Loads a little-endian integer; the address need not be aligned.
     @inlinable
-    public func load<Value: FixedWidthInteger>(_ type: Value.Type = Value.self, at address: GuestAddress) throws(GuestAccessError) -> Value
-    {
+    public func load<Value: FixedWidthInteger>(_ type: Value.Type = Value.self, at address: GuestAddress) throws(AccessError) -> Value {
         let place = try place(address, MemoryLayout<Value>.size)
         return unsafe Value(littleEndian: place.host.loadUnaligned(as: Value.self))
     }
 
     /// Loads a 16-bit ring index; what was written before its `storeRelease` is visible afterwards.
-    public func loadAcquire(at address: GuestAddress) throws(GuestAccessError) -> UInt16 {
+    public func loadAcquire(at address: GuestAddress) throws(AccessError) -> UInt16 {
         let place = try alignedPlace(address)
         return unsafe UInt16(littleEndian: atomic16(place).pointee.load(ordering: .acquiring))
     }
 
     /// Loads a 16-bit field that the other side may be writing at this moment.
-    public func loadRelaxed(at address: GuestAddress) throws(GuestAccessError) -> UInt16 {
+    public func loadRelaxed(at address: GuestAddress) throws(AccessError) -> UInt16 {
         let place = try alignedPlace(address)
         return unsafe UInt16(littleEndian: atomic16(place).pointee.load(ordering: .relaxed))
     }
 
-    private func alignedPlace(_ address: GuestAddress) throws(GuestAccessError) -> Place {
+    private func alignedPlace(_ address: GuestAddress) throws(AccessError) -> Place {
         let place = try place(address, 2)
-        guard place.offset & 1 == 0 else { throw GuestAccessError(address: address, byteCount: 2) }
+        guard place.offset & 1 == 0 else { throw AccessError(address: address, byteCount: 2) }
         return place
     }
 

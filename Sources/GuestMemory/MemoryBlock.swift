@@ -1,4 +1,4 @@
-public import Host
+public import AerostatHost
 
 /// A piece of a guest's physical memory that is there: where the guest sees it, and what is behind it.
 public struct MemoryBlock: Sendable {

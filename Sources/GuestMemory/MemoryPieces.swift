@@ -1,4 +1,4 @@
-import Host
+import AerostatHost
 
 /// A run of pages that are present, with one thing behind them.
 @safe

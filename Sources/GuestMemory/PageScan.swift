@@ -1,6 +1,6 @@
+import AerostatHost
 import CLinux
 import Glibc
-import Host
 import SystemPackage
 
 /// `/proc/self/pagemap`: which pages of guest RAM exist, and which were written (`PAGEMAP_SCAN`, Linux 6.7).

@@ -1,6 +1,6 @@
+public import AerostatHost
 import CLinux
 import Glibc
-public import Host
 import SystemPackage
 
 /// userfaultfd write-protection in async mode, harvested by `PAGEMAP_SCAN`: sees every writer that goes through this process's
@@ -48,7 +48,7 @@ public final class PagemapScanTracker: DirtyTracker {
         registration.withLock { $0 = kept }
     }
 
-    public func harvest(into dirty: DirtyBitmap) throws(SystemError) {
+    public func harvest(into dirty: PageSet) throws(SystemError) {
         precondition(registration.withLock { $0 != nil }, "harvest before arm")
         try memory.pieces.read { pieces throws(SystemError) in
             // Under the lock: a mapping that a discard has just replaced is seen by userfaultfd again.

@@ -1,4 +1,4 @@
-import Host
+import AerostatHost
 
 /// A piece of guest-physical memory backed by RAM.
 public struct MemoryRegion: Hashable, Sendable {

@@ -1,4 +1,4 @@
-import Host
+import AerostatHost
 public import SystemPackage
 
 /// Why there is no ring, or no operation on one.

@@ -1,4 +1,4 @@
-package import GuestMemory
+package import AerostatGuestMemory
 
 /// Where everything is in guest-physical memory and among the I/O ports: the one place that RAM regions, ACPI tables, boot code and the
 /// device bus agree on.

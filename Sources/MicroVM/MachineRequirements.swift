@@ -1,6 +1,6 @@
-import Host
-import Migration
-import Virtio
+import AerostatHost
+import AerostatMigration
+import AerostatVirtio
 
 /// What a machine needs of the KVM that it runs on, as the source tells the destination before any memory moves. The section "kvm-machine":
 ///

@@ -1,6 +1,6 @@
-public import Migration
+public import AerostatMigration
+import AerostatVirtio
 import Synchronization
-import Virtio
 
 // The state that is not RAM: a section for each vCPU, those of the kernel's controllers, timer and clock, and those of the devices.
 //

@@ -1,8 +1,8 @@
-public import GuestMemory
-import Host
-public import Migration
+public import AerostatGuestMemory
+import AerostatHost
+public import AerostatMigration
+import AerostatVirtio
 import Synchronization
-import Virtio
 
 /// A machine under KVM: guest RAM, vCPUs on threads of their own, interrupt controllers and timers in the kernel, and devices: a serial
 /// port, a power button, and virtio devices on virtio-mmio.
@@ -215,7 +215,7 @@ public final class MicroVM: Guest {
     public var ending: Ending? { threads.ending }
 
     /// Only a guest's kernel could tell, and it is not asked.
-    public func memoryUse() -> GuestMemoryUse? { nil }
+    public func memoryUse() -> MemoryUse? { nil }
 
     // MARK: For people
 

@@ -1,5 +1,5 @@
-import GuestMemory
-import Migration
+import AerostatGuestMemory
+import AerostatMigration
 
 /// What a new machine is, and what it starts.
 public struct MicroVMConfiguration: Sendable {

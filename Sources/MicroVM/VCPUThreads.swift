@@ -1,6 +1,6 @@
+import AerostatHost
 import CLinux
 import Glibc
-import Host
 import Synchronization
 
 /// The threads that run the vCPUs: lets them go, brings them to a stand out of the guest, and ends them.

@@ -1,4 +1,4 @@
-public import GuestMemory
+public import AerostatGuestMemory
 
 /// The destination's side as a state machine: a frame goes in, the effects to perform come out, in order.
 ///
@@ -15,7 +15,7 @@ public struct DestinationSession: Sendable {
         case acknowledge(round: UInt32)
         case compare(DigestRun)
         /// Finish the comparison (where one was asked for), load the device state and answer with ready.
-        case prepare([DeviceSection], verifies: Bool, runs: Bool)
+        case prepare([DeviceSection], verifies: Bool, guestRuns: Bool)
         /// Let the guest run (unless it was paused at the source), then say so.
         case run
         /// The source gave up.
@@ -80,7 +80,7 @@ public struct DestinationSession: Sendable {
                 throw .malformed("switchover announces \(count) device sections, \(sections.count) came")
             }
             state = .prepared
-            return [.prepare(sections, verifies: verifies, runs: runs)]
+            return [.prepare(sections, verifies: verifies, guestRuns: runs)]
 
         case (.prepared, .commit):
             state = .over

@@ -1,4 +1,4 @@
-public import GuestMemory
+public import AerostatGuestMemory
 
 /// The id of one free-page-hint command (virtio specification 5.5.6.6): 0 and 1 are the words STOP and DONE.
 public struct CommandID: RawRepresentable, Hashable, Sendable, CustomStringConvertible {

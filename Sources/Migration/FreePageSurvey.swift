@@ -1,5 +1,5 @@
-public import GuestMemory
-public import Host
+public import AerostatGuestMemory
+public import AerostatHost
 import Synchronization
 
 /// Hears the one hint command that is published before the tracker is armed, and believes nothing of it.
@@ -15,9 +15,9 @@ import Synchronization
 public final class FreePageSurvey: HintSink {
     private let memory: GuestRAM
     /// The pages that existed before the guest was asked: clearing others spares nothing.
-    private let present: DirtyBitmap
+    private let present: PageSet
     /// The pages of all blocks so far.
-    public let reported: DirtyBitmap
+    public let reported: PageSet
     private let state: Mutex<State>
 
     private struct State {
@@ -43,11 +43,11 @@ public final class FreePageSurvey: HintSink {
     /// - Parameters:
     ///   - present: must not change as long as the command is open.
     ///   - wake: called, under a lock, when the guest has answered, or there is nothing more to wait for. It must only wake somebody.
-    public init(_ memory: GuestRAM, present: DirtyBitmap, wake: @escaping @Sendable () -> Void) throws(SystemError) {
+    public init(_ memory: GuestRAM, present: PageSet, wake: @escaping @Sendable () -> Void) throws(SystemError) {
         precondition(present.pageCount == memory.pageCount, "a bitmap of another guest")
         self.memory = memory
         self.present = present
-        reported = try DirtyBitmap(pageCount: memory.pageCount)
+        reported = try PageSet(pageCount: memory.pageCount)
         mostIdlePages = max(1 << 14, present.count() / 4)
         state = Mutex(State(wake: wake))
     }

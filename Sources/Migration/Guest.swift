@@ -1,4 +1,4 @@
-public import GuestMemory
+public import AerostatGuestMemory
 
 /// A machine that the engine can move: its memory, and what the engine must be able to ask of it.
 ///
@@ -32,7 +32,7 @@ public protocol Guest: AnyObject, Sendable {
     func loadDeviceState(_ sections: [DeviceSection]) throws(GuestError)
 
     /// What the guest itself counts, where it can.
-    func memoryUse() -> GuestMemoryUse?
+    func memoryUse() -> MemoryUse?
 }
 
 /// The guest (or its device model) could not do what was asked.
@@ -66,7 +66,7 @@ public struct DeviceSection: Hashable, Sendable {
 }
 
 /// What the guest itself counts, in bytes.
-public struct GuestMemoryUse: Hashable, Sendable, Codable {
+public struct MemoryUse: Hashable, Sendable, Codable {
     /// Allocated memory, the guest's own tables included.
     public var usedBytes: UInt64
     /// Memory on its free lists, also what the balloon driver holds for hints.

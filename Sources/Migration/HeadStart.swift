@@ -25,7 +25,7 @@ public struct HeadStart: Hashable, Sendable {
         let answer = AnswerPace.Answer(
             isStarted: progress.isStarted,
             reportedPages: progress.reportedPages,
-            usefulPages: progress.skippedPages
+            usefulPages: progress.clearedPages
         )
         return pace.observe(answer, now: now)
     }

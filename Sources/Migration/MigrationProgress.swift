@@ -1,5 +1,5 @@
-import GuestMemory
-import Host
+import AerostatGuestMemory
+import AerostatHost
 
 /// All that is known of a migration at one moment: what the session decided, and what the ledger, the link and the device have counted.
 ///
@@ -25,7 +25,7 @@ public struct MigrationProgress: Sendable {
     public var destination: String?
     public var tracker: String?
     /// What the guest itself counted when the migration began.
-    public var guest: GuestMemoryUse?
+    public var guest: MemoryUse?
     public var longestHold = PageLedger.LockHold()
 
     /// Pages handed to the link, over the whole migration.

@@ -39,7 +39,7 @@ public struct MigrationReport: Hashable, Sendable, Codable {
     public var freePageHints = FreePageHints()
     /// Pages that the guest never populated: never read, never sent.
     public var absentPages = 0
-    public var guest: GuestMemoryUse?
+    public var guest: MemoryUse?
     /// At most `maximumRounds`: of a migration with more, one entry in the middle holds the sums of many.
     public package(set) var rounds: [Round] = []
     public var verify: Verify?
@@ -190,7 +190,7 @@ public struct MigrationReport: Hashable, Sendable, Codable {
         /// Free pages announced to the destination.
         public var freePages = 0
         /// Pending pages that hints removed in this round.
-        public var skippedPages = 0
+        public var clearedPages = 0
         public var bytes = 0
         /// Pages found written at the round's end.
         public var dirtiedPages = 0
@@ -207,7 +207,7 @@ public struct MigrationReport: Hashable, Sendable, Codable {
             normalPages += next.normalPages
             zeroPages += next.zeroPages
             freePages += next.freePages
-            skippedPages += next.skippedPages
+            clearedPages += next.clearedPages
             bytes += next.bytes
             dirtiedPages += next.dirtiedPages
             harvest += next.harvest
@@ -223,7 +223,7 @@ public struct MigrationReport: Hashable, Sendable, Codable {
             case normalPages = "normal-pages"
             case zeroPages = "zero-pages"
             case freePages = "free-pages"
-            case skippedPages = "skipped-pages"
+            case clearedPages = "skipped-pages"
             case bytes
             case dirtiedPages = "dirtied-pages"
             case harvest = "harvest-ms"

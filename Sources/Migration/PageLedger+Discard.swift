@@ -1,7 +1,7 @@
-public import GuestMemory
+public import AerostatGuestMemory
 
 #if BrokenEngines
-    import Host
+    import AerostatHost
 #endif
 
 // Guest memory is given back to the host in the middle of a migration (rule "discard is heard").

@@ -1,5 +1,5 @@
-public import GuestMemory
-public import Host
+public import AerostatGuestMemory
+public import AerostatHost
 import Synchronization
 
 /// The source's account of every page: what must still travel, what is free, and what the destination was told.
@@ -18,19 +18,19 @@ import Synchronization
 public final class PageLedger: HintSink {
     public let regions: RegionTable
     /// Pages whose content the destination does not have.
-    let pending: DirtyBitmap
+    let pending: PageSet
     /// Pages that were hinted and have not been written since.
-    let free: DirtyBitmap
+    let free: PageSet
     /// Free pages that the destination knows to be free.
-    private let announced: DirtyBitmap
+    private let announced: PageSet
     /// Pages that a hint took out of `pending` and that have not become pending again.
-    private let skipped: DirtyBitmap
+    private let skipped: PageSet
     /// Pages that were free, were written, and have not left since. Only the sender uses it.
-    private let reused: DirtyBitmap
+    private let reused: PageSet
     /// Pages of which the destination may hold data: taken to be sent, and not sent as zero or told to be free since.
-    let carried: DirtyBitmap
+    let carried: PageSet
     /// Pages that were given back during the migration, and that nobody has found to exist since.
-    let discarded: DirtyBitmap
+    let discarded: PageSet
     let state = Mutex(State())
     #if BrokenEngines
         private let lateHints = Mutex<[PageRun]>([])
@@ -86,13 +86,13 @@ public final class PageLedger: HintSink {
 
     public init(_ regions: RegionTable) throws(SystemError) {
         self.regions = regions
-        pending = try DirtyBitmap(pageCount: regions.pageCount)
-        free = try DirtyBitmap(pageCount: regions.pageCount)
-        announced = try DirtyBitmap(pageCount: regions.pageCount)
-        skipped = try DirtyBitmap(pageCount: regions.pageCount)
-        reused = try DirtyBitmap(pageCount: regions.pageCount)
-        carried = try DirtyBitmap(pageCount: regions.pageCount)
-        discarded = try DirtyBitmap(pageCount: regions.pageCount)
+        pending = try PageSet(pageCount: regions.pageCount)
+        free = try PageSet(pageCount: regions.pageCount)
+        announced = try PageSet(pageCount: regions.pageCount)
+        skipped = try PageSet(pageCount: regions.pageCount)
+        reused = try PageSet(pageCount: regions.pageCount)
+        carried = try PageSet(pageCount: regions.pageCount)
+        discarded = try PageSet(pageCount: regions.pageCount)
     }
 
     /// Called, under the lock, when the guest finishes answering a command. It must only wake somebody.
@@ -135,7 +135,7 @@ public final class PageLedger: HintSink {
     /// Hinting must be closed (rule "stop before sync"): a hint that came late would clear a page whose write is in `dirty`.
     /// - Returns: how many pages were in `dirty`.
     @discardableResult
-    public func merge(_ dirty: DirtyBitmap) -> Int {
+    public func merge(_ dirty: PageSet) -> Int {
         precondition(dirty.pageCount == regions.pageCount, "a bitmap of another guest")
         #if BrokenEngines
             let mayBeOpen = BrokenEngine.isActive(.harvestsBeforeStop)
@@ -243,7 +243,7 @@ public final class PageLedger: HintSink {
     }
 
     /// Takes account of free pages that the guest cleared before the tracker was armed. They stay pending, as all pages that exist.
-    public func recordCleared(_ cleared: DirtyBitmap) {
+    public func recordCleared(_ cleared: PageSet) {
         precondition(cleared.pageCount == regions.pageCount, "a bitmap of another guest")
         cleared.forEachUsedWord { word in
             let reported = cleared.load(word: word)
@@ -388,7 +388,7 @@ public final class PageLedger: HintSink {
             state.counts.pending -= spared
             state.counts.skipped += spared
             state.counts.reported += run.count
-            state.progress.skippedPages += spared
+            state.progress.clearedPages += spared
             state.progress.reportedPages += run.count
             return spared
         }
@@ -434,7 +434,7 @@ public struct HintProgress: Hashable, Sendable {
     public var isStarted = false
     public var isStopped = false
     /// Pending pages that this command's hints removed.
-    public var skippedPages = 0
+    public var clearedPages = 0
     public var reportedPages = 0
 
     public init() {}

@@ -1,4 +1,4 @@
-import GuestMemory
+import AerostatGuestMemory
 
 /// How long a guest may stand still before commit, in all (rule "the pause has a budget").
 ///

@@ -1,18 +1,18 @@
-public import GuestMemory
-public import Host
+public import AerostatGuestMemory
+public import AerostatHost
 
 /// The destination's account of its pages: which hold data, which are free, which were compared.
 public struct ReceivedPages: Sendable {
     /// Pages that hold bytes from the source. All others were never touched, and read as zero.
-    private let received: DirtyBitmap
-    private let free: DirtyBitmap
-    private let compared: DirtyBitmap
+    private let received: PageSet
+    private let free: PageSet
+    private let compared: PageSet
     private(set) public var ready = Ready()
 
     public init(pageCount: Int) throws(SystemError) {
-        received = try DirtyBitmap(pageCount: pageCount)
-        free = try DirtyBitmap(pageCount: pageCount)
-        compared = try DirtyBitmap(pageCount: pageCount)
+        received = try PageSet(pageCount: pageCount)
+        free = try PageSet(pageCount: pageCount)
+        compared = try PageSet(pageCount: pageCount)
     }
 
     /// Data is about to be stored.

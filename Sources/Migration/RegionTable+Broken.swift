@@ -1,6 +1,6 @@
 #if BrokenEngines
-    import GuestMemory
-    import Host
+    import AerostatGuestMemory
+    import AerostatHost
 
     extension RegionTable {
         /// Which pages a block covers, as a broken engine sees it; see `BrokenEngine`.

@@ -1,4 +1,4 @@
-import GuestMemory
+import AerostatGuestMemory
 
 // Before the first round: the two sides agree, the guest may be surveyed, the tracker is armed.
 extension SourceSession {

@@ -1,4 +1,4 @@
-import Host
+import AerostatHost
 
 extension SourceSession {
     /// Why a migration did not succeed.

@@ -5,7 +5,7 @@ extension SourceSession {
         report.currentRound.normalPages += traffic.normalPages
         report.currentRound.zeroPages += traffic.zeroPages
         report.currentRound.freePages += traffic.freePages
-        report.currentRound.skippedPages += traffic.skippedPages
+        report.currentRound.clearedPages += traffic.clearedPages
         report.currentRound.duration = roundStart.duration(to: now).inMilliseconds
         let seconds = traffic.duration.inMilliseconds / 1000
         if seconds > 0 {

@@ -1,7 +1,7 @@
-import GuestMemory
+import AerostatGuestMemory
 
 #if BrokenEngines
-    import Host
+    import AerostatHost
 #endif
 
 // From the pause to the destination's word that it runs the guest; see `StopAndCopy`.
@@ -35,7 +35,7 @@ extension SourceSession {
             record(traffic, now: now)
             next.step = .awaitingReady
             state = .switchingOver(next)
-            return [.sendState(verifies: parameters.verifies, runs: switchOver.guestRan)]
+            return [.sendState(verifies: parameters.verifies, guestRuns: switchOver.guestRan)]
 
         case (.awaitingReady, .peerReady(let ready)):
             if let difference = recordVerification(ready) { return fail(difference, now: now) }

@@ -1,5 +1,5 @@
-import GuestMemory
-import Host
+import AerostatGuestMemory
+import AerostatHost
 
 /// The source's side of a migration as a state machine: an event goes in, the effects to perform come out, in order.
 ///
@@ -23,8 +23,8 @@ import Host
 public struct SourceSession: Sendable {
     /// What has happened on the link, in the guest or by the clock.
     public enum Event: Hashable, Sendable {
-        /// The link is there. `runs`: whether the guest runs now.
-        case start(runs: Bool)
+        /// The link is there. `guestRuns`: whether the guest runs now.
+        case start(guestRuns: Bool)
         case peerHello(Hello)
         /// So many pages exist.
         case counted(presentPages: Int)
@@ -40,8 +40,8 @@ public struct SourceSession: Sendable {
         case roundInterrupted(RoundTraffic)
         /// What was written is pending again.
         case harvested(dirtied: Int, pending: Int, took: Duration)
-        /// The guest stands still. `runs`: whether it ran until now; a person may have paused it meanwhile.
-        case paused(runs: Bool)
+        /// The guest stands still. `guestRan`: whether it ran until now; a person may have paused it meanwhile.
+        case paused(guestRan: Bool)
         case restSent(RoundTraffic)
         case peerReady(Ready)
         case commitSent
@@ -86,7 +86,7 @@ public struct SourceSession: Sendable {
         /// Send the pages that are still pending, at full speed: `.restSent`.
         case sendRest(round: Int)
         /// Send device state, digests where asked, and the switchover; then wait for ready: `.peerReady`.
-        case sendState(verifies: Bool, runs: Bool)
+        case sendState(verifies: Bool, guestRuns: Bool)
         case sendCommit
         case awaitRunning
         case resumeGuest
@@ -101,8 +101,8 @@ public struct SourceSession: Sendable {
         public var normalPages = 0
         public var zeroPages = 0
         public var freePages = 0
-        /// Pages that hints took out of the round.
-        public var skippedPages = 0
+        /// Pending pages that hints cleared in the round.
+        public var clearedPages = 0
         /// Pages that are pending at its end.
         public var pendingPages = 0
         public var duration: Duration = .zero

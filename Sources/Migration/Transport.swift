@@ -1,4 +1,4 @@
-public import GuestMemory
+public import AerostatGuestMemory
 
 /// A link between the two sides, used by the one thread that drives a migration.
 ///

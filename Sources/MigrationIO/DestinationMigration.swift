@@ -1,13 +1,13 @@
-public import GuestMemory
-public import Host
-public import Migration
+public import AerostatGuestMemory
+public import AerostatHost
+public import AerostatMigration
 
 /// Drives a `DestinationSession` over one link, on the calling thread.
 public final class DestinationMigration {
     /// How an incoming migration ended.
     public enum Outcome: Hashable, Sendable {
-        /// The guest is here. `runs` is false where it was paused at the source, or shall not start.
-        case running(runs: Bool)
+        /// The guest is here. `guestRuns` is false where it was paused at the source, or shall not start.
+        case running(guestRuns: Bool)
         /// What came was not a migration: nothing was touched, another may come.
         case notAMigration(String)
         /// A migration began and did not succeed; the guest is not here.
@@ -33,7 +33,7 @@ public final class DestinationMigration {
     private var session: DestinationSession
     private var guest: (any Guest)?
     private var pages: ReceivedPages?
-    private var hugePages = HugePageAdvice()
+    private var hugePages = ArrivalPreparation()
     private var runsAfterCommit = true
     private let doorbell: Doorbell
     private let limits: MigrationLimits
@@ -263,7 +263,7 @@ public final class DestinationMigration {
         arrived(runsAfterCommit, start)
         // The source learns it from the frame; where the link broke it cannot, and says so.
         try? send(.running)
-        return .running(runs: runsAfterCommit)
+        return .running(guestRuns: runsAfterCommit)
     }
 
     private var currentGuest: any Guest {

@@ -1,7 +1,7 @@
-public import GuestMemory
-public import Host
+public import AerostatGuestMemory
+public import AerostatHost
+import AerostatMigration
 public import Logging
-import Migration
 import Synchronization
 import SystemPackage
 

@@ -1,4 +1,4 @@
-package import Host
+package import AerostatHost
 
 /// How long the drivers wait for a peer that is silent, and by which clock. None of it applies to a peer that makes progress.
 package struct MigrationLimits: Sendable {

@@ -1,4 +1,4 @@
-public import Host
+public import AerostatHost
 
 /// Where a migration goes to or comes from.
 public enum MigrationURI: Hashable, Sendable, CustomStringConvertible {

@@ -1,7 +1,7 @@
+import AerostatHost
+import AerostatMigration
 import Glibc
-import Host
 import Logging
-import Migration
 
 /// Who comes to the place where a migration is waited for.
 ///

@@ -1,6 +1,6 @@
-import GuestMemory
-import Host
-package import Migration
+import AerostatGuestMemory
+import AerostatHost
+package import AerostatMigration
 
 /// Moves a guest for which nobody waits from this process into this process, by a migration like any other.
 ///
@@ -15,13 +15,13 @@ package func rehearseMigration(of guest: any Guest, makeGuest: @escaping Destina
     var limits = MigrationLimits()
     (limits.greeting, limits.stall, limits.silence) = (.seconds(2), .seconds(2), .seconds(2))
     (limits.ready, limits.running, limits.farewell) = (.seconds(2), .seconds(2), .milliseconds(100))
-    let observer = SourceMigration.Observer(
+    let owner = SourceMigration.Owner(
         statusChanged: { _ in },
         roundBegan: { _ in },
         isGuestRunning: { false },
-        takeOver: { false }
+        handOver: { false }
     )
-    let migration = try SourceMigration(guest: guest, parameters: MigrationParameters(), observer: observer, limits: limits)
+    let migration = try SourceMigration(guest: guest, parameters: MigrationParameters(), owner: owner, limits: limits)
     let doorbell = try Doorbell()
     let (near, far) = try connectedSockets()
     let link: SocketTransport

@@ -1,8 +1,8 @@
+import AerostatGuestMemory
+import AerostatHost
+import AerostatIOUring
+import AerostatMigration
 import CLiburing
-import GuestMemory
-import Host
-import IOUring
-import Migration
 import SystemPackage
 
 /// The frame that is coming in, and where its parts go.

@@ -1,8 +1,8 @@
+import AerostatGuestMemory
+import AerostatHost
+import AerostatIOUring
+import AerostatMigration
 import CLiburing
-import GuestMemory
-import Host
-import IOUring
-import Migration
 import SystemPackage
 
 /// One frame on its way out: the bytes of header and body, and the pieces of guest memory behind them.

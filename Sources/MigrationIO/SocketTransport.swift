@@ -1,9 +1,9 @@
+import AerostatGuestMemory
+package import AerostatHost
+import AerostatIOUring
+package import AerostatMigration
 import CLiburing
 import Glibc
-import GuestMemory
-package import Host
-import IOUring
-package import Migration
 import SystemPackage
 
 /// A connected stream socket driven by io_uring: frames and pages go out and come in as scatter/gather messages straight from and to

@@ -1,7 +1,7 @@
 #if BrokenEngines
-    import GuestMemory
-    import Host
-    import Migration
+    import AerostatGuestMemory
+    import AerostatHost
+    import AerostatMigration
 
     // The source driver's ways to break a rule on purpose; see `BrokenEngine`.
     extension SourceDriver {

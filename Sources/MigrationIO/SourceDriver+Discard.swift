@@ -1,6 +1,6 @@
-import GuestMemory
-import Host
-import Migration
+import AerostatGuestMemory
+import AerostatHost
+import AerostatMigration
 
 // Pages that were given back are not read, because reading would allocate them again.
 extension SourceDriver {
@@ -24,7 +24,7 @@ extension SourceDriver {
 
     private func existing(in run: PageRun) throws(Interruption) -> [PageRun] {
         do throws(SystemError) {
-            if self.existing == nil { self.existing = try DirtyBitmap(pageCount: memory.pageCount) }
+            if self.existing == nil { self.existing = try PageSet(pageCount: memory.pageCount) }
             let existing = self.existing!
             defer { existing.remove(run) }
             try memory.insertPresentPages(in: run, into: existing)

@@ -1,6 +1,6 @@
-import GuestMemory
-import Host
-import Migration
+import AerostatGuestMemory
+import AerostatHost
+import AerostatMigration
 
 extension SourceDriver {
     /// Performs one effect.
@@ -62,7 +62,7 @@ extension SourceDriver {
 
         case .beginRound(let round):
             skippedAtRoundStart = ledger.counts.skipped
-            migration.observer.roundBegan(round)
+            migration.owner.roundBegan(round)
             try send(.roundBegin(UInt32(round)))
             return nil
 
@@ -75,14 +75,14 @@ extension SourceDriver {
         case .harvest: return try harvest()
 
         case .pauseGuest:
-            let runs = migration.observer.takeOver()
+            let runs = migration.owner.handOver()
             do throws(GuestError) { try guest.pause() } catch { throw Interruption(guest: error) }
             bytesAtPause = link.bytesSent
-            return .paused(runs: runs)
+            return .paused(guestRan: runs)
 
         case .sendRest(let round): return .restSent(try sendPending(round: round, isPaced: false))
 
-        case .sendState(let verifies, let runs): return .peerReady(try sendState(verifies: verifies, runs: runs))
+        case .sendState(let verifies, let runs): return .peerReady(try sendState(verifies: verifies, guestRuns: runs))
 
         case .sendCommit: return try sendCommit()
 

@@ -1,6 +1,6 @@
-import GuestMemory
-import Host
-import Migration
+import AerostatGuestMemory
+import AerostatHost
+import AerostatMigration
 
 // The way of a page out: taken from the ledger, looked at, described, handed to the link.
 extension SourceDriver {
@@ -28,7 +28,7 @@ extension SourceDriver {
             sent.duration = start.duration(to: clock())
             sent.bytes = link.bytesSent - bytesBefore
             let counts = ledger.counts
-            sent.skippedPages = max(0, counts.skipped - skippedAtRoundStart)
+            sent.clearedPages = max(0, counts.skipped - skippedAtRoundStart)
             sent.pendingPages = counts.pending
         }
         do throws(Interruption) {
@@ -192,14 +192,14 @@ extension SourceDriver {
     }
 
     /// Behind the last pages: device state, digests where asked, the switchover; then the destination's ready.
-    func sendState(verifies: Bool, runs: Bool) throws(Interruption) -> Ready {
+    func sendState(verifies: Bool, guestRuns: Bool) throws(Interruption) -> Ready {
         let sections: [DeviceSection]
         do throws(GuestError) { sections = try guest.saveDeviceState() } catch { throw Interruption(guest: error) }
         precondition(sections.count <= DeviceSection.maximumCount, "too many device sections")
         for section in sections { try send(.deviceState(section)) }
         if verifies { try sendDigests() }
         try checkNothingIsPending()
-        try send(.switchover(sections: sections.count, runs: runs))
+        try send(.switchover(sections: sections.count, guestRuns: guestRuns))
         let limit = migration.limits.ready + .seconds(verifies ? 1 + memory.pageCount >> 18 : 0)
         return try receive("ready", within: limit) { if case .ready(let ready) = $0 { ready } else { nil } }
     }

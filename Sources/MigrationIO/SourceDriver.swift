@@ -1,6 +1,6 @@
-import GuestMemory
-import Host
-import Migration
+import AerostatGuestMemory
+import AerostatHost
+import AerostatMigration
 
 /// Performs a source session's effects. Lives on the migration's thread.
 final class SourceDriver {
@@ -10,11 +10,11 @@ final class SourceDriver {
     let link: any Transport
     let ledger: PageLedger
     /// Filled by presence scans and harvests, emptied into the ledger.
-    let scratch: DirtyBitmap
+    let scratch: PageSet
     /// Tells the ledger of memory that is given back, until the migration ends.
     private let discards: DiscardSubscription
     /// Scratch space for asking which pages exist; created when it is first needed.
-    var existing: DirtyBitmap?
+    var existing: PageSet?
     /// While there is one, `scratch` holds the pages that existed when it was opened.
     var survey: FreePageSurvey?
     var session: SourceSession
@@ -46,7 +46,7 @@ final class SourceDriver {
     private var recentRate: Double = 0
     private var hintStatistics = HintStatistics()
     /// What the guest counted when the migration began.
-    private var use: GuestMemoryUse?
+    private var use: MemoryUse?
 
     /// Ends an effect before its time: the session decides what is done instead.
     struct Interruption: Error {
@@ -81,7 +81,7 @@ final class SourceDriver {
         self.link = link
         do throws(SystemError) {
             ledger = try PageLedger(memory.regions)
-            scratch = try DirtyBitmap(pageCount: memory.pageCount)
+            scratch = try PageSet(pageCount: memory.pageCount)
             discards = memory.subscribe(ledger)
         } catch {
             throw .system(operation: "prepare the migration", reason: "\(error)")
@@ -117,7 +117,7 @@ final class SourceDriver {
     func run() -> SourceSession.Outcome {
         guest.hinting?.resetStatistics()
         use = guest.memoryUse()
-        effects = handle(.start(runs: migration.observer.isGuestRunning()))
+        effects = handle(.start(guestRuns: migration.owner.isGuestRunning()))
         while true {
             precondition(!effects.isEmpty, "the session stands still")
             let effect = effects.removeFirst()
@@ -153,7 +153,7 @@ final class SourceDriver {
         // The end is announced when its effects are done.
         if before != after, !after.isOver {
             publish()
-            migration.observer.statusChanged(after)
+            migration.owner.statusChanged(after)
         }
         return effects
     }

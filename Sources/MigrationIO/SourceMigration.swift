@@ -1,35 +1,35 @@
-import GuestMemory
-public import Host
-public import Migration
+import AerostatGuestMemory
+public import AerostatHost
+public import AerostatMigration
 
 /// One outgoing migration, on a thread of its own: it connects, and a `SourceDriver` performs what the session decides. Keeps its progress.
 public final class SourceMigration: Sendable {
     /// What the owner of the guest wants to hear, called on the migration's thread.
-    public struct Observer: Sendable {
+    public struct Owner: Sendable {
         public var statusChanged: @Sendable (MigrationReport.Status) -> Void
         public var roundBegan: @Sendable (Int) -> Void
         /// Whether the guest runs, or a person has paused it.
         public var isGuestRunning: @Sendable () -> Bool
         /// The engine is about to pause the guest: from now on its owner neither pauses nor resumes it, until the status says how the
         /// migration ended. Returns whether the guest runs at this moment; the destination goes on accordingly.
-        public var takeOver: @Sendable () -> Bool
+        public var handOver: @Sendable () -> Bool
 
         public init(
             statusChanged: @escaping @Sendable (MigrationReport.Status) -> Void,
             roundBegan: @escaping @Sendable (Int) -> Void,
             isGuestRunning: @escaping @Sendable () -> Bool,
-            takeOver: @escaping @Sendable () -> Bool
+            handOver: @escaping @Sendable () -> Bool
         ) {
             self.statusChanged = statusChanged
             self.roundBegan = roundBegan
             self.isGuestRunning = isGuestRunning
-            self.takeOver = takeOver
+            self.handOver = handOver
         }
     }
 
     let guest: any Guest
     let parameters: MigrationParameters
-    let observer: Observer
+    let owner: Owner
     let limits: MigrationLimits
     let doorbell: Doorbell
     private let shared = Monitor(Shared())
@@ -49,16 +49,16 @@ public final class SourceMigration: Sendable {
 
     /// - Parameters:
     ///   - guest: stays the caller's; after `completed` and `unknown` it is paused.
-    public convenience init(guest: any Guest, parameters: MigrationParameters, observer: Observer) throws(SystemError) {
-        try self.init(guest: guest, parameters: parameters, observer: observer, limits: MigrationLimits())
+    public convenience init(guest: any Guest, parameters: MigrationParameters, owner: Owner) throws(SystemError) {
+        try self.init(guest: guest, parameters: parameters, owner: owner, limits: MigrationLimits())
     }
 
     /// The same with other limits, for tests of silent peers.
-    package init(guest: any Guest, parameters: MigrationParameters, observer: Observer, limits: MigrationLimits) throws(SystemError) {
+    package init(guest: any Guest, parameters: MigrationParameters, owner: Owner, limits: MigrationLimits) throws(SystemError) {
         self.limits = limits
         self.guest = guest
         self.parameters = parameters
-        self.observer = observer
+        self.owner = owner
         doorbell = try Doorbell()
         shared.withLock { shared in
             shared.progress.session.status = .setup
@@ -100,7 +100,7 @@ public final class SourceMigration: Sendable {
             }
         }
         // The owner hears of the end before anybody who waits for the outcome.
-        observer.statusChanged(report.status)
+        owner.statusChanged(report.status)
         shared.update { $0.outcome = outcome }
         // What a disk is still busy with is waited for when nobody waits any more.
         withExtendedLifetime(link) {}

@@ -1,5 +1,5 @@
-package import Host
-package import Migration
+package import AerostatHost
+package import AerostatMigration
 
 /// Notices that the host at the other end of a TCP link has vanished while something is on its way there.
 ///

@@ -1,7 +1,7 @@
+import AerostatHost
+import AerostatMigration
 import CLiburing
 import Glibc
-import Host
-import Migration
 import SystemPackage
 
 /// The first frame that somebody sent, received whole and with a sound checksum.

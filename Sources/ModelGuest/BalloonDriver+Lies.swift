@@ -1,6 +1,6 @@
-import Balloon
-import GuestMemory
-import Virtio
+import AerostatBalloon
+import AerostatGuestMemory
+import AerostatVirtio
 
 // What a hostile guest may do on the hint queue. None of it may hurt the host, or cost the guest a page that it did not give away itself.
 extension BalloonDriver {
@@ -94,24 +94,24 @@ extension BalloonDriver {
 
     /// Writes the available index as a driver does: the device may be reading it.
     private func publish(_ index: UInt16, _ ring: SplitVirtqueueDriver) {
-        insideRAM { () throws(GuestAccessError) in
+        insideRAM { () throws(AccessError) in
             try kernel.memory.ram.storeRelease(index, at: GuestAddress(ring.layout.driverArea.rawValue + 2))
         }
     }
 
     private func available(_ ring: SplitVirtqueueDriver) -> UInt16 {
-        insideRAM { () throws(GuestAccessError) in
+        insideRAM { () throws(AccessError) in
             try kernel.memory.ram.load(at: GuestAddress(ring.layout.driverArea.rawValue + 2))
         }
     }
 
     private func store<Value: FixedWidthInteger>(at base: GuestAddress, _ offset: UInt64, _ value: Value) {
-        insideRAM { () throws(GuestAccessError) in
+        insideRAM { () throws(AccessError) in
             try kernel.memory.ram.store(value, at: GuestAddress(base.rawValue + offset))
         }
     }
 
-    private func insideRAM<Value>(_ access: () throws(GuestAccessError) -> Value) -> Value {
+    private func insideRAM<Value>(_ access: () throws(AccessError) -> Value) -> Value {
         do { return try access() } catch { preconditionFailure("a checked ring left RAM: \(error)") }
     }
 }

@@ -1,8 +1,8 @@
-import Balloon
-import GuestMemory
-import Host
-import Migration
-import Virtio
+import AerostatBalloon
+import AerostatGuestMemory
+import AerostatHost
+import AerostatMigration
+import AerostatVirtio
 
 // A round: start(id), blocks, stop. The words of configuration space decide: a new id begins a round, STOP ends it and the blocks
 // stay held, DONE gives them back.

@@ -1,7 +1,7 @@
-import Balloon
-import GuestMemory
-import Migration
-import Virtio
+import AerostatBalloon
+import AerostatGuestMemory
+import AerostatMigration
+import AerostatVirtio
 
 /// The driver side of virtio-balloon's free-page hints, as Linux's `virtio_balloon.c` does it, on the kernel's worker thread.
 ///

@@ -1,4 +1,4 @@
-import GuestMemory
+import AerostatGuestMemory
 
 /// The first words of guest RAM: what the kernel was booted with. Written by boot; a guest that is made of an image may get another
 /// workload before it runs.

@@ -1,6 +1,6 @@
-import GuestMemory
-import Migration
-import Virtio
+import AerostatGuestMemory
+import AerostatMigration
+import AerostatVirtio
 
 /// All that the balloon driver remembers, in the boot header's page; the ring's own state lies beside the ring.
 package struct DriverRecord: BitwiseCopyable {

@@ -1,5 +1,5 @@
-import GuestMemory
-import Host
+import AerostatGuestMemory
+import AerostatHost
 
 /// Reads a machine's dump block by block, in ascending order, each into the same private buffer of 4 MiB.
 struct DumpReader: ~Copyable {

@@ -1,5 +1,5 @@
-public import GuestMemory
-import Host
+public import AerostatGuestMemory
+import AerostatHost
 
 /// A guest over the memory of a real machine, and what that memory held.
 ///

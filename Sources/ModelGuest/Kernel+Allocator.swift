@@ -1,4 +1,4 @@
-import GuestMemory
+import AerostatGuestMemory
 
 // The binary buddy allocator, as Linux's: blocks of 2^order frames, halved on the way down, merged with their buddy on the way up.
 // Every function here is called under the kernel's lock.

@@ -1,5 +1,5 @@
-import GuestMemory
-package import Host
+import AerostatGuestMemory
+package import AerostatHost
 
 extension Kernel {
     /// Boots a kernel in fresh, all-zero RAM: tables first, then memory in use, then memory that was in use once.

@@ -1,4 +1,4 @@
-import GuestMemory
+import AerostatGuestMemory
 
 // The blocks that the balloon driver holds for hints: a stack of block numbers in RAM, newest on top (Linux's list is last in, first out as
 // well). A held block that was never touched stays without frame records; bit 31 of its entry says so.

@@ -1,4 +1,4 @@
-import GuestMemory
+import AerostatGuestMemory
 
 // What a vCPU does between two safe points. A step is short (at most 64 pages written), so that pausing is quick; it reads its
 // record from RAM, works, and writes the record back before it returns.

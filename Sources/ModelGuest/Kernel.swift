@@ -1,5 +1,5 @@
-import GuestMemory
-import Migration
+import AerostatGuestMemory
+import AerostatMigration
 import Synchronization
 
 /// The model kernel: code without state of its own. What it knows is in guest RAM, so it goes where the RAM goes.
@@ -67,11 +67,11 @@ package final class Kernel: Sendable {
             &+ (state.virginBlocks &+ state.heldBlocks) &* UInt64(KernelLayout.topBlockPages)
     }
 
-    func memoryUse() throws(KernelPanic) -> GuestMemoryUse {
+    func memoryUse() throws(KernelPanic) -> MemoryUse {
         try locked { () throws(KernelPanic) in
             let state = allocator
             let page = UInt64(GuestPage.size)
-            return GuestMemoryUse(
+            return MemoryUse(
                 usedBytes: (state.allocatedPages &+ tablePages(state)) &* page,
                 freeBytes: freePages(state) &* page,
                 freeTopOrderBytes: topOrderPages(state) &* page

@@ -1,5 +1,5 @@
-import GuestMemory
-public import Migration
+import AerostatGuestMemory
+public import AerostatMigration
 import Synchronization
 
 /// Walks the tables and the pages of a kernel that stands still, and believes nothing that it reads: every number is bounded before use,
@@ -9,7 +9,7 @@ import Synchronization
 /// sum by a counter), so one lost page contradicts another one.
 package struct KernelCheck {
     private let kernel: Kernel
-    private var result = GuestCheckResult()
+    private var result = SelfCheckResult()
     private var violations: [String] = []
     /// What the frame records say.
     private var free = [FrameList](repeating: FrameList(), count: KernelLayout.topOrder + 1)
@@ -26,7 +26,7 @@ package struct KernelCheck {
     private var memory: KernelMemory { kernel.memory }
     private var layout: KernelLayout { kernel.layout }
 
-    package static func run(_ kernel: Kernel) -> GuestCheckResult {
+    package static func run(_ kernel: Kernel) -> SelfCheckResult {
         var check = KernelCheck(kernel: kernel)
         if let panic = kernel.panicked { check.complain("the kernel halted: \(panic)") }
         do throws(KernelPanic) { _ = try KernelParameters(check.memory.load(at: 0), pageCount: check.layout.pageCount) } catch {
@@ -43,7 +43,7 @@ package struct KernelCheck {
     private init(kernel: Kernel) { self.kernel = kernel }
 
     private mutating func complain(_ text: String) {
-        if violations.count < GuestCheckResult.Invariants.maximumListed { violations.append(text) }
+        if violations.count < SelfCheckResult.Invariants.maximumListed { violations.append(text) }
     }
 
     // MARK: Frame records and pages
@@ -242,7 +242,7 @@ package struct KernelCheck {
         if state.heldHighWater < state.heldBlocks { complain("the held stack is higher than it ever was") }
     }
 
-    private func finished() -> GuestCheckResult {
+    private func finished() -> SelfCheckResult {
         var result = result
         let state = kernel.allocator
         let topPages = UInt64(KernelLayout.topBlockPages)
@@ -261,7 +261,7 @@ extension ModelGuest {
     /// Checks the guest's memory: every page in use against its stamp, and the kernel's tables against each other.
     ///
     /// A running guest stands still meanwhile. Memory that was never touched is not read.
-    public func check() throws(GuestError) -> GuestCheckResult {
+    public func check() throws(GuestError) -> SelfCheckResult {
         try machine.withLock { (machine) throws(GuestError) in
             guard let kernel else { throw GuestError("the guest has no memory content to check yet") }
             if !machine.isPaused { standStill() }

@@ -1,5 +1,5 @@
-import GuestMemory
-import Virtio
+import AerostatGuestMemory
+import AerostatVirtio
 
 /// Where the model kernel keeps its things. All of it follows from the memory's shape, so nothing of it needs to be trusted.
 ///

@@ -1,5 +1,5 @@
-package import GuestMemory
-import Host
+package import AerostatGuestMemory
+import AerostatHost
 import Synchronization
 
 /// The model kernel found its own tables broken: its memory was lost or damaged. It halts, as a real kernel would; the process goes on.

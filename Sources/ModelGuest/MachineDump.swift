@@ -1,5 +1,5 @@
-public import GuestMemory
-import Host
+public import AerostatGuestMemory
+import AerostatHost
 
 /// The memory of a Linux machine that stood still: its RAM as one file, byte by byte from physical address 0, and what its
 /// `/proc/kpageflags` said about each page frame (Documentation/admin-guide/mm/pagemap.rst), 64 bits a frame.

@@ -1,9 +1,9 @@
-import Balloon
-import GuestMemory
-import Host
-public import Migration
+import AerostatBalloon
+import AerostatGuestMemory
+import AerostatHost
+public import AerostatMigration
+import AerostatVirtio
 import Synchronization
-import Virtio
 
 // The state that is not RAM: the devices' sections, and the registers, little-endian:
 //

@@ -1,9 +1,9 @@
-import Balloon
-public import GuestMemory
-public import Host
-public import Migration
+import AerostatBalloon
+public import AerostatGuestMemory
+public import AerostatHost
+public import AerostatMigration
+import AerostatVirtio
 import Synchronization
-import Virtio
 
 /// A model guest: a small kernel, run by real threads over real guest RAM, that the engine moves as it would move a virtual machine.
 ///
@@ -74,7 +74,7 @@ public final class ModelGuest: Guest {
     /// Why the guest's kernel halted; `nil` while it is well.
     public var panic: String? { kernel?.panicked?.description }
 
-    public func memoryUse() -> GuestMemoryUse? {
+    public func memoryUse() -> MemoryUse? {
         try? kernel?.memoryUse()
     }
 

@@ -1,5 +1,5 @@
-public import GuestMemory
-import Host
+public import AerostatGuestMemory
+import AerostatHost
 
 /// What the model guest's vCPUs do once it runs. Rates are for the whole guest.
 public enum Workload: Hashable, Sendable {

@@ -1,4 +1,4 @@
-import GuestMemory
+import AerostatGuestMemory
 
 /// What a used page contains: 512 words that follow from the guest's seed, the frame and how often it was rewritten.
 ///

@@ -1,4 +1,4 @@
-import Host
+import AerostatHost
 import Synchronization
 
 /// Lets the guest's threads run, brings them to a stand at their safe points, and ends them. Nothing polls: sleepers are woken.
@@ -12,7 +12,7 @@ final class RunControl: Sendable {
     }
 
     private let state = Monitor(State())
-    let clock = GuestClock()
+    let clock = KernelClock()
 
     /// Counts a thread in, before it starts.
     func addThread() {
@@ -75,7 +75,7 @@ final class RunControl: Sendable {
 }
 
 /// The guest's clock: nanoseconds for which it ran. It stands while the guest is paused, and travels as a register.
-final class GuestClock: Sendable {
+final class KernelClock: Sendable {
     private struct State {
         var elapsed: Duration = .zero
         var running: MonotonicClock.Instant?

@@ -1,4 +1,4 @@
-import GuestMemory
+import AerostatGuestMemory
 
 /// All that a vCPU's loop remembers from one safe point to the next: 128 bytes of guest RAM, written by this vCPU only.
 package struct VCPURecord: BitwiseCopyable {

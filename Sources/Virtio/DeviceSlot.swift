@@ -1,8 +1,8 @@
-public import GuestMemory
-public import Migration
+public import AerostatGuestMemory
+public import AerostatMigration
 
 #if BrokenEngines
-    import Host
+    import AerostatHost
 #endif
 
 /// A device with its transport, if it has one: what a machine attaches, parks, saves and moves as one thing.

@@ -1,4 +1,4 @@
-package import Host
+package import AerostatHost
 import Synchronization
 
 /// What the thread of a device does with its state, one piece after the other.

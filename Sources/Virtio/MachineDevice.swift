@@ -1,4 +1,4 @@
-public import Migration
+public import AerostatMigration
 
 /// Which device it is, and what its saved state looks like.
 public struct DeviceIdentity: Hashable, Sendable {

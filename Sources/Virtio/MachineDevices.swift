@@ -1,4 +1,4 @@
-public import Migration
+public import AerostatMigration
 
 /// The devices of one machine, in the order in which they were attached. Whoever parks, saves or moves a machine goes over them and names
 /// none.

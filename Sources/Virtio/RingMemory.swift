@@ -1,4 +1,4 @@
-import GuestMemory
+import AerostatGuestMemory
 import Synchronization
 
 /// Access to the three areas of one ring, which were checked to lie in RAM; guest RAM never moves or shrinks, so nothing here fails.
@@ -35,29 +35,29 @@ struct RingMemory: Sendable {
     // MARK: Access
 
     func load<Value: FixedWidthInteger>(_ type: Value.Type, _ address: GuestAddress) -> Value {
-        insideRAM { () throws(GuestAccessError) in try memory.load(type, at: address) }
+        insideRAM { () throws(AccessError) in try memory.load(type, at: address) }
     }
 
     func store<Value: FixedWidthInteger>(_ value: Value, _ address: GuestAddress) {
-        insideRAM { () throws(GuestAccessError) in try memory.store(value, at: address) }
+        insideRAM { () throws(AccessError) in try memory.store(value, at: address) }
     }
 
     func loadAcquire(_ address: GuestAddress) -> UInt16 {
-        insideRAM { () throws(GuestAccessError) in try memory.loadAcquire(at: address) }
+        insideRAM { () throws(AccessError) in try memory.loadAcquire(at: address) }
     }
 
     func storeRelease(_ value: UInt16, _ address: GuestAddress) {
-        insideRAM { () throws(GuestAccessError) in try memory.storeRelease(value, at: address) }
+        insideRAM { () throws(AccessError) in try memory.storeRelease(value, at: address) }
     }
 
     /// Reads what the other side wishes about notifications (flags, events), which it may be changing now. The fences around the wishes
     /// order them; a plain access would leave undefined what is read.
     func loadWish(_ address: GuestAddress) -> UInt16 {
-        insideRAM { () throws(GuestAccessError) in try memory.loadRelaxed(at: address) }
+        insideRAM { () throws(AccessError) in try memory.loadRelaxed(at: address) }
     }
 
     func storeWish(_ value: UInt16, _ address: GuestAddress) {
-        insideRAM { () throws(GuestAccessError) in try memory.storeRelaxed(value, at: address) }
+        insideRAM { () throws(AccessError) in try memory.storeRelaxed(value, at: address) }
     }
 
     func loadDescriptor(_ address: GuestAddress) -> VirtqueueDescriptor {
@@ -77,7 +77,7 @@ struct RingMemory: Sendable {
         store(rest, GuestAddress(address.rawValue + 8))
     }
 
-    private func insideRAM<Value>(_ access: () throws(GuestAccessError) -> Value) -> Value {
+    private func insideRAM<Value>(_ access: () throws(AccessError) -> Value) -> Value {
         do { return try access() } catch { preconditionFailure("a checked ring left RAM: \(error)") }
     }
 }

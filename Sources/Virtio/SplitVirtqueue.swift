@@ -1,8 +1,8 @@
-public import GuestMemory
+public import AerostatGuestMemory
 import Synchronization
 
 #if BrokenEngines
-    import Host
+    import AerostatHost
 #endif
 
 /// How far the device has read and written a ring: what device state carries, beside the rings themselves in guest RAM.

@@ -1,4 +1,4 @@
-public import GuestMemory
+public import AerostatGuestMemory
 import Synchronization
 
 /// The driver's side of a split virtqueue, as a guest kernel has it.

@@ -1,4 +1,4 @@
-package import Host
+package import AerostatHost
 
 /// Why saved device state is not acceptable. It is foreign input.
 public enum DeviceStateError: Error, Hashable, Sendable, CustomStringConvertible {

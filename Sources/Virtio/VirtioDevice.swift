@@ -1,4 +1,4 @@
-public import Host
+public import AerostatHost
 
 /// A device behind a virtio transport.
 ///

@@ -1,4 +1,4 @@
-import GuestMemory
+import AerostatGuestMemory
 
 // What every driver writes while it sets a device up (specification 3.1.1 and 4.2.3), for the drivers that run in this process.
 extension VirtioMMIOTransport {

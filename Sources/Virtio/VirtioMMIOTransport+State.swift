@@ -1,5 +1,5 @@
-import GuestMemory
-import Host
+import AerostatGuestMemory
+import AerostatHost
 import Synchronization
 
 // What travels of a transport: registers, interrupts, and where each queue stands. The rings themselves are guest RAM.

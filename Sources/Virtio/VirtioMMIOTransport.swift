@@ -1,5 +1,5 @@
-public import GuestMemory
-import Host
+public import AerostatGuestMemory
+import AerostatHost
 import Synchronization
 
 /// The register file of one virtio-mmio device, version 2: what a guest's driver sees of it.

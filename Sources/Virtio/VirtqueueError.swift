@@ -1,4 +1,4 @@
-public import GuestMemory
+public import AerostatGuestMemory
 
 /// What a driver did to a virtqueue that the specification forbids. The queue is broken until the device is reset.
 public enum VirtqueueError: Error, Hashable, Sendable, CustomStringConvertible {

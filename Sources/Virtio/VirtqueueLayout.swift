@@ -1,4 +1,4 @@
-public import GuestMemory
+public import AerostatGuestMemory
 
 /// The three parts of a split virtqueue.
 public enum VirtqueueArea: Hashable, Sendable, CustomStringConvertible {

@@ -1,6 +1,6 @@
+import AerostatHost
 import ArgumentParser
 import Glibc
-import Host
 
 @main struct Aerostat: AsyncParsableCommand {
     static let configuration = CommandConfiguration(

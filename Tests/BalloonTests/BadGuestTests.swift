@@ -1,14 +1,13 @@
-import Balloon
-import GuestMemory
-import Host
-import Migration
+import AerostatBalloon
+import AerostatGuestMemory
+import AerostatHost
+import AerostatMigration
+import AerostatVirtio
 import TestSupport
 import Testing
-import Virtio
 
 @Suite struct BadGuestTests {
-    @Test("Blocks outside RAM, in the hole, unaligned or too small reach the sink, are counted, and the queue goes on")
-    func invalidBlocks() throws {
+    @Test func `Blocks outside RAM, in the hole, unaligned or too small reach the sink, are counted, and the queue goes on`() throws {
         let bench = try BalloonBench.ready()
         let id = try bench.open()
         let half = BalloonBench.memoryBytes / 2
@@ -27,8 +26,8 @@ import Virtio
         #expect(bench.device.statistics == HintStatistics())
     }
 
-    @Test("A command that is not four bytes in RAM is counted and changes nothing", arguments: [1, 3, 5, 8, 64])
-    func invalidCommands(byteCount: Int) throws {
+    @Test(arguments: [1, 3, 5, 8, 64])
+    func `A command that is not four bytes in RAM is counted and changes nothing`(byteCount: Int) throws {
         let bench = try BalloonBench.ready()
         let id = bench.device.begin(reportingTo: bench.sink)
         try bench.driver.command([UInt8(id.rawValue)] + [UInt8](repeating: 0, count: byteCount - 1), queue: BalloonBench.hints)
@@ -48,10 +47,11 @@ import Virtio
     }
 
     @Test(
-        "A broken queue ends the command, asks for a reset, is told once, and the device lives again after the reset",
         arguments: Damage.allCases
     )
-    func brokenQueue(damage: Damage) throws {
+    func `A broken queue ends the command, asks for a reset, is told once, and the device lives again after the reset`(damage: Damage)
+        throws
+    {
         let bench = try BalloonBench.ready()
         let id = try bench.open()
         var ring = bench.driver.rings[BalloonBench.hints]
@@ -97,8 +97,7 @@ import Virtio
         #expect(try bench.open().rawValue > next.rawValue)
     }
 
-    @Test("A reset in the middle of a round ends it: a new driver's buffers are not hints")
-    func resetInsideRound() throws {
+    @Test func `A reset in the middle of a round ends it: a new driver's buffers are not hints`() throws {
         let bench = try BalloonBench.ready()
         let id = try bench.open()
         try bench.driver.start(BalloonBench.hintFeatures)
@@ -111,8 +110,7 @@ import Virtio
         #expect(bench.device.statistics.staleBlocks == 1)
     }
 
-    @Test("Where hints were not negotiated, or no driver is there, begin is safe and says so")
-    func unavailable() throws {
+    @Test func `Where hints were not negotiated, or no driver is there, begin is safe and says so`() throws {
         let bench = try BalloonBench()
         #expect(!bench.device.isAvailable)
         let first = bench.device.begin(reportingTo: bench.sink)
@@ -125,7 +123,7 @@ import Virtio
         #expect(bench.sink.events.count == 2)
     }
 
-    @Test("Inflate and deflate buffers come back untouched") func inflateAndDeflate() throws {
+    @Test func `Inflate and deflate buffers come back untouched`() throws {
         let bench = try BalloonBench.ready()
         try bench.memory.fill(0x5A, at: GuestAddress(0x40_0000), byteCount: 4096)
         for queue in 0..<2 {
@@ -135,8 +133,8 @@ import Virtio
         #expect(try bench.memory.load(UInt64.self, at: GuestAddress(0x40_0000)) == 0x5A5A_5A5A_5A5A_5A5A)
     }
 
-    @Test("Any garbage in the rings leaves a device that can be reset and used", arguments: 1...20)
-    func garbageRings(seed: UInt64) throws {
+    @Test(arguments: 1...20)
+    func `Any garbage in the rings leaves a device that can be reset and used`(seed: UInt64) throws {
         var random = SeededGenerator(seed: seed)
         let bench = try BalloonBench.ready()
         let id = try bench.open()
@@ -167,7 +165,7 @@ import Virtio
         #expect(try bench.open().rawValue > id.rawValue, "seed \(seed)")
     }
 
-    @Test("Resets, hints, the engine and the registers all at once end in a device that works") func everybodyAtOnce() throws {
+    @Test func `Resets, hints, the engine and the registers all at once end in a device that works`() throws {
         let bench = try BalloonBench.ready()
         let (device, slot, sink) = (bench.device, bench.slot, bench.sink)
         let isOver = Locked(false)

@@ -1,10 +1,10 @@
-import Balloon
-import GuestMemory
-import Host
-import Migration
+import AerostatBalloon
+import AerostatGuestMemory
+import AerostatHost
+import AerostatMigration
+import AerostatVirtio
 import TestSupport
 import Testing
-import Virtio
 
 /// A guest of 16 MiB with a hole, a balloon, and a driver that does what the test says.
 struct BalloonBench {

@@ -1,17 +1,15 @@
-import Balloon
-import GuestMemory
-import Host
-import Migration
+import AerostatBalloon
+import AerostatGuestMemory
+import AerostatHost
+import AerostatMigration
+import AerostatVirtio
 import TestSupport
 import Testing
-import Virtio
 
 @Suite struct ConfigurationTests {
-    @Test(
-        "Configuration is 16, 12 or 8 bytes by what is offered; the rest reads as zero",
-        arguments: [(true, true, 16), (true, false, 12), (false, false, 8)]
+    @Test(arguments: [(true, true, 16), (true, false, 12), (false, false, 8)]
     )
-    func size(hints: Bool, poison: Bool, byteCount: Int) throws {
+    func `Configuration is 16, 12 or 8 bytes by what is offered; the rest reads as zero`(hints: Bool, poison: Bool, byteCount: Int) throws {
         let bench = try BalloonBench(options: BalloonOptions(offersHints: hints, offersPoison: poison))
         #expect(BalloonConfiguration.byteCount(offered: bench.device.offeredFeatures) == byteCount)
         try bench.driver.negotiate([.version1])
@@ -25,8 +23,7 @@ import Virtio
         #expect(bench.transport.read(offset: 0xFFF, width: 8) == 0)
     }
 
-    @Test("The driver writes actual at any time and poison before it is ready, whole, and nothing else")
-    func writes() throws {
+    @Test func `The driver writes actual at any time and poison before it is ready, whole, and nothing else`() throws {
         let bench = try BalloonBench()
         func write(_ offset: UInt64, _ value: UInt64, width: Int = 4) {
             bench.transport.write(offset: 0x100 + offset, width: width, value: value)
@@ -50,8 +47,7 @@ import Virtio
         #expect(bench.driver.configuration(12) == 0)
     }
 
-    @Test("Queues are numbered densely over what was negotiated, or as the specification does where that is asked")
-    func queueNumbers() throws {
+    @Test func `Queues are numbered densely over what was negotiated, or as the specification does where that is asked`() throws {
         let linux = try BalloonBench().device
         #expect(linux.queueSizes(negotiated: [.version1]) == [128, 128])
         #expect(linux.queueSizes(negotiated: BalloonBench.hintFeatures) == [128, 128, 1024])
@@ -81,8 +77,7 @@ import Virtio
         return (bench, id)
     }
 
-    @Test("At the destination the guest hears DONE, its waiting blocks come back, and its ids go on")
-    func restore() throws {
+    @Test func `At the destination the guest hears DONE, its waiting blocks come back, and its ids go on`() throws {
         let (source, id) = try pausedSource()
         source.transport.write(.interruptAcknowledge, 3)
         let sections = source.slot.saveState()
@@ -103,7 +98,7 @@ import Virtio
         #expect(try destination.open() == id.successor)
     }
 
-    @Test("A done that is said while the device is parked waits for the guest") func doneWhileParked() throws {
+    @Test func `A done that is said while the device is parked waits for the guest`() throws {
         let (bench, id) = try pausedSource()
         bench.transport.write(.interruptAcknowledge, 3)
         let before = bench.line.raised
@@ -117,8 +112,7 @@ import Virtio
         #expect(bench.device.statistics.staleBlocks == 2)
     }
 
-    @Test("A chain that is half applied when the device parks is handled again at the destination, and once here")
-    func chainInWork() throws {
+    @Test func `A chain that is half applied when the device parks is handled again at the destination, and once here`() throws {
         let bench = try BalloonBench.ready()
         _ = try bench.open()
         bench.sink.hold()
@@ -140,8 +134,7 @@ import Virtio
         #expect(bench.sink.events.count == 61)
     }
 
-    @Test("Saved state that is cut, too long, of another version or missing is refused")
-    func foreignBytes() throws {
+    @Test func `Saved state that is cut, too long, of another version or missing is refused`() throws {
         let (source, _) = try pausedSource()
         let sections = source.slot.saveState()
         let destination = try BalloonBench(memory: source.memory)
@@ -165,8 +158,8 @@ import Virtio
         try destination.slot.restoreState(sections)
     }
 
-    @Test("Saved state with any byte changed is refused, or gives a device that can be reset and used", arguments: [1, 2] as [UInt64])
-    func changedBytes(seed: UInt64) throws {
+    @Test(arguments: [1, 2] as [UInt64])
+    func `Saved state with any byte changed is refused, or gives a device that can be reset and used`(seed: UInt64) throws {
         var random = SeededGenerator(seed: seed)
         let (source, _) = try pausedSource()
         let sections = source.slot.saveState()

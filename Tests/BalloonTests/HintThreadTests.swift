@@ -1,17 +1,15 @@
-import Balloon
-import GuestMemory
-import Host
-import Migration
+import AerostatBalloon
+import AerostatGuestMemory
+import AerostatHost
+import AerostatMigration
+import AerostatVirtio
 import TestSupport
 import Testing
-import Virtio
 
 @Suite struct HintThreadTests {
-    @Test(
-        "Blocks between start and stop reach the sink, in order, and come back with length 0",
-        arguments: [BalloonBench.hintFeatures, BalloonBench.hintFeatures.union(.eventIndex)]
+    @Test(arguments: [BalloonBench.hintFeatures, BalloonBench.hintFeatures.union(.eventIndex)]
     )
-    func wholeRound(features: VirtioFeatures) throws {
+    func `Blocks between start and stop reach the sink, in order, and come back with length 0`(features: VirtioFeatures) throws {
         let bench = try BalloonBench.ready(features)
         #expect(bench.shownID == .stop)
         let id = bench.device.begin(reportingTo: bench.sink)
@@ -41,8 +39,7 @@ import Virtio
         #expect(bench.device.statistics.staleBlocks + bench.device.statistics.invalidBlocks == 0)
     }
 
-    @Test("A command and its first blocks in one chain: the command counts first")
-    func commandAndBlocks() throws {
+    @Test func `A command and its first blocks in one chain: the command counts first`() throws {
         let bench = try BalloonBench.ready()
         let id = bench.device.begin(reportingTo: bench.sink)
         // The id in two pieces, and a block.
@@ -57,8 +54,7 @@ import Virtio
         #expect(bench.sink.events == [.started(id), .hint(id, address: 0x40_0000, byteCount: 0x1000)])
     }
 
-    @Test("Blocks before start, after stop, after done and under an old id come back, are counted, and are not applied")
-    func staleBlocks() throws {
+    @Test func `Blocks before start, after stop, after done and under an old id come back, are counted, and are not applied`() throws {
         let bench = try BalloonBench.ready()
         let block: (UInt64, UInt32) = (0x40_0000, 0x1000)
         try bench.send(block)
@@ -92,8 +88,8 @@ import Virtio
         #expect(bench.sink.events == [.started(first), .stopped(first), .started(second), applied, .stopped(second)])
     }
 
-    @Test("That the driver has heard done is known when it has read it and has ended its round", arguments: [true, false])
-    func doneHeard(readsFirst: Bool) throws {
+    @Test(arguments: [true, false])
+    func `That the driver has heard done is known when it has read it and has ended its round`(readsFirst: Bool) throws {
         let bench = try BalloonBench.ready()
         let heard = Locked(0)
         let tell: @Sendable () -> Void = { heard.withLock { $0 += 1 } }
@@ -117,8 +113,7 @@ import Virtio
         #expect(count == 2)
     }
 
-    @Test("A driver that is gone has heard done, and a new command forgets it")
-    func doneUnheard() throws {
+    @Test func `A driver that is gone has heard done, and a new command forgets it`() throws {
         let bench = try BalloonBench.ready()
         let heard = Locked(0)
         let tell: @Sendable () -> Void = { heard.withLock { $0 += 1 } }
@@ -136,8 +131,7 @@ import Virtio
         #expect(heard.withLock { $0 } == 2)
     }
 
-    @Test("A hint queue that the driver takes back ends the command, and nothing in it is looked at any more")
-    func queueTakenBack() throws {
+    @Test func `A hint queue that the driver takes back ends the command, and nothing in it is looked at any more`() throws {
         let bench = try BalloonBench.ready()
         let id = bench.device.begin(reportingTo: bench.sink)
         try bench.driver.command(id, queue: BalloonBench.hints)
@@ -150,8 +144,8 @@ import Virtio
         #expect(bench.sink.events == [.started(id), .stopped(id)])
     }
 
-    @Test("Stop, done and begin return only when no hint is in the middle of being applied", arguments: ["stop", "done", "begin", "reset"])
-    func stopWaits(call: String) throws {
+    @Test(arguments: ["stop", "done", "begin", "reset"])
+    func `Stop, done and begin return only when no hint is in the middle of being applied`(call: String) throws {
         let bench = try BalloonBench.ready()
         let id = try bench.open()
         bench.sink.hold()
@@ -184,11 +178,9 @@ import Virtio
         }
     }
 
-    @Test(
-        "Stop comes through in the middle of a chain, whatever the number and size of its blocks",
-        arguments: [(UInt32.max, 1), (0x1000, 16)]
+    @Test(arguments: [(UInt32.max, 1), (0x1000, 16)]
     )
-    func stopInsideChain(byteCount: UInt32, most: Int) throws {
+    func `Stop comes through in the middle of a chain, whatever the number and size of its blocks`(byteCount: UInt32, most: Int) throws {
         let bench = try BalloonBench.ready(ringSize: 64)
         let id = try bench.open()
         bench.sink.hold()
@@ -205,8 +197,7 @@ import Virtio
         #expect(applied + bench.device.statistics.staleBlocks == 60)
     }
 
-    @Test("The hint thread sleeps when there is nothing to read, also while a command is open, and while parked")
-    func sleeps() throws {
+    @Test func `The hint thread sleeps when there is nothing to read, also while a command is open, and while parked`() throws {
         let bench = try BalloonBench.ready()
         _ = try bench.open()
         try bench.send((0x40_0000, 0x1000))
@@ -228,10 +219,9 @@ import Virtio
     }
 
     @Test(
-        "A driver and a device that both sleep until told never wait for each other",
         arguments: [[.version1, .freePageHint], [.version1, .freePageHint, .eventIndex]] as [VirtioFeatures]
     )
-    func notifications(features: VirtioFeatures) throws {
+    func `A driver and a device that both sleep until told never wait for each other`(features: VirtioFeatures) throws {
         let bench = try BalloonBench.ready(features)
         let queue = BalloonBench.hints
         let driver = try SplitVirtqueueDriver(
@@ -270,8 +260,7 @@ import Virtio
         #expect(bench.device.statistics.staleBlocks == sent)
     }
 
-    @Test("While parked no queue moves and no guest memory changes; what came meanwhile is handled afterwards")
-    func parks() throws {
+    @Test func `While parked no queue moves and no guest memory changes; what came meanwhile is handled afterwards`() throws {
         let bench = try BalloonBench.ready()
         let id = try bench.open()
         bench.slot.park()
@@ -284,7 +273,7 @@ import Virtio
         #expect(!Doorbell.silent().wait(timeout: .milliseconds(50)))
         #expect(try ring.usedIndex() == used)
         #expect(bench.device.queuePositions == positions)
-        let dirty = try DirtyBitmap(pageCount: bench.memory.pageCount)
+        let dirty = try PageSet(pageCount: bench.memory.pageCount)
         tracker.harvest(into: dirty)
         #expect((0..<dirty.wordCount).allSatisfy { dirty.take(word: $0) == 0 })
         tracker.disarm()

@@ -1,5 +1,5 @@
-import Balloon
-import Migration
+import AerostatBalloon
+import AerostatMigration
 import Testing
 
 @Suite struct SequencerTests {
@@ -63,22 +63,20 @@ import Testing
         Row(.done, 1, .nothing, .done),
     ]
 
-    @Test("A guest's command does what the table says", arguments: rows)
-    func commands(row: Row) {
+    @Test(arguments: rows)
+    func `A guest's command does what the table says`(row: Row) {
         var sequencer = Self.inState(row.state)
         #expect(sequencer.state == row.state)
         #expect(sequencer.command(row.word) == row.action)
         #expect(sequencer.state == row.after)
     }
 
-    @Test("A block counts while its command is started, and never else")
-    func blocks() {
+    @Test func `A block counts while its command is started, and never else`() {
         #expect(Self.inState(.started(Self.current)).block() == .apply(Self.current))
         for state in [.requested(Self.current), .stopped, .done] as [State] { #expect(Self.inState(state).block() == .countStale) }
     }
 
-    @Test("Configuration shows the id while a command is open, and STOP or DONE else")
-    func shown() {
+    @Test func `Configuration shows the id while a command is open, and STOP or DONE else`() {
         #expect(FreePageHintSequencer().shownID == .stop)
         #expect(Self.inState(.requested(Self.current)).shownID == Self.current)
         #expect(Self.inState(.started(Self.current)).shownID == Self.current)
@@ -86,8 +84,7 @@ import Testing
         #expect(Self.inState(.done).shownID == .done)
     }
 
-    @Test("Ids begin at the minimum, wrap to it, and never stand for STOP or DONE")
-    func ids() {
+    @Test func `Ids begin at the minimum, wrap to it, and never stand for STOP or DONE`() {
         var fresh = FreePageHintSequencer()
         #expect(fresh.begin() == .minimum)
         #expect(fresh.begin() == CommandID(rawValue: 3))
@@ -96,8 +93,7 @@ import Testing
         #expect(last.begin() == .minimum)
     }
 
-    @Test("Stop, done and reset end a command for good")
-    func ends() {
+    @Test func `Stop, done and reset end a command for good`() {
         let ends: [(inout FreePageHintSequencer) -> Void] = [{ $0.stop() }, { $0.done() }, { $0.reset() }]
         for end in ends {
             for state in [.requested(Self.current), .started(Self.current)] as [State] {

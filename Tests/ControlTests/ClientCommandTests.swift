@@ -1,7 +1,7 @@
-import Control
+import AerostatControl
+import AerostatHost
+import AerostatMigration
 import Foundation
-import Host
-import Migration
 import Testing
 
 /// The command, beside the bundle of the tests.

@@ -1,6 +1,6 @@
-import Control
-import Host
-import Migration
+import AerostatControl
+import AerostatHost
+import AerostatMigration
 import Testing
 
 /// Eight clients may do everything; more may do what is done at once, however many they are.

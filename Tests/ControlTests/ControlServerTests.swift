@@ -1,8 +1,8 @@
-import Control
+import AerostatControl
+import AerostatHost
+import AerostatMigration
 import Glibc
-import Host
 import Logging
-import Migration
 import TestSupport
 import Testing
 

@@ -1,6 +1,6 @@
-import Control
+import AerostatControl
+import AerostatHost
 import Glibc
-import Host
 import Logging
 import Testing
 

@@ -1,6 +1,6 @@
-import Control
-import Host
-import Migration
+import AerostatControl
+import AerostatHost
+import AerostatMigration
 import Synchronization
 
 /// A machine without a guest, which keeps the state that the commands are about and tells its changes, as a real one does.
@@ -64,7 +64,7 @@ final class FakeMachine: CommandHandler {
             // Blocks its thread, as real checks do.
             _ = gate.wait { $0 ? true : nil }
             let isDamaged = state.withLock { $0.isDamaged }
-            return try GuestCheck(
+            return try SelfCheck(
                 pagesChecked: 7,
                 pagesWrong: isDamaged ? 1 : 0,
                 firstWrong: isDamaged ? .init(page: 6, expected: "1", found: "0") : nil,

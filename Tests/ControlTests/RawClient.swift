@@ -1,7 +1,7 @@
-import Control
+import AerostatControl
+import AerostatHost
 import Foundation
 import Glibc
-import Host
 import Logging
 import Testing
 

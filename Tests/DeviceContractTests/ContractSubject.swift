@@ -1,11 +1,11 @@
-import Balloon
-import Entropy
-import GuestMemory
-import Host
-import Migration
+import AerostatBalloon
+import AerostatEntropy
+import AerostatGuestMemory
+import AerostatHost
+import AerostatMigration
+import AerostatVirtio
 import TestSupport
 import Testing
-import Virtio
 
 /// A device that the contract is held against. A new device needs a line in `all`, and all tests of the contract run over it.
 struct ContractSubject: Sendable, CustomTestStringConvertible {

@@ -1,19 +1,20 @@
-import Balloon
-import Entropy
-import GuestMemory
-import Host
-import Migration
+import AerostatBalloon
+import AerostatEntropy
+import AerostatGuestMemory
+import AerostatHost
+import AerostatMigration
+import AerostatVirtio
 import TestSupport
 import Testing
-import Virtio
 
 /// What every device must do, whatever it is for (`MachineDevice`, `VirtioDevice`, `DeviceSlot`).
 @Suite struct DeviceContractTests {
     @Test(
-        "A device says who it is, has a doorbell for each queue, and takes no feature that it does not offer",
         arguments: ContractSubject.all
     )
-    func identity(subject: ContractSubject) throws {
+    func `A device says who it is, has a doorbell for each queue, and takes no feature that it does not offer`(subject: ContractSubject)
+        throws
+    {
         let bench = try ContractBench(subject)
         let device = bench.device
         #expect(!device.identity.name.isEmpty && device.identity.name.utf8.count <= DeviceSection.maximumNameBytes - "-mmio".utf8.count)
@@ -26,8 +27,8 @@ import Virtio
         #expect(bench.transport.negotiate(subject.features))
     }
 
-    @Test("A parked device writes no memory and moves no queue; let go, it serves what came meanwhile", arguments: ContractSubject.all)
-    func parked(subject: ContractSubject) throws {
+    @Test(arguments: ContractSubject.all)
+    func `A parked device writes no memory and moves no queue; let go, it serves what came meanwhile`(subject: ContractSubject) throws {
         let bench = try ContractBench(subject)
         try bench.start()
         try bench.send()
@@ -44,8 +45,8 @@ import Virtio
         #expect(try bench.settle() == 3)
     }
 
-    @Test("State that is saved with requests waiting goes on at another device, which saves the same", arguments: ContractSubject.all)
-    func moves(subject: ContractSubject) throws {
+    @Test(arguments: ContractSubject.all)
+    func `State that is saved with requests waiting goes on at another device, which saves the same`(subject: ContractSubject) throws {
         let source = try ContractBench(subject)
         try source.start()
         for _ in 0..<5 { try source.send() }
@@ -71,8 +72,8 @@ import Virtio
         #expect(try destination.settle() == 1)
     }
 
-    @Test("State that is cut, prolonged, of another version or missing is refused, and changes nothing", arguments: ContractSubject.all)
-    func foreign(subject: ContractSubject) throws {
+    @Test(arguments: ContractSubject.all)
+    func `State that is cut, prolonged, of another version or missing is refused, and changes nothing`(subject: ContractSubject) throws {
         let source = try ContractBench(subject)
         try source.start()
         try source.send()
@@ -102,8 +103,8 @@ import Virtio
         #expect(try destination.settle() == 1)
     }
 
-    @Test("Behind a reset the device touches no queue, until a driver begins anew", arguments: ContractSubject.all, [false, true])
-    func reset(subject: ContractSubject, byDriver: Bool) throws {
+    @Test(arguments: ContractSubject.all, [false, true])
+    func `Behind a reset the device touches no queue, until a driver begins anew`(subject: ContractSubject, byDriver: Bool) throws {
         let bench = try ContractBench(subject)
         try bench.start()
         try bench.send()
@@ -120,8 +121,8 @@ import Virtio
         #expect(try bench.settle() == 1)
     }
 
-    @Test("A device that is reset while it is parked stays parked", arguments: ContractSubject.all)
-    func resetWhileParked(subject: ContractSubject) throws {
+    @Test(arguments: ContractSubject.all)
+    func `A device that is reset while it is parked stays parked`(subject: ContractSubject) throws {
         let bench = try ContractBench(subject)
         bench.slot.park()
         bench.slot.reset()
@@ -134,8 +135,8 @@ import Virtio
         #expect(try bench.settle() == 1)
     }
 
-    @Test("A queue that the driver takes back is not touched any more", arguments: ContractSubject.all)
-    func stopped(subject: ContractSubject) throws {
+    @Test(arguments: ContractSubject.all)
+    func `A queue that the driver takes back is not touched any more`(subject: ContractSubject) throws {
         let bench = try ContractBench(subject)
         try bench.start()
         try bench.send()
@@ -149,8 +150,8 @@ import Virtio
         #expect(bench.digests == digests)
     }
 
-    @Test("A broken ring breaks the device, which says so and writes nothing, until the driver resets it", arguments: ContractSubject.all)
-    func broken(subject: ContractSubject) throws {
+    @Test(arguments: ContractSubject.all)
+    func `A broken ring breaks the device, which says so and writes nothing, until the driver resets it`(subject: ContractSubject) throws {
         let bench = try ContractBench(subject)
         try bench.start()
         try bench.driver.rings[subject.queue].setAvailableIndex(1000)
@@ -184,7 +185,7 @@ import Virtio
         [DeviceSlot(try BalloonDevice(memory) { _ in }, memory), DeviceSlot(try EntropyDevice(memory) { _ in }, memory)]
     }
 
-    @Test("State that one device refuses changes none of them, and the error names the device") func allOrNothing() throws {
+    @Test func `State that one device refuses changes none of them, and the error names the device`() throws {
         let memory = try GuestRAM(regionTable(pages: 256))
         let source = MachineDevices(try Self.slots(memory))
         source.park()
@@ -202,7 +203,7 @@ import Virtio
         #expect(devices.slots[0].transport!.read(.status) == 11)
     }
 
-    @Test("What a guest requires is what the devices name, and nothing else is offered") func requirements() throws {
+    @Test func `What a guest requires is what the devices name, and nothing else is offered`() throws {
         let memory = try GuestRAM(regionTable(pages: 256))
         let slots = try Self.slots(memory)
         let both = MachineDevices(slots)
@@ -215,7 +216,7 @@ import Virtio
         #expect(throws: GuestError.self) { try both.check([DeviceSection(name: "virtio-rng", version: 2, bytes: [])]) }
     }
 
-    @Test("Two devices of one name are refused") func names() throws {
+    @Test func `Two devices of one name are refused`() throws {
         let memory = try GuestRAM(regionTable(pages: 256))
         var devices = MachineDevices(try Self.slots(memory))
         #expect(throws: GuestError.self) { try devices.attach(DeviceSlot(try EntropyDevice(memory) { _ in }, memory)) }

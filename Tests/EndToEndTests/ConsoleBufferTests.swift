@@ -1,4 +1,4 @@
-import Host
+import AerostatHost
 import Synchronization
 import Testing
 import aerostat
@@ -13,8 +13,8 @@ import aerostat
         return start.duration(to: MonotonicClock.now()).inSeconds
     }
 
-    @Test("A reader that stops holds the guest back once, for a moment; what is lost is counted, and all is well once it reads again")
-    func stuck() {
+    @Test func `A reader that stops holds the guest back once, for a moment; what is lost is counted, and all is well once it reads again`()
+    {
         let output = ConsoleOutput()
         for _ in 0..<Self.capacity { output.put(1) }
         let first = seconds { output.put(2) }
@@ -27,8 +27,7 @@ import aerostat
         #expect(output.next() == [3])
     }
 
-    @Test("A slow reader loses nothing")
-    func slow() throws {
+    @Test func `A slow reader loses nothing`() throws {
         let output = ConsoleOutput(patience: .seconds(20))
         let count = 3 * Self.capacity
         let guest = try HostThread(name: "guest") { for index in 0..<count { output.put(UInt8(truncatingIfNeeded: index)) } }
@@ -62,8 +61,7 @@ import aerostat
         var heard: [UInt8] { state.withLock { $0.heard } }
     }
 
-    @Test("Input waits for the guest and for room, in order, and a writer that waits loses nothing")
-    func input() throws {
+    @Test func `Input waits for the guest and for room, in order, and a writer that waits loses nothing`() throws {
         let input = ConsoleInput()
         let feeder = try HostThread(name: "feeder") { input.run() }
         let bytes = (0..<20_000).map { UInt8(truncatingIfNeeded: $0) }
@@ -85,8 +83,7 @@ import aerostat
         feeder.join()
     }
 
-    @Test("A person is never made to wait, and what is typed to a guest that does not listen is lost in the end")
-    func typing() throws {
+    @Test func `A person is never made to wait, and what is typed to a guest that does not listen is lost in the end`() throws {
         let input = ConsoleInput()
         #expect(seconds { for _ in 0..<1000 { input.put([UInt8](repeating: 7, count: 10), waits: false) } } < 1)
         let port = Port(room: .max)

@@ -1,6 +1,6 @@
+import AerostatHost
+import AerostatMicroVM
 import Foundation
-import Host
-import MicroVM
 import Testing
 
 extension EndToEnd {

@@ -1,8 +1,8 @@
-import Control
+import AerostatControl
+import AerostatGuestMemory
+import AerostatHost
+import AerostatMigration
 import Foundation
-import GuestMemory
-import Host
-import Migration
 import TestSupport
 import Testing
 
@@ -86,10 +86,10 @@ extension EndToEnd {
                     case .secondHello: return frame(.hello(try .someGuest))
                     case .readyFromSource: return frame(.ready(Ready()))
                     case .commitWithoutSwitchover: return frame(.commit)
-                    case .switchoverWithoutSections: return frame(.switchover(sections: 0, runs: true))
+                    case .switchoverWithoutSections: return frame(.switchover(sections: 0, guestRuns: true))
                     case .unknownSection:
                         return frame(.deviceState(DeviceSection(name: "flux-capacitor", version: 88, bytes: [1, 2, 3])))
-                            + frame(.switchover(sections: 1, runs: true), 2)
+                            + frame(.switchover(sections: 1, guestRuns: true), 2)
                     case .digestsUnasked: return frame(.digests(DigestRun(first: PageIndex(0), digests: [1])))
                     case .tooManySections:
                         return (1...300).flatMap { frame(.deviceState(DeviceSection(name: "s\($0)", version: 1, bytes: [])), UInt32($0)) }

@@ -1,8 +1,8 @@
-import Control
+import AerostatControl
+import AerostatHost
+import AerostatMicroVM
+import AerostatMigration
 import Foundation
-import Host
-import MicroVM
-import Migration
 import Testing
 
 extension EndToEnd {

@@ -1,5 +1,5 @@
-import Control
-import Migration
+import AerostatControl
+import AerostatMigration
 import Testing
 
 extension EndToEnd {

@@ -1,6 +1,6 @@
-import Control
+import AerostatControl
+import AerostatMigration
 import Foundation
-import Migration
 import Testing
 
 extension EndToEnd {

@@ -37,19 +37,19 @@ extension EndToEnd {
             #expect(ended.errors.split(separator: "\n").count <= 1, "\(ended)")
         }
 
-        @Test("Few descriptors", arguments: [4, 6, 8, 12]) func descriptors(_ count: Int) async throws {
+        @Test(arguments: [4, 6, 8, 12]) func `Few descriptors`(_ count: Int) async throws {
             try await Self.expectOneLineOfEach(["--nofile=\(count)"], "-n")
         }
 
-        @Test("Little address space", .disabled(if: isSanitized), arguments: [100, 150]) func addressSpace(_ megabytes: Int) async throws {
+        @Test(.disabled(if: isSanitized), arguments: [100, 150]) func `Little address space`(_ megabytes: Int) async throws {
             try await Self.expectOneLineOfEach(["--as=\(megabytes * 1_000_000)"], "-v")
         }
 
-        @Test("Few threads", .enabled(if: mayNobodyRunIt(), "takes root, and a user without privileges"), arguments: [1, 3, 6])
-        func threads(_ count: Int) async throws { try await Self.expectOneLineOfEach(["--nproc=\(count)"], "-u", as: Self.nobody) }
+        @Test(.enabled(if: mayNobodyRunIt(), "takes root, and a user without privileges"), arguments: [1, 3, 6])
+        func `Few threads`(_ count: Int) async throws { try await Self.expectOneLineOfEach(["--nproc=\(count)"], "-u", as: Self.nobody) }
 
-        @Test("A guest for which there is just not enough is refused too", .disabled(if: isSanitized), arguments: [20, 28, 34])
-        func almost(_ count: Int) async throws {
+        @Test(.disabled(if: isSanitized), arguments: [20, 28, 34])
+        func `A guest for which there is just not enough is refused too`(_ count: Int) async throws {
             try await withGuests { guests in
                 let run = [Aerostat.path, "run", "--memory", "16MiB", "--control", guests.path("a")]
                 try await Self.expectOneLine(["/usr/bin/prlimit", "--nofile=\(count)"] + run, "-n")

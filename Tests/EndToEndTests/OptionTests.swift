@@ -1,4 +1,4 @@
-import Control
+import AerostatControl
 import Foundation
 import Testing
 

@@ -1,6 +1,6 @@
-import Control
+import AerostatControl
+import AerostatMigration
 import Foundation
-import Migration
 import Testing
 
 /// The memory of a real Linux machine, which `tools/guest-image --small` made and `tools/test` names.

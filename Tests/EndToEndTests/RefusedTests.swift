@@ -1,8 +1,8 @@
-import Control
+import AerostatControl
+import AerostatGuestMemory
+import AerostatHost
+import AerostatMigration
 import Foundation
-import GuestMemory
-import Host
-import Migration
 import Testing
 
 extension EndToEnd {

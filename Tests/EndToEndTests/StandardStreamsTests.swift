@@ -1,7 +1,7 @@
-import Control
+import AerostatControl
+import AerostatHost
+import AerostatMigration
 import Foundation
-import Host
-import Migration
 import Testing
 
 extension EndToEnd {
@@ -40,15 +40,15 @@ extension EndToEnd {
             }
         }
 
-        @Test(
-            "A guest is started and says so in its log, where standard output",
-            arguments: [
-                ("is closed", #"exec "$@" >&-"#, "Bad file descriptor"), ("is a full disk", #"exec "$@" >/dev/full"#, "No space left"),
-                // The reader ends first, the command keeps its process.
-                ("has no reader", #"mkfifo "$4.p"; : <"$4.p" & exec 3>"$4.p"; wait; exec "$@" >&3 3>&-"#, "Broken pipe"),
-            ]
+        @Test(arguments: [
+            ("is closed", #"exec "$@" >&-"#, "Bad file descriptor"), ("is a full disk", #"exec "$@" >/dev/full"#, "No space left"),
+            // The reader ends first, the command keeps its process.
+            ("has no reader", #"mkfifo "$4.p"; : <"$4.p" & exec 3>"$4.p"; wait; exec "$@" >&3 3>&-"#, "Broken pipe"),
+        ]
         )
-        func ready(_ what: String, _ script: String, _ reason: String) async throws {
+        func `A guest is started and says so in its log, where standard output`(_ what: String, _ script: String, _ reason: String)
+            async throws
+        {
             try await withGuests { guests in
                 let guest = try await guests.start(["--memory", "16MiB"], by: script)
                 try await eventually("the log speaks of it") { guest.log.contains("nobody was told READY") }
@@ -58,8 +58,9 @@ extension EndToEnd {
             }
         }
 
-        @Test("A log that nobody reads stops neither a migration nor its cancellation nor the end; what is lost is counted")
-        func log() async throws {
+        @Test func `A log that nobody reads stops neither a migration nor its cancellation nor the end; what is lost is counted`()
+            async throws
+        {
             try await withGuests { guests in
                 let pipe = try TestPipe(guests.path("log"))
                 pipe.fill()
@@ -81,8 +82,7 @@ extension EndToEnd {
             }
         }
 
-        @Test("With its three streams closed a guest moves, and nothing that the process opens takes their numbers")
-        func closed() async throws {
+        @Test func `With its three streams closed a guest moves, and nothing that the process opens takes their numbers`() async throws {
             try await withGuests { guests in
                 let guest = try await guests.start(["--memory", "16MiB"], by: #"exec "$@" <&- >&- 2>&-"#)
                 for number in 0...2 {
@@ -93,8 +93,8 @@ extension EndToEnd {
             }
         }
 
-        @Test("A command whose result could not be written says so, and ends with 74", arguments: [">&-", ">/dev/full"])
-        func result(_ redirection: String) async throws {
+        @Test(arguments: [">&-", ">/dev/full"])
+        func `A command whose result could not be written says so, and ends with 74`(_ redirection: String) async throws {
             try await withGuests { guests in
                 let guest = try await guests.run("--memory", "16MiB")
                 let commands = [
@@ -125,8 +125,7 @@ extension EndToEnd {
             }
         }
 
-        @Test("A migration that fails ends with 1, also where its result could not be written")
-        func failure() async throws {
+        @Test func `A migration that fails ends with 1, also where its result could not be written`() async throws {
             try await withGuests { guests in
                 let guest = try await guests.run("--memory", "16MiB")
                 let migrate = try await Self.shell(
@@ -140,8 +139,7 @@ extension EndToEnd {
             }
         }
 
-        @Test("Where standard error is closed the document comes all the same")
-        func errors() async throws {
+        @Test func `Where standard error is closed the document comes all the same`() async throws {
             try await withGuests { guests in
                 let guest = try await guests.run("--memory", "16MiB")
                 let destination = try await guests.waiting()

@@ -1,5 +1,5 @@
+import AerostatHost
 import Foundation
-import Host
 import Testing
 
 extension EndToEnd {
@@ -34,8 +34,7 @@ extension EndToEnd {
 
             """
 
-        @Test("A lab whose outer machine falls silent is ended, and says where it stood")
-        func silence() async throws {
+        @Test func `A lab whose outer machine falls silent is ended, and says where it stood`() async throws {
             try await withGuests { guests in
                 let folder = guests.path("lab")
                 try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
@@ -65,8 +64,7 @@ extension EndToEnd {
             }
         }
 
-        @Test("A lab whose outer machine works for long without a word of its own, and lives, is not ended")
-        func life() async throws {
+        @Test func `A lab whose outer machine works for long without a word of its own, and lives, is not ended`() async throws {
             try await withGuests { guests in
                 let folder = guests.path("lab")
                 try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
@@ -77,8 +75,8 @@ extension EndToEnd {
             }
         }
 
-        @Test("What a script attends to ends with it, also when the script is killed", arguments: [SIGINT, SIGTERM, SIGHUP, SIGKILL])
-        func attended(_ number: Int32) async throws {
+        @Test(arguments: [SIGINT, SIGTERM, SIGHUP, SIGKILL])
+        func `What a script attends to ends with it, also when the script is killed`(_ number: Int32) async throws {
             try await withGuests { guests in
                 let folder = guests.path("script")
                 try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)

@@ -1,9 +1,9 @@
-import Entropy
-import GuestMemory
-import Host
+import AerostatEntropy
+import AerostatGuestMemory
+import AerostatHost
+import AerostatVirtio
 import TestSupport
 import Testing
-import Virtio
 
 /// A guest of 1 MiB, an entropy device, and a driver that does what the test says.
 struct EntropyBench {
@@ -50,10 +50,11 @@ struct EntropyBench {
 
 @Suite struct EntropyDeviceTests {
     @Test(
-        "A request is filled with bytes that are not those of the last one, and comes back with their number",
         arguments: [EntropyBench.features, [.version1, .eventIndex]] as [VirtioFeatures]
     )
-    func fills(features: VirtioFeatures) throws {
+    func `A request is filled with bytes that are not those of the last one, and comes back with their number`(features: VirtioFeatures)
+        throws
+    {
         let bench = try EntropyBench.ready(features)
         var seen: Set<[UInt8]> = [[UInt8](repeating: 0, count: 64)]
         for _ in 0..<50 {
@@ -64,8 +65,7 @@ struct EntropyBench {
         }
     }
 
-    @Test("All writable segments of a chain are filled, up to 64 KiB together, and the readable ones are not touched")
-    func segments() throws {
+    @Test func `All writable segments of a chain are filled, up to 64 KiB together, and the readable ones are not touched`() throws {
         let bench = try EntropyBench.ready()
         try bench.send((EntropyBench.buffer, 16, false), (EntropyBench.buffer + 0x100, 16, true), (EntropyBench.buffer + 0x200, 1, true))
         #expect(try bench.settle() == [17])
@@ -77,8 +77,7 @@ struct EntropyBench {
         #expect(all[(64 << 10 - 16)..<(64 << 10)].contains { $0 != 0 } && all[(64 << 10)...].allSatisfy { $0 == 0 })
     }
 
-    @Test("A chain with nothing to write into, or that does not begin in RAM, comes back empty, and the device goes on")
-    func nothingToFill() throws {
+    @Test func `A chain with nothing to write into, or that does not begin in RAM, comes back empty, and the device goes on`() throws {
         let bench = try EntropyBench.ready()
         let end = UInt64(EntropyBench.pages << 12)
         try bench.send((EntropyBench.buffer, 64, false))
@@ -92,8 +91,7 @@ struct EntropyBench {
         #expect(bench.device.fault == nil)
     }
 
-    @Test("A descriptor of no length breaks the queue until the driver resets it")
-    func zeroLength() throws {
+    @Test func `A descriptor of no length breaks the queue until the driver resets it`() throws {
         let bench = try EntropyBench.ready()
         let before = bench.line.raised
         try bench.send((EntropyBench.buffer, 0, true))
@@ -105,7 +103,7 @@ struct EntropyBench {
         #expect(try bench.settle() == [8])
     }
 
-    @Test("What the device writes is marked: the buffer's pages and the used ring's") func marked() throws {
+    @Test func `What the device writes is marked: the buffer's pages and the used ring's`() throws {
         let bench = try EntropyBench.ready()
         bench.memory.isLoggingWrites = true
         try bench.send((EntropyBench.buffer + 0xFF0, 0x20, true))
@@ -116,8 +114,9 @@ struct EntropyBench {
         }
     }
 
-    @Test("A request that the host has no bytes for waits in work, does not hold up parking, and is answered where the guest goes")
-    func noBytesYet() throws {
+    @Test func `A request that the host has no bytes for waits in work, does not hold up parking, and is answered where the guest goes`()
+        throws
+    {
         let empty = Locked(true)
         let source: @Sendable (Int) -> [UInt8]? = { count in empty.withLock { $0 } ? nil : [UInt8](repeating: 7, count: count) }
         let bench = try EntropyBench(source: source)
@@ -139,10 +138,9 @@ struct EntropyBench {
     }
 
     @Test(
-        "A driver that writes nonsense into its rings makes the device write nothing but writable segments",
         arguments: 1...6 as ClosedRange<UInt64>
     )
-    func nonsense(seed: UInt64) throws {
+    func `A driver that writes nonsense into its rings makes the device write nothing but writable segments`(seed: UInt64) throws {
         var random = SeededGenerator(seed: seed)
         let bench = try EntropyBench(source: { [UInt8](repeating: 0xEE, count: $0) })
         try bench.driver.start(EntropyBench.features, ringSize: 16)
@@ -173,7 +171,7 @@ struct EntropyBench {
         #expect(try bench.driver.rings[0].newUsed().map(\.length) == [8], "seed \(seed)")
     }
 
-    @Test("Many requests at once are all answered, while the device is parked and let go again and again") func parkedInBetween() throws {
+    @Test func `Many requests at once are all answered, while the device is parked and let go again and again`() throws {
         let bench = try EntropyBench.ready()
         let isOver = Locked(false)
         let slot = bench.slot

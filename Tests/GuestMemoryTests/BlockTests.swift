@@ -1,7 +1,7 @@
+import AerostatGuestMemory
+import AerostatHost
 import CLinux
 import Glibc
-import GuestMemory
-import Host
 import TestSupport
 import Testing
 
@@ -21,17 +21,16 @@ import Testing
     private static func store(_ value: UInt8, _ page: Int, in memory: GuestRAM) throws { try memory.store(value, at: address(page)) }
     private static func load(_ page: Int, from memory: GuestRAM) throws -> UInt8 { try memory.load(at: address(page)) }
 
-    @Test("Absent memory has page numbers and nothing else: accesses are errors, and it never exists")
-    func absent() throws {
+    @Test func `Absent memory has page numbers and nothing else: accesses are errors, and it never exists`() throws {
         let memory = try Self.memory()
         #expect(memory.pageCount == 5120)
         for page in [1024, 3000, 5119] {
-            #expect(throws: GuestAccessError.self) { try Self.store(1, page, in: memory) }
-            #expect(throws: GuestAccessError.self) { try Self.load(page, from: memory) }
-            #expect(throws: GuestAccessError.self) { try memory.read(at: Self.address(page, 8), byteCount: 3) }
-            #expect(throws: GuestAccessError.self) { try memory.fill(1, at: Self.address(page), byteCount: 1) }
-            #expect(throws: GuestAccessError.self) { try memory.loadAcquire(at: Self.address(page)) }
-            #expect(throws: GuestAccessError.self) { try memory.storeRelease(1, at: Self.address(page)) }
+            #expect(throws: AccessError.self) { try Self.store(1, page, in: memory) }
+            #expect(throws: AccessError.self) { try Self.load(page, from: memory) }
+            #expect(throws: AccessError.self) { try memory.read(at: Self.address(page, 8), byteCount: 3) }
+            #expect(throws: AccessError.self) { try memory.fill(1, at: Self.address(page), byteCount: 1) }
+            #expect(throws: AccessError.self) { try memory.loadAcquire(at: Self.address(page)) }
+            #expect(throws: AccessError.self) { try memory.storeRelease(1, at: Self.address(page)) }
             #expect(!memory.contains(Self.address(page), byteCount: 1))
         }
         try Self.store(1, 5, in: memory)
@@ -47,8 +46,8 @@ import Testing
         }
     }
 
-    @Test("A block that is plugged reads as zero, is used, unplugged, and plugged again", arguments: TestBacking.available)
-    func comesAndGoes(backing: TestBacking) throws {
+    @Test(arguments: TestBacking.available)
+    func `A block that is plugged reads as zero, is used, unplugged, and plugged again`(backing: TestBacking) throws {
         let memory = try Self.memory()
         let region = Self.region(2048, 1024)
         let embedder = BackedMemory.embedder(backing, 1024 << 12)
@@ -63,15 +62,15 @@ import Testing
             if !backing.hasHugePages, !backing.isShared { #expect(try memory.presentPages() == [2999, 3000, 3001, 3002]) }
             #expect(throws: MemoryBlockError.present(region)) { try memory.plug(block) }
             try memory.unplug(region)
-            #expect(throws: GuestAccessError.self) { try Self.load(3000, from: memory) }
+            #expect(throws: AccessError.self) { try Self.load(3000, from: memory) }
             #expect(throws: MemoryBlockError.absent(region)) { try memory.unplug(region) }
             #expect(try memory.presentPages() == [])
             #expect(memory.hostRanges().count == 1)
         }
     }
 
-    @Test("An armed tracker sees the writes to memory that was plugged since", arguments: TestBacking.available, allTrackers)
-    func plugWhileArmed(backing: TestBacking, kind: TrackerKind) throws {
+    @Test(arguments: TestBacking.available, allTrackers)
+    func `An armed tracker sees the writes to memory that was plugged since`(backing: TestBacking, kind: TrackerKind) throws {
         let memory = try Self.memory()
         let tracker = try makeTracker(kind, for: memory)
         try Self.store(1, 3, in: memory)
@@ -95,8 +94,7 @@ import Testing
         tracker.disarm()
     }
 
-    @Test("Unplugging tells subscribers as a discard does")
-    func unplugIsHeard() throws {
+    @Test func `Unplugging tells subscribers as a discard does`() throws {
         final class Listener: DiscardSubscriber {
             let calls = Locked<[String]>([])
             func willDiscard(_ run: PageRun) { calls.withLock { $0.append("will \(run)") } }
@@ -112,8 +110,7 @@ import Testing
         subscription.cancel()
     }
 
-    @Test("What cannot be plugged or unplugged is an error that says why, and changes nothing")
-    func errors() throws {
+    @Test func `What cannot be plugged or unplugged is an error that says why, and changes nothing`() throws {
         let memory = try Self.memory()
         func plug(_ region: MemoryRegion, _ backing: MemoryBacking = .anonymous) throws { try memory.plug(MemoryBlock(region, backing)) }
         let odd = MemoryRegion(base: Self.address(2048, 8), byteCount: 4096)
@@ -156,8 +153,7 @@ import Testing
         }
     }
 
-    @Test("Accesses go on across blocks, wherever those lie; a single value does not")
-    func acrossBlocks() throws {
+    @Test func `Accesses go on across blocks, wherever those lie; a single value does not`() throws {
         let memory = try Self.memory()
         let near = EmbeddersMemory(byteCount: 16 << 12, isShared: false, fileUnit: 0)
         let far = EmbeddersMemory(byteCount: 16 << 12, isShared: true, fileUnit: 4096)
@@ -180,7 +176,7 @@ import Testing
         #expect(unsafe far.address.load(fromByteOffset: 15 << 12, as: UInt8.self) == bytes[47 << 12])
         #expect(memory.contiguousParts(of: PageRun(2040, 60)).map(\.count) == [8, 16, 16, 16, 4])
         #expect(memory.contiguousParts(of: PageRun(2050, 3)) == [PageRun(2050, 3)])
-        #expect(throws: GuestAccessError.self) { try memory.load(UInt32.self, at: Self.address(2063, 4094)) }
+        #expect(throws: AccessError.self) { try memory.load(UInt32.self, at: Self.address(2063, 4094)) }
         #expect(try memory.load(UInt32.self, at: Self.address(2064, 4094)) != 0, "nor is that anything strange inside of one")
         memory.clear(PageRun(2060, 30))
         #expect(try memory.read(at: Self.address(2060), byteCount: 30 << 12).allSatisfy { $0 == 0 })
@@ -192,8 +188,7 @@ import Testing
         #expect(memory.hostRanges().count == 5)
     }
 
-    @Test("Memory that is adopted whole by address is used like any other")
-    func adoptedFirstBlock() throws {
+    @Test func `Memory that is adopted whole by address is used like any other`() throws {
         let embedder = EmbeddersMemory(byteCount: 1024 << 12, isShared: false, fileUnit: 0)
         let block = MemoryBlock(Self.region(0, 1024), .adopted(unsafe AdoptedMemory(privateAnonymousAt: embedder.address)))
         let memory = try GuestRAM(Self.table, blocks: [block])
@@ -206,8 +201,7 @@ import Testing
         #expect(unsafe range.address == embedder.address && range.file == nil)
     }
 
-    @Test("Blocks in one region share one file, which another mapping sees")
-    func oneFile() throws {
+    @Test func `Blocks in one region share one file, which another mapping sees`() throws {
         let memory = try Self.memory()
         try memory.plug(MemoryBlock(Self.region(2048, 16), .memfd))
         try memory.plug(MemoryBlock(Self.region(2070, 16), .memfd))
@@ -223,8 +217,8 @@ import Testing
         #expect(unsafe pread(file.descriptor, &byte, 1, off_t(file.offset) + 32 << 12) == 1 && byte == 9)
     }
 
-    @Test("Memory with an absent block moves on to have none", arguments: allTrackers)
-    func filledUp(kind: TrackerKind) throws {
+    @Test(arguments: allTrackers)
+    func `Memory with an absent block moves on to have none`(kind: TrackerKind) throws {
         let memory = try GuestRAM(
             Self.table,
             blocks: [MemoryBlock(Self.region(0, 1024), .memfd), MemoryBlock(Self.region(1024, 4096), .sharedAnonymous)]
@@ -237,8 +231,8 @@ import Testing
         tracker.disarm()
     }
 
-    @Test("Random blocks, writes and discards match a dictionary", arguments: 1...6 as ClosedRange<UInt64>, allTrackers)
-    func matchesModel(seed: UInt64, kind: TrackerKind) throws {
+    @Test(arguments: 1...6 as ClosedRange<UInt64>, allTrackers)
+    func `Random blocks, writes and discards match a dictionary`(seed: UInt64, kind: TrackerKind) throws {
         var random = SeededGenerator(seed: seed)
         let memory = try Self.memory()
         let tracker = try makeTracker(kind, for: memory)
@@ -290,7 +284,7 @@ import Testing
                         content[page] = value
                         written.insert(page)
                     } else {
-                        #expect(throws: GuestAccessError.self, place) { try Self.store(value, page, in: memory) }
+                        #expect(throws: AccessError.self, place) { try Self.store(value, page, in: memory) }
                     }
                 }
             }

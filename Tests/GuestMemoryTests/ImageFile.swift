@@ -1,8 +1,8 @@
+import AerostatGuestMemory
+import AerostatHost
 import CLinux
 import Foundation
 import Glibc
-import GuestMemory
-import Host
 import Synchronization
 import TestSupport
 
@@ -34,7 +34,7 @@ struct ImageFile {
     func open() throws -> OwnedDescriptor { try OwnedDescriptor.open(path, flags: O_RDONLY) }
 
     func memory(pages: Int, data: some Sequence<Int>, coversHoles: Bool? = nil) throws -> GuestRAM {
-        let bitmap = try DirtyBitmap(pageCount: pages)
+        let bitmap = try PageSet(pageCount: pages)
         for page in data { bitmap.insert(PageIndex(page)) }
         return try GuestRAM(
             regionTable(pages: pages),
@@ -62,7 +62,7 @@ struct ImageFile {
 
 private let seen = Atomic<UInt8>(0)
 
-extension DirtyBitmap {
+extension PageSet {
     var allPages: [Int] {
         var found: [Int] = []
         forEachRun { found += Array($0.indices) }
@@ -72,7 +72,7 @@ extension DirtyBitmap {
 
 extension GuestRAM {
     func presentPages() throws -> [Int] {
-        let present = try DirtyBitmap(pageCount: pageCount)
+        let present = try PageSet(pageCount: pageCount)
         try insertPresentPages(into: present)
         return present.allPages
     }

@@ -1,7 +1,7 @@
+import AerostatGuestMemory
+import AerostatHost
 import Foundation
 import Glibc
-import GuestMemory
-import Host
 import TestSupport
 import Testing
 
@@ -10,8 +10,8 @@ import Testing
     /// In blocks 0, 2 and 7 of 2 MiB; the last ends with the guest.
     private static let data = [3, 4, 5, 511] + Array(1100..<1200) + [4095]
 
-    @Test("Memory is what the file holds, and zero elsewhere; the file never changes", arguments: [true, false])
-    func content(coversHoles: Bool) throws {
+    @Test(arguments: [true, false])
+    func `Memory is what the file holds, and zero elsewhere; the file never changes`(coversHoles: Bool) throws {
         let file = try ImageFile(pages: Self.pages, data: Self.data)
         defer { file.remove() }
         let memory = try file.memory(pages: Self.pages, data: Self.data, coversHoles: coversHoles)
@@ -36,8 +36,8 @@ import Testing
         #expect(try [3, 4, 6, 4095].map { try again.firstByte($0) } == [ImageFile.byte(3), ImageFile.byte(4), 0, ImageFile.byte(4095)])
     }
 
-    @Test("A discarded page reads as zero, not as the file has it, and is absent", arguments: [false, true], [true, false])
-    func discarded(isTouched: Bool, coversHoles: Bool) throws {
+    @Test(arguments: [false, true], [true, false])
+    func `A discarded page reads as zero, not as the file has it, and is absent`(isTouched: Bool, coversHoles: Bool) throws {
         let file = try ImageFile(pages: Self.pages, data: Self.data)
         defer { file.remove() }
         let memory = try file.memory(pages: Self.pages, data: Self.data, coversHoles: coversHoles)
@@ -57,8 +57,7 @@ import Testing
         #expect((0..<Self.pages).allSatisfy { memory.isZero(PageIndex($0)) })
     }
 
-    @Test("Where mappings run out, discarded pages are cleared")
-    func manyMappings() throws {
+    @Test func `Where mappings run out, discarded pages are cleared`() throws {
         let pages = 80_000
         let file = try ImageFile(pages: pages, data: [])
         defer { file.remove() }
@@ -73,8 +72,7 @@ import Testing
         #expect(lines < 40_000, "mappings are left for others")
     }
 
-    @Test("Data scattered over a large guest takes a bounded number of mappings")
-    func scattered() throws {
+    @Test func `Data scattered over a large guest takes a bounded number of mappings`() throws {
         let pages = 1 << 26
         let data = Array(stride(from: 7, to: pages, by: 2048))
         let file = try ImageFile(pages: pages, data: [7, 7 + 2048])
@@ -89,11 +87,14 @@ import Testing
     private static let memoryFolder = "/dev/shm"
     private static let hasMemoryFolder = unsafe access(memoryFolder, W_OK) == 0
 
-    @Test("Reading all of a guest, and writing to it, does not make its image grow")
-    func growth() throws { try expectNoGrowth(in: NSTemporaryDirectory()) }
+    @Test func `Reading all of a guest, and writing to it, does not make its image grow`() throws {
+        try expectNoGrowth(in: NSTemporaryDirectory())
+    }
 
-    @Test("The same on a tmpfs, which gives room to a hole that is read through a mapping", .enabled(if: hasMemoryFolder, "no /dev/shm"))
-    func growthInMemory() throws { try expectNoGrowth(in: Self.memoryFolder) }
+    @Test(.enabled(if: hasMemoryFolder, "no /dev/shm"))
+    func `The same on a tmpfs, which gives room to a hole that is read through a mapping`() throws {
+        try expectNoGrowth(in: Self.memoryFolder)
+    }
 
     private func expectNoGrowth(in folder: String) throws {
         let file = try ImageFile(pages: Self.pages, data: Self.data, in: folder)
@@ -106,8 +107,7 @@ import Testing
         #expect(file.blocks == before)
     }
 
-    @Test("Where holes must not be mapped, the longest runs of scattered data are, and the others are read")
-    func scatteredWithoutHoles() throws {
+    @Test func `Where holes must not be mapped, the longest runs of scattered data are, and the others are read`() throws {
         // More runs than mappings: 8000 of two pages, and 1000 of one.
         let twos = (0..<8000).map { $0 * 4 }
         let ones = (8000..<9000).map { $0 * 4 }
@@ -134,8 +134,7 @@ import Testing
         #expect(try memory.presentPages() == data.filter { $0 != last && $0 > 1 })
     }
 
-    @Test("A file that ends before the memory does is refused")
-    func tooShort() throws {
+    @Test func `A file that ends before the memory does is refused`() throws {
         let file = try ImageFile(pages: 1000, data: [3])
         defer { file.remove() }
         // The last block with data ends with the guest, behind the file's end.
@@ -143,8 +142,7 @@ import Testing
         _ = try file.memory(pages: 1001, data: [3])
     }
 
-    @Test("A page that the file can no longer provide ends the process with a line that says so")
-    func truncated() async throws {
+    @Test func `A page that the file can no longer provide ends the process with a line that says so`() async throws {
         let result = await #expect(processExitsWith: .exitCode(1), observing: [\.standardErrorContent]) {
             let file = try ImageFile(pages: 4096, data: [3, 700])
             let memory = try file.memory(pages: 4096, data: [3, 700])
@@ -160,8 +158,7 @@ import Testing
         )
     }
 
-    @Test("Any other bus error kills as ever")
-    func otherBusError() async {
+    @Test func `Any other bus error kills as ever`() async {
         await #expect(processExitsWith: .signal(SIGBUS)) {
             let file = try ImageFile(pages: 4096, data: [3])
             let other = try ImageFile(pages: 512, data: [3])
@@ -176,8 +173,7 @@ import Testing
         }
     }
 
-    @Test("A range that is no longer guest memory is forgotten")
-    func forgotten() throws {
+    @Test func `A range that is no longer guest memory is forgotten`() throws {
         let file = try ImageFile(pages: 8, data: [3])
         defer { file.remove() }
         // More than there are slots for at a time.

@@ -1,7 +1,7 @@
+import AerostatGuestMemory
+import AerostatHost
 import Foundation
 import Glibc
-import GuestMemory
-import Host
 import TestSupport
 import Testing
 
@@ -18,13 +18,13 @@ private let kinds: [TrackerKind] = canScan ? [.software, .pagemapScan] : [.softw
     private static let data = Array(512..<768) + [1600]
 
     private func harvest(_ tracker: any DirtyTracker, _ memory: GuestRAM) throws -> [Int] {
-        let dirty = try DirtyBitmap(pageCount: memory.pageCount)
+        let dirty = try PageSet(pageCount: memory.pageCount)
         try tracker.harvest(into: dirty)
         return dirty.allPages
     }
 
-    @Test("What is written is harvested once, what is read is not", arguments: kinds)
-    func exact(kind: TrackerKind) throws {
+    @Test(arguments: kinds)
+    func `What is written is harvested once, what is read is not`(kind: TrackerKind) throws {
         let file = try ImageFile(pages: Self.pages, data: Self.data)
         defer { file.remove() }
         let memory = try file.memory(pages: Self.pages, data: Self.data)
@@ -51,8 +51,8 @@ private let kinds: [TrackerKind] = canScan ? [.software, .pagemapScan] : [.softw
         tracker.disarm()
     }
 
-    @Test("Pages never touched before they are written, by this process or by the kernel", .enabled(if: canScan))
-    func untouched() throws {
+    @Test(.enabled(if: canScan))
+    func `Pages never touched before they are written, by this process or by the kernel`() throws {
         let file = try ImageFile(pages: Self.pages, data: Self.data)
         defer { file.remove() }
         let memory = try file.memory(pages: Self.pages, data: Self.data)
@@ -68,8 +68,8 @@ private let kinds: [TrackerKind] = canScan ? [.software, .pagemapScan] : [.softw
         tracker.disarm()
     }
 
-    @Test("Discarding while a tracker is armed keeps the tracker whole", arguments: kinds)
-    func discardedWhileArmed(kind: TrackerKind) throws {
+    @Test(arguments: kinds)
+    func `Discarding while a tracker is armed keeps the tracker whole`(kind: TrackerKind) throws {
         let file = try ImageFile(pages: Self.pages, data: Self.data)
         defer { file.remove() }
         let memory = try file.memory(pages: Self.pages, data: Self.data)
@@ -89,8 +89,8 @@ private let kinds: [TrackerKind] = canScan ? [.software, .pagemapScan] : [.softw
     }
 
     /// Random reads, writes, discards, evictions from the page cache and harvests, beside a set.
-    @Test("Random operations do what a set does", .enabled(if: canScan), arguments: 1...6 as ClosedRange<UInt64>)
-    func random(seed: UInt64) throws {
+    @Test(.enabled(if: canScan), arguments: 1...6 as ClosedRange<UInt64>)
+    func `Random operations do what a set does`(seed: UInt64) throws {
         var random = SeededGenerator(seed: seed)
         let pages = 2048
         let data = (0..<pages).filter { _ in Int.random(in: 0..<3, using: &random) == 0 }.filter { $0 / 512 != 2 }
@@ -145,8 +145,8 @@ private let kinds: [TrackerKind] = canScan ? [.software, .pagemapScan] : [.softw
         tracker.disarm()
     }
 
-    @Test("A guest of 1 TiB costs what its data costs", .enabled(if: canScan))
-    func sparse() throws {
+    @Test(.enabled(if: canScan))
+    func `A guest of 1 TiB costs what its data costs`() throws {
         let pages = 1 << 28
         let data = (0..<64).flatMap { part in (0..<64).map { part << 22 + 5 + $0 } }
         let file = try ImageFile(pages: pages, data: data)

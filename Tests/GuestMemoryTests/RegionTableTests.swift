@@ -1,4 +1,4 @@
-import GuestMemory
+import AerostatGuestMemory
 import TestSupport
 import Testing
 
@@ -19,8 +19,7 @@ import Testing
         return nil
     }
 
-    @Test("Addresses and pages match a walk over every frame")
-    func addresses() {
+    @Test func `Addresses and pages match a walk over every frame`() {
         for frame in UInt64(0)..<30 {
             for inside in [0, 1, 4095] as [UInt64] {
                 let address = GuestAddress(frame * Self.page + inside)
@@ -33,8 +32,7 @@ import Testing
         #expect(Self.table.pageCount == 12 && Self.table.byteCount == 12 * Self.page)
     }
 
-    @Test("An access lies in one region or is refused")
-    func offsets() {
+    @Test func `An access lies in one region or is refused`() {
         let table = Self.table
         #expect(table.offset(of: GuestAddress(2 * Self.page), byteCount: 4 * 4096) == 0)
         #expect(table.offset(of: GuestAddress(5 * Self.page + 4095), byteCount: 1) == 4 * 4096 - 1)
@@ -45,8 +43,7 @@ import Testing
         #expect(table.offset(of: GuestAddress(.max), byteCount: .max) == nil)
     }
 
-    @Test("A hinted block shrinks to the whole pages that it covers in RAM")
-    func wholePages() {
+    @Test func `A hinted block shrinks to the whole pages that it covers in RAM`() {
         var random = SeededGenerator(seed: 8)
         for step in 0..<20_000 {
             let address = UInt64.random(in: 0..<30 * Self.page, using: &random)
@@ -63,21 +60,18 @@ import Testing
         }
     }
 
-    @Test(
-        "Hostile blocks end at the end of the address space",
-        arguments: [
-            (UInt64.max, UInt64.max), (.max - 4095, 4096), (0, .max), (1, .max), (24 * 4096, .max), (.max, 0), (0, 0),
-        ]
+    @Test(arguments: [
+        (UInt64.max, UInt64.max), (.max - 4095, 4096), (0, .max), (1, .max), (24 * 4096, .max), (.max, 0), (0, 0),
+    ]
     )
-    func hostileBlocks(address: UInt64, byteCount: UInt64) {
+    func `Hostile blocks end at the end of the address space`(address: UInt64, byteCount: UInt64) {
         let found = Self.table.wholePages(at: GuestAddress(address), byteCount: byteCount)
         let pages = found.runs.reduce(0) { $0 + $1.count }
         #expect(pages == (byteCount == 0 || address > 25 * 4096 ? 0 : address <= 1 ? 12 : 1))
         #expect(found.droppedBytes == byteCount - UInt64(pages) * 4096)
     }
 
-    @Test("Regions that are no memory are refused")
-    func refusals() {
+    @Test func `Regions that are no memory are refused`() {
         func error(_ regions: [(UInt64, UInt64)]) -> RegionTableError? {
             do throws(RegionTableError) {
                 _ = try RegionTable(regions.map { MemoryRegion(base: GuestAddress($0.0), byteCount: $0.1) })

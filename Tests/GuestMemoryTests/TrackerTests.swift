@@ -1,5 +1,5 @@
-import GuestMemory
-import Host
+import AerostatGuestMemory
+import AerostatHost
 import TestSupport
 import Testing
 
@@ -15,7 +15,7 @@ private let kinds: [TrackerKind] = canScan ? [.software, .pagemapScan] : [.softw
     private static let pages = 512
 
     private func harvest(_ tracker: any DirtyTracker, _ memory: GuestRAM) throws -> [Int] {
-        let dirty = try DirtyBitmap(pageCount: memory.pageCount)
+        let dirty = try PageSet(pageCount: memory.pageCount)
         try tracker.harvest(into: dirty)
         var found: [Int] = []
         dirty.forEachRun { found += Array($0.indices) }
@@ -24,8 +24,8 @@ private let kinds: [TrackerKind] = canScan ? [.software, .pagemapScan] : [.softw
 
     private func address(_ page: Int, _ offset: UInt64 = 0) -> GuestAddress { GuestAddress(UInt64(page) * 4096 + offset) }
 
-    @Test("A write through any door is harvested, once", arguments: kinds)
-    func doors(kind: TrackerKind) throws {
+    @Test(arguments: kinds)
+    func `A write through any door is harvested, once`(kind: TrackerKind) throws {
         let memory = try GuestRAM(regionTable(pages: Self.pages))
         let tracker = try makeTracker(kind, for: memory)
         for page in 0..<100 { try memory.store(UInt8(1), at: address(page)) }
@@ -51,8 +51,8 @@ private let kinds: [TrackerKind] = canScan ? [.software, .pagemapScan] : [.softw
         tracker.disarm()
     }
 
-    @Test("A page discarded and touched again, and a zero page turned real, are found", arguments: kinds)
-    func discarded(kind: TrackerKind) throws {
+    @Test(arguments: kinds)
+    func `A page discarded and touched again, and a zero page turned real, are found`(kind: TrackerKind) throws {
         let memory = try GuestRAM(regionTable(pages: Self.pages))
         let tracker = try makeTracker(kind, for: memory)
         for page in 0..<20 { try memory.store(UInt8(1), at: address(page)) }
@@ -71,15 +71,15 @@ private let kinds: [TrackerKind] = canScan ? [.software, .pagemapScan] : [.softw
 
     /// The classic loss: while a writer writes, a copier harvests and copies what it found; when the writer has stopped, one more
     /// harvest makes the copy equal. Few and long writes in each round, so that hardly one is covered up by a later one.
-    @Test("No write is lost between a writer and a copier", arguments: kinds, [1, 2] as [UInt64])
-    func concurrent(kind: TrackerKind, seed: UInt64) throws {
+    @Test(arguments: kinds, [1, 2] as [UInt64])
+    func `No write is lost between a writer and a copier`(kind: TrackerKind, seed: UInt64) throws {
         let rounds = 300
         let memory = try GuestRAM(regionTable(pages: 64))
         let tracker = try makeTracker(kind, for: memory)
         try memory.fill(1, at: address(0), byteCount: 64 * 4096)
         try tracker.arm()
         let copy = try GuestRAM(memory.regions)
-        let dirty = try DirtyBitmap(pageCount: 64)
+        let dirty = try PageSet(pageCount: 64)
         func copyDirty() throws {
             try tracker.harvest(into: dirty)
             // Against the direction in which the writer fills: what it has marked and not yet written is read first.
@@ -114,8 +114,8 @@ private let kinds: [TrackerKind] = canScan ? [.software, .pagemapScan] : [.softw
         tracker.disarm()
     }
 
-    @Test("Arming and harvesting a sparse guest costs what is populated", .enabled(if: canScan), arguments: [64, 1024] as [UInt64])
-    func sparse(gibibytes: UInt64) throws {
+    @Test(.enabled(if: canScan), arguments: [64, 1024] as [UInt64])
+    func `Arming and harvesting a sparse guest costs what is populated`(gibibytes: UInt64) throws {
         let memory = try GuestRAM(try RegionTable(contiguousBytes: gibibytes << 30))
         let tracker = try PagemapScanTracker(memory)
         var expected: [Int] = []
@@ -124,7 +124,7 @@ private let kinds: [TrackerKind] = canScan ? [.software, .pagemapScan] : [.softw
             try memory.store(UInt8(1), at: memory.regions.address(of: PageIndex(page)))
             expected.append(page)
         }
-        let present = try DirtyBitmap(pageCount: memory.pageCount)
+        let present = try PageSet(pageCount: memory.pageCount)
         let start = MonotonicClock.now()
         try tracker.arm()
         try memory.insertPresentPages(into: present)
@@ -139,14 +139,13 @@ private let kinds: [TrackerKind] = canScan ? [.software, .pagemapScan] : [.softw
         tracker.disarm()
     }
 
-    @Test("Asking which pages exist makes none exist, with and without PAGEMAP_SCAN")
-    func presence() throws {
+    @Test func `Asking which pages exist makes none exist, with and without PAGEMAP_SCAN`() throws {
         // More than are read at once: runs end at that border, go across it, and at the end of memory.
         let memory = try GuestRAM(regionTable(pages: 200_000))
         let runs = [1000..<1010, 1011..<1012, 65500..<65536, 131_000..<131_100, 199_990..<200_000]
         for run in runs { try memory.fill(1, at: address(run.lowerBound), byteCount: run.count * 4096) }
         for round in 0..<4 {
-            let present = try DirtyBitmap(pageCount: memory.pageCount)
+            let present = try PageSet(pageCount: memory.pageCount)
             if round & 1 == 0 {
                 try memory.insertPresentPages(into: present)
             } else {
@@ -158,18 +157,16 @@ private let kinds: [TrackerKind] = canScan ? [.software, .pagemapScan] : [.softw
         }
     }
 
-    @Test("Harvest without arming is a mistake that traps")
-    func unarmed() async {
+    @Test func `Harvest without arming is a mistake that traps`() async {
         await #expect(processExitsWith: .failure) {
             let memory = try GuestRAM(regionTable(pages: 1))
-            SoftwareTracker(memory).harvest(into: try DirtyBitmap(pageCount: 1))
+            SoftwareTracker(memory).harvest(into: try PageSet(pageCount: 1))
         }
     }
 }
 
 @Suite struct PageContentTests {
-    @Test("One byte anywhere makes a page not zero, and its digest another")
-    func oneByte() throws {
+    @Test func `One byte anywhere makes a page not zero, and its digest another`() throws {
         let memory = try GuestRAM(regionTable(pages: 2))
         let page = PageIndex(1)
         #expect(memory.isZero(page) && memory.digest(page) == PageDigest.zeroPage)
@@ -184,14 +181,13 @@ private let kinds: [TrackerKind] = canScan ? [.software, .pagemapScan] : [.softw
         #expect(memory.isZero(page) && memory.isZero(PageIndex(0)))
     }
 
-    @Test("Accesses that are not in one region are refused")
-    func refused() throws {
+    @Test func `Accesses that are not in one region are refused`() throws {
         let memory = try GuestRAM(regionTable([(0, 1), (10, 1)]))
-        #expect(throws: GuestAccessError.self) { try memory.write([1, 2], at: GuestAddress(4095)) }
-        #expect(throws: GuestAccessError.self) { try memory.fill(0, at: GuestAddress(0), byteCount: 4097) }
-        #expect(throws: GuestAccessError.self) { _ = try memory.read(at: GuestAddress(0), byteCount: -1) }
-        #expect(throws: GuestAccessError.self) { _ = try memory.load(UInt64.self, at: GuestAddress(.max)) }
-        #expect(throws: GuestAccessError.self) { try memory.storeRelease(1, at: GuestAddress(1)) }
+        #expect(throws: AccessError.self) { try memory.write([1, 2], at: GuestAddress(4095)) }
+        #expect(throws: AccessError.self) { try memory.fill(0, at: GuestAddress(0), byteCount: 4097) }
+        #expect(throws: AccessError.self) { _ = try memory.read(at: GuestAddress(0), byteCount: -1) }
+        #expect(throws: AccessError.self) { _ = try memory.load(UInt64.self, at: GuestAddress(.max)) }
+        #expect(throws: AccessError.self) { try memory.storeRelease(1, at: GuestAddress(1)) }
         try memory.write([9], at: GuestAddress(10 * 4096))
         #expect(try memory.read(at: GuestAddress(10 * 4096), byteCount: 1) == [9])
     }

@@ -1,6 +1,6 @@
+import AerostatHost
 import CLinux
 import Glibc
-import Host
 import SystemPackage
 import TestSupport
 import Testing
@@ -50,8 +50,7 @@ import Testing
         }
     }
 
-    @Test("A path whose owner has a full backlog is alive: it is left alone, and nobody waits for it")
-    func fullBacklog() throws {
+    @Test func `A path whose owner has a full backlog is alive: it is left alone, and nobody waits for it`() throws {
         let owner = try BusyOwner("full")
         let start = MonotonicClock.now()
         do throws(SocketError) {
@@ -64,8 +63,7 @@ import Testing
         unsafe #expect(access(owner.path, F_OK) == 0)
     }
 
-    @Test("Whoever connects to a full backlog gets in when there is room, and gives up at the deadline or the ring")
-    func connectsToFullBacklog() throws {
+    @Test func `Whoever connects to a full backlog gets in when there is room, and gives up at the deadline or the ring`() throws {
         let owner = try BusyOwner("room")
         do throws(SocketError) {
             _ = try connectSocket(to: .unix(path: owner.path), timeout: .milliseconds(60))
@@ -93,8 +91,8 @@ import Testing
         ETIMEDOUT,
     ]
 
-    @Test("What passes does not end the listening, and is said once", arguments: passing)
-    func passes(code: Int32) throws {
+    @Test(arguments: passing)
+    func `What passes does not end the listening, and is said once`(code: Int32) throws {
         let listener = try ListeningSocket(.tcp(host: "127.0.0.1", port: 0))
         let visitor = try connectSocket(to: listener.address)
         var failures = 2
@@ -111,8 +109,7 @@ import Testing
         _ = visitor.number
     }
 
-    @Test("A ring ends the pause after a failed accept")
-    func rungInPause() throws {
+    @Test func `A ring ends the pause after a failed accept`() throws {
         let listener = try ListeningSocket(.tcp(host: "127.0.0.1", port: 0))
         let visitor = try connectSocket(to: listener.address)
         let doorbell = try Doorbell()
@@ -124,8 +121,8 @@ import Testing
         _ = visitor.number
     }
 
-    @Test("A socket that listens no more is an error", arguments: [EBADF, EINVAL, ENOTSOCK])
-    func over(code: Int32) throws {
+    @Test(arguments: [EBADF, EINVAL, ENOTSOCK])
+    func `A socket that listens no more is an error`(code: Int32) throws {
         let listener = try ListeningSocket(.tcp(host: "127.0.0.1", port: 0))
         let visitor = try connectSocket(to: listener.address)
         var error: SocketError?
@@ -139,8 +136,7 @@ import Testing
         _ = visitor.number
     }
 
-    @Test("An idle TCP link is probed at both ends, and given up after 13 s without an answer")
-    func deadPeer() throws {
+    @Test func `An idle TCP link is probed at both ends, and given up after 13 s without an answer`() throws {
         let listener = try ListeningSocket(.tcp(host: "127.0.0.1", port: 0))
         let near = try connectSocket(to: listener.address)
         guard let far = try listener.accept(unlessRung: try Doorbell()) else {

@@ -1,4 +1,4 @@
-import Host
+import AerostatHost
 import TestSupport
 import Testing
 
@@ -13,8 +13,8 @@ import Testing
         ([], 0),
     ]
 
-    @Test("Known vectors, by the processor and by the table", arguments: vectors)
-    func known(bytes: [UInt8], crc: UInt32) {
+    @Test(arguments: vectors)
+    func `Known vectors, by the processor and by the table`(bytes: [UInt8], crc: UInt32) {
         var fast = CRC32C()
         unsafe fast.add(bytes.span.bytes)
         #expect(fast.value == crc)
@@ -23,8 +23,7 @@ import Testing
         #expect(portable.value == crc)
     }
 
-    @Test("Pieces give what the whole gives")
-    func pieces() {
+    @Test func `Pieces give what the whole gives`() {
         var random = SeededGenerator(seed: 3)
         let bytes = (0..<5000).map { _ in UInt8.random(in: 0...255, using: &random) }
         var whole = CRC32C()
@@ -39,8 +38,8 @@ import Testing
         #expect(pieced == whole)
     }
 
-    @Test("A page in four streams gives what the table gives", arguments: 0..<50 as Range<UInt64>)
-    func page(seed: UInt64) {
+    @Test(arguments: 0..<50 as Range<UInt64>)
+    func `A page in four streams gives what the table gives`(seed: UInt64) {
         var random = SeededGenerator(seed: seed)
         // Seed 0 is the page of zeros, seed 1 has one bit.
         var bytes = [UInt8](repeating: 0, count: 4096)

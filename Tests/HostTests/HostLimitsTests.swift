@@ -1,15 +1,13 @@
-import Host
+import AerostatHost
 import SystemPackage
 import Testing
 
 @Suite struct HostLimitsTests {
-    @Test("What can be had is had, and given back")
-    func enough() throws {
+    @Test func `What can be had is had, and given back`() throws {
         for _ in 0..<50 { try HostLimits.require(HostLimits.Need(descriptors: 20, threads: 20, addressSpaceBytes: 1 << 30)) }
     }
 
-    @Test("What cannot be had is named with its limit")
-    func shortage() {
+    @Test func `What cannot be had is named with its limit`() {
         func words(_ need: HostLimits.Need) -> String {
             do throws(HostLimits.Shortage) { try HostLimits.require(need) } catch { return "\(error)" }
             return ""

@@ -1,4 +1,4 @@
-import Host
+import AerostatHost
 import SystemPackage
 import TestSupport
 import Testing
@@ -31,8 +31,7 @@ import Testing
         } catch { return error }
     }
 
-    @Test("A name server that is silent is not waited for beyond the deadline")
-    func deadline() throws {
+    @Test func `A name server that is silent is not waited for beyond the deadline`() throws {
         let resolver = SilentResolver()
         let lookup = HostLookup { _, _ in resolver.answer() }
         let start = MonotonicClock.now()
@@ -42,8 +41,7 @@ import Testing
         resolver.release()
     }
 
-    @Test("A ring ends the waiting for a name server, and stays for its owner")
-    func rung() throws {
+    @Test func `A ring ends the waiting for a name server, and stays for its owner`() throws {
         let resolver = SilentResolver()
         let lookup = HostLookup { _, _ in resolver.answer() }
         let doorbell = try Doorbell()
@@ -57,8 +55,7 @@ import Testing
         resolver.release()
     }
 
-    @Test("Look-ups that nobody waits for any more are few, and make room when they end")
-    func bounded() throws {
+    @Test func `Look-ups that nobody waits for any more are few, and make room when they end`() throws {
         let resolver = SilentResolver()
         let lookup = HostLookup { _, _ in resolver.answer() }
         for _ in 0..<HostLookup.maximumThreads { _ = failure(lookup, within: .milliseconds(1)) }
@@ -73,8 +70,8 @@ import Testing
         #expect("\(error as Any)".contains("it answers late"))
     }
 
-    @Test("An address in numbers asks no name server", arguments: ["127.0.0.1", ""])
-    func numbers(host: String) throws {
+    @Test(arguments: ["127.0.0.1", ""])
+    func `An address in numbers asks no name server`(host: String) throws {
         let lookup = HostLookup { _, _ in
             Issue.record("a name server was asked")
             return .success([])

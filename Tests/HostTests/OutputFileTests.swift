@@ -1,5 +1,5 @@
+import AerostatHost
 import Glibc
-import Host
 import Synchronization
 import SystemPackage
 import TestSupport
@@ -29,8 +29,7 @@ import Testing
 
     // MARK: What was there
 
-    @Test("An older file stays until the new one is whole, and a file that is not finished leaves nothing")
-    func whole() throws {
+    @Test func `An older file stays until the new one is whole, and a file that is not finished leaves nothing`() throws {
         try make("file", "older")
         do {
             let file = try OutputFile(folder["file"], .text)
@@ -42,11 +41,9 @@ import Testing
         try #expect(folder.entries == ["file"] && content("file") == "new")
     }
 
-    @Test(
-        "A file on which somebody holds a lock is refused by name, and not a byte of it changes",
-        arguments: [FileLock.shared, .exclusive]
+    @Test(arguments: [FileLock.shared, .exclusive]
     )
-    func locked(by lock: FileLock) throws {
+    func `A file on which somebody holds a lock is refused by name, and not a byte of it changes`(by lock: FileLock) throws {
         try make("file", "in use")
         let holder = try OwnedDescriptor.open(folder["file"], flags: O_RDONLY)
         #expect(try holder.lock(lock))
@@ -61,8 +58,7 @@ import Testing
         try #expect(folder.entries == ["file", "link"] && content("file") == "in use")
     }
 
-    @Test("A lock that is taken while the file is being written keeps what is there")
-    func lockedMeanwhile() throws {
+    @Test func `A lock that is taken while the file is being written keeps what is there`() throws {
         try make("file", "in use")
         let file = try OutputFile(folder["file"], .text)
         let holder = try OwnedDescriptor.open(folder["file"], flags: O_RDONLY)
@@ -71,8 +67,7 @@ import Testing
         try #expect(folder.entries == ["file"] && content("file") == "in use")
     }
 
-    @Test("A guest image is replaced by nothing but an image, also one that came meanwhile")
-    func images() throws {
+    @Test func `A guest image is replaced by nothing but an image, also one that came meanwhile`() throws {
         let image = String(decoding: ImageSignature.bytes, as: UTF8.self) + "the memory of a guest"
         let record = try OutputFile(folder["image"], .text)
         try make("image", image)
@@ -91,8 +86,7 @@ import Testing
         #expect(unsafe pread(holder.number, &bytes, bytes.count, 0) == bytes.count && String(decoding: bytes, as: UTF8.self) == image)
     }
 
-    @Test("A link stays, and what it names is written, also where nothing is there yet")
-    func links() throws {
+    @Test func `A link stays, and what it names is written, also where nothing is there yet`() throws {
         try make("older", "older")
         link("link", to: "older")
         try OutputFile.write("new", to: folder["link"])
@@ -107,8 +101,7 @@ import Testing
         #expect(error?.code == .tooManySymbolicLinkLevels)
     }
 
-    @Test("Text goes straight into what is no regular file; memory and images are refused there")
-    func special() throws {
+    @Test func `Text goes straight into what is no regular file; memory and images are refused there`() throws {
         try OutputFile.write("nobody reads this", to: "/dev/null")
         #expect(unsafe mkfifo(folder["fifo"], 0o600) == 0)
         // That nobody reads it is said, and not waited for.
@@ -126,8 +119,7 @@ import Testing
         #expect(folder.entries == ["fifo"])
     }
 
-    @Test("A descriptor of this process is written to where it stands, also where it is a regular file")
-    func ownDescriptor() throws {
+    @Test func `A descriptor of this process is written to where it stands, also where it is a regular file`() throws {
         let open = try OwnedDescriptor.open(folder["open"], flags: O_WRONLY | O_CREAT)
         try open.writeAll(Array("before, ".utf8), path: "")
         try OutputFile.write("behind", to: "/dev/fd/\(open.number)")
@@ -136,8 +128,7 @@ import Testing
 
     // MARK: Beside it
 
-    @Test("One at a time writes to a path; what a killed writer left is replaced")
-    func writers() throws {
+    @Test func `One at a time writes to a path; what a killed writer left is replaced`() throws {
         let first = try OutputFile(folder["file"], .text)
         let error = #expect(throws: SystemError.self) { try OutputFile(folder["file"], .image) }
         #expect(error?.operation.contains("being written already") == true)
@@ -150,8 +141,8 @@ import Testing
         #expect(bytes == Array("left".utf8) && folder.entries == ["file"])
     }
 
-    @Test("A path that is none is refused", arguments: ["", "a\0b"])
-    func noPath(path: String) {
+    @Test(arguments: ["", "a\0b"])
+    func `A path that is none is refused`(path: String) {
         #expect(throws: SystemError.self) { try OutputFile(path, .text) }
         #expect(throws: SystemError.self) { _ = try OwnedDescriptor.emptied(path, mode: 0o600) }
     }
@@ -160,8 +151,8 @@ import Testing
 
     private enum Fate: CaseIterable { case happened, didNotHappen, somebodyElses }
 
-    @Test("After a rename that fails the names are looked at: it happened, it did not, or that cannot be told", arguments: Fate.allCases)
-    private func failedRename(_ fate: Fate) throws {
+    @Test(arguments: Fate.allCases)
+    private func `After a rename that fails the names are looked at: it happened, it did not, or that cannot be told`(_ fate: Fate) throws {
         var calls = FileCalls.system
         calls.rename = { from, to in
             switch fate {
@@ -183,8 +174,7 @@ import Testing
         }
     }
 
-    @Test("A leftover whose removal fails although it happened is gone")
-    func failedUnlink() throws {
+    @Test func `A leftover whose removal fails although it happened is gone`() throws {
         var calls = FileCalls.system
         calls.unlink = { path in
             _ = unsafe Glibc.unlink(path)

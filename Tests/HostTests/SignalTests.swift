@@ -1,11 +1,10 @@
+import AerostatHost
 import Glibc
-import Host
 import Testing
 
 /// Signals belong to the whole process: these tests use such that nobody else here does.
 @Suite(.serialized) struct SignalTests {
-    @Test("A watched signal is told by its number, and does again what it does by itself when the watch ends")
-    func watch() throws {
+    @Test func `A watched signal is told by its number, and does again what it does by itself when the watch ends`() throws {
         let heard = Monitor<[Int32]>([])
         try SignalWatch.start([SIGUSR1, SIGUSR2]) { number in heard.update { $0.append(number) } }
         for number in [SIGUSR1, SIGUSR2, SIGUSR1] {
@@ -18,8 +17,7 @@ import Testing
         #expect(disposition(SIGUSR1) == "default" && disposition(SIGUSR2) == "default")
     }
 
-    @Test("A signal is heard although it is blocked where the watch begins")
-    func blocked() throws {
+    @Test func `A signal is heard although it is blocked where the watch begins`() throws {
         var set = sigset_t()
         unsafe sigemptyset(&set)
         unsafe sigaddset(&set, SIGUSR1)
@@ -32,8 +30,7 @@ import Testing
         #expect(isHeard.wait(until: MonotonicClock.now() + .seconds(10)) { $0 ? true : nil } == true)
     }
 
-    @Test("A SIGHUP that is ignored, as under nohup, stays so")
-    func nohup() throws {
+    @Test func `A SIGHUP that is ignored, as under nohup, stays so`() throws {
         signal(SIGHUP, SIG_IGN)
         defer { signal(SIGHUP, SIG_DFL) }
         try SignalWatch.start([SIGHUP]) { _ in Issue.record("it was heard") }
@@ -48,8 +45,7 @@ import Testing
         return isIn("SigIgn:") ? "ignored" : isIn("SigCgt:") ? "caught" : "default"
     }
 
-    @Test("A child ignores no signal that this process ignores, but for SIGHUP")
-    func child() throws {
+    @Test func `A child ignores no signal that this process ignores, but for SIGHUP`() throws {
         let path = "/tmp/aerostat-test-\(getpid())-child"
         defer { unsafe unlink(path) }
         signal(SIGPIPE, SIG_IGN)

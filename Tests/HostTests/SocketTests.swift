@@ -1,5 +1,5 @@
+import AerostatHost
 import Glibc
-import Host
 import TestSupport
 import Testing
 
@@ -18,8 +18,7 @@ import Testing
         return connection.number >= 0
     }
 
-    @Test("A path that nobody listens on any more is taken over, and removed at the end")
-    func stalePath() throws {
+    @Test func `A path that nobody listens on any more is taken over, and removed at the end`() throws {
         let path = Self.path("stale")
         try bindAndForget(path)
         unsafe #expect(access(path, F_OK) == 0)
@@ -38,8 +37,7 @@ import Testing
         _ = listener.number
     }
 
-    @Test("A path that is alive, or any other file, is left alone")
-    func livePath() throws {
+    @Test func `A path that is alive, or any other file, is left alone`() throws {
         let path = Self.path("live")
         let listener = try ListeningSocket(.unix(path: path))
         #expect("\(Self.error(.unix(path: path)) as Any)".contains("in use"))
@@ -51,8 +49,7 @@ import Testing
         unsafe unlink(file)
     }
 
-    @Test("A path put in the socket's place meanwhile is not removed")
-    func replacedPath() throws {
+    @Test func `A path put in the socket's place meanwhile is not removed`() throws {
         let path = Self.path("replaced")
         do {
             let listener = try ListeningSocket(.unix(path: path))
@@ -64,8 +61,7 @@ import Testing
         unsafe unlink(path)
     }
 
-    @Test("Addresses that cannot be are refused with a reason")
-    func refusals() throws {
+    @Test func `Addresses that cannot be are refused with a reason`() throws {
         let long = "/tmp/" + String(repeating: "x", count: 103)
         guard case .pathTooLong? = Self.error(.unix(path: long)) else {
             Issue.record("not refused")
@@ -80,22 +76,20 @@ import Testing
         #expect("\(Self.error(.unix(path: "/nowhere/at/all")) as Any)".contains("/nowhere/at/all"))
     }
 
-    @Test("A longest path works")
-    func longestPath() throws {
+    @Test func `A longest path works`() throws {
         let stem = Self.path("")
         let path = stem + String(repeating: "y", count: 107 - stem.utf8.count)
         let listener = try ListeningSocket(.unix(path: path))
         _ = try connectSocket(to: listener.address)
     }
 
-    @Test("A path that names no file is neither served nor reached", arguments: ["", "/tmp/a\0b"])
-    func noPath(_ path: String) {
+    @Test(arguments: ["", "/tmp/a\0b"])
+    func `A path that names no file is neither served nor reached`(_ path: String) {
         #expect(throws: SocketError.self) { _ = try ListeningSocket(.unix(path: path)) }
         #expect(throws: SocketError.self) { _ = try connectSocket(to: .unix(path: path)) }
     }
 
-    @Test("A port is taken once, and a free one is named")
-    func ports() throws {
+    @Test func `A port is taken once, and a free one is named`() throws {
         let listener = try ListeningSocket(.tcp(host: "127.0.0.1", port: 0))
         guard case .tcp(_, let port) = listener.address else { return }
         #expect(port != 0)
@@ -104,8 +98,7 @@ import Testing
         #expect(try isAccepted(listener))
     }
 
-    @Test("A ring ends the waiting for a connection, and stays for its owner")
-    func rung() throws {
+    @Test func `A ring ends the waiting for a connection, and stays for its owner`() throws {
         let listener = try ListeningSocket(.tcp(host: "127.0.0.1", port: 0))
         let doorbell = try Doorbell()
         doorbell.ring()
@@ -114,8 +107,7 @@ import Testing
         #expect(doorbell.answer())
     }
 
-    @Test("Only connected stream sockets count as links")
-    func kinds() throws {
+    @Test func `Only connected stream sockets count as links`() throws {
         let (a, b) = try connectedSockets()
         let first = OwnedDescriptor(adopting: a)
         let second = OwnedDescriptor(adopting: b)

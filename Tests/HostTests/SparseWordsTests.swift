@@ -1,11 +1,11 @@
+import AerostatHost
 import Foundation
-import Host
 import TestSupport
 import Testing
 
 @Suite struct SparseWordsTests {
-    @Test("Words are what a dictionary says", arguments: [1, 1023, 1024, 1025, 5000])
-    func matchesADictionary(count: Int) throws {
+    @Test(arguments: [1, 1023, 1024, 1025, 5000])
+    func `Words are what a dictionary says`(count: Int) throws {
         var random = SeededGenerator(seed: UInt64(count))
         var words = try SparseWords(count: count)
         var model: [Int: UInt32] = [:]
@@ -31,8 +31,7 @@ import Testing
         }
     }
 
-    @Test("Words behind the array stay zero, whatever is loaded")
-    func behind() throws {
+    @Test func `Words behind the array stay zero, whatever is loaded`() throws {
         var words = try SparseWords(count: 10)
         let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: SparseWords.pageBytes, alignment: 4)
         defer { unsafe buffer.deallocate() }
@@ -42,8 +41,7 @@ import Testing
         #expect(unsafe buffer.enumerated().allSatisfy { $1 == ($0 < 40 ? 0xFF : 0) })
     }
 
-    @Test("A large array costs what is written")
-    func sparse() throws {
+    @Test func `A large array costs what is written`() throws {
         var words = try SparseWords(count: 1 << 30)
         for number in 0..<100 { words[number << 23] = 1 }
         let fields = try String(contentsOfFile: "/proc/self/statm", encoding: .utf8).split(separator: " ")
@@ -53,8 +51,7 @@ import Testing
         #expect(last == 1)
     }
 
-    @Test("A word outside is a mistake that traps")
-    func outside() async {
+    @Test func `A word outside is a mistake that traps`() async {
         await #expect(processExitsWith: .failure) {
             let words = try SparseWords(count: 1000)
             _ = words[1000]

@@ -1,5 +1,5 @@
+import AerostatHost
 import Glibc
-import Host
 import Synchronization
 import SystemPackage
 import Testing
@@ -69,8 +69,7 @@ private final class TestPipe: Sendable {
 @Suite struct StandardStreamTests {
     init() { signal(SIGPIPE, SIG_IGN) }
 
-    @Test("A stream takes all of a text that is longer than it has room for, from a reader that comes late")
-    func long() throws {
+    @Test func `A stream takes all of a text that is longer than it has room for, from a reader that comes late`() throws {
         let pipe = try TestPipe()
         let text = String(repeating: "0123456789abcdef", count: 20_000)
         let result = Monitor<Bool?>(nil)
@@ -83,8 +82,8 @@ private final class TestPipe: Sendable {
         #expect(result.withLock(\.self) == true)
     }
 
-    @Test("A stream that nobody reads is an error after a while, whether it blocks or not", arguments: [true, false])
-    func full(blocks: Bool) throws {
+    @Test(arguments: [true, false])
+    func `A stream that nobody reads is an error after a while, whether it blocks or not`(blocks: Bool) throws {
         let pipe = try TestPipe()
         _ = pipe.fill()
         pipe.setBlocking(blocks)
@@ -98,8 +97,7 @@ private final class TestPipe: Sendable {
         #expect(start.duration(to: MonotonicClock.now()) < .seconds(5))
     }
 
-    @Test("A stream without a reader, a closed one and a full disk are errors, and not the end of the process")
-    func broken() throws {
+    @Test func `A stream without a reader, a closed one and a full disk are errors, and not the end of the process`() throws {
         let pipe = try TestPipe()
         pipe.closeReader()
         #expect(throws: StandardStream.Failure.system(stream: "the pipe", .brokenPipe)) {
@@ -120,8 +118,7 @@ private final class TestPipe: Sendable {
         LineWriter(to: pipe.input, limits: LineWriter.Limits(lines: lines, bytes: bytes)) { "\($0) lost" }
     }
 
-    @Test("Lines come out in their order, and flushing waits for them")
-    func order() throws {
+    @Test func `Lines come out in their order, and flushing waits for them`() throws {
         let pipe = try TestPipe()
         let writer = writer(pipe)
         for number in 1...50 { writer.put("\(number)\n") }
@@ -129,8 +126,8 @@ private final class TestPipe: Sendable {
         #expect(pipe.lines(through: "50") == (1...50).map { "\($0)" })
     }
 
-    @Test("Nobody who logs waits for a log that nobody reads; what has no room is lost, counted, and told once there is room")
-    func unread() throws {
+    @Test func `Nobody who logs waits for a log that nobody reads; what has no room is lost, counted, and told once there is room`() throws
+    {
         let pipe = try TestPipe()
         let filling = pipe.fill()
         let writer = writer(pipe, lines: 10)
@@ -148,8 +145,7 @@ private final class TestPipe: Sendable {
         #expect(pipe.lines(through: "again") == ["again"])
     }
 
-    @Test("A line that is longer than all the room is lost alone")
-    func tooLong() throws {
+    @Test func `A line that is longer than all the room is lost alone`() throws {
         let pipe = try TestPipe()
         let writer = writer(pipe, bytes: 100)
         writer.put(String(repeating: "x", count: 200) + "\n")
@@ -158,8 +154,7 @@ private final class TestPipe: Sendable {
         #expect(pipe.lines(through: "short") == ["short"])
     }
 
-    @Test("Lines that could not be written are counted too")
-    func failing() throws {
+    @Test func `Lines that could not be written are counted too`() throws {
         let full = try OwnedDescriptor.open("/dev/full", flags: O_WRONLY)
         let pipe = try TestPipe()
         let writer = LineWriter(to: full.number) { "\($0) lost" }

@@ -1,4 +1,4 @@
-import Host
+import AerostatHost
 import TestSupport
 import Testing
 
@@ -9,8 +9,7 @@ import Testing
         return start.duration(to: MonotonicClock.now()).inSeconds
     }
 
-    @Test("Rings are counted as one, kept, and taken once")
-    func doorbell() throws {
+    @Test func `Rings are counted as one, kept, and taken once`() throws {
         let bell = try Doorbell()
         #expect(!bell.answer())
         bell.ring()
@@ -21,8 +20,7 @@ import Testing
         #expect((0.02..<0.5).contains(waited))
     }
 
-    @Test("A sleeper wakes at the ring")
-    func wakes() throws {
+    @Test func `A sleeper wakes at the ring`() throws {
         let bell = try Doorbell()
         let back = try Doorbell()
         let thread = try HostThread(name: "sleeper") {
@@ -38,8 +36,7 @@ import Testing
         thread.join()
     }
 
-    @Test("A monitor's deadline passes, and an update comes before it")
-    func monitor() throws {
+    @Test func `A monitor's deadline passes, and an update comes before it`() throws {
         let monitor = Monitor(0)
         let waited = seconds { #expect(monitor.wait(until: MonotonicClock.now() + .milliseconds(30)) { $0 > 0 ? true : nil } == nil) }
         #expect((0.03..<0.5).contains(waited))
@@ -49,8 +46,7 @@ import Testing
         thread.join()
     }
 
-    @Test("Two threads hand a ball back and forth without losing it")
-    func pingPong() throws {
+    @Test func `Two threads hand a ball back and forth without losing it`() throws {
         let ball = Monitor(0)
         let thread = try HostThread(name: "pong") {
             for turn in 0..<500 {
@@ -65,8 +61,8 @@ import Testing
         thread.join()
     }
 
-    @Test("Rates become durations without trapping", arguments: [Double.nan, .infinity, -1, 0, 1e30])
-    func rates(rate: Double) {
+    @Test(arguments: [Double.nan, .infinity, -1, 0, 1e30])
+    func `Rates become durations without trapping`(rate: Double) {
         #expect(Duration.seconds(fromRate: rate) <= .seconds(1_000_000_000))
     }
 }

@@ -1,7 +1,7 @@
+import AerostatHost
+import AerostatIOUring
 import Foundation
 import Glibc
-import Host
-import IOUring
 import TestSupport
 import Testing
 
@@ -25,8 +25,8 @@ import Testing
         return results
     }
 
-    @Test("Pieces written at their places, many in flight, are read back; a hole reads as zero", arguments: [false, true])
-    func roundTrip(plain: Bool) throws {
+    @Test(arguments: [false, true])
+    func `Pieces written at their places, many in flight, are read back; a hole reads as zero`(plain: Bool) throws {
         let file = try temporaryFile()
         var ring = try Ring(entries: 8, operations: .files, plain: plain)
         let pieces = 20
@@ -67,8 +67,7 @@ import Testing
         }
     }
 
-    @Test("What cannot be read or written is an errno in the completion")
-    func failures() throws {
+    @Test func `What cannot be read or written is an errno in the completion`() throws {
         var ring = try Ring(entries: 8, operations: .files)
         let memory = try Mapping(anonymousByteCount: 4096)
         let readOnly = try OwnedDescriptor.open("/proc/self/exe", flags: O_RDONLY)

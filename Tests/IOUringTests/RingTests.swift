@@ -1,12 +1,12 @@
+import AerostatHost
+import AerostatIOUring
 import Glibc
-import Host
-import IOUring
 import TestSupport
 import Testing
 
 @Suite struct RingTests {
-    @Test("A receive says what has come, and does not wait for the rest", arguments: [false, true])
-    func receives(plain: Bool) throws {
+    @Test(arguments: [false, true])
+    func `A receive says what has come, and does not wait for the rest`(plain: Bool) throws {
         let (a, b) = try connectedSockets()
         let near = OwnedDescriptor(adopting: a)
         let far = OwnedDescriptor(adopting: b)
@@ -50,8 +50,8 @@ import Testing
         return nil
     }
 
-    @Test("A poll completes when the doorbell rings, and a wait ends with its time", arguments: [false, true])
-    func polls(plain: Bool) throws {
+    @Test(arguments: [false, true])
+    func `A poll completes when the doorbell rings, and a wait ends with its time`(plain: Bool) throws {
         var ring = try Ring(entries: 8, plain: plain)
         let bell = try Doorbell()
         try ring.preparePoll(bell.descriptor, token: 3)
@@ -65,8 +65,7 @@ import Testing
         #expect(bell.answer())
     }
 
-    @Test("More operations than entries are submitted on the way")
-    func overflow() throws {
+    @Test func `More operations than entries are submitted on the way`() throws {
         var ring = try Ring(entries: 4)
         let bell = try Doorbell()
         for token in 0..<20 as Range<UInt64> { try ring.preparePoll(bell.descriptor, token: token) }
@@ -77,8 +76,7 @@ import Testing
         #expect(seen.count == 20 && left == 0)
     }
 
-    @Test("A closed peer is a completion, a bad descriptor an errno")
-    func failures() throws {
+    @Test func `A closed peer is a completion, a bad descriptor an errno`() throws {
         var ring = try Ring(entries: 4)
         let (a, b) = try connectedSockets()
         let near = OwnedDescriptor(adopting: a)

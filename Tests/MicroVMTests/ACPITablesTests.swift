@@ -1,7 +1,7 @@
+import AerostatGuestMemory
+import AerostatHost
+import AerostatMicroVM
 import Foundation
-import GuestMemory
-import Host
-import MicroVM
 import Testing
 
 /// Tables as a guest finds them.
@@ -41,8 +41,7 @@ private struct FoundTables {
         return try FoundTables(memory, root: ACPITables.write(into: memory, vcpus: vcpus, devices: devices))
     }
 
-    @Test("The fixed table says hardware-reduced, and where sleep and reset are")
-    func fixed() throws {
+    @Test func `The fixed table says hardware-reduced, and where sleep and reset are`() throws {
         let table = FieldBytes(try #require(try Self.tables(vcpus: 1, virtioDevices: 1).byName["FACP"]))
         #expect(table.bytes.count == 276 && table.bytes[8] == 6)
         let flags: UInt32 = table.get(112)
@@ -56,8 +55,8 @@ private struct FoundTables {
         #expect(table.get(40, as: UInt32.self) == UInt32(table.get(140, as: UInt64.self)))
     }
 
-    @Test("Every vCPU has its local APIC, and there is one IOAPIC", arguments: [1, 2, 16, 255])
-    func processors(count: Int) throws {
+    @Test(arguments: [1, 2, 16, 255])
+    func `Every vCPU has its local APIC, and there is one IOAPIC`(count: Int) throws {
         let table = FieldBytes(try #require(try Self.tables(vcpus: count, virtioDevices: 0).byName["APIC"]))
         #expect(table.get(36, as: UInt32.self) == 0xFEE0_0000 && table.get(40, as: UInt32.self) == 0)
         var identifiers: [UInt8] = []
@@ -92,11 +91,10 @@ private struct FoundTables {
     }
 
     @Test(
-        "The reference compiler reads our devices, and writes the same bytes from what it read",
         .enabled(if: compiler != nil, "iasl (Debian: acpica-tools) is not installed"),
         arguments: [0, 1, 4, 18]
     )
-    func disassembled(devices: Int) throws {
+    func `The reference compiler reads our devices, and writes the same bytes from what it read`(devices: Int) throws {
         let program = try #require(Self.compiler)
         let files = try KernelFiles()
         let tables = try Self.tables(vcpus: 2, virtioDevices: devices)

@@ -1,5 +1,5 @@
-import GuestMemory
-import MicroVM
+import AerostatGuestMemory
+import AerostatMicroVM
 import Testing
 
 @Suite struct BootEntryTests {
@@ -21,8 +21,7 @@ import Testing
         return nil
     }
 
-    @Test("The page tables map every address below 4 GiB to itself, and nothing else")
-    func identity() throws {
+    @Test func `The page tables map every address below 4 GiB to itself, and nothing else`() throws {
         let root = try IdentityPageTables.write(into: memory).rawValue
         for address in stride(from: UInt64(0), to: 4 << 30, by: 1 << 21) {
             #expect(try translate(address + 0x1234, root: root) == address + 0x1234)
@@ -31,16 +30,15 @@ import Testing
         #expect(try translate(512 << 30, root: root) == nil)
     }
 
-    @Test("Memory without room for the tables is an error")
-    func tooSmall() throws {
+    @Test func `Memory without room for the tables is an error`() throws {
         let small = try GuestRAM(MachineLayout.regions(memory: 4096))
-        #expect(throws: GuestAccessError.self) { try IdentityPageTables.write(into: small) }
+        #expect(throws: AccessError.self) { try IdentityPageTables.write(into: small) }
     }
 
     private static let modes: [BootEntry.Mode] = [.protected32, .long64(pageTables: GuestAddress(0x9000))]
 
-    @Test("Each selector finds in memory what its segment register holds", arguments: modes)
-    func descriptors(mode: BootEntry.Mode) throws {
+    @Test(arguments: modes)
+    func `Each selector finds in memory what its segment register holds`(mode: BootEntry.Mode) throws {
         let entry = BootEntry(mode, instruction: 0x100000)
         try entry.writeDescriptors(into: memory)
         for segment in [entry.code, entry.data, entry.task] {
@@ -51,8 +49,7 @@ import Testing
         }
     }
 
-    @Test("The fields of a segment are those of its descriptor")
-    func fields() {
+    @Test func `The fields of a segment are those of its descriptor`() {
         let flat = BootEntry(.protected32, instruction: 0)
         #expect(flat.code.limit == .max && flat.code.type == 0xB && flat.code.isCodeOrData && flat.code.is32Bit && !flat.code.is64Bit)
         #expect(flat.data.limit == .max && flat.data.type == 3 && flat.data.isCodeOrData && flat.data.isInPages)
@@ -61,8 +58,7 @@ import Testing
         #expect(long.code.is64Bit && !long.code.is32Bit)
     }
 
-    @Test("The control registers are what the two entries demand")
-    func control() {
+    @Test func `The control registers are what the two entries demand`() {
         let flat = BootEntry(.protected32, instruction: 0)
         #expect(flat.cr0 & 0x8000_0001 == 1 && flat.cr3 == 0 && flat.cr4 == 0 && flat.efer == 0 && flat.flags == 2)
         let long = BootEntry(.long64(pageTables: GuestAddress(0x9000)), instruction: 0)

@@ -1,4 +1,4 @@
-import MicroVM
+import AerostatMicroVM
 import TestSupport
 import Testing
 
@@ -40,8 +40,7 @@ enum SyntheticProcessor {
         return found[0]
     }
 
-    @Test("What does not move is hidden, what a Linux guest needs is not")
-    func features() throws {
+    @Test func `What does not move is hidden, what a Linux guest needs is not`() throws {
         let entries = Self.see(SyntheticProcessor.intel)
         let first = try leaf(entries, 1)
         for bit in [2, 3, 5, 6, 7, 15, 27] as [UInt32] { #expect(first.ecx >> bit & 1 == 0, "1.ecx \(bit)") }
@@ -60,8 +59,7 @@ enum SyntheticProcessor {
         #expect(extended.ecx & (1 << 2) == 0 && extended.edx >> 29 & 1 == 1 && extended.edx >> 20 & 1 == 1)
     }
 
-    @Test("Leaves that are not known are not passed on, nor announced")
-    func leaves() throws {
+    @Test func `Leaves that are not known are not passed on, nor announced`() throws {
         let entries = Self.see(SyntheticProcessor.amd)
         #expect(
             entries.allSatisfy {
@@ -75,14 +73,13 @@ enum SyntheticProcessor {
         #expect(try leaf(entries, 6).eax == 4)
     }
 
-    @Test("The deadline timer is there where KVM has it")
-    func deadline() throws {
+    @Test func `The deadline timer is there where KVM has it`() throws {
         #expect(try leaf(Self.see(SyntheticProcessor.amd, deadline: false), 1).ecx >> 24 & 1 == 0)
         #expect(try leaf(Self.see(SyntheticProcessor.amd, deadline: true), 1).ecx >> 24 & 1 == 1)
     }
 
-    @Test("Each vCPU is a core of one package", arguments: [1, 2, 3, 8, 255])
-    func topology(count: Int) throws {
+    @Test(arguments: [1, 2, 3, 8, 255])
+    func `Each vCPU is a core of one package`(count: Int) throws {
         var seen: Set<UInt32> = []
         for vcpu in [0, count - 1, count / 2] {
             let entries = Self.see(SyntheticProcessor.amd, vcpu: vcpu, of: count)
@@ -104,8 +101,7 @@ enum SyntheticProcessor {
         #expect(seen.count == min(count, 3))
     }
 
-    @Test("Extended state has the size of what is left of it")
-    func extendedState() throws {
+    @Test func `Extended state has the size of what is left of it`() throws {
         let entries = Self.see(SyntheticProcessor.intel)
         #expect(entries.contains { $0.function == 0xD && $0.index == 2 } && !entries.contains { $0.function == 0xD && $0.index == 18 })
         let state = try leaf(entries, 0xD)
@@ -115,16 +111,14 @@ enum SyntheticProcessor {
         #expect(compact.eax == 0xF && compact.ebx == 576 + 256 + 8 && compact.ecx == 0 && compact.edx == 0)
     }
 
-    @Test("Intel's register of flaws stays away from AMD's processors")
-    func flaws() throws {
+    @Test func `Intel's register of flaws stays away from AMD's processors`() throws {
         #expect(try leaf(Self.see(SyntheticProcessor.intel), 7).edx >> 29 & 1 == 1)
         #expect(try leaf(Self.see(SyntheticProcessor.amd), 7).edx >> 29 & 1 == 0)
     }
 
     // MARK: Another host
 
-    @Test("A host that lacks one feature is told its name, and no other")
-    func lacksOne() {
+    @Test func `A host that lacks one feature is told its name, and no other`() {
         let whole = Self.see(SyntheticProcessor.intel)
         #expect(CPUIDPolicy.missing(required: whole, offered: whole) == [])
         let registers: [WritableKeyPath<CPUIDEntry, UInt32>] = [\.eax, \.ebx, \.ecx, \.edx]
@@ -145,8 +139,7 @@ enum SyntheticProcessor {
         #expect(names.isSuperset(of: ["avx2", "sse4_2", "x2apic", "xsavec", "kvmclock", "tsc_deadline_timer", "smap"]))
     }
 
-    @Test("Another maker, fewer address bits, another layout of state and bits without names are told")
-    func others() {
+    @Test func `Another maker, fewer address bits, another layout of state and bits without names are told`() {
         let whole = Self.see(SyntheticProcessor.intel)
         let elsewhere = CPUIDPolicy.missing(required: whole, offered: Self.see(SyntheticProcessor.amd))
         #expect(elsewhere.contains { $0.contains("GenuineIntel") })
@@ -163,8 +156,8 @@ enum SyntheticProcessor {
         #expect(!CPUIDPolicy.missing(required: whole, offered: []).isEmpty)
     }
 
-    @Test("Whatever a host has, its guests see no more of it, and can come back", arguments: 1...50 as ClosedRange<UInt64>)
-    func random(seed: UInt64) {
+    @Test(arguments: 1...50 as ClosedRange<UInt64>)
+    func `Whatever a host has, its guests see no more of it, and can come back`(seed: UInt64) {
         var random = SeededGenerator(seed: seed)
         var supported: [CPUIDEntry] = SyntheticProcessor.all(seed % 2 == 0 ? SyntheticProcessor.amd : SyntheticProcessor.intel)
         for index in supported.indices where ![0, 0x8000_0000].contains(supported[index].function) {

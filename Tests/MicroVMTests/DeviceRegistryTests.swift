@@ -1,14 +1,14 @@
-import GuestMemory
-import Host
-import MicroVM
-import Migration
+import AerostatGuestMemory
+import AerostatHost
+import AerostatMicroVM
+import AerostatMigration
+import AerostatVirtio
 import TestSupport
 import Testing
-import Virtio
 
 @Suite struct RangeMapTests {
-    @Test("A range map finds what a search through all ranges finds", arguments: 1...8 as ClosedRange<UInt64>)
-    func random(seed: UInt64) {
+    @Test(arguments: 1...8 as ClosedRange<UInt64>)
+    func `A range map finds what a search through all ranges finds`(seed: UInt64) {
         var random = SeededGenerator(seed: seed)
         var map = RangeMap<Int>()
         var ranges: [Range<UInt64>] = []
@@ -52,8 +52,8 @@ import Virtio
         }
     }
 
-    @Test("Each virtio device has registers, an interrupt and a node of its own, and the last one that fits is the eighteenth")
-    func many() throws {
+    @Test func `Each virtio device has registers, an interrupt and a node of its own, and the last one that fits is the eighteenth`() throws
+    {
         var registry = DeviceRegistry()
         for number in 0..<18 { try registry.attach(maker(number), memory, wiring) }
         #expect(wiring.interrupts == [5, 6, 7, 8] + Array(10...23))
@@ -68,8 +68,7 @@ import Virtio
         #expect(registry.devices.slots.count == 18)
     }
 
-    @Test("An interrupt that a device of a PC has goes to no virtio device")
-    func taken() throws {
+    @Test func `An interrupt that a device of a PC has goes to no virtio device`() throws {
         var registry = DeviceRegistry()
         let port = SerialPort(output: { _ in }, interrupt: { _ in })
         try registry.attach(port, ports: port.portHandlers, interrupt: 6, nodes: SerialPort.nodes)
@@ -79,15 +78,14 @@ import Virtio
         #expect(registry.bus.input(port: MachineLayout.serialPort + 8, width: 1) == 0xFF)
     }
 
-    @Test("A second device of one name is refused") func twice() throws {
+    @Test func `A second device of one name is refused`() throws {
         var registry = DeviceRegistry()
         try registry.attach(maker(1), memory, wiring)
         #expect(throws: GuestError.self) { try registry.attach(maker(1), memory, wiring) }
         #expect(registry.devices.slots.count == 1 && registry.virtioNames == ["silent-1"])
     }
 
-    @Test("A doorbell that all queues share rings for any kick, and doorbells of their own ring for their queue's") func doorbells() throws
-    {
+    @Test func `A doorbell that all queues share rings for any kick, and doorbells of their own ring for their queue's`() throws {
         var registry = DeviceRegistry()
         try registry.attach(maker(0, doorbells: 1, queues: 3), memory, wiring)
         #expect(wiring.kicks.map(\.value) == [nil])
@@ -98,7 +96,7 @@ import Virtio
 
 extension MachineTests {
     @Suite(.serialized) struct Doorbells {
-        @Test("A kick of a guest rings the doorbell of its queue, and no other") func ownDoorbell() throws {
+        @Test func `A kick of a guest rings the doorbell of its queue, and no other`() throws {
             let doorbells = try (0..<3).map { _ in try Doorbell() }
             let maker = DeviceMaker(name: "virtio-balloon") { (_, interrupt) throws(SystemError) in
                 SilentDevice("virtio-balloon", doorbells, configuration: 2, features: VirtioFeatures(rawValue: 1 << 3), interrupt)

@@ -1,7 +1,7 @@
+import AerostatGuestMemory
+import AerostatHost
+import AerostatMicroVM
 import Foundation
-import GuestMemory
-import Host
-import MicroVM
 import Testing
 
 @Suite struct LinuxBootTests {
@@ -26,8 +26,7 @@ import Testing
 
     // MARK: bzImage
 
-    @Test("A bzImage starts at its 64-bit entry, with parameters that name all that was loaded")
-    func bzImage() throws {
+    @Test func `A bzImage starts at its 64-bit entry, with parameters that name all that was loaded`() throws {
         let memory = try machine()
         let initrd = (0..<5000).map { UInt8(truncatingIfNeeded: $0) }
         let entry = try load(SyntheticKernel.bzImage(), initrd: initrd, commandLine: "console=ttyS0 quiet", memory)
@@ -53,8 +52,7 @@ import Testing
         #expect(try memory.read(at: GuestAddress(address), byteCount: 5000) == initrd)
     }
 
-    @Test("Who jumps to the firmware that is not there resets the machine")
-    func resetVector() throws {
+    @Test func `Who jumps to the firmware that is not there resets the machine`() throws {
         let memory = try machine()
         _ = try load(SyntheticKernel.bzImage(), memory)
         // mov al, 0xFE; out 0x64, al; hlt; jmp back to hlt
@@ -74,8 +72,8 @@ import Testing
         }
     }
 
-    @Test("Both ways of telling name the same RAM, around the hole", arguments: [16 << 20, 3 << 30, 5 << 30] as [UInt64])
-    func memoryMap(bytes: UInt64) throws {
+    @Test(arguments: [16 << 20, 3 << 30, 5 << 30] as [UInt64])
+    func `Both ways of telling name the same RAM, around the hole`(bytes: UInt64) throws {
         let memory = try machine(bytes)
         _ = try load(SyntheticKernel.bzImage(), memory)
         let page = FieldBytes(try memory.read(at: BootLayout.bootParameters, byteCount: 4096))
@@ -90,8 +88,7 @@ import Testing
         #expect(usable(info, offset: offset, stride: 24, count: Int(info.get(48, as: UInt32.self))) == expected)
     }
 
-    @Test("What is no kernel, or not one for here, is refused with one line")
-    func unsuitable() throws {
+    @Test func `What is no kernel, or not one for here, is refused with one line`() throws {
         typealias Change = (inout FieldBytes) -> Void
         let changes: [(String, Change)] = [
             ("neither", { $0.set(0x202, "HdrT") }), ("neither", { $0.set(0x1FE, UInt16(0)) }),
@@ -110,15 +107,14 @@ import Testing
         }
     }
 
-    @Test("A kernel that is cut off anywhere is refused, and nothing traps", arguments: [SyntheticKernel.bzImage(), SyntheticKernel.elf()])
-    func truncated(kernel: [UInt8]) throws {
+    @Test(arguments: [SyntheticKernel.bzImage(), SyntheticKernel.elf()])
+    func `A kernel that is cut off anywhere is refused, and nothing traps`(kernel: [UInt8]) throws {
         for count in Array(stride(from: 0, to: 0x300, by: 15)) + [0x20F, 0x210, 0x7FF, 0x800, 0x1000, kernel.count - 1] {
             #expect(throws: BootError.self, "\(count) bytes") { _ = try boot(Array(kernel.prefix(count))) }
         }
     }
 
-    @Test("Files that cannot be read say why")
-    func unreadable() throws {
+    @Test func `Files that cannot be read say why`() throws {
         let kernel = try files.write(SyntheticKernel.bzImage(), as: "kernel")
         for (kernel, initrd) in [("/nonexistent", nil), ("/tmp", nil), (kernel, "/nonexistent"), (kernel, "/dev/zero")]
             as [(String, String?)]
@@ -127,8 +123,7 @@ import Testing
         }
     }
 
-    @Test("The kernel's own limit counts for the command line")
-    func commandLine() throws {
+    @Test func `The kernel's own limit counts for the command line`() throws {
         let memory = try machine()
         let longest = String(repeating: "x", count: 255)
         _ = try load(SyntheticKernel.bzImage(), commandLine: longest, memory)
@@ -148,8 +143,7 @@ import Testing
         #expect(throws: BootError.commandLineHasZero) { _ = try boot(SyntheticKernel.bzImage(), commandLine: "a\0b") }
     }
 
-    @Test("Memory must reach to the kernel's end, and to the initrd's")
-    func room() throws {
+    @Test func `Memory must reach to the kernel's end, and to the initrd's`() throws {
         let end = SyntheticKernel.preferredAddress + UInt64(SyntheticKernel.runBytes)
         #expect(throws: BootError.memoryTooSmall(byteCount: end - 4096, needed: end)) {
             _ = try load(SyntheticKernel.bzImage(), machine(end - 4096))
@@ -167,8 +161,8 @@ import Testing
         }
     }
 
-    @Test("An initrd stays below the kernel's limit, and below the hole", arguments: [UInt32(0x5F_FFFF), 0x7FFF_FFFF, 0xFFFF_FFFF])
-    func initrdLimit(limit: UInt32) throws {
+    @Test(arguments: [UInt32(0x5F_FFFF), 0x7FFF_FFFF, 0xFFFF_FFFF])
+    func `An initrd stays below the kernel's limit, and below the hole`(limit: UInt32) throws {
         let memory = try machine(5 << 30)
         _ = try load(SyntheticKernel.bzImage { $0.set(0x22C, limit) }, initrd: Array(repeating: 1, count: 100), memory)
         let page = FieldBytes(try memory.read(at: BootLayout.bootParameters, byteCount: 4096))
@@ -179,10 +173,9 @@ import Testing
     private static let distributionKernel = ProcessInfo.processInfo.environment["AEROSTAT_TEST_KERNEL"]
 
     @Test(
-        "A distribution's kernel is taken, and lies where its header wants it",
         .enabled(if: distributionKernel != nil, "AEROSTAT_TEST_KERNEL names no kernel (bzImage)")
     )
-    func distributed() throws {
+    func `A distribution's kernel is taken, and lies where its header wants it`() throws {
         let path = try #require(Self.distributionKernel)
         let memory = try machine(512 << 20)
         let entry = try LinuxBoot(kernelPath: path, initrdPath: path, commandLine: "console=ttyS0").load(
@@ -198,8 +191,7 @@ import Testing
 
     // MARK: ELF
 
-    @Test("An ELF kernel with the note starts at its PVH entry, 32 bits, with start information")
-    func pvh() throws {
+    @Test func `An ELF kernel with the note starts at its PVH entry, 32 bits, with start information`() throws {
         let memory = try machine()
         let entry = try load(SyntheticKernel.elf(), initrd: [9, 8, 7], commandLine: "quiet", memory)
         #expect(entry.mode == .protected32)
@@ -219,14 +211,13 @@ import Testing
     }
 
     @Test(
-        "Without a note that counts the 64-bit entry does",
         arguments: [
             [], SyntheticKernel.note("Xen\0", kind: 17, [1, 2, 3, 4]), SyntheticKernel.note("Xen\0", kind: 18, [1, 2, 3]),
             SyntheticKernel.note("Xem\0", kind: 18, [1, 2, 3, 4]), Array(SyntheticKernel.xenNotes().dropLast(1)),
             Array(repeating: 0xFF, count: 64),
         ] as [[UInt8]]
     )
-    func withoutNote(notes: [UInt8]) throws {
+    func `Without a note that counts the 64-bit entry does`(notes: [UInt8]) throws {
         let memory = try machine()
         let entry = try load(SyntheticKernel.elf(notes: notes), memory)
         #expect(entry.mode == .long64(pageTables: BootLayout.pageTables) && entry.instruction == SyntheticKernel.elfEntry)
@@ -234,8 +225,7 @@ import Testing
         #expect(page.get(0x202, as: UInt32.self) == 0x5372_6448)
     }
 
-    @Test("ELF files that are no kernels, or lie, are refused")
-    func badELF() throws {
+    @Test func `ELF files that are no kernels, or lie, are refused`() throws {
         let segment = 64 + 56
         let changes: [(String, (inout FieldBytes) -> Void)] = [
             ("neither", { $0.set(1, [0x65]) }), ("x86-64", { $0.set(4, [1]) }), ("x86-64", { $0.set(18, UInt16(183)) }),

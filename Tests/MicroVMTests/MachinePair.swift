@@ -1,8 +1,8 @@
-import GuestMemory
-import Host
-import MicroVM
-import Migration
-import MigrationIO
+import AerostatGuestMemory
+import AerostatHost
+import AerostatMicroVM
+import AerostatMigration
+import AerostatMigrationIO
 import TestSupport
 import Testing
 
@@ -74,11 +74,11 @@ final class MachinePair: Sendable {
 }
 
 func makeMigration(of machine: MicroVM, _ parameters: MigrationParameters) throws -> SourceMigration {
-    let observer = SourceMigration.Observer(
+    let owner = SourceMigration.Owner(
         statusChanged: { _ in },
         roundBegan: { _ in },
         isGuestRunning: { machine.isRunning },
-        takeOver: { machine.isRunning }
+        handOver: { machine.isRunning }
     )
-    return try SourceMigration(guest: machine, parameters: parameters, observer: observer)
+    return try SourceMigration(guest: machine, parameters: parameters, owner: owner)
 }

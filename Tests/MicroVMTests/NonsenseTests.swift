@@ -1,15 +1,15 @@
-import GuestMemory
-import Host
-import MicroVM
-import Migration
+import AerostatGuestMemory
+import AerostatHost
+import AerostatMicroVM
+import AerostatMigration
 import TestSupport
 import Testing
 
 extension MachineTests {
     /// Guests that write nonsense to their devices: the machine stays in its host's hands.
     @Suite(.serialized) struct Nonsense {
-        @Test("Nonsense in every register of the balloon, from the guest", arguments: 1...8 as ClosedRange<UInt64>)
-        func fromTheGuest(seed: UInt64) throws {
+        @Test(arguments: 1...8 as ClosedRange<UInt64>)
+        func `Nonsense in every register of the balloon, from the guest`(seed: UInt64) throws {
             let tiny = try TinyMachine(TinyGuest(pages: 16, seed: seed))
             try eventually("the driver is not up") { try tiny.record.hasBalloon }
             #expect(tiny.machine.receive([UInt8(ascii: "n")]) == 1)
@@ -18,8 +18,8 @@ extension MachineTests {
             try expectMovable(tiny)
         }
 
-        @Test("Nonsense in every port and register, of every width, beside a running guest", arguments: 1...8 as ClosedRange<UInt64>)
-        func atTheBus(seed: UInt64) throws {
+        @Test(arguments: 1...8 as ClosedRange<UInt64>)
+        func `Nonsense in every port and register, of every width, beside a running guest`(seed: UInt64) throws {
             var random = SeededGenerator(seed: seed)
             let tiny = try TinyMachine(TinyGuest(pages: 16, seed: seed))
             try eventually("the driver is not up") { try tiny.record.hasBalloon }

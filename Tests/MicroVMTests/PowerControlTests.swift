@@ -1,8 +1,8 @@
-import MicroVM
-import Migration
+import AerostatMicroVM
+import AerostatMigration
+import AerostatVirtio
 import TestSupport
 import Testing
-import Virtio
 
 @Suite struct PowerControlTests {
     private let requests = Locked<[PowerControl.Request]>([])
@@ -17,8 +17,7 @@ import Virtio
         )
     }
 
-    @Test("Only sleep type 5 with the enable bit is off, and only the reset values reset")
-    func requested() {
+    @Test func `Only sleep type 5 with the enable bit is off, and only the reset values reset`() {
         for value in 0...255 as ClosedRange<UInt8> {
             for port in PowerControl.ports { power.write(port: port, value) }
         }
@@ -29,8 +28,7 @@ import Virtio
         for port in PowerControl.ports { #expect(power.read(port: port) == 0) }
     }
 
-    @Test("A press of the button is read once, and holds the line until then")
-    func button() {
+    @Test func `A press of the button is read once, and holds the line until then`() {
         power.pressPowerButton()
         power.pressPowerButton()
         #expect(levels.withLock { $0 } == [true])
@@ -41,8 +39,7 @@ import Virtio
         #expect(levels.withLock { $0 } == [true, false, true])
     }
 
-    @Test("A press that the guest has not read moves with it; nonsense does not")
-    func moves() throws {
+    @Test func `A press that the guest has not read moves with it; nonsense does not`() throws {
         power.pressPowerButton()
         let state = DeviceSlot(power).saveState()[0]
         let other = PowerControl(request: { _ in }, interrupt: { _ in })

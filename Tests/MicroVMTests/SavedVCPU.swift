@@ -1,4 +1,4 @@
-import Migration
+import AerostatMigration
 
 /// A vCPU's section, read by its documentation alone.
 struct SavedVCPU {

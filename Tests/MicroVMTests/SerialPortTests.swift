@@ -1,9 +1,9 @@
-import MicroVM
-import Migration
+import AerostatMicroVM
+import AerostatMigration
+import AerostatVirtio
 import Synchronization
 import TestSupport
 import Testing
-import Virtio
 
 /// A serial port, what it sent, and what its interrupt line did.
 private final class SerialBench: Sendable {
@@ -39,8 +39,7 @@ private final class SerialBench: Sendable {
     private enum Register { static let data: UInt16 = 0, enable: UInt16 = 1, identification: UInt16 = 2, lineControl: UInt16 = 3 }
     private enum Modem { static let control: UInt16 = 4, lineStatus: UInt16 = 5, status: UInt16 = 6, scratch: UInt16 = 7 }
 
-    @Test("Linux finds a 16550A: what its probe writes reads back as it expects")
-    func probe() {
+    @Test func `Linux finds a 16550A: what its probe writes reads back as it expects`() {
         // drivers/tty/serial/8250/8250_port.c, autoconfig: interrupts off and on, loop mode, FIFO bits.
         port.write(Register.enable, 0)
         #expect(port.read(Register.enable) == 0)
@@ -61,8 +60,7 @@ private final class SerialBench: Sendable {
         #expect(port.read(Modem.lineStatus) == 0x60)
     }
 
-    @Test("The divisor hides data and interrupt enable")
-    func divisor() {
+    @Test func `The divisor hides data and interrupt enable`() {
         port.write(Register.lineControl, 0x83)
         port.write(0, 0x34)
         port.write(1, 0x12)
@@ -71,8 +69,7 @@ private final class SerialBench: Sendable {
         #expect(port.read(1) == 0 && bench.output.isEmpty && port.read(Register.lineControl) == 3)
     }
 
-    @Test("Bytes leave in order, and each one announces an empty transmitter with an edge of its own")
-    func transmit() {
+    @Test func `Bytes leave in order, and each one announces an empty transmitter with an edge of its own`() {
         for byte in "ok\n".utf8 { port.write(0, byte) }
         #expect(bench.output == Array("ok\n".utf8) && bench.takeLevels() == [])
         port.write(Register.enable, 2)
@@ -85,8 +82,7 @@ private final class SerialBench: Sendable {
         #expect(bench.takeLevels() == [true, false, true])
     }
 
-    @Test("The FIFO takes sixteen bytes; the rest waits outside until the guest has read")
-    func receive() {
+    @Test func `The FIFO takes sixteen bytes; the rest waits outside until the guest has read`() {
         port.write(Register.identification, 1)
         port.write(Register.enable, 1)
         #expect(port.receive(Array(0..<20)) == 16)
@@ -100,15 +96,14 @@ private final class SerialBench: Sendable {
         #expect(!bench.level && port.read(Modem.lineStatus) & 1 == 0 && port.read(0) == 0)
     }
 
-    @Test("Without FIFO there is room for one byte")
-    func withoutFIFO() {
+    @Test func `Without FIFO there is room for one byte`() {
         #expect(port.receive([1, 2]) == 1)
         #expect(port.read(0) == 1)
         #expect(port.receive([3]) == 1)
     }
 
-    @Test("The cause tells a full FIFO from one that has waited", arguments: [(0, 1), (1, 4), (2, 8), (3, 14)] as [(UInt8, Int)])
-    func trigger(code: UInt8, count: Int) {
+    @Test(arguments: [(0, 1), (1, 4), (2, 8), (3, 14)] as [(UInt8, Int)])
+    func `The cause tells a full FIFO from one that has waited`(code: UInt8, count: Int) {
         port.write(Register.identification, 1 | code << 6)
         port.write(Register.enable, 1)
         #expect(port.receive([UInt8](repeating: 7, count: count - 1)) == count - 1)
@@ -119,8 +114,7 @@ private final class SerialBench: Sendable {
         #expect(port.read(Register.identification) == 0xC1 && !bench.level)
     }
 
-    @Test("In loop mode bytes come back, the outside is cut off, and what is too much is an overrun")
-    func loop() {
+    @Test func `In loop mode bytes come back, the outside is cut off, and what is too much is an overrun`() {
         port.write(Modem.control, 0x10)
         #expect(port.receive([1]) == 0)
         port.write(Register.enable, 5)
@@ -135,8 +129,7 @@ private final class SerialBench: Sendable {
         #expect(bench.rooms.withLock { $0 } == 1)
     }
 
-    @Test("Modem lines that change say so once")
-    func modem() {
+    @Test func `Modem lines that change say so once`() {
         port.write(Register.enable, 8)
         port.write(Modem.control, 0x10)
         #expect(bench.level && port.read(Register.identification) & 0xF == 0)
@@ -162,8 +155,8 @@ private final class SerialBench: Sendable {
         }
     }
 
-    @Test("A port that moved goes on like one that stayed", arguments: 1...40 as ClosedRange<UInt64>)
-    func moves(seed: UInt64) throws {
+    @Test(arguments: 1...40 as ClosedRange<UInt64>)
+    func `A port that moved goes on like one that stayed`(seed: UInt64) throws {
         var random = SeededGenerator(seed: seed)
         disturb(port, &random)
         let other = SerialBench()
@@ -178,8 +171,8 @@ private final class SerialBench: Sendable {
         }
     }
 
-    @Test("Hostile state is refused, and changes nothing", arguments: 0...14)
-    func hostile(offset: Int) throws {
+    @Test(arguments: 0...14)
+    func `Hostile state is refused, and changes nothing`(offset: Int) throws {
         port.write(Register.identification, 1)
         _ = port.receive([1, 2, 3])
         let slot = DeviceSlot(port)

@@ -1,8 +1,8 @@
-import GuestMemory
-import Host
-import MicroVM
-import Migration
-import MigrationIO
+import AerostatGuestMemory
+import AerostatHost
+import AerostatMicroVM
+import AerostatMigration
+import AerostatMigrationIO
 import Synchronization
 import TestSupport
 import Testing
@@ -21,8 +21,8 @@ extension MachineTests {
             return other
         }
 
-        @Test("What was loaded is what was saved, but for time", arguments: [1, 2, 64])
-        func equal(vcpus: Int) throws {
+        @Test(arguments: [1, 2, 64])
+        func `What was loaded is what was saved, but for time`(vcpus: Int) throws {
             let tiny = try TinyMachine(TinyGuest(pages: 2 * vcpus, vcpus: vcpus))
             if vcpus < 64 { try tiny.run() }
             try tiny.machine.pause()
@@ -62,10 +62,9 @@ extension MachineTests {
         }
 
         @Test(
-            "A migration is rehearsed with an idle machine, whose memory and state arrive",
             arguments: [nil, .kvmDirtyRing] as [TrackerKind?]
         )
-        func rehearsal(tracker: TrackerKind?) throws {
+        func `A migration is rehearsed with an idle machine, whose memory and state arrive`(tracker: TrackerKind?) throws {
             let machine = try MicroVM(idle: try RegionTable(contiguousBytes: 4 << 20), tracker: tracker)
             try machine.memory.fill(1, at: GuestAddress(4096), byteCount: 3 << 20)
             let arrived = Mutex<MicroVM?>(nil)
@@ -80,8 +79,7 @@ extension MachineTests {
             #expect(try machine.saveDeviceState().vcpu(0).msrOrder == other.saveDeviceState().vcpu(0).msrOrder)
         }
 
-        @Test("Time goes on from where it stood, and stands while the guest does")
-        func time() throws {
+        @Test func `Time goes on from where it stood, and stands while the guest does`() throws {
             let tiny = try TinyMachine(TinyGuest(pages: 16, vcpus: 2))
             try tiny.run()
             try tiny.machine.pause()
@@ -101,8 +99,8 @@ extension MachineTests {
             for vcpu in 0..<2 { #expect(later.vcpu(vcpu).timeStampCounter > saved.vcpu(vcpu).timeStampCounter) }
         }
 
-        @Test("The balloon's interrupt reaches its vCPU's controller, and travels while it is pending", arguments: [1, 2])
-        func interrupt(vcpus: Int) throws {
+        @Test(arguments: [1, 2])
+        func `The balloon's interrupt reaches its vCPU's controller, and travels while it is pending`(vcpus: Int) throws {
             let tiny = try TinyMachine(TinyGuest(pages: 16, vcpus: vcpus))
             func pending(_ sections: [DeviceSection]) -> [Int] {
                 (0..<vcpus).filter { sections.vcpu($0).isPending(TinyGuest.vector) }
@@ -124,8 +122,7 @@ extension MachineTests {
             #expect(pending(try restored(tiny.machine, saved).saveDeviceState()) == pending(saved))
         }
 
-        @Test("Sections that are cut, prolonged, of another version, or not there are refused")
-        func malformed() throws {
+        @Test func `Sections that are cut, prolonged, of another version, or not there are refused`() throws {
             let tiny = try TinyMachine(TinyGuest(pages: 16))
             try tiny.run()
             try tiny.machine.pause()
@@ -152,8 +149,8 @@ extension MachineTests {
             #expect(throws: GuestError.self) { try shell.loadDeviceState(saved) }
         }
 
-        @Test("State with random bytes in it is refused, or runs until it is told to stand", arguments: 0..<40 as Range<UInt64>)
-        func random(seed: UInt64) throws {
+        @Test(arguments: 0..<40 as Range<UInt64>)
+        func `State with random bytes in it is refused, or runs until it is told to stand`(seed: UInt64) throws {
             var random = SeededGenerator(seed: seed)
             let tiny = try TinyMachine(TinyGuest(pages: 16))
             try tiny.run()

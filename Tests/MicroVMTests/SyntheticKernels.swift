@@ -1,6 +1,6 @@
+import AerostatHost
+import AerostatMicroVM
 import Foundation
-import Host
-import MicroVM
 
 /// Files that exist as long as this object.
 final class KernelFiles: Sendable {

@@ -1,7 +1,7 @@
-import GuestMemory
-import Host
-import MicroVM
-import Migration
+import AerostatGuestMemory
+import AerostatHost
+import AerostatMicroVM
+import AerostatMigration
 import TestSupport
 import Testing
 
@@ -10,8 +10,8 @@ extension MachineTests {
     @Suite(.serialized) struct Tracking {
         private static let pattern = 512
 
-        @Test("The pages of the pattern are harvested, and again after the harvest; and those of devices", arguments: kvmTrackers)
-        func harvested(kind: TrackerKind) throws {
+        @Test(arguments: kvmTrackers)
+        func `The pages of the pattern are harvested, and again after the harvest; and those of devices`(kind: TrackerKind) throws {
             let tiny = try TinyMachine(TinyGuest(pages: 64, drivesBalloon: false), tracker: kind)
             let machine = tiny.machine
             #expect(machine.tracker.name == kind.rawValue)
@@ -31,8 +31,8 @@ extension MachineTests {
             machine.tracker.disarm()
         }
 
-        @Test("The first write to each page after arming is harvested", arguments: kvmTrackers, [1, 2])
-        func firstWrite(kind: TrackerKind, vcpus: Int) throws {
+        @Test(arguments: kvmTrackers, [1, 2])
+        func `The first write to each page after arming is harvested`(kind: TrackerKind, vcpus: Int) throws {
             let tiny = try TinyMachine(TinyGuest(pages: 64, vcpus: vcpus, drivesBalloon: false), tracker: kind)
             for _ in 0..<5 {
                 try tiny.run()
@@ -53,14 +53,14 @@ extension MachineTests {
             }
         }
 
-        @Test("No write is lost between a running guest and a copier", arguments: kvmTrackers, [1, 2])
-        func copied(kind: TrackerKind, vcpus: Int) throws {
+        @Test(arguments: kvmTrackers, [1, 2])
+        func `No write is lost between a running guest and a copier`(kind: TrackerKind, vcpus: Int) throws {
             let tiny = try TinyMachine(TinyGuest(pages: 96, vcpus: vcpus, drivesBalloon: false), tracker: kind)
             let machine = tiny.machine
             try tiny.run()
             try machine.tracker.arm()
             let copy = try GuestRAM(machine.memory.regions)
-            let dirty = try DirtyBitmap(pageCount: copy.pageCount)
+            let dirty = try PageSet(pageCount: copy.pageCount)
             try machine.memory.insertPresentPages(into: dirty)
             for _ in 0..<20 {
                 for _ in 0..<5 {
@@ -77,8 +77,7 @@ extension MachineTests {
             machine.tracker.disarm()
         }
 
-        @Test("A ring that fills up is emptied by its vCPU, and loses nothing")
-        func fullRing() throws {
+        @Test func `A ring that fills up is emptied by its vCPU, and loses nothing`() throws {
             let guest = TinyGuest(pages: 2048, drivesBalloon: false)
             var configuration = MicroVMConfiguration(guest)
             configuration.ringEntries = 1024
@@ -91,8 +90,7 @@ extension MachineTests {
             #expect(try guest.faults(in: machine.memory) == [])
         }
 
-        @Test("A tracker that does not see vCPUs is refused, and KVM's are for guests without KVM")
-        func refused() throws {
+        @Test func `A tracker that does not see vCPUs is refused, and KVM's are for guests without KVM`() throws {
             #expect(throws: GuestError.self) { try TinyMachine(TinyGuest(), tracker: .software) }
             let memory = try GuestRAM(regionTable(pages: 16))
             for kind in [TrackerKind.kvmDirtyLog, .kvmDirtyRing] {
@@ -102,7 +100,7 @@ extension MachineTests {
 
         private func digests(_ machine: MicroVM) -> [UInt64] { (0..<machine.memory.pageCount).map { machine.memory.digest(PageIndex($0)) } }
 
-        private func copyPages(of dirty: DirtyBitmap, _ source: GuestRAM, _ target: GuestRAM) throws {
+        private func copyPages(of dirty: PageSet, _ source: GuestRAM, _ target: GuestRAM) throws {
             var pages: [Int] = []
             dirty.forEachRun { pages += Array($0.indices) }
             dirty.removeAll()

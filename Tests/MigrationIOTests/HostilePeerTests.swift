@@ -1,7 +1,7 @@
-import GuestMemory
-import Host
-import Migration
-import MigrationIO
+import AerostatGuestMemory
+import AerostatHost
+import AerostatMigration
+import AerostatMigrationIO
 import TestSupport
 import Testing
 
@@ -19,7 +19,7 @@ import Testing
         sendAll(bytes[...], to: near.number)
         closeForWriting(near.number)
         let outcome = pair.destinationOutcome()
-        #expect(pair.destination?.isRunning != true || outcome == .running(runs: true))
+        #expect(pair.destination?.isRunning != true || outcome == .running(guestRuns: true))
         pair.end()
         return outcome
     }
@@ -37,28 +37,24 @@ import Testing
         .hello(Hello(session: SessionID(high: 1, low: 2), regions: regions, capabilities: capabilities))
     }
 
-    @Test("The scripted source gets a guest to run: the others fail for the reason they should")
-    func sound() throws {
+    @Test func `The scripted source gets a guest to run: the others fail for the reason they should`() throws {
         let data = Frame.runs([RunDescriptor(.data, PageRun(5, 1))], round: 1)
-        let frames = [Self.hello(), .roundBegin(1), data, .switchover(sections: 0, runs: true), .commit]
-        #expect(try outcome(of: stream(frames, payloadAfter: 2)) == .running(runs: true))
+        let frames = [Self.hello(), .roundBegin(1), data, .switchover(sections: 0, guestRuns: true), .commit]
+        #expect(try outcome(of: stream(frames, payloadAfter: 2)) == .running(guestRuns: true))
     }
 
-    @Test(
-        "Garbage is no migration",
-        arguments: ["GET / HTTP/1.1\r\nHost: here\r\n\r\n", "", "AERO", String(repeating: "AERO", count: 5000)]
+    @Test(arguments: ["GET / HTTP/1.1\r\nHost: here\r\n\r\n", "", "AERO", String(repeating: "AERO", count: 5000)]
     )
-    func garbage(text: String) throws {
+    func `Garbage is no migration`(text: String) throws {
         guard case .notAMigration = try outcome(of: Array(text.utf8)) else {
             Issue.record("taken for a migration")
             return
         }
     }
 
-    @Test("Every truncation of a stream ends in a failure that does not run the guest")
-    func truncated() throws {
+    @Test func `Every truncation of a stream ends in a failure that does not run the guest`() throws {
         let data = Frame.runs([RunDescriptor(.data, PageRun(5, 1))], round: 1)
-        let bytes = stream([Self.hello(), data, .switchover(sections: 0, runs: true), .commit], payloadAfter: 1)
+        let bytes = stream([Self.hello(), data, .switchover(sections: 0, guestRuns: true), .commit], payloadAfter: 1)
         var random = SeededGenerator(seed: 9)
         for _ in 0..<25 {
             let length = Int.random(in: 0..<bytes.count, using: &random)
@@ -70,9 +66,8 @@ import Testing
         }
     }
 
-    @Test("Damaged streams never run the guest and never trap")
-    func damaged() throws {
-        let bytes = stream([Self.hello(), .roundBegin(1), .roundEnd(1), .switchover(sections: 0, runs: true), .commit])
+    @Test func `Damaged streams never run the guest and never trap`() throws {
+        let bytes = stream([Self.hello(), .roundBegin(1), .roundEnd(1), .switchover(sections: 0, guestRuns: true), .commit])
         var random = SeededGenerator(seed: 10)
         for _ in 0..<25 {
             var damaged = bytes
@@ -81,10 +76,9 @@ import Testing
         }
     }
 
-    @Test("A commit in spite of differences is refused")
-    func commitAfterDifferences() throws {
+    @Test func `A commit in spite of differences is refused`() throws {
         let digests = Frame.digests(DigestRun(first: PageIndex(3), digests: [12345]))
-        let bytes = stream([Self.hello(.verify), digests, .switchover(sections: 0, runs: true), .commit])
+        let bytes = stream([Self.hello(.verify), digests, .switchover(sections: 0, guestRuns: true), .commit])
         guard case .failed(let reason) = try outcome(of: bytes) else {
             Issue.record("a guest without its state runs")
             return
@@ -92,8 +86,7 @@ import Testing
         #expect(reason.contains("differs"))
     }
 
-    @Test("Runs outside memory, and frames that have no place, are named")
-    func misplaced() throws {
+    @Test func `Runs outside memory, and frames that have no place, are named`() throws {
         for (frame, word) in [
             (Frame.runs([RunDescriptor(.zero, PageRun(60, 5))], round: 1), "outside"), (.running, "running"), (.commit, "commit"),
         ] {

@@ -1,8 +1,8 @@
+import AerostatGuestMemory
+import AerostatHost
+import AerostatMigration
+import AerostatMigrationIO
 import Glibc
-import GuestMemory
-import Host
-import Migration
-import MigrationIO
 import TestSupport
 import Testing
 
@@ -77,11 +77,10 @@ import Testing
         return calls
     }
 
-    @Test(
-        "A disk that hangs before the rename: a cancellation is heard, and the guest runs on while the call still hangs",
-        arguments: [1, 2]
+    @Test(arguments: [1, 2]
     )
-    func cancelled(call: Int) throws {
+    func `A disk that hangs before the rename: a cancellation is heard, and the guest runs on while the call still hangs`(call: Int) throws
+    {
         let gate = Gate()
         let pair = try start(hangingLength(gate, call: call))
         defer { pair.end() }
@@ -97,8 +96,7 @@ import Testing
         try expectEmptyFolder()
     }
 
-    @Test("A disk that hangs in the removal of the partial file: the guest runs on meanwhile")
-    func removal() throws {
+    @Test func `A disk that hangs in the removal of the partial file: the guest runs on meanwhile`() throws {
         let gate = Gate()
         var calls = failingLength
         calls.unlink = { path in
@@ -118,8 +116,7 @@ import Testing
         try expectEmptyFolder()
     }
 
-    @Test("Nothing is left when the end is told, where the disk does not hang")
-    func cleaned() throws {
+    @Test func `Nothing is left when the end is told, where the disk does not hang`() throws {
         var calls = failingLength
         calls.unlink = { path in
             HostThread.sleep(for: .milliseconds(50))
@@ -134,8 +131,10 @@ import Testing
         #expect(folder.entries == [])
     }
 
-    @Test("A disk that hangs in the rename: nobody says who has the guest before the disk does, and the report says what is waited for")
-    func renaming() throws {
+    @Test
+    func `A disk that hangs in the rename: nobody says who has the guest before the disk does, and the report says what is waited for`()
+        throws
+    {
         let gate = Gate()
         var calls = FileCalls.system
         calls.rename = { from, to in
@@ -157,8 +156,9 @@ import Testing
 
     private enum Fate: CaseIterable { case happened, didNotHappen, somebodyElses }
 
-    @Test("A rename that fails decides nothing: the guest is where the names say, and paused where they do not", arguments: Fate.allCases)
-    private func failedRename(_ fate: Fate) throws {
+    @Test(arguments: Fate.allCases)
+    private func `A rename that fails decides nothing: the guest is where the names say, and paused where they do not`(_ fate: Fate) throws
+    {
         var calls = FileCalls.system
         calls.rename = { from, to in
             switch fate {

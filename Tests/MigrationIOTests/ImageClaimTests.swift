@@ -1,8 +1,8 @@
+import AerostatGuestMemory
+import AerostatHost
+import AerostatMigration
+import AerostatMigrationIO
 import Glibc
-import GuestMemory
-import Host
-import Migration
-import MigrationIO
 import TestSupport
 import Testing
 
@@ -28,8 +28,7 @@ import Testing
 
     private func open(_ use: ImageUse) throws(ImageError) -> GuestImage { try GuestImage(opening: sample.path, for: use) }
 
-    @Test("A started guest excludes starts and copies, copies exclude a start, and each is said; reading goes on")
-    func uses() throws {
+    @Test func `A started guest excludes starts and copies, copies exclude a start, and each is said; reading goes on`() throws {
         var guest: GuestImage? = try open(.starting)
         #expect(throws: ImageError.inUse(byCopies: false)) { try open(.starting) }
         #expect(throws: ImageError.inUse(byCopies: false)) { try open(.copying) }
@@ -46,8 +45,7 @@ import Testing
         withExtendedLifetime(guest) {}
     }
 
-    @Test("The claim alone keeps the image, and so does the guest's memory alone")
-    func parts() throws {
+    @Test func `The claim alone keeps the image, and so does the guest's memory alone`() throws {
         var claim = try open(.starting).claim
         #expect(claim?.isExclusive == true)
         #expect(throws: ImageError.inUse(byCopies: false)) { try open(.starting) }
@@ -59,11 +57,9 @@ import Testing
         _ = try open(.starting)
     }
 
-    @Test(
-        "An image that is replaced between its opening and its claim is not the one that is started",
-        arguments: [ImageUse.starting, .copying]
+    @Test(arguments: [ImageUse.starting, .copying]
     )
-    func replaced(use: ImageUse) throws {
+    func `An image that is replaced between its opening and its claim is not the one that is started`(use: ImageUse) throws {
         let other = try Sample(stamp: 99)
         var openings = 0
         let image = try GuestImage(opening: sample.path, for: use) {
@@ -79,8 +75,7 @@ import Testing
         #expect(memory.checksum(PageIndex(1)) != sample.memory.checksum(PageIndex(1)))
     }
 
-    @Test("An image that is replaced again and again is refused, and one that is gone too")
-    func replacedForEver() throws {
+    @Test func `An image that is replaced again and again is refused, and one that is gone too`() throws {
         var number = 0
         #expect(throws: ImageError.self) {
             try GuestImage(opening: sample.path, for: .starting) {
@@ -93,16 +88,14 @@ import Testing
         #expect(throws: ImageError.self) { try GuestImage(opening: sample.path, for: .starting) { unsafe unlink(sample.path) } }
     }
 
-    @Test("A link to an image is claimed as the image")
-    func link() throws {
+    @Test func `A link to an image is claimed as the image`() throws {
         #expect(unsafe symlink("image", sample.folder["link"]) == 0)
         let image = try GuestImage(opening: sample.folder["link"], for: .starting)
         #expect(throws: ImageError.inUse(byCopies: false)) { try open(.starting) }
         withExtendedLifetime(image) {}
     }
 
-    @Test("An image whose guest has left is started as a copy only, and is otherwise what it was")
-    func left() throws {
+    @Test func `An image whose guest has left is started as a copy only, and is otherwise what it was`() throws {
         let before = try RawFile(sample.path).bytes(0..<4096)
         var image: GuestImage? = try open(.starting)
         try #require(image?.claim).setLeft(true)
@@ -110,12 +103,11 @@ import Testing
         #expect(throws: ImageError.left) { try open(.starting) }
         let copy = try open(.copying)
         #expect(copy.hasLeft && ImageSummary(copy).hasLeft && copy.claim?.isExclusive == false)
-        #expect(try copy.verify().isClean && copy.header.runs)
+        #expect(try copy.verify().isClean && copy.header.guestRuns)
         #expect(try RawFile(sample.path).bytes(0..<4096) == before)
     }
 
-    @Test("A guest that stays after all is in its image again, which is byte for byte what it was")
-    func stayed() throws {
+    @Test func `A guest that stays after all is in its image again, which is byte for byte what it was`() throws {
         let before = try RawFile(sample.path).bytes(0..<2 << 20)
         do {
             let image = try open(.starting)
@@ -128,16 +120,14 @@ import Testing
         #expect(try RawFile(sample.path).bytes(0..<2 << 20) == before)
     }
 
-    @Test("A mark goes into the image that the guest came from, also where another one has its name by now")
-    func markAfterReplacing() throws {
+    @Test func `A mark goes into the image that the guest came from, also where another one has its name by now`() throws {
         let claim = try #require(try open(.starting).claim)
         try sample.folder.write("image", of: sample.memory, rounds: [])
         try claim.setLeft(true)
         #expect(try open(.starting).hasLeft == false)
     }
 
-    @Test("A mark takes no room that a full disk has not")
-    func room() throws {
+    @Test func `A mark takes no room that a full disk has not`() throws {
         func blocks() -> Int {
             var status = stat()
             return unsafe stat(sample.path, &status) == 0 ? Int(status.st_blocks) : -1
@@ -147,8 +137,7 @@ import Testing
         #expect(blocks() == before)
     }
 
-    @Test("A mark that is none is refused, with its place")
-    func foreignMark() throws {
+    @Test func `A mark that is none is refused, with its place`() throws {
         try RawFile(sample.path).write(Array("MOVED OF".utf8), at: 4096)
         guard case .malformed(_, 4096, _)? = refusal(sample.path) else {
             Issue.record("\(refusal(sample.path) as Any)")
@@ -156,8 +145,7 @@ import Testing
         }
     }
 
-    @Test("What a writer has begun is not started")
-    func beingWritten() throws {
+    @Test func `What a writer has begun is not started`() throws {
         let file = try OutputFile(sample.folder["other"], .image)
         try file.write(try RawFile(sample.path).bytes(0..<4096), at: 0)
         #expect(throws: ImageError.inUse(byCopies: false)) { try GuestImage(opening: sample.folder["other.partial"], for: .starting) }

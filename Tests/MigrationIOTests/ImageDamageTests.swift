@@ -1,15 +1,14 @@
+import AerostatGuestMemory
+import AerostatHost
+import AerostatMigration
+import AerostatMigrationIO
 import Glibc
-import GuestMemory
-import Host
-import Migration
-import MigrationIO
 import TestSupport
 import Testing
 
 /// Files that are no images, or no longer.
 @Suite(.serialized) struct ImageDamageTests {
-    @Test("A file of another length is refused, whichever")
-    func lengths() throws {
+    @Test func `A file of another length is refused, whichever`() throws {
         let sample = try SampleImage()
         let layout = try RawFile(sample.path).header.layout
         let full = try RawFile(sample.path).byteCount
@@ -27,8 +26,7 @@ import Testing
         }
     }
 
-    @Test("Every bit of the header counts")
-    func headerBits() throws {
+    @Test func `Every bit of the header counts`() throws {
         let sample = try SampleImage()
         let file = try RawFile(sample.path)
         for offset in 0..<4096 {
@@ -40,8 +38,8 @@ import Testing
         #expect(fault(sample.path) == nil)
     }
 
-    @Test("A flipped bit is found wherever it is", arguments: [1, 2, 3] as [UInt64])
-    func anyBit(seed: UInt64) throws {
+    @Test(arguments: [1, 2, 3] as [UInt64])
+    func `A flipped bit is found wherever it is`(seed: UInt64) throws {
         let sample = try SampleImage()
         let file = try RawFile(sample.path)
         var random = SeededGenerator(seed: seed)
@@ -63,8 +61,7 @@ import Testing
         #expect(fault(sample.path) == nil)
     }
 
-    @Test("All damaged pages are counted, and the first is named")
-    func count() throws {
+    @Test func `All damaged pages are counted, and the first is named`() throws {
         let sample = try SampleImage()
         let layout = try RawFile(sample.path).header.layout
         // A page of each kind: data, zero, free, absent.
@@ -147,16 +144,15 @@ import Testing
         Lie("a larger guest", UInt64(2048 * 4096), at: 168) { if case .malformed("the header", _, _) = $0 { true } else { false } },
     ]
 
-    @Test("What a header says is checked, also where its checksum is right", arguments: lies)
-    func lyingHeader(_ lie: Lie) throws {
+    @Test(arguments: lies)
+    func `What a header says is checked, also where its checksum is right`(_ lie: Lie) throws {
         let sample = try SampleImage()
         try RawFile(sample.path).forgeHeader(lie.bytes, at: lie.offset)
         let error = try #require(fault(sample.path))
         #expect(lie.isExpected(error), "\(error)")
     }
 
-    @Test("A header that announces a guest of 16 TiB is refused by the file's length")
-    func hugeGuest() throws {
+    @Test func `A header that announces a guest of 16 TiB is refused by the file's length`() throws {
         let folder = try ImageFolder()
         let regions = try RegionTable(contiguousBytes: RegionTable.maximumBytes)
         var header = ImageHeader(id: SessionID(high: 0, low: 0), begun: 0, regions: regions, creator: "a liar")
@@ -166,8 +162,7 @@ import Testing
         #expect(refusal(folder["image"]) == .length(expected: header.fileBytes, found: 4096))
     }
 
-    @Test("A page map that contradicts itself is refused, also where its checksum is right")
-    func lyingMap() throws {
+    @Test func `A page map that contradicts itself is refused, also where its checksum is right`() throws {
         let sample = try SampleImage()
         let file = try RawFile(sample.path)
         let layout = try file.header.layout
@@ -202,8 +197,8 @@ import Testing
         }
     }
 
-    @Test("Device state whose lengths lie is refused", arguments: 0..<6)
-    func lyingState(_ variant: Int) throws {
+    @Test(arguments: 0..<6)
+    func `Device state whose lengths lie is refused`(_ variant: Int) throws {
         let sample = try SampleImage()
         let file = try RawFile(sample.path)
         let offset = try file.header.layout.deviceStateOffset
@@ -223,8 +218,7 @@ import Testing
         }
     }
 
-    @Test("What is no image is refused at once")
-    func foreign() throws {
+    @Test func `What is no image is refused at once`() throws {
         let folder = try ImageFolder()
         try TestFile(folder["empty"]).finish(byteCount: 0)
         try TestFile(folder["text"]).write(Array("root:x:0:0:root:/root:/bin/bash\n".utf8), at: 0)
@@ -239,8 +233,7 @@ import Testing
         }
     }
 
-    @Test("A damaged page, a file that shrinks and a person's wish end preloading")
-    func preload() throws {
+    @Test func `A damaged page, a file that shrinks and a person's wish end preloading`() throws {
         let sample = try SampleImage()
         let file = try RawFile(sample.path)
         let offset = try file.header.layout.offset(of: PageIndex(1001))

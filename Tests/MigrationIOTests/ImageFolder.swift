@@ -1,8 +1,8 @@
+import AerostatGuestMemory
+import AerostatHost
+import AerostatMigration
+import AerostatMigrationIO
 import Glibc
-import GuestMemory
-import Host
-import Migration
-import MigrationIO
 import TestSupport
 import Testing
 
@@ -50,7 +50,7 @@ final class ImageFolder: Sendable {
             _ = try receive()
         }
         for section in sections { try send(.deviceState(section)) }
-        try send(.switchover(sections: sections.count, runs: runs))
+        try send(.switchover(sections: sections.count, guestRuns: runs))
         _ = try receive()
         try send(.commit)
         #expect(try receive() == .running)

@@ -1,8 +1,8 @@
+import AerostatGuestMemory
+import AerostatHost
+import AerostatMigration
+import AerostatMigrationIO
 import Glibc
-import GuestMemory
-import Host
-import Migration
-import MigrationIO
 import TestSupport
 import Testing
 
@@ -28,8 +28,8 @@ import Testing
         }
     }
 
-    @Test("A guest that writes all the while is in its image as it was at the end", arguments: trackers, [false, true])
-    func writing(tracker: TrackerKind, hints: Bool) throws {
+    @Test(arguments: trackers, [false, true])
+    func `A guest that writes all the while is in its image as it was at the end`(tracker: TrackerKind, hints: Bool) throws {
         let folder = try ImageFolder()
         var setup = Pair.Setup(tracker: tracker, writing: 40, working: 100..<1200, hints: hints ? .honest : nil, filled: 0..<1600)
         setup.free = hints ? 700..<1500 : 0..<0
@@ -45,14 +45,13 @@ import Testing
         #expect(report.verify?.status == .passed && report.rounds.count >= 3)
         #expect(folder.entries == ["image"])
         let image = try GuestImage(opening: folder["image"])
-        #expect(image.deviceSections == pair.source.sections && image.requirements == pair.source.requirements && image.header.runs)
+        #expect(image.deviceSections == pair.source.sections && image.requirements == pair.source.requirements && image.header.guestRuns)
         #expect(image.header.dataPages < report.ram.normal, "pages came again")
         if hints { #expect(image.header.freePages >= 300) }
         try expectImage(folder["image"], holds: pair.source.memory, isFree: pair.source.isFree)
     }
 
-    @Test("A paused guest's image says so, and holds its requirements and sections in their order")
-    func paused() throws {
+    @Test func `A paused guest's image says so, and holds its requirements and sections in their order`() throws {
         let sample = try SampleImage(runs: false)
         let sections = (0..<3).map {
             DeviceSection(name: "section \($0)", version: UInt32($0), bytes: Array(repeating: 9, count: 5000 * $0))
@@ -66,15 +65,14 @@ import Testing
             sections: sections,
             runs: false
         )
-        #expect(try GuestImage(opening: sample.path).header.runs == false)
+        #expect(try GuestImage(opening: sample.path).header.guestRuns == false)
         let other = try GuestImage(opening: sample.folder["other"])
         #expect(other.deviceSections == sections && other.requirements == requirements)
         #expect(ImageSummary(other).requirements.map(\.name) == ["a", "b"])
         #expect(fault(sample.folder["other"]) == nil)
     }
 
-    @Test("Pages without data are holes and read as zero; the file takes the room of the others")
-    func holes() throws {
+    @Test func `Pages without data are holes and read as zero; the file takes the room of the others`() throws {
         let sample = try SampleImage()
         try expectImage(sample.path, holds: sample.memory)
         let image = try GuestImage(opening: sample.path)
@@ -93,8 +91,8 @@ import Testing
         #expect(summary.begun?.hasSuffix("Z") == true && summary.id == "00000000000000010000000000000002")
     }
 
-    @Test("What comes again replaces what was there, and what became free or zero is a hole again", arguments: [true, false])
-    func rewritten(punchesHoles: Bool) throws {
+    @Test(arguments: [true, false])
+    func `What comes again replaces what was there, and what became free or zero is a hole again`(punchesHoles: Bool) throws {
         let folder = try ImageFolder()
         let memory = try GuestRAM(regionTable(pages: 1024))
         for page in 0..<600 { ScriptedGuest.scribble(memory, page, with: 3) }
@@ -117,8 +115,7 @@ import Testing
         try expectImage(path, holds: memory, isFree: empty.contains)
     }
 
-    @Test("Images of the same memory compare as equal, whatever is free in one of them")
-    func comparison() throws {
+    @Test func `Images of the same memory compare as equal, whatever is free in one of them`() throws {
         let (a, b) = (try SampleImage(), try SampleImage())
         let equal = try GuestImage(opening: a.path).compare(with: GuestImage(opening: b.path))
         #expect(equal.isSameMemory && equal.pagesFree == 384 && equal.pagesCompared == SampleImage.pages - 384)
@@ -140,8 +137,7 @@ import Testing
         #expect(try here.compare(with: other).isSameShape == false)
     }
 
-    @Test("An empty guest of 1 TiB takes next to no room, and opens in no time")
-    func huge() throws {
+    @Test func `An empty guest of 1 TiB takes next to no room, and opens in no time`() throws {
         let folder = try ImageFolder()
         let memory = try GuestRAM(regionTable(pages: 1 << 28))
         ScriptedGuest.scribble(memory, (1 << 28) - 1, with: 1)

@@ -1,14 +1,13 @@
-import GuestMemory
-import Host
-import Migration
-import MigrationIO
+import AerostatGuestMemory
+import AerostatHost
+import AerostatMigration
+import AerostatMigrationIO
 import TestSupport
 import Testing
 
 /// A batch that a timeout interrupts when some of its frames have left.
 @Suite struct InterruptedBatchTests {
-    @Test("A page that left before its round was interrupted does not count as spared, and travels once")
-    func counts() throws {
+    @Test func `A page that left before its round was interrupted does not count as spared, and travels once`() throws {
         // Zero pages and others in turns: one batch of 2048 pages makes 2048 descriptors, which are three frames.
         let memory = try GuestRAM(regionTable(pages: 2048))
         for page in 0..<2048 { ScriptedGuest.scribble(memory, page, with: page % 2 == 0 ? 0 : 7) }
@@ -18,13 +17,13 @@ import Testing
         parameters.hintGrace = .milliseconds(1)
         parameters.timeout = .milliseconds(300)
         parameters.onTimeout = .pause
-        let observer = SourceMigration.Observer(
+        let owner = SourceMigration.Owner(
             statusChanged: { _ in },
             roundBegan: { _ in },
             isGuestRunning: { guest.isRunning },
-            takeOver: { guest.isRunning }
+            handOver: { guest.isRunning }
         )
-        let migration = try SourceMigration(guest: guest, parameters: parameters, observer: observer)
+        let migration = try SourceMigration(guest: guest, parameters: parameters, owner: owner)
         try migration.start { (_) throws(TransportError) in
             FirstFrameTransport { hinting.hint(firstPages: RunDescriptor.maximumCount, of: memory.regions) }
         }

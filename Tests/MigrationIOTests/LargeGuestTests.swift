@@ -1,17 +1,15 @@
-import GuestMemory
-import Host
-import Migration
-import MigrationIO
+import AerostatGuestMemory
+import AerostatHost
+import AerostatMigration
+import AerostatMigrationIO
 import TestSupport
 import Testing
 
 /// What a switch-over costs follows what is populated, not how large the guest is.
 @Suite(.serialized) struct LargeGuestTests {
-    @Test(
-        "The pause of a guest of 16 TiB is as short as that of a small one with the same memory in use",
-        arguments: [TrackerKind.software, .pagemapScan]
+    @Test(arguments: [TrackerKind.software, .pagemapScan]
     )
-    func pause(tracker: TrackerKind) throws {
+    func `The pause of a guest of 16 TiB is as short as that of a small one with the same memory in use`(tracker: TrackerKind) throws {
         let small = try shortestDowntime(pages: 1 << 14, tracker)
         let large = try shortestDowntime(pages: 1 << 32, tracker)
         // Looking at every word of one bitmap of the large guest takes longer than all of this.
@@ -24,7 +22,7 @@ import Testing
             let pair = try Pair(Pair.Setup(pages: pages, tracker: tracker, hints: .honest, free: 200..<256, filled: 0..<256))
             let outcome = try pair.run()
             #expect(outcome == .completed)
-            #expect(pair.destinationOutcome() == .running(runs: true))
+            #expect(pair.destinationOutcome() == .running(guestRuns: true))
             shortest = min(shortest, .microseconds(try #require(pair.migration.report.downtimeMicroseconds)))
             pair.end()
         }

@@ -1,8 +1,8 @@
+import AerostatGuestMemory
+import AerostatHost
+import AerostatMigration
+import AerostatMigrationIO
 import Glibc
-import GuestMemory
-import Host
-import Migration
-import MigrationIO
 import TestSupport
 import Testing
 
@@ -10,12 +10,12 @@ import Testing
 @Suite struct LyingDestinationTests {
     static let frames: [Frame] = [
         .runs([RunDescriptor(.data, PageRun(0, 1))], round: 1), .runs([], round: 1), .roundBegin(1), .roundEnd(1), .commit,
-        .switchover(sections: 0, runs: true), .deviceState(DeviceSection(name: "scripted", version: 1, bytes: [])),
+        .switchover(sections: 0, guestRuns: true), .deviceState(DeviceSection(name: "scripted", version: 1, bytes: [])),
         .digests(DigestRun(first: PageIndex(0), digests: [1])),
     ]
 
-    @Test("A frame that only a source may send is refused at once, by name", arguments: frames)
-    func refused(frame: Frame) throws {
+    @Test(arguments: frames)
+    func `A frame that only a source may send is refused at once, by name`(frame: Frame) throws {
         var setup = Pair.Setup(pages: 1024)
         setup.limits.stall = .seconds(2)
         let pair = try Pair(setup)

@@ -1,7 +1,7 @@
-import GuestMemory
-import Host
-import Migration
-import MigrationIO
+import AerostatGuestMemory
+import AerostatHost
+import AerostatMigration
+import AerostatMigrationIO
 import TestSupport
 import Testing
 
@@ -12,14 +12,14 @@ let trackers: [TrackerKind] = {
 }()
 
 @Suite(.serialized) struct MigrationTests {
-    @Test("A guest that writes arrives whole", arguments: trackers, [false, true])
-    func arrivesWhole(tracker: TrackerKind, plainRing: Bool) throws {
+    @Test(arguments: trackers, [false, true])
+    func `A guest that writes arrives whole`(tracker: TrackerKind, plainRing: Bool) throws {
         var setup = Pair.Setup(tracker: tracker, writing: 8, working: 100..<1900, filled: 0..<1600, plainRing: plainRing)
         setup.parameters.verifies = true
         setup.parameters.downtimeLimit = .milliseconds(7)
         let pair = try Pair(setup)
         #expect(try pair.run() == .completed)
-        #expect(pair.destinationOutcome() == .running(runs: true))
+        #expect(pair.destinationOutcome() == .running(guestRuns: true))
         #expect(pair.source.isRunning == false && pair.destination?.isRunning == true)
         #expect(try pair.differences() == [])
         #expect(pair.destination?.sections == pair.source.sections)
@@ -41,13 +41,13 @@ let trackers: [TrackerKind] = {
         return setup
     }
 
-    @Test("Free pages do not travel, and those taken back do", arguments: trackers, [1, 2, 3] as [UInt64])
-    func hints(tracker: TrackerKind, seed: UInt64) throws {
+    @Test(arguments: trackers, [1, 2, 3] as [UInt64])
+    func `Free pages do not travel, and those taken back do`(tracker: TrackerKind, seed: UInt64) throws {
         var setup = Self.hinting(tracker, .honest)
         setup.seed = seed
         let pair = try Pair(setup)
         #expect(try pair.run() == .completed)
-        #expect(pair.destinationOutcome() == .running(runs: true))
+        #expect(pair.destinationOutcome() == .running(guestRuns: true))
         #expect(try pair.differences() == [], "seed \(seed)")
         let report = pair.migration.report
         #expect(report.freePageHints.skippedPages >= 700, "\(report.freePageHints)")
@@ -56,8 +56,10 @@ let trackers: [TrackerKind] = {
         pair.end()
     }
 
-    @Test("A guest that clears its free pages is asked before the tracker is armed, once, and they travel as zeros", arguments: trackers)
-    func clears(tracker: TrackerKind) throws {
+    @Test(arguments: trackers)
+    func `A guest that clears its free pages is asked before the tracker is armed, once, and they travel as zeros`(tracker: TrackerKind)
+        throws
+    {
         // Taken back while they are cleared, before and after the tracker is armed.
         var setup = Self.hinting(tracker, .clearing)
         setup.parameters.smallestSurveyedPages = 1
@@ -76,8 +78,8 @@ let trackers: [TrackerKind] = {
         }
     }
 
-    @Test("A guest that keeps its memory as it is has its hints behind the armed tracker", arguments: trackers)
-    func keepsContent(tracker: TrackerKind) throws {
+    @Test(arguments: trackers)
+    func `A guest that keeps its memory as it is has its hints behind the armed tracker`(tracker: TrackerKind) throws {
         var setup = Pair.Setup(tracker: tracker, writing: 24, working: 0..<1200, hints: .honest, free: 400..<1900)
         setup.parameters.smallestSurveyedPages = 1
         setup.parameters.verifies = true
@@ -90,8 +92,8 @@ let trackers: [TrackerKind] = {
         pair.end()
     }
 
-    @Test("Hints that go on after stop and done lose nothing", arguments: trackers)
-    func lateHints(tracker: TrackerKind) throws {
+    @Test(arguments: trackers)
+    func `Hints that go on after stop and done lose nothing`(tracker: TrackerKind) throws {
         var setup = Pair.Setup(tracker: tracker, writing: 24, working: 0..<2048, hints: .late, free: 0..<2048)
         setup.parameters.verifies = true
         setup.parameters.downtimeLimit = .milliseconds(6)
@@ -105,8 +107,7 @@ let trackers: [TrackerKind] = {
         pair.end()
     }
 
-    @Test("A guest that never answers is waited for within bounds")
-    func silentHints() throws {
+    @Test func `A guest that never answers is waited for within bounds`() throws {
         let pair = try Pair(Pair.Setup(hints: .silent, free: 0..<1000))
         #expect(try pair.run() == .completed)
         #expect(try pair.differences() == [])
@@ -115,8 +116,7 @@ let trackers: [TrackerKind] = {
         pair.end()
     }
 
-    @Test("Without grace nothing is waited for")
-    func noGrace() throws {
+    @Test func `Without grace nothing is waited for`() throws {
         var setup = Pair.Setup(hints: .silent, free: 0..<1000)
         setup.parameters.hintGrace = .zero
         let pair = try Pair(setup)
@@ -125,19 +125,18 @@ let trackers: [TrackerKind] = {
         pair.end()
     }
 
-    @Test("A paused guest arrives paused")
-    func pausedGuest() throws {
+    @Test func `A paused guest arrives paused`() throws {
         let pair = try Pair(Pair.Setup(hints: .honest, free: 0..<100, paused: true))
         #expect(try pair.run() == .completed)
-        #expect(pair.destinationOutcome() == .running(runs: false))
+        #expect(pair.destinationOutcome() == .running(guestRuns: false))
         #expect(pair.source.isRunning == false && pair.destination?.isRunning == false)
         #expect(pair.hinting?.statistics.commands == 0)
         #expect(try pair.differences() == [])
         pair.end()
     }
 
-    @Test("Timeout with pause in the middle of a batch loses no page", arguments: [30, 90, 150, 210])
-    func timeoutPause(milliseconds: Int) throws {
+    @Test(arguments: [30, 90, 150, 210])
+    func `Timeout with pause in the middle of a batch loses no page`(milliseconds: Int) throws {
         var setup = Pair.Setup(writing: 40, working: 0..<2048)
         setup.parameters.verifies = true
         setup.parameters.bandwidthLimit = 10 << 20
@@ -151,8 +150,7 @@ let trackers: [TrackerKind] = {
         pair.end()
     }
 
-    @Test("Timeout with cancel leaves the guest running here")
-    func timeoutCancel() throws {
+    @Test func `Timeout with cancel leaves the guest running here`() throws {
         var setup = Pair.Setup(writing: 40, working: 0..<2048, hints: .honest, free: 0..<64)
         setup.parameters.bandwidthLimit = 10 << 20
         setup.parameters.timeout = .milliseconds(120)
@@ -166,8 +164,7 @@ let trackers: [TrackerKind] = {
         pair.end()
     }
 
-    @Test("The bandwidth limit is roughly kept")
-    func bandwidthLimit() throws {
+    @Test func `The bandwidth limit is roughly kept`() throws {
         var setup = Pair.Setup(pages: 1024, filled: 0..<1024)
         setup.parameters.bandwidthLimit = 16 << 20
         let pair = try Pair(setup)
@@ -179,8 +176,7 @@ let trackers: [TrackerKind] = {
         pair.end()
     }
 
-    @Test("Over TCP, by its listener")
-    func overTCP() throws {
+    @Test func `Over TCP, by its listener`() throws {
         var setup = Pair.Setup(writing: 8, working: 0..<500)
         setup.parameters.verifies = true
         let pair = try Pair(setup)
@@ -205,7 +201,7 @@ func expectCountersAddUp(_ report: MigrationReport, isInterrupted: Bool = false)
     #expect(report.ram.remaining == 0)
     #expect(report.ram.transferred >= report.ram.normalBytes)
     for round in report.rounds {
-        let done = round.normalPages + round.zeroPages + round.skippedPages
+        let done = round.normalPages + round.zeroPages + round.clearedPages
         #expect(isInterrupted ? done <= round.pendingPages : done == round.pendingPages, "round \(round.number)")
     }
     guard !isInterrupted else { return }

@@ -1,7 +1,7 @@
-import GuestMemory
-import Host
-import Migration
-import MigrationIO
+import AerostatGuestMemory
+import AerostatHost
+import AerostatMigration
+import AerostatMigrationIO
 import TestSupport
 import Testing
 
@@ -65,13 +65,13 @@ final class Pair: Sendable {
             seed: setup.seed,
             paused: setup.paused
         )
-        let observer = SourceMigration.Observer(
+        let owner = SourceMigration.Owner(
             statusChanged: { [statuses] status in statuses.withLock { $0.append(status) } },
             roundBegan: { _ in },
             isGuestRunning: { [source] in source.isRunning },
-            takeOver: { [source] in source.isRunning }
+            handOver: { [source] in source.isRunning }
         )
-        migration = try SourceMigration(guest: source, parameters: setup.parameters, observer: observer, limits: setup.limits)
+        migration = try SourceMigration(guest: source, parameters: setup.parameters, owner: owner, limits: setup.limits)
         self.setup = setup
     }
 

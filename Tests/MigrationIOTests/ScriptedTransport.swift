@@ -1,5 +1,5 @@
-import GuestMemory
-import Migration
+import AerostatGuestMemory
+import AerostatMigration
 
 /// A link whose other side answers at once, and which learns of its own sends only when it is waited on.
 final class ScriptedTransport: Transport {

@@ -1,8 +1,8 @@
+import AerostatGuestMemory
+import AerostatHost
+import AerostatMigration
+import AerostatMigrationIO
 import Glibc
-import GuestMemory
-import Host
-import Migration
-import MigrationIO
 import TestSupport
 import Testing
 
@@ -20,25 +20,22 @@ import Testing
         return setup
     }
 
-    @Test(
-        "A link on which one frame takes longer than every limit carries the guest over",
-        arguments: [ScriptedLink.Fate.slow(bytesPerSecond: 1 << 20), .tunnel(bytesPerSecond: 1 << 20)]
+    @Test(arguments: [ScriptedLink.Fate.slow(bytesPerSecond: 1 << 20), .tunnel(bytesPerSecond: 1 << 20)]
     )
-    func slow(fate: ScriptedLink.Fate) throws {
+    func `A link on which one frame takes longer than every limit carries the guest over`(fate: ScriptedLink.Fate) throws {
         let pair = try Pair(Self.setup())
         let link = try ScriptedLink(toDestination: fate)
         try pair.startDestination(link.destinationEnd)
         try pair.startSource(link.sourceEnd)
         #expect(pair.migration.wait() == .completed)
-        #expect(pair.destinationOutcome() == .running(runs: true))
+        #expect(pair.destinationOutcome() == .running(guestRuns: true))
         #expect(pair.migration.report.totalTime > 1000, "the link was not slow")
         #expect(try pair.differences() == [])
         link.end()
         pair.end()
     }
 
-    @Test("Bytes are counted as they move, not when their frame is whole")
-    func countsAsItMoves() throws {
+    @Test func `Bytes are counted as they move, not when their frame is whole`() throws {
         let pair = try Pair(Self.setup())
         let link = try ScriptedLink(toDestination: .slow(bytesPerSecond: 1 << 20))
         try pair.startDestination(link.destinationEnd)
@@ -54,8 +51,7 @@ import Testing
         pair.end()
     }
 
-    @Test("A destination that gives up because nothing comes says so, and the source repeats it")
-    func destinationSaysWhy() throws {
+    @Test func `A destination that gives up because nothing comes says so, and the source repeats it`() throws {
         var setup = Pair.Setup(pages: 4096)
         setup.destinationLimits.stall = .milliseconds(100)
         let pair = try Pair(setup)
@@ -70,8 +66,7 @@ import Testing
         pair.end()
     }
 
-    @Test("A destination that never acknowledges a round is given up when nothing has moved for a while")
-    func neverAcknowledges() throws {
+    @Test func `A destination that never acknowledges a round is given up when nothing has moved for a while`() throws {
         var setup = Self.setup()
         setup.pages = 64
         setup.limits.farewell = .milliseconds(50)
@@ -87,8 +82,7 @@ import Testing
         pair.end()
     }
 
-    @Test("A migration whose destination cannot be reached has taken time")
-    func totalTime() throws {
+    @Test func `A migration whose destination cannot be reached has taken time`() throws {
         let pair = try Pair(Pair.Setup(pages: 64))
         try pair.migration.start { (doorbell) throws(TransportError) in
             doorbell.wait(timeout: .milliseconds(30))
@@ -99,16 +93,14 @@ import Testing
         pair.end()
     }
 
-    @Test("A host that has acknowledged nothing of what is on its way for 13 s has vanished")
-    func vanished() throws {
+    @Test func `A host that has acknowledged nothing of what is on its way for 13 s has vanished`() throws {
         #expect(try secondsUntilVanished { _ in .init(isAwaitingAcknowledgement: true, duration: .seconds(60)) } == 13)
         #expect(try secondsUntilVanished { .init(isAwaitingAcknowledgement: true, duration: .seconds(max(0, $0 - 20))) } == 33)
         // Something has been on its way for a while only.
         #expect(try secondsUntilVanished { .init(isAwaitingAcknowledgement: $0 >= 7, duration: .seconds($0)) } == 20)
     }
 
-    @Test("A host that answers, has no room or has nothing to answer is not taken for one that has vanished")
-    func alive() throws {
+    @Test func `A host that answers, has no room or has nothing to answer is not taken for one that has vanished`() throws {
         #expect(try secondsUntilVanished { _ in .init(isAwaitingAcknowledgement: true, duration: .seconds(5)) } == nil)
         #expect(try secondsUntilVanished { _ in .init(isAwaitingAcknowledgement: false, duration: .seconds(60)) } == nil)
         #expect(try secondsUntilVanished { .init(isAwaitingAcknowledgement: $0 % 4 != 0, duration: .seconds(60)) } == nil)
@@ -128,8 +120,7 @@ import Testing
         return nil
     }
 
-    @Test("The kernel tells what waits for an acknowledgement from what waits for room")
-    func closedWindow() throws {
+    @Test func `The kernel tells what waits for an acknowledgement from what waits for room`() throws {
         let listener = try ListeningSocket(.tcp(host: "127.0.0.1", port: 0))
         let near = try connectSocket(to: listener.address)
         guard let far = try listener.accept(unlessRung: try Doorbell()) else {

@@ -1,9 +1,9 @@
+import AerostatGuestMemory
+import AerostatHost
+import AerostatMigration
+import AerostatMigrationIO
 import Glibc
-import GuestMemory
-import Host
 import Logging
-import Migration
-import MigrationIO
 import TestSupport
 import Testing
 
@@ -88,8 +88,8 @@ import Testing
         return outcome
     }
 
-    @Test("Visitors who say nothing, or half a hello, keep no source waiting", arguments: [1, 3, 40])
-    func silent(count: Int) throws {
+    @Test(arguments: [1, 3, 40])
+    func `Visitors who say nothing, or half a hello, keep no source waiting`(count: Int) throws {
         let waiting = try Waiting()
         let visitors = try (0..<count).map { index in
             let socket = try connectSocket(to: waiting.address)
@@ -98,15 +98,14 @@ import Testing
         }
         let pair = try Pair(Pair.Setup(pages: 64))
         #expect(try migrate(pair, to: waiting) == .completed)
-        #expect(waiting.wait() == .running(runs: true))
+        #expect(waiting.wait() == .running(guestRuns: true))
         for visitor in visitors { close(visitor) }
         pair.end()
     }
 
     private static let hello = Frame.hello(Hello(session: .random(), regions: regionTable(pages: 64), capabilities: [])).encode(sequence: 0)
 
-    @Test("A visitor who does not say hello in time hears so, and the next one is still waited for")
-    func tooLate() throws {
+    @Test func `A visitor who does not say hello in time hears so, and the next one is still waited for`() throws {
         var limits = MigrationLimits()
         limits.greeting = .milliseconds(80)
         let waiting = try Waiting(limits)
@@ -119,8 +118,7 @@ import Testing
         pair.end()
     }
 
-    @Test("What is no hello is answered with the reason, and nothing that was announced is read")
-    func nonsense() throws {
+    @Test func `What is no hello is answered with the reason, and nothing that was announced is read`() throws {
         let waiting = try Waiting()
         let hugeBody = Self.hello.enumerated().map { (16..<20).contains($0) ? 255 : $1 }
         for (bytes, reason) in [
@@ -140,8 +138,7 @@ import Testing
         #expect(waiting.end() == nil)
     }
 
-    @Test("A hello that comes byte by byte is a hello")
-    func dripping() throws {
+    @Test func `A hello that comes byte by byte is a hello`() throws {
         let waiting = try Waiting()
         let socket = try connectSocket(to: waiting.address)
         for index in Self.hello.indices { sendAll(Self.hello[index...index], to: socket.number) }
@@ -155,8 +152,7 @@ import Testing
         }
     }
 
-    @Test("A second source hears at once that a migration is under way, and does not disturb the first")
-    func busy() throws {
+    @Test func `A second source hears at once that a migration is under way, and does not disturb the first`() throws {
         let waiting = try Waiting()
         // Somebody who came before the migration began hears it too.
         let early = try connectSocket(to: waiting.address)
@@ -175,13 +171,12 @@ import Testing
         }
         #expect(try hear(early) == .abort("a migration is under way there already"))
         #expect(first.migration.wait() == .completed)
-        #expect(waiting.wait() == .running(runs: true))
+        #expect(waiting.wait() == .running(guestRuns: true))
         #expect(waiting.lines.filter { $0.contains("a migration is under way") }.count == 1, "\(waiting.lines)")
         first.end()
     }
 
-    @Test("A ring ends the waiting although visitors are there")
-    func rung() throws {
+    @Test func `A ring ends the waiting although visitors are there`() throws {
         let waiting = try Waiting()
         let socket = try connectSocket(to: waiting.address)
         sendAll(Self.hello[..<50], to: socket.number)

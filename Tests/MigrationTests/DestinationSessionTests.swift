@@ -1,5 +1,5 @@
-import GuestMemory
-import Migration
+import AerostatGuestMemory
+import AerostatMigration
 import TestSupport
 import Testing
 
@@ -8,7 +8,7 @@ import Testing
     /// One frame of each kind, fit for a guest of 100 pages.
     private static let frames: [Frame] = [
         hello, .roundBegin(1), .runs([], round: 1), .roundEnd(1), .deviceState(DeviceSection(name: "a", version: 1, bytes: [])),
-        .digests(DigestRun(first: PageIndex(0), digests: [1])), .switchover(sections: 0, runs: true), .ready(Ready()), .commit,
+        .digests(DigestRun(first: PageIndex(0), digests: [1])), .switchover(sections: 0, guestRuns: true), .ready(Ready()), .commit,
         .running, .abort("why"), .progress(round: 1),
     ]
 
@@ -30,18 +30,16 @@ import Testing
         return accepted
     }
 
-    @Test("Frames out of order are refused, in every state")
-    func order() throws {
+    @Test func `Frames out of order are refused, in every state`() throws {
         #expect(try kinds(acceptedAfter: []) == [.hello, .abort])
         // Digests were not agreed.
         #expect(try kinds(acceptedAfter: [Self.hello]) == [.roundBegin, .runs, .roundEnd, .deviceState, .switchover, .abort])
-        #expect(try kinds(acceptedAfter: [Self.hello, .switchover(sections: 0, runs: true)]) == [.commit, .abort])
-        #expect(try kinds(acceptedAfter: [Self.hello, .switchover(sections: 0, runs: true), .commit]) == [])
+        #expect(try kinds(acceptedAfter: [Self.hello, .switchover(sections: 0, guestRuns: true)]) == [.commit, .abort])
+        #expect(try kinds(acceptedAfter: [Self.hello, .switchover(sections: 0, guestRuns: true), .commit]) == [])
         #expect(try kinds(acceptedAfter: [Self.hello, .abort("x")]) == [])
     }
 
-    @Test("What the guest requires comes with the hello; the answer requires nothing")
-    func requirements() throws {
+    @Test func `What the guest requires comes with the hello; the answer requires nothing`() throws {
         let requirements = [DeviceSection(name: "wings", version: 2, bytes: [1])]
         let id = SessionID(high: 1, low: 1)
         let hello = Hello(session: id, regions: regionTable(pages: 100), capabilities: .verify, requirements: requirements)
@@ -50,21 +48,19 @@ import Testing
         #expect(hello.answer == Hello(session: id, regions: regionTable(pages: 100), capabilities: .verify))
     }
 
-    @Test("Missing, surplus and endless device sections are refused")
-    func sections() throws {
+    @Test func `Missing, surplus and endless device sections are refused`() throws {
         let section = Frame.deviceState(DeviceSection(name: "a", version: 1, bytes: []))
         var session = DestinationSession(shape: nil)
         _ = try session.handle(Self.hello)
         _ = try session.handle(section)
         #expect(throws: StreamError.malformed("switchover announces 2 device sections, 1 came")) {
-            _ = try session.handle(.switchover(sections: 2, runs: true))
+            _ = try session.handle(.switchover(sections: 2, guestRuns: true))
         }
         for _ in 1..<DeviceSection.maximumCount { _ = try session.handle(section) }
         #expect(throws: StreamError.self) { _ = try session.handle(section) }
     }
 
-    @Test("Another shape is refused, and nothing comes after")
-    func shape() throws {
+    @Test func `Another shape is refused, and nothing comes after`() throws {
         var session = DestinationSession(shape: regionTable(pages: 99))
         guard case .refuse? = try session.handle(Self.hello).first else {
             Issue.record("accepted")
@@ -78,8 +74,8 @@ import Testing
 @Suite struct ReceivedPagesTests {
     private enum Content { case data, zero, free, absent }
 
-    @Test("Random frames give the account that a dictionary gives", arguments: 1...4 as ClosedRange<UInt64>)
-    func matchesModel(seed: UInt64) throws {
+    @Test(arguments: 1...4 as ClosedRange<UInt64>)
+    func `Random frames give the account that a dictionary gives`(seed: UInt64) throws {
         var random = SeededGenerator(seed: seed)
         let pages = try ReceivedPages(pageCount: 300)
         // What lies in memory: true where old data lies that no clear or discard has removed.
@@ -100,8 +96,7 @@ import Testing
         }
     }
 
-    @Test("Differences of every sort are found, and nothing else")
-    func comparison() throws {
+    @Test func `Differences of every sort are found, and nothing else`() throws {
         var pages = try ReceivedPages(pageCount: 100)
         _ = pages.noteData(PageRun(10, 20))
         _ = pages.noteFree(PageRun(50, 10))

@@ -1,12 +1,11 @@
-import GuestMemory
-import Host
-import Migration
+import AerostatGuestMemory
+import AerostatHost
+import AerostatMigration
 import TestSupport
 import Testing
 
 @Suite struct ForeignTextTests {
-    @Test("A terminal obeys no foreign text: control characters are replaced")
-    func controls() throws {
+    @Test func `A terminal obeys no foreign text: control characters are replaced`() throws {
         var header = ImageHeader(id: .random(), begun: 1, regions: regionTable(pages: 10), creator: "\u{1b}[31mEvil\r\n é")
         header.isComplete = true
         let read = try ImageHeader(decoding: header.encode(), fileBytes: header.fileBytes)

@@ -1,6 +1,6 @@
-import GuestMemory
-import Host
-import Migration
+import AerostatGuestMemory
+import AerostatHost
+import AerostatMigration
 import TestSupport
 import Testing
 
@@ -34,7 +34,7 @@ import Testing
         case 5:
             let run = run()
             return .digests(DigestRun(first: run.first, digests: (0..<run.count).map { _ in random.next() }))
-        case 6: return .switchover(sections: Int.random(in: 0...256, using: &random), runs: .random(using: &random))
+        case 6: return .switchover(sections: Int.random(in: 0...256, using: &random), guestRuns: .random(using: &random))
         case 7:
             var ready = Ready()
             ready.pagesCompared = Int.random(in: 0 ... .max, using: &random)
@@ -60,8 +60,7 @@ import Testing
         return try Frame(header, body: body, pageCount: pageCount)
     }
 
-    @Test("Every frame comes back as it was")
-    func roundTrip() throws {
+    @Test func `Every frame comes back as it was`() throws {
         var random = SeededGenerator(seed: 11)
         for step in 0..<2000 {
             let frame = Self.randomFrame(&random)
@@ -69,8 +68,7 @@ import Testing
         }
     }
 
-    @Test("Any changed bit is noticed")
-    func damage() {
+    @Test func `Any changed bit is noticed`() {
         var random = SeededGenerator(seed: 12)
         for step in 0..<3000 {
             let frame = Self.randomFrame(&random)
@@ -86,8 +84,7 @@ import Testing
     }
 
     /// Bodies with a right checksum and wrong content: what a hostile peer sends.
-    @Test("Hostile bodies are errors, never traps")
-    func hostile() {
+    @Test func `Hostile bodies are errors, never traps`() {
         var random = SeededGenerator(seed: 13)
         var accepted = 0
         for _ in 0..<20_000 {
@@ -111,8 +108,7 @@ import Testing
         #expect(accepted > 100, "nothing is accepted: the fuzzer is too wild to say much")
     }
 
-    @Test("Random bytes are no frame")
-    func noise() {
+    @Test func `Random bytes are no frame`() {
         var random = SeededGenerator(seed: 14)
         for _ in 0..<2000 {
             var bytes = (0..<200).map { _ in UInt8.random(in: 0...255, using: &random) }
@@ -124,8 +120,7 @@ import Testing
         }
     }
 
-    @Test("Counts and lengths above their limits are refused by name")
-    func limits() {
+    @Test func `Counts and lengths above their limits are refused by name`() {
         func error(_ kind: FrameKind, count: Int = 0, body: [UInt8] = []) -> StreamError? {
             do throws(StreamError) {
                 _ = try Self.decode(FrameHeader.encode(kind, count: count, sequence: 0, body: body), sequence: 0)
@@ -147,8 +142,7 @@ import Testing
         }
     }
 
-    @Test("A frame repeated, lost or reordered is refused")
-    func sequence() {
+    @Test func `A frame repeated, lost or reordered is refused`() {
         do throws(StreamError) {
             _ = try Self.decode(Frame.commit.encode(sequence: 3), sequence: 4)
             Issue.record("accepted")
@@ -157,8 +151,7 @@ import Testing
         }
     }
 
-    @Test("Pages outside the guest are refused")
-    func outside() {
+    @Test func `Pages outside the guest are refused`() {
         for (first, count) in [(100, 1), (99, 2), (0, 101)] {
             let frame = Frame.runs([RunDescriptor(.zero, PageRun(first, count))], round: 1)
             do throws(StreamError) {
@@ -172,8 +165,7 @@ import Testing
 }
 
 @Suite struct HelloTests {
-    @Test("What does not fit is refused with both sides' figures")
-    func refusals() {
+    @Test func `What does not fit is refused with both sides' figures`() {
         let shape = regionTable(pages: 10)
         var hello = Hello(session: .random(), regions: shape, capabilities: .verify)
         #expect(hello.refusal(shape: shape) == nil && hello.refusal(shape: nil) == nil)
@@ -188,8 +180,8 @@ import Testing
         #expect(hello.refusal(shape: nil)?.contains("0x10000000000") == true)
     }
 
-    @Test("Another version is refused by its number, however its hello goes on", arguments: [0...0, 1...1, 3...9] as [ClosedRange<UInt16>])
-    func versions(theirs: ClosedRange<UInt16>) throws {
+    @Test(arguments: [0...0, 1...1, 3...9] as [ClosedRange<UInt16>])
+    func `Another version is refused by its number, however its hello goes on`(theirs: ClosedRange<UInt16>) throws {
         var hello = Hello(session: .random(), regions: regionTable(pages: 10), capabilities: [])
         hello.versions = theirs
         for rest in [[], Array(hello.encode()[4...]), [1, 2, 3]] as [[UInt8]] {
@@ -198,8 +190,7 @@ import Testing
         #expect(StreamError.versions(theirs).description.contains("\(theirs.lowerBound) to \(theirs.upperBound), this one 2 to 2"))
     }
 
-    @Test("Requirements are as bounded as device sections")
-    func requirements() throws {
+    @Test func `Requirements are as bounded as device sections`() throws {
         let empty = Hello(session: .random(), regions: regionTable(pages: 10), capabilities: []).encode()
         func decode(count: UInt32, _ sections: [UInt8]) throws(StreamError) -> Hello {
             var writer = FieldBytes()

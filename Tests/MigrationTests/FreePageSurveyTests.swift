@@ -1,5 +1,5 @@
-import GuestMemory
-import Migration
+import AerostatGuestMemory
+import AerostatMigration
 import Synchronization
 import TestSupport
 import Testing
@@ -16,7 +16,7 @@ import Testing
 
         init(opened: Bool = true, existing: Int = 8192) throws {
             memory = try GuestRAM(regionTable(pages: max(FreePageSurveyTests.pages, 2 * existing)))
-            let present = try DirtyBitmap(pageCount: memory.pageCount)
+            let present = try PageSet(pageCount: memory.pageCount)
             present.insert(PageRun(first: PageIndex(0), count: existing))
             for page in 0..<1024 { ScriptedGuest.scribble(memory, page, with: 5) }
             let wake = Locked<@Sendable () -> Void>({})
@@ -33,8 +33,7 @@ import Testing
         var wakeCount: Int { wakes.load(ordering: .relaxed) }
     }
 
-    @Test("Cleared pages count that existed, each once")
-    func counts() throws {
+    @Test func `Cleared pages count that existed, each once`() throws {
         let bench = try Bench()
         bench.survey.hintsStarted(Self.id)
         #expect(bench.hint(2048, 1024) == .taken(pages: 1024, skipped: 1024))
@@ -51,8 +50,8 @@ import Testing
         #expect(bench.survey.progress.isStopped && bench.wakeCount == 2)
     }
 
-    @Test("One block with content tells", arguments: [(0, 1024), (512, 1024), (1000, 64), (0, 4096)])
-    func content(first: Int, count: Int) throws {
+    @Test(arguments: [(0, 1024), (512, 1024), (1000, 64), (0, 4096)])
+    func `One block with content tells`(first: Int, count: Int) throws {
         let bench = try Bench()
         bench.hint(first, count)
         #expect(bench.survey.progress.keepsContent && bench.wakeCount == 1)
@@ -60,8 +59,7 @@ import Testing
         #expect(bench.wakeCount == 1)
     }
 
-    @Test("A block that is in use again does not tell, more than one in four do")
-    func inUseAgain() throws {
+    @Test func `A block that is in use again does not tell, more than one in four do`() throws {
         let bench = try Bench()
         for block in 0..<8 { bench.hint(2048 + 64 * block, 64) }
         bench.hint(0, 64)
@@ -72,16 +70,14 @@ import Testing
         #expect(bench.survey.progress.keepsContent && bench.wakeCount == 1)
     }
 
-    @Test("A page that never existed is not looked at: looking would make it exist")
-    func absent() throws {
+    @Test func `A page that never existed is not looked at: looking would make it exist`() throws {
         let bench = try Bench()
         for page in 9000..<9100 { ScriptedGuest.scribble(bench.memory, page, with: 5) }
         #expect(bench.hint(9000, 100) == .taken(pages: 100, skipped: 0))
         #expect(!bench.survey.progress.keepsContent)
     }
 
-    @Test("After 64 MiB that never existed there is nothing to wait for; one page that did begins the count anew")
-    func exhausted() throws {
+    @Test func `After 64 MiB that never existed there is nothing to wait for; one page that did begins the count anew`() throws {
         let bench = try Bench()
         bench.hint(10_000, 16_383)
         bench.hint(3000, 1)
@@ -91,8 +87,7 @@ import Testing
         #expect(bench.survey.progress.isExhausted && bench.wakeCount == 1)
     }
 
-    @Test("Or after a quarter of what exists, where that is more")
-    func exhaustedLater() throws {
+    @Test func `Or after a quarter of what exists, where that is more`() throws {
         let bench = try Bench(existing: 80_000)
         bench.hint(80_000, 19_999)
         #expect(!bench.survey.progress.isExhausted)
@@ -100,8 +95,7 @@ import Testing
         #expect(bench.survey.progress.isExhausted)
     }
 
-    @Test("Other ids, blocks before the command, and what lies outside RAM count for nothing")
-    func foreign() throws {
+    @Test func `Other ids, blocks before the command, and what lies outside RAM count for nothing`() throws {
         let bench = try Bench(opened: false)
         #expect(bench.hint(0, 1024) == .stale)
         bench.survey.hintsOpened(Self.id)
@@ -115,13 +109,12 @@ import Testing
         #expect(bench.hint(Self.pages - 10, 1 << 16) == .taken(pages: 10, skipped: 0))
     }
 
-    @Test("What the guest cleared stays pending in the ledger, and is known to have been free when it leaves")
-    func ledger() throws {
+    @Test func `What the guest cleared stays pending in the ledger, and is known to have been free when it leaves`() throws {
         let ledger = try PageLedger(regionTable(pages: 1000))
-        let present = try DirtyBitmap(pageCount: 1000)
+        let present = try PageSet(pageCount: 1000)
         present.insert(PageRun(first: PageIndex(0), count: 500))
         ledger.merge(present)
-        let cleared = try DirtyBitmap(pageCount: 1000)
+        let cleared = try PageSet(pageCount: 1000)
         cleared.insert(PageRun(first: PageIndex(400), count: 200))
         ledger.recordCleared(cleared)
         #expect(ledger.pendingPages == 500 && ledger.freePageCount() == 0)

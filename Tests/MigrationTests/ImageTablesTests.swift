@@ -1,11 +1,10 @@
-import GuestMemory
-import Migration
+import AerostatGuestMemory
+import AerostatMigration
 import Testing
 
 @Suite(.serialized) struct ImageTablesTests {
     /// Summing tables up happens while the guest stands still.
-    @Test("What summing up the tables costs depends on the pages that exist, not on how large the guest could be")
-    func costs() throws {
+    @Test func `What summing up the tables costs depends on the pages that exist, not on how large the guest could be`() throws {
         let tables = try ImageTables(ImageLayout(pageCount: 1 << 32))
         tables.noteData(PageRun(first: PageIndex(1 << 31), count: 2)) { UInt32($0.rawValue & 1) + 1 }
         _ = tables.noteZero(PageRun(first: PageIndex(7), count: 1))

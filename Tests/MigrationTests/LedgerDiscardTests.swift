@@ -1,6 +1,6 @@
-import GuestMemory
-import Host
-import Migration
+import AerostatGuestMemory
+import AerostatHost
+import AerostatMigration
 import TestSupport
 import Testing
 
@@ -16,7 +16,7 @@ import Testing
     }
 
     private static func merge(_ run: PageRun, into ledger: PageLedger) throws {
-        let dirty = try DirtyBitmap(pageCount: pages)
+        let dirty = try PageSet(pageCount: pages)
         dirty.insert(run)
         ledger.merge(dirty)
     }
@@ -33,8 +33,8 @@ import Testing
         ledger.didDiscard(run)
     }
 
-    @Test("A page that was never sent does not travel when it was given back; one that was is sent again, without being read")
-    func sentAndUnsent() throws {
+    @Test func `A page that was never sent does not travel when it was given back; one that was is sent again, without being read`() throws
+    {
         let ledger = try Self.ledger()
         #expect(Self.take(ledger, 10) == [PageRun(0, 10)])
         Self.discard(PageRun(5, 10), ledger)
@@ -47,8 +47,7 @@ import Testing
         #expect(ledger.discardedRuns(in: PageRun(0, 8)) == [PageRun(5, 1), PageRun(7, 1)])
     }
 
-    @Test("What was sent last as zero, or told to be free, need not travel again")
-    func clearedAtDestination() throws {
+    @Test func `What was sent last as zero, or told to be free, need not travel again`() throws {
         let ledger = try Self.ledger()
         _ = Self.take(ledger)
         ledger.noteCleared(PageRun(8, 8))
@@ -56,8 +55,7 @@ import Testing
         #expect(Self.take(ledger) == [PageRun(0, 8), PageRun(16, 8)])
     }
 
-    @Test("A free page stays free")
-    func freePage() throws {
+    @Test func `A free page stays free`() throws {
         let ledger = try Self.ledger()
         _ = Self.take(ledger)
         ledger.hintsOpened(.minimum)
@@ -70,8 +68,7 @@ import Testing
         #expect(runs == [PageRun(0, 8)])
     }
 
-    @Test("A write that is harvested between the two calls is not forgotten")
-    func writeBetween() throws {
+    @Test func `A write that is harvested between the two calls is not forgotten`() throws {
         let ledger = try Self.ledger()
         ledger.willDiscard(PageRun(0, 8))
         #expect(ledger.counts.pending == 56)
@@ -81,8 +78,7 @@ import Testing
         #expect(Self.take(ledger, 8) == [PageRun(3, 1), PageRun(8, 7)])
     }
 
-    @Test("What the sender took between the two calls is sent again")
-    func takenBetween() throws {
+    @Test func `What the sender took between the two calls is sent again`() throws {
         let ledger = try Self.ledger(pending: PageRun(0, 4))
         ledger.willDiscard(PageRun(0, 8))
         // Written while it is given back, harvested, and read before the content has changed.
@@ -92,8 +88,7 @@ import Testing
         #expect(Self.take(ledger) == [PageRun(2, 1)])
     }
 
-    @Test("A discard that failed brings back what was forgotten")
-    func failed() throws {
+    @Test func `A discard that failed brings back what was forgotten`() throws {
         let ledger = try Self.ledger()
         ledger.willDiscard(PageRun(0, 8))
         ledger.failedToDiscard(PageRun(0, 8))
@@ -105,7 +100,7 @@ import Testing
     private struct Tiny {
         static let pages = 130
         let ledger: PageLedger
-        let scratch: DirtyBitmap
+        let scratch: PageSet
         var random: SeededGenerator
         var source = [Int](repeating: 0, count: pages)
         var destination = [Int](repeating: 0, count: pages)
@@ -123,7 +118,7 @@ import Testing
         init(seed: UInt64) throws {
             random = SeededGenerator(seed: seed)
             ledger = try PageLedger(regionTable(pages: Self.pages))
-            scratch = try DirtyBitmap(pageCount: Self.pages)
+            scratch = try PageSet(pageCount: Self.pages)
             for page in 0..<Self.pages where page % 3 > 0 {
                 source[page] = page
                 scratch.insert(PageIndex(page))
@@ -256,10 +251,9 @@ import Testing
     }
 
     @Test(
-        "In whatever order a page is written, given back, harvested, taken and sent, it arrives",
         arguments: 1...300 as ClosedRange<UInt64>
     )
-    func anyOrder(seed: UInt64) throws {
+    func `In whatever order a page is written, given back, harvested, taken and sent, it arrives`(seed: UInt64) throws {
         var tiny = try Tiny(seed: seed)
         for _ in 0..<1500 { tiny.step() }
         tiny.finish()

@@ -1,6 +1,6 @@
-import GuestMemory
-import Host
-import Migration
+import AerostatGuestMemory
+import AerostatHost
+import AerostatMigration
 import TestSupport
 import Testing
 
@@ -19,11 +19,11 @@ import Testing
         var reported = 0
     }
 
-    @Test("Random hints, harvests and batches match the model", arguments: 1...6 as ClosedRange<UInt64>)
-    func matchesModel(seed: UInt64) throws {
+    @Test(arguments: 1...6 as ClosedRange<UInt64>)
+    func `Random hints, harvests and batches match the model`(seed: UInt64) throws {
         var random = SeededGenerator(seed: seed)
         let ledger = try PageLedger(Self.regions)
-        let dirty = try DirtyBitmap(pageCount: Self.regions.pageCount)
+        let dirty = try PageSet(pageCount: Self.regions.pageCount)
         var model = Model()
         var open: CommandID?
         var last = CommandID.minimum
@@ -116,8 +116,7 @@ import Testing
         #expect(ledger.freePageCount() == model.free.count)
     }
 
-    @Test("A guest that hints nonsense for years reaches the end of a counter, and no trap")
-    func droppedBytesSaturate() throws {
+    @Test func `A guest that hints nonsense for years reaches the end of a counter, and no trap`() throws {
         let ledger = try PageLedger(regionTable(pages: 64))
         ledger.hintsOpened(.minimum)
         for _ in 0..<3 { #expect(ledger.hint(.minimum, address: GuestAddress(1 << 40), byteCount: 1 << 62) == .invalid) }
@@ -126,10 +125,9 @@ import Testing
         #expect(ledger.counts.droppedBytes == .max)
     }
 
-    @Test("A page hinted while the sender had it, in a batch that did not leave, was spared by the hint")
-    func hintedBeforeGivenBack() throws {
+    @Test func `A page hinted while the sender had it, in a batch that did not leave, was spared by the hint`() throws {
         let ledger = try PageLedger(regionTable(pages: 64))
-        let dirty = try DirtyBitmap(pageCount: 64)
+        let dirty = try PageSet(pageCount: 64)
         dirty.insert(PageRun(0, 10))
         ledger.merge(dirty)
         ledger.hintsOpened(.minimum)
@@ -141,19 +139,17 @@ import Testing
         #expect(ledger.counts.skipped == 3 && ledger.counts.pending == 7)
     }
 
-    @Test("A harvest may not be merged while hints are open")
-    func mergeWhileOpen() async {
+    @Test func `A harvest may not be merged while hints are open`() async {
         await #expect(processExitsWith: .failure) {
             let ledger = try PageLedger(regionTable(pages: 64))
             ledger.hintsOpened(.minimum)
-            ledger.merge(try DirtyBitmap(pageCount: 64))
+            ledger.merge(try PageSet(pageCount: 64))
         }
     }
 
-    @Test("A batch that must be cut ends at a huge page where it has one inside")
-    func cuts() throws {
+    @Test func `A batch that must be cut ends at a huge page where it has one inside`() throws {
         let ledger = try PageLedger(regionTable(pages: 4096))
-        let dirty = try DirtyBitmap(pageCount: 4096)
+        let dirty = try PageSet(pageCount: 4096)
         dirty.insert(PageRun(100, 3996))
         ledger.merge(dirty)
         var cursor = PageIndex(0)
@@ -165,8 +161,7 @@ import Testing
         #expect(ledger.pendingPages == 0)
     }
 
-    @Test("Progress counts only the open command, and its end wakes the driver")
-    func progress() throws {
+    @Test func `Progress counts only the open command, and its end wakes the driver`() throws {
         let ledger = try PageLedger(Self.regions)
         let wakes = Locked(0)
         ledger.setWake { wakes.withLock { $0 += 1 } }
@@ -185,11 +180,10 @@ import Testing
     }
 
     /// The bar is 1 ms; a machine that is shared may take a thread off its core while it holds the lock.
-    @Test("At 64 GiB no call holds the lock for long")
-    func lockHold() throws {
+    @Test func `At 64 GiB no call holds the lock for long`() throws {
         let regions = regionTable(pages: 16 << 20)
         let ledger = try PageLedger(regions)
-        let dirty = try DirtyBitmap(pageCount: regions.pageCount)
+        let dirty = try PageSet(pageCount: regions.pageCount)
         dirty.insert(PageRun(0, regions.pageCount))
         ledger.merge(dirty)
         let merged = ledger.longestHold

@@ -1,4 +1,4 @@
-import Migration
+import AerostatMigration
 import TestSupport
 import Testing
 
@@ -7,8 +7,8 @@ import Testing
     typealias Walk = SourceSessionTests.Walk
     typealias Stage = SourceSessionTests.Stage
 
-    @Test("Past the budget the guest goes on at the source, whatever step was under way", arguments: [Stage.lastSync, .finishing])
-    func backsOut(stage: Stage) {
+    @Test(arguments: [Stage.lastSync, .finishing])
+    func `Past the budget the guest goes on at the source, whatever step was under way`(stage: Stage) {
         var walk = Walk()
         walk.go(to: stage)
         let effects = walk.handle(.pauseBudgetSpent)
@@ -24,17 +24,16 @@ import Testing
         #expect(resume < abort)
     }
 
-    @Test("The budget is ten times the downtime limit, and five seconds at least", arguments: [(300, 5), (500, 5), (2000, 20)])
-    func size(limit: Int, seconds: Int) throws {
+    @Test(arguments: [(300, 5), (500, 5), (2000, 20)])
+    func `The budget is ten times the downtime limit, and five seconds at least`(limit: Int, seconds: Int) throws {
         var walk = Walk { $0.downtimeLimit = .milliseconds(limit) }
         walk.go(to: .pausing)
         let paused = walk.now
-        walk.handle(.paused(runs: true))
+        walk.handle(.paused(guestRan: true))
         #expect(walk.session.pauseDeadline == paused + .seconds(seconds))
     }
 
-    @Test("There is no deadline while the guest runs, from commit on, or where a person has paused it")
-    func noDeadline() {
+    @Test func `There is no deadline while the guest runs, from commit on, or where a person has paused it`() {
         for stage in Stage.allCases {
             var walk = Walk()
             walk.go(to: stage)
@@ -48,8 +47,7 @@ import Testing
         #expect(walk.session.pauseDeadline == nil)
     }
 
-    @Test("Verification, and a rest that the timeout pauses the guest for, get time of their own")
-    func extensions() throws {
+    @Test func `Verification, and a rest that the timeout pauses the guest for, get time of their own`() throws {
         var verified = Walk { $0.verifies = true }
         verified.go(to: .finishing)
         var plain = Walk()
@@ -64,7 +62,7 @@ import Testing
         }
         walk.go(to: .sending)
         walk.handle(.timeoutReached)
-        walk.handle(.paused(runs: true))
+        walk.handle(.paused(guestRan: true))
         let before = try #require(walk.session.pauseDeadline)
         // 32 MiB at 1 Mbit/s, where nothing was measured.
         walk.handle(.harvested(dirtied: 0, pending: 8192, took: .zero))
@@ -73,8 +71,7 @@ import Testing
         #expect(before.duration(to: after) < .seconds(3 * 300))
     }
 
-    @Test("A report says where the downtime limit was not kept")
-    func limitExceeded() {
+    @Test func `A report says where the downtime limit was not kept`() {
         var walk = Walk { $0.downtimeLimit = .milliseconds(3) }
         walk.go(to: .awaitingRunning)
         walk.handle(.peerRunning)

@@ -1,5 +1,5 @@
-import GuestMemory
-import Migration
+import AerostatGuestMemory
+import AerostatMigration
 import TestSupport
 import Testing
 
@@ -40,14 +40,14 @@ import Testing
         mutating func go(to stage: Stage, runs: Bool = true, runsAtPause: Bool? = nil) {
             var stopped = HintProgress()
             stopped.isStopped = true
-            handle(.start(runs: runs))
+            handle(.start(guestRuns: runs))
             if stage > .greeting { handle(.peerHello(SourceSessionTests.hello)) }
             if stage > .settingUp { handle(.setUp(absentPages: 10)) }
             if stage > .sampling, effects.last == .sendSample(1, pages: 5) { handle(.roundSent(SourceSession.RoundTraffic())) }
             if stage > .headStart, effects.contains(.openHints) { handle(.hintProgress(stopped)) }
             if stage > .sending { handle(.roundSent(SourceSession.RoundTraffic())) }
             if stage > .syncing { handle(.harvested(dirtied: 0, pending: 0, took: .zero)) }
-            if stage > .pausing { handle(.paused(runs: runsAtPause ?? runs)) }
+            if stage > .pausing { handle(.paused(guestRan: runsAtPause ?? runs)) }
             if stage > .lastSync { handle(.harvested(dirtied: 0, pending: 0, took: .zero)) }
             if stage > .lastSync { handle(.restSent(SourceSession.RoundTraffic())) }
             if stage > .finishing { handle(.peerReady(Ready())) }
@@ -56,7 +56,7 @@ import Testing
 
         /// From the pause to the end of a guest that ran.
         mutating func switchOver(dirtied: Int = 0, pending: Int = 0) {
-            handle(.paused(runs: true))
+            handle(.paused(guestRan: true))
             handle(.harvested(dirtied: dirtied, pending: pending, took: .zero))
             handle(.restSent(SourceSession.RoundTraffic()))
             handle(.peerReady(Ready()))
@@ -116,8 +116,8 @@ import Testing
         #expect(walk.session.report.status.isOver, comment)
     }
 
-    @Test("All goes well", arguments: [true, false], [true, false])
-    func completes(runs: Bool, hints: Bool) {
+    @Test(arguments: [true, false], [true, false])
+    func `All goes well`(runs: Bool, hints: Bool) {
         var walk = Walk(hints: hints)
         walk.go(to: .awaitingRunning, runs: runs)
         walk.handle(.peerRunning)
@@ -128,8 +128,7 @@ import Testing
         #expect(walk.handle(.cancelRequested) == [])
     }
 
-    @Test("Later rounds ask with a new command, closed before each harvest")
-    func rounds() {
+    @Test func `Later rounds ask with a new command, closed before each harvest`() {
         var walk = Walk { $0.downtimeLimit = .zero }
         walk.go(to: .syncing)
         for _ in 0..<3 {
@@ -148,8 +147,7 @@ import Testing
         #expect(report.rounds.last?.pendingPages == 3)
     }
 
-    @Test("The link's rate is learnt from a few pages, where that is worth it")
-    func sample() {
+    @Test func `The link's rate is learnt from a few pages, where that is worth it`() {
         func asks(_ change: (inout MigrationParameters) -> Void = { _ in }, hints: Bool = true, runs: Bool = true) -> [SourceSession.Effect]
         {
             var walk = Walk(change, hints: hints)
@@ -174,7 +172,7 @@ import Testing
             var progress = HintProgress()
             progress.isStarted = true
             for _ in 0..<10 where walk.session.report.freePageHints.headStart == 0 {
-                progress.skippedPages += pagesPerWindow
+                progress.clearedPages += pagesPerWindow
                 walk.now += .milliseconds(9)
                 walk.handle(.hintProgress(progress))
             }
@@ -182,8 +180,7 @@ import Testing
         }
     }
 
-    @Test("A sample of a guest full of zeros says nothing of the link")
-    func emptySample() {
+    @Test func `A sample of a guest full of zeros says nothing of the link`() {
         var walk = Walk()
         walk.go(to: .sampling)
         var traffic = SourceSession.RoundTraffic()
@@ -192,14 +189,13 @@ import Testing
         #expect(walk.session.planner.bytesPerSecond == nil && walk.session.report.rounds[0].zeroPages == 80)
     }
 
-    @Test("A guest that was paused at the start and resumed meanwhile is switched over when its rest fits, and not before")
-    func resumedMeanwhile() {
+    @Test func `A guest that was paused at the start and resumed meanwhile is switched over when its rest fits, and not before`() {
         var walk = Walk { $0.downtimeLimit = .zero }
         walk.go(to: .syncing, runs: false)
         #expect(walk.handle(.harvested(dirtied: 900, pending: 900, took: .zero)).first == .beginRound(2))
         walk.handle(.roundSent(SourceSession.RoundTraffic()))
         #expect(walk.handle(.harvested(dirtied: 3, pending: 3, took: .zero)) == [.pauseGuest])
-        walk.handle(.paused(runs: true))
+        walk.handle(.paused(guestRan: true))
         walk.handle(.harvested(dirtied: 0, pending: 3, took: .zero))
         walk.handle(.restSent(SourceSession.RoundTraffic()))
         walk.handle(.peerReady(Ready()))
@@ -208,8 +204,7 @@ import Testing
         #expect(walk.session.report.downtime != nil)
     }
 
-    @Test("A migration that does not converge keeps its first and its last rounds, and the sums of all")
-    func manyRounds() {
+    @Test func `A migration that does not converge keeps its first and its last rounds, and the sums of all`() {
         var walk = Walk({ $0.downtimeLimit = .zero }, hints: false)
         walk.go(to: .sending)
         var traffic = SourceSession.RoundTraffic()
@@ -227,8 +222,8 @@ import Testing
         #expect(zip(report.rounds, report.rounds.dropFirst()).allSatisfy { ($0.through ?? $0.number) + 1 == $1.number })
     }
 
-    @Test("Cancelled in each state", arguments: Stage.allCases)
-    func cancelled(stage: Stage) {
+    @Test(arguments: Stage.allCases)
+    func `Cancelled in each state`(stage: Stage) {
         var walk = Walk()
         walk.go(to: stage)
         #expect(walk.session.canCancel == (stage < .committing))
@@ -242,8 +237,8 @@ import Testing
         #expect(walk.effects.contains(.resumeGuest) == (stage >= .pausing))
     }
 
-    @Test("The link lost in each state", arguments: Stage.allCases, [true, false])
-    func linkLost(stage: Stage, runs: Bool) {
+    @Test(arguments: Stage.allCases, [true, false])
+    func `The link lost in each state`(stage: Stage, runs: Bool) {
         var walk = Walk()
         walk.go(to: stage, runs: runs)
         walk.handle(.failed(.link("cut")))
@@ -258,8 +253,8 @@ import Testing
         }
     }
 
-    @Test("A guest that a person paused meanwhile is not resumed", arguments: [Stage.lastSync, .finishing])
-    func pausedByPerson(stage: Stage) {
+    @Test(arguments: [Stage.lastSync, .finishing])
+    func `A guest that a person paused meanwhile is not resumed`(stage: Stage) {
         var walk = Walk()
         walk.go(to: stage, runsAtPause: false)
         walk.handle(.failed(.link("cut")))
@@ -267,8 +262,8 @@ import Testing
         #expect(!walk.effects.contains(.resumeGuest))
     }
 
-    @Test("Timeout with cancel in each state", arguments: Stage.allCases)
-    func timeoutCancels(stage: Stage) {
+    @Test(arguments: Stage.allCases)
+    func `Timeout with cancel in each state`(stage: Stage) {
         var walk = Walk { $0.timeout = .seconds(1) }
         walk.go(to: stage)
         let applies = walk.session.timeoutApplies
@@ -280,8 +275,8 @@ import Testing
         }
     }
 
-    @Test("Timeout with pause pauses while pages are sent, and the rest goes on to the end", arguments: Stage.allCases)
-    func timeoutPauses(stage: Stage) {
+    @Test(arguments: Stage.allCases)
+    func `Timeout with pause pauses while pages are sent, and the rest goes on to the end`(stage: Stage) {
         var walk = Walk {
             $0.timeout = .seconds(1)
             $0.onTimeout = .pause
@@ -294,7 +289,7 @@ import Testing
         }
         #expect(effects == [.pauseGuest])
         #expect(walk.session.report.status == .pausedByTimeout)
-        #expect(walk.handle(.paused(runs: true)).prefix(2) == [.closeHints, .harvest])
+        #expect(walk.handle(.paused(guestRan: true)).prefix(2) == [.closeHints, .harvest])
         walk.handle(.harvested(dirtied: 100, pending: 900, took: .zero))
         walk.handle(.restSent(SourceSession.RoundTraffic()))
         walk.handle(.peerReady(Ready()))
@@ -304,8 +299,7 @@ import Testing
         #expect(walk.effects.last == .finish(.completed))
     }
 
-    @Test("Differences stop before commit")
-    func differences() {
+    @Test func `Differences stop before commit`() {
         var walk = Walk { $0.verifies = true }
         walk.go(to: .finishing)
         var ready = Ready()
@@ -317,8 +311,7 @@ import Testing
         #expect(walk.session.report.verify?.status == .failed)
     }
 
-    @Test("A hello for another guest or migration is refused before anything is armed")
-    func refusals() {
+    @Test func `A hello for another guest or migration is refused before anything is armed`() {
         for hello in [
             Hello(session: SessionID(high: 1, low: 2), regions: regionTable(pages: 999), capabilities: []),
             Hello(session: SessionID(high: 1, low: 3), regions: Self.regions, capabilities: []),
@@ -332,16 +325,14 @@ import Testing
         }
     }
 
-    @Test("Without grace the first look comes at once")
-    func noGrace() {
+    @Test func `Without grace the first look comes at once`() {
         var walk = Walk { $0.hintGrace = .zero }
         walk.go(to: .settingUp)
         let effects = walk.handle(.setUp(absentPages: 0))
         #expect(effects.last == .waitForHints(until: walk.now))
     }
 
-    @Test("A guest that cannot be resumed is told in the report, and all else is done")
-    func resumeFails() {
+    @Test func `A guest that cannot be resumed is told in the report, and all else is done`() {
         var walk = Walk()
         walk.go(to: .finishing)
         walk.handle(.cancelRequested)

@@ -1,4 +1,4 @@
-import Migration
+import AerostatMigration
 import Testing
 
 // Walks through the survey, which comes before the tracker is armed.
@@ -43,8 +43,7 @@ extension SourceSessionTests {
         walk.switchOver()
     }
 
-    @Test("A guest that has cleared its free pages is not asked again, and nothing is waited for")
-    func clears() {
+    @Test func `A guest that has cleared its free pages is not asked again, and nothing is waited for`() {
         var walk = surveyed()
         walk.handle(progress { $0.clearedPages = 300 })
         guard case .waitForSurvey? = walk.effects.last else {
@@ -67,8 +66,7 @@ extension SourceSessionTests {
         #expect(walk.session.report.setupTime == 4, "the survey is no set-up")
     }
 
-    @Test("A guest that keeps its memory as it is takes its blocks back, and is asked behind the armed tracker")
-    func keepsContent() {
+    @Test func `A guest that keeps its memory as it is takes its blocks back, and is asked behind the armed tracker`() {
         var walk = surveyed()
         let effects = walk.handle(
             progress {
@@ -86,8 +84,7 @@ extension SourceSessionTests {
         #expect(walk.effects.contains(.openHints))
     }
 
-    @Test("A guest whose grace is over before it has cleared all, or that is slow, and one that cleared nothing, are asked again")
-    func clearsInPart() {
+    @Test func `A guest whose grace is over before it has cleared all, or that is slow, and one that cleared nothing, are asked again`() {
         // The last stands still for long enough: 400 pages are sent in less.
         let cases = [(2, 400, false, true), (1000, 0, true, true), (1000, 400, true, false), (1000, 400, false, true)]
         for (grace, cleared, isExhausted, asks) in cases {
@@ -111,8 +108,7 @@ extension SourceSessionTests {
         }
     }
 
-    @Test("The wait for its release is part of the grace, and the survey ends with the timeout")
-    func surveyIsBounded() {
+    @Test func `The wait for its release is part of the grace, and the survey ends with the timeout`() {
         var walk = surveyed { $0.hintGrace = .milliseconds(50) }
         let start = walk.now
         let effects = walk.handle(progress { $0.keepsContent = true })
@@ -130,8 +126,7 @@ extension SourceSessionTests {
         #expect(hurried.handle(progress { $0.clearedPages = 1 }).last == .setUp(recordsCleared: true))
     }
 
-    @Test("A guest that does not answer the survey is waited for once")
-    func silentSurvey() {
+    @Test func `A guest that does not answer the survey is waited for once`() {
         var walk = surveyed()
         walk.now += .milliseconds(300)
         #expect(walk.handle(.surveyProgress(SurveyProgress())) == [.closeHints, .setUp(recordsCleared: false)])
@@ -142,8 +137,7 @@ extension SourceSessionTests {
         #expect(walk.handle(.hintProgress(HintProgress())) == [.sendRound(1)])
     }
 
-    @Test("There is no survey where it cannot be worth it")
-    func noSurvey() {
+    @Test func `There is no survey where it cannot be worth it`() {
         func surveys(hints: Bool = true, runs: Bool = true, _ change: (inout MigrationParameters) -> Void = { _ in }) -> Bool {
             var walk = Walk(
                 {
@@ -165,15 +159,15 @@ extension SourceSessionTests {
         var parameters = MigrationParameters()
         parameters.smallestSurveyedPages = 500
         var session = SourceSession(parameters, hello: Self.hello, hintsAvailable: true, mayClear: false, now: .now)
-        _ = session.handle(.start(runs: true), now: .now)
+        _ = session.handle(.start(guestRuns: true), now: .now)
         #expect(session.handle(.peerHello(Self.hello), now: .now) == [.setUp(recordsCleared: false)])
         var small = Walk { $0.smallestSurveyedPages = 500 }
         small.go(to: .settingUp)
         #expect(small.handle(.counted(presentPages: 499)) == [.setUp(recordsCleared: false)])
     }
 
-    @Test("A survey that is cancelled, or fails, leaves nothing held", arguments: [true, false], 0..<3)
-    func endsInSurvey(cancels: Bool, stage: Int) {
+    @Test(arguments: [true, false], 0..<3)
+    func `A survey that is cancelled, or fails, leaves nothing held`(cancels: Bool, stage: Int) {
         var walk = Walk { $0.smallestSurveyedPages = 500 }
         walk.go(to: .settingUp)
         if stage > 0 { walk.handle(.counted(presentPages: 900)) }

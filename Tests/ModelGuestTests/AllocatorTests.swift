@@ -1,5 +1,5 @@
-import GuestMemory
-import ModelGuest
+import AerostatGuestMemory
+import AerostatModelGuest
 import Testing
 
 extension ModelGuestTests {

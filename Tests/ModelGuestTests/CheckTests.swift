@@ -1,8 +1,8 @@
+import AerostatGuestMemory
+import AerostatHost
+import AerostatMigration
+import AerostatModelGuest
 import Foundation
-import GuestMemory
-import Host
-import Migration
-import ModelGuest
 import Testing
 
 extension ModelGuestTests {
@@ -63,7 +63,7 @@ extension ModelGuestTests {
             let guest = try guest()
             let memory = guest.kernel!.memory
             let first = memory.layout.recordOffset(of: memory.layout.firstFrame) >> 12
-            let present = try DirtyBitmap(pageCount: guest.memory.pageCount)
+            let present = try PageSet(pageCount: guest.memory.pageCount)
             try guest.memory.insertPresentPages(into: present)
             for page in first..<memory.layout.firstFrame where present.contains(PageIndex(page)) {
                 let address = GuestAddress(UInt64(page) << 12)
@@ -128,7 +128,7 @@ extension ModelGuestTests {
             }
             try guest.memory.fill(0, at: GuestAddress(0x280), byteCount: 352)
             let broken = try guest.check()
-            let decoded = try JSONDecoder().decode(GuestCheckResult.self, from: JSONEncoder().encode(broken))
+            let decoded = try JSONDecoder().decode(SelfCheckResult.self, from: JSONEncoder().encode(broken))
             #expect(decoded == broken && !broken.isClean)
         }
     }

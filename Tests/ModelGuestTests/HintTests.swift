@@ -1,7 +1,7 @@
-import GuestMemory
-import Host
-import Migration
-import ModelGuest
+import AerostatGuestMemory
+import AerostatHost
+import AerostatMigration
+import AerostatModelGuest
 import Testing
 
 extension ModelGuestTests {

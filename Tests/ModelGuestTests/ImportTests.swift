@@ -1,8 +1,8 @@
+import AerostatGuestMemory
+import AerostatHost
+import AerostatMigration
+import AerostatModelGuest
 import Foundation
-import GuestMemory
-import Host
-import Migration
-import ModelGuest
 import TestSupport
 import Testing
 
@@ -92,7 +92,7 @@ extension ModelGuestTests {
             let machine = SyntheticMachine(blocks: 12, seed: 5)
             let folder = try Folder()
             let guest = try ImportedGuest(machine.dump(in: folder), tracker: .software).guest
-            let present = try DirtyBitmap(pageCount: guest.memory.pageCount)
+            let present = try PageSet(pageCount: guest.memory.pageCount)
             try guest.memory.insertPresentPages(into: present)
             let base = base(guest, machine)
             for (frame, page) in machine.pages.enumerated() {

@@ -1,7 +1,7 @@
+import AerostatGuestMemory
+import AerostatHost
+import AerostatModelGuest
 import Foundation
-import GuestMemory
-import Host
-import ModelGuest
 import TestSupport
 import Testing
 

@@ -1,7 +1,7 @@
+import AerostatGuestMemory
+import AerostatHost
+import AerostatModelGuest
 import Foundation
-import GuestMemory
-import Host
-import ModelGuest
 import TestSupport
 
 /// A machine's memory that follows from a seed, and the two files that a dump of it would be.

@@ -1,5 +1,5 @@
-package import GuestMemory
-import Host
+package import AerostatGuestMemory
+import AerostatHost
 
 /// A table of regions that the test knows to be sound, in pages: (first frame, page count).
 package func regionTable(_ regions: [(frame: UInt64, pages: UInt64)]) -> RegionTable {

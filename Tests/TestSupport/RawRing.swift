@@ -1,5 +1,5 @@
-package import GuestMemory
-package import Virtio
+package import AerostatGuestMemory
+package import AerostatVirtio
 
 /// A split virtqueue written byte by byte, as the specification draws it and with none of our ring code: right by default, and as wrong
 /// as a test wants it.

@@ -1,6 +1,6 @@
-package import GuestMemory
-import Host
-package import Migration
+package import AerostatGuestMemory
+import AerostatHost
+package import AerostatMigration
 
 /// A hint sink that remembers what it heard, and can hold the hint thread in the middle of a hint.
 package final class RecordingSink: HintSink {

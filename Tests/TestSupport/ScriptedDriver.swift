@@ -1,8 +1,8 @@
-package import GuestMemory
-import Host
-package import Migration
+package import AerostatGuestMemory
+import AerostatHost
+package import AerostatMigration
+package import AerostatVirtio
 import Synchronization
-package import Virtio
 
 /// A guest's virtio driver that does what a test says: it speaks to the registers and writes real rings in real guest memory.
 ///

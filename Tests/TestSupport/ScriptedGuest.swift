@@ -1,6 +1,6 @@
-package import GuestMemory
-import Host
-package import Migration
+package import AerostatGuestMemory
+import AerostatHost
+package import AerostatMigration
 
 /// A machine of one thread that scribbles over its RAM through the write door, frees pages and takes them back, and gives some of it back
 /// to the host.
@@ -150,7 +150,7 @@ package final class ScriptedGuest: Guest {
         }
     }
 
-    package func memoryUse() -> GuestMemoryUse? { nil }
+    package func memoryUse() -> MemoryUse? { nil }
 
     /// Has something happen while the device state is being saved, which nothing should.
     package func misbehaveWhileSaving(_ body: @escaping @Sendable () -> Void) { state.withLock { $0.whileSaving = body } }

@@ -1,6 +1,6 @@
-package import GuestMemory
-import Host
-package import Migration
+package import AerostatGuestMemory
+import AerostatHost
+package import AerostatMigration
 
 /// Hints the free pages of a scripted guest, one by one, from a thread of its own.
 ///

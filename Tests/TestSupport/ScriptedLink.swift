@@ -1,5 +1,5 @@
+import AerostatHost
 import Glibc
-import Host
 
 /// Two sockets with a forwarder between them that can lose interest in the middle of a frame.
 package final class ScriptedLink: Sendable {

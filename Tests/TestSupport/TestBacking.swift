@@ -1,7 +1,7 @@
+package import AerostatGuestMemory
+package import AerostatHost
 import CLinux
 import Glibc
-package import GuestMemory
-package import Host
 
 /// Everything that a block of guest memory can be made of, for tests that hold for all of it.
 package enum TestBacking: String, CaseIterable, Sendable, CustomStringConvertible {

@@ -1,5 +1,5 @@
+package import AerostatHost
 import Glibc
-package import Host
 
 /// A file of a test's own, written at chosen offsets; what is not written is a hole.
 package struct TestFile: ~Copyable {

@@ -1,5 +1,5 @@
+package import AerostatHost
 import Glibc
-package import Host
 import SystemPackage
 
 /// A folder of a test's own, which goes with this object and all that lies in it.

@@ -1,13 +1,13 @@
-import GuestMemory
+import AerostatGuestMemory
+import AerostatVirtio
 import TestSupport
 import Testing
-import Virtio
 
 @Suite struct NotificationTests {
     static let plain: VirtioFeatures = [.version1]
     static let eventIndex: VirtioFeatures = [.version1, .eventIndex]
 
-    @Test("Without EVENT_IDX the flags decide, in both directions") func flags() throws {
+    @Test func `Without EVENT_IDX the flags decide, in both directions`() throws {
         let bench = try RingBench(features: Self.plain)
         bench.queue.push(head: 0, length: 0)
         #expect(bench.queue.needsInterrupt())
@@ -20,8 +20,8 @@ import Virtio
         #expect(try bench.raw.usedFlags() == 0)
     }
 
-    @Test("With EVENT_IDX an interrupt is due exactly when the used index passes the event", arguments: [0, 5, 0xFFFD] as [UInt16])
-    func usedEvent(start: UInt16) throws {
+    @Test(arguments: [0, 5, 0xFFFD] as [UInt16])
+    func `With EVENT_IDX an interrupt is due exactly when the used index passes the event`(start: UInt16) throws {
         let bench = try RingBench(features: Self.eventIndex)
         for event in -3..<12 {
             for pushed in 1...6 {
@@ -38,8 +38,8 @@ import Virtio
         }
     }
 
-    @Test("A chain that comes before kicks are enabled again is seen", arguments: [plain, eventIndex])
-    func recheck(features: VirtioFeatures) throws {
+    @Test(arguments: [plain, eventIndex])
+    func `A chain that comes before kicks are enabled again is seen`(features: VirtioFeatures) throws {
         var bench = try RingBench(features: features)
         bench.queue.suppressKicks()
         #expect(!bench.queue.enableKicks())
@@ -56,11 +56,13 @@ import Virtio
     private static let state = GuestAddress(0x3_0000)
 
     @Test(
-        "Driver and device agree for ever, also when the driver moves to another process in between",
         arguments: [NotificationTests.plain, NotificationTests.eventIndex],
         [1, 2, 3] as [UInt64]
     )
-    func driverAgainstDevice(features: VirtioFeatures, seed: UInt64) throws {
+    func `Driver and device agree for ever, also when the driver moves to another process in between`(
+        features: VirtioFeatures,
+        seed: UInt64
+    ) throws {
         var random = SeededGenerator(seed: seed)
         let bench = try RingBench(size: 16, features: features)
         func attach() throws -> SplitVirtqueueDriver {
@@ -121,11 +123,9 @@ import Virtio
         }
     }
 
-    @Test(
-        "Interrupts that are off stay away, and switching them on reports what came meanwhile",
-        arguments: [NotificationTests.plain, NotificationTests.eventIndex]
+    @Test(arguments: [NotificationTests.plain, NotificationTests.eventIndex]
     )
-    func interrupts(features: VirtioFeatures) throws {
+    func `Interrupts that are off stay away, and switching them on reports what came meanwhile`(features: VirtioFeatures) throws {
         let bench = try RingBench(features: features)
         let driver = try SplitVirtqueueDriver(bench.memory, bench.raw.layout, stateAddress: Self.state, features: features)
         driver.format()
@@ -149,11 +149,9 @@ import Virtio
         }
     }
 
-    @Test(
-        "One kick is needed for what was added, and none for a device that is awake",
-        arguments: [NotificationTests.plain, NotificationTests.eventIndex]
+    @Test(arguments: [NotificationTests.plain, NotificationTests.eventIndex]
     )
-    func kicks(features: VirtioFeatures) throws {
+    func `One kick is needed for what was added, and none for a device that is awake`(features: VirtioFeatures) throws {
         let bench = try RingBench(features: features)
         let driver = try SplitVirtqueueDriver(bench.memory, bench.raw.layout, stateAddress: Self.state, features: features)
         driver.format()
@@ -171,7 +169,7 @@ import Virtio
         }
     }
 
-    @Test("A device that returns what it was not given is an error") func notOutstanding() throws {
+    @Test func `A device that returns what it was not given is an error`() throws {
         let bench = try RingBench()
         let driver = try SplitVirtqueueDriver(bench.memory, bench.raw.layout, stateAddress: Self.state, features: [.version1])
         driver.format()

@@ -1,7 +1,7 @@
-import GuestMemory
+import AerostatGuestMemory
+import AerostatVirtio
 import TestSupport
 import Testing
-import Virtio
 
 /// The queue under test as a reference: `#expect` does not take mutating calls.
 final class TestQueue {
@@ -42,8 +42,8 @@ func segment(_ address: UInt64, _ length: UInt32, writable: Bool) -> VirtqueueSe
 }
 
 @Suite struct SplitVirtqueueTests {
-    @Test("Random chains come out as they went in, like an array", arguments: [1, 2, 8, 256] as [UInt16], [1, 2, 3] as [UInt64])
-    func ringAgainstArray(size: UInt16, seed: UInt64) throws {
+    @Test(arguments: [1, 2, 8, 256] as [UInt16], [1, 2, 3] as [UInt64])
+    func `Random chains come out as they went in, like an array`(size: UInt16, seed: UInt64) throws {
         var random = SeededGenerator(seed: seed)
         var bench = try RingBench(size: size)
         var sent: [(head: UInt16, segments: [VirtqueueSegment])] = []
@@ -184,8 +184,8 @@ func segment(_ address: UInt64, _ length: UInt32, writable: Bool) -> VirtqueueSe
         },
     ]
 
-    @Test("Whatever a driver does wrong is an error that says what and where, and stays", arguments: badInputs)
-    func badInput(_ input: BadInput) throws {
+    @Test(arguments: badInputs)
+    func `Whatever a driver does wrong is an error that says what and where, and stays`(_ input: BadInput) throws {
         var bench = try RingBench()
         try input.write(&bench)
         #expect(throws: input.expected) { try bench.queue.pop() }
@@ -194,14 +194,14 @@ func segment(_ address: UInt64, _ length: UInt32, writable: Bool) -> VirtqueueSe
         #expect(bench.queue.position == VirtqueuePosition())
     }
 
-    @Test("An indirect table needs the feature") func indirectWithoutFeature() throws {
+    @Test func `An indirect table needs the feature`() throws {
         var bench = try RingBench(features: [.version1])
         try bench.raw.write(bench.descriptor(0x2_0000, 32, VirtqueueDescriptor.indirect), at: 0)
         try bench.raw.publish(head: 0)
         #expect(throws: VirtqueueError.indirectNotAllowed(head: 0, descriptor: 0)) { try bench.queue.pop() }
     }
 
-    @Test("An indirect table, alone or behind direct descriptors, reads as one chain") func indirect() throws {
+    @Test func `An indirect table, alone or behind direct descriptors, reads as one chain`() throws {
         var bench = try RingBench()
         let table = GuestAddress(0x2_0000)
         let (next, write, indirect) = (VirtqueueDescriptor.next, VirtqueueDescriptor.write, VirtqueueDescriptor.indirect)
@@ -219,8 +219,7 @@ func segment(_ address: UInt64, _ length: UInt32, writable: Bool) -> VirtqueueSe
         #expect(second?.readableCount == 2)
     }
 
-    @Test("Rings that are misaligned, outside RAM or of an impossible size are refused")
-    func badLayouts() throws {
+    @Test func `Rings that are misaligned, outside RAM or of an impossible size are refused`() throws {
         let memory = try GuestRAM(RegionTable(contiguousBytes: 1 << 20))
         func check(_ expected: VirtqueueError, size: UInt16 = 8, _ table: UInt64 = 0, _ driver: UInt64 = 0x1000, _ device: UInt64 = 0x2000)
         {

@@ -1,9 +1,9 @@
-import GuestMemory
-import Host
-import Migration
+import AerostatGuestMemory
+import AerostatHost
+import AerostatMigration
+import AerostatVirtio
 import TestSupport
 import Testing
-import Virtio
 
 /// A device with three queues, the last only where bit 0 is negotiated, and eight bytes of configuration.
 final class RecordingDevice: VirtioDevice {
@@ -92,7 +92,7 @@ final class RecordingDevice: VirtioDevice {
 
     private func read(_ offset: UInt64, width: Int = 4) -> UInt64 { transport.read(offset: offset, width: width) }
 
-    @Test("The device says who it is and what it offers, word by word") func identity() {
+    @Test func `The device says who it is and what it offers, word by word`() {
         #expect(read(0x000) == 0x7472_6976)
         #expect(read(0x004) == 2)
         #expect(read(0x008) == 42)
@@ -107,18 +107,17 @@ final class RecordingDevice: VirtioDevice {
     }
 
     @Test(
-        "Features that were not offered, or a legacy driver, are refused",
         arguments: [[], [.eventIndex], [.version1, .indirectDescriptors], [.version1, VirtioFeatures(rawValue: 1 << 63)]]
             as [VirtioFeatures]
     )
-    func refusal(features: VirtioFeatures) {
+    func `Features that were not offered, or a legacy driver, are refused`(features: VirtioFeatures) {
         #expect(throws: ScriptedDriver.Failure.featuresRefused) { try driver.negotiate(features) }
         driver.driverOK()
         #expect(driver.status == Status.acknowledge | Status.driver)
         #expect(device.events == [.reset])
     }
 
-    @Test("The steps to DRIVER_OK count in their order only, and features stand once accepted") func statusSteps() throws {
+    @Test func `The steps to DRIVER_OK count in their order only, and features stand once accepted`() throws {
         transport.write(.status, Status.driverOK)
         #expect(driver.status == 0)
         transport.write(.status, Status.featuresOK)
@@ -134,7 +133,7 @@ final class RecordingDevice: VirtioDevice {
         #expect(device.events == [.reset, .activated([.version1], sizes: [nil, nil])])
     }
 
-    @Test("Queues exist by what was negotiated, stand still once ready, and reach the device at DRIVER_OK") func queues() throws {
+    @Test func `Queues exist by what was negotiated, stand still once ready, and reach the device at DRIVER_OK`() throws {
         let features: VirtioFeatures = [.version1, RecordingDevice.third]
         try driver.negotiate([.version1])
         transport.write(.queueSelect, 2)
@@ -165,8 +164,7 @@ final class RecordingDevice: VirtioDevice {
         #expect(device.events.last == .reset)
     }
 
-    @Test("A driver takes a queue back while the device runs, and finds it let go; only a reset brings it back")
-    func stoppedQueue() throws {
+    @Test func `A driver takes a queue back while the device runs, and finds it let go; only a reset brings it back`() throws {
         try driver.negotiate([.version1])
         driver.setUp(queue: 0, VirtqueueLayout(size: 8, contiguousAt: GuestAddress(0x1000)))
         driver.driverOK()
@@ -182,8 +180,8 @@ final class RecordingDevice: VirtioDevice {
         #expect(transport.read(.queueReady) == 0)
     }
 
-    @Test("A queue set up wrongly means NEEDS_RESET with the reason, not a device that runs", arguments: [0x8, 0xF_FFF0, UInt64.max - 15])
-    func badQueue(table: UInt64) throws {
+    @Test(arguments: [0x8, 0xF_FFF0, UInt64.max - 15])
+    func `A queue set up wrongly means NEEDS_RESET with the reason, not a device that runs`(table: UInt64) throws {
         try driver.negotiate([.version1])
         let good = VirtqueueLayout(size: 8, contiguousAt: GuestAddress(0x1000))
         driver.setUp(
@@ -200,7 +198,7 @@ final class RecordingDevice: VirtioDevice {
         #expect(transport.fault == nil)
     }
 
-    @Test("Interrupts wait for DRIVER_OK, stay until acknowledged, and go with a reset") func interrupts() throws {
+    @Test func `Interrupts wait for DRIVER_OK, stay until acknowledged, and go with a reset`() throws {
         device.signals.usedBuffers()
         device.signals.configurationChanged()
         #expect(transport.read(.interruptStatus) == 0)
@@ -221,7 +219,7 @@ final class RecordingDevice: VirtioDevice {
         #expect(transport.read(.configurationGeneration) == 2)
     }
 
-    @Test("The line drops when the last reason is acknowledged, and at a reset") func level() {
+    @Test func `The line drops when the last reason is acknowledged, and at a reset`() {
         let levels = Locked<[Bool]>([])
         let signals = VirtioSignals { level in levels.withLock { $0.append(level) } }
         let leveled = VirtioMMIOTransport(LeveledDevice(signals), memory)
@@ -241,10 +239,9 @@ final class RecordingDevice: VirtioDevice {
     }
 
     @Test(
-        "Nonsense at any offset, width and value neither traps nor stops the device from being used",
         arguments: 1...8 as ClosedRange<UInt64>
     )
-    func nonsense(seed: UInt64) throws {
+    func `Nonsense at any offset, width and value neither traps nor stops the device from being used`(seed: UInt64) throws {
         var random = SeededGenerator(seed: seed)
         let registers = VirtioMMIO.Register.allCases
         for _ in 0..<20_000 {
@@ -267,7 +264,7 @@ final class RecordingDevice: VirtioDevice {
         #expect(device.events.last == .activated([.version1], sizes: [64, nil]), "seed \(seed)")
     }
 
-    @Test("A restored transport reads as the saved one, with its interrupt raised and its queues where they stood") func restore() throws {
+    @Test func `A restored transport reads as the saved one, with its interrupt raised and its queues where they stood`() throws {
         try driver.start([.version1, RecordingDevice.third])
         device.signals.usedBuffers()
         transport.write(.queueSelect, 2)

@@ -1,6 +1,6 @@
+import AerostatHost
+public import AerostatMigration
 import Glibc
-import Host
-public import Migration
 import NIOCore
 import NIOPosix
 import SystemPackage
@@ -105,8 +105,8 @@ public final class ControlClient: Sendable {
     }
 
     /// Has the guest check its own memory.
-    public func checkGuest() async throws(ControlError) -> GuestCheck {
+    public func checkGuest() async throws(ControlError) -> SelfCheck {
         let answer = try await execute("check-guest")
-        do { return try answer.decode(GuestCheck.self) } catch { throw .unexpectedAnswer(command: "check-guest") }
+        do { return try answer.decode(SelfCheck.self) } catch { throw .unexpectedAnswer(command: "check-guest") }
     }
 }

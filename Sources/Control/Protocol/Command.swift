@@ -18,7 +18,7 @@ public enum Command: Hashable, Sendable {
     case queryMigration
     /// `pmemsave`: writes guest-physical memory to a file. Without `size` (ours): all from `address` on.
     case saveMemory(address: UInt64, size: UInt64?, path: String)
-    /// `check-guest` (ours): the guest checks its own memory; answered by a `GuestCheck`.
+    /// `check-guest` (ours): the guest checks its own memory; answered by a `SelfCheck`.
     case checkGuest
     /// `system_powerdown`: presses the guest's power button.
     case powerDown

@@ -1,5 +1,5 @@
+public import AerostatMigration
 import FoundationEssentials
-public import Migration
 
 /// What the server tells every client unasked.
 public enum Event: Hashable, Sendable {

@@ -1,4 +1,4 @@
-public import Migration
+public import AerostatMigration
 
 /// What `migrate-set-parameters` sets; what is absent stays as it is. The values are checked when they are applied.
 public struct MigrationParameterChanges: Hashable, Sendable {

@@ -1,4 +1,4 @@
-public import Migration
+public import AerostatMigration
 
 /// Whether the guest runs, under QEMU's names.
 public enum RunState: String, CaseIterable, Hashable, Sendable {
@@ -30,7 +30,7 @@ public enum RunState: String, CaseIterable, Hashable, Sendable {
 }
 
 /// The answer to `check-guest`: what the guest found in its own memory.
-public struct GuestCheck: Hashable, Sendable, Codable {
+public struct SelfCheck: Hashable, Sendable, Codable {
     /// A page that is not as it must be.
     public struct WrongPage: Hashable, Sendable, Codable {
         public var page: Int
@@ -109,7 +109,7 @@ extension MigrationReport {
     }
 }
 
-extension GuestCheck {
+extension SelfCheck {
     /// The answer to `check-guest`.
     public var json: JSONValue {
         get throws(QMPError) {

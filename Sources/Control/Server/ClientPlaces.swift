@@ -1,4 +1,4 @@
-import Host
+import AerostatHost
 
 /// Who is connected, in the order of arrival, and what each may do.
 ///

@@ -1,6 +1,6 @@
+import AerostatHost
 import FoundationEssentials
 import Glibc
-import Host
 public import Logging
 import NIOCore
 import NIOPosix

@@ -1,4 +1,4 @@
-import Host
+import AerostatHost
 import Logging
 import NIOCore
 import Synchronization

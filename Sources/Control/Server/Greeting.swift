@@ -1,4 +1,4 @@
-import Host
+import AerostatHost
 
 /// What the server says about itself.
 enum Greeting {

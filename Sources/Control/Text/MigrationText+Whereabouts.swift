@@ -1,4 +1,4 @@
-package import Migration
+package import AerostatMigration
 
 // Where the guest is, as the process that was asked says it.
 extension MigrationText {

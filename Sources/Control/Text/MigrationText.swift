@@ -1,4 +1,4 @@
-package import Migration
+package import AerostatMigration
 
 /// A migration in words: while it goes on, and at its end.
 package struct MigrationText: Sendable {

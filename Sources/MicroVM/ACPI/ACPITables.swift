@@ -1,5 +1,5 @@
-package import GuestMemory
-import Host
+package import AerostatGuestMemory
+import AerostatHost
 
 /// What the machine tells its guest about itself: the tables of hardware-reduced ACPI (6.5), which need no firmware and no PC of old.
 ///
@@ -12,10 +12,10 @@ package enum ACPITables {
     /// Writes all tables to their place below 1 MiB.
     /// - Parameter devices: a node for each device.
     /// - Returns: where the root pointer is.
-    package static func write(into memory: GuestRAM, vcpus: Int, devices: [AML.Term]) throws(GuestAccessError) -> GuestAddress {
+    package static func write(into memory: GuestRAM, vcpus: Int, devices: [AML.Term]) throws(AccessError) -> GuestAddress {
         precondition((1...maximumVCPUs).contains(vcpus), "\(vcpus) vCPUs")
         var position = BootLayout.acpiTables.rawValue + 64  // behind the root pointer
-        func place(_ table: [UInt8]) throws(GuestAccessError) -> UInt64 {
+        func place(_ table: [UInt8]) throws(AccessError) -> UInt64 {
             let address = position
             position = (address + UInt64(table.count) + 15) & ~15
             precondition(position <= BootLayout.acpiTablesEnd, "the tables have no room")

@@ -1,4 +1,4 @@
-import Host
+import AerostatHost
 
 /// Terms of the language in which ACPI describes devices, as bytes (ACPI 6.5, chapter 20). A term list is terms one behind the other.
 package enum AML {

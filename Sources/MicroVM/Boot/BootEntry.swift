@@ -1,4 +1,4 @@
-package import GuestMemory
+package import AerostatGuestMemory
 
 /// How the boot vCPU begins: the registers that are not zero, and the segments. The other vCPUs wait for their startup interrupt.
 package struct BootEntry: Hashable, Sendable {
@@ -73,7 +73,7 @@ package struct BootEntry: Hashable, Sendable {
     private var descriptors: [UInt64] { [0, 0, code.descriptor, data.descriptor, task.descriptor, 0] }
 
     /// Puts the table that the selectors choose from into RAM.
-    package func writeDescriptors(into memory: GuestRAM) throws(GuestAccessError) {
+    package func writeDescriptors(into memory: GuestRAM) throws(AccessError) {
         for (index, descriptor) in descriptors.enumerated() {
             try memory.store(descriptor, at: GuestAddress(BootLayout.descriptorTable.rawValue + UInt64(index) * 8))
         }

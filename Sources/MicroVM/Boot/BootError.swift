@@ -1,4 +1,4 @@
-package import Host
+package import AerostatHost
 
 /// Why a kernel cannot be started, in one line for people.
 package enum BootError: Error, Hashable, Sendable, CustomStringConvertible {

@@ -1,4 +1,4 @@
-package import GuestMemory
+package import AerostatGuestMemory
 
 /// What lies where below 1 MiB when the first instruction runs, as PCs have had it: the kernel takes what it wants and reuses the rest.
 ///

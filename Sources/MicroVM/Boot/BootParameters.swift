@@ -1,5 +1,5 @@
-import GuestMemory
-import Host
+import AerostatGuestMemory
+import AerostatHost
 
 /// What a kernel is told at its entry, in both ways of telling it.
 struct BootParameters {
@@ -45,7 +45,7 @@ struct BootParameters {
         return header.bytes
     }()
 
-    func writeZeroPage(_ setupHeader: [UInt8], into memory: GuestRAM) throws(GuestAccessError) {
+    func writeZeroPage(_ setupHeader: [UInt8], into memory: GuestRAM) throws(AccessError) {
         let unnamedLoader: UInt8 = 0xFF
         var page = FieldBytes(byteCount: GuestPage.size)
         page.set(0x070, rootPointer.rawValue)
@@ -66,7 +66,7 @@ struct BootParameters {
 
     // MARK: The PVH entry (Xen's public header arch-x86/hvm/start_info.h, version 1)
 
-    func writeStartInfo(into memory: GuestRAM) throws(GuestAccessError) {
+    func writeStartInfo(into memory: GuestRAM) throws(AccessError) {
         let moduleOffset = 0x40
         let mapOffset = 0x80
         let mapEntryBytes = 24

@@ -1,4 +1,4 @@
-import Host
+import AerostatHost
 
 /// What the header of a bzImage says (Documentation/arch/x86/boot.rst).
 struct BzImage: Sendable {

@@ -1,4 +1,4 @@
-import Host
+import AerostatHost
 
 /// A kernel as an ELF file: "vmlinux", uncompressed (System V ABI, chapter 4; Documentation of Xen, "x86/HVM direct boot ABI").
 struct ELFKernel: Sendable {

@@ -1,4 +1,4 @@
-package import GuestMemory
+package import AerostatGuestMemory
 
 /// Page tables that map the first 4 GiB to themselves, in pages of 2 MiB: RAM below the hole, and the devices in it.
 package enum IdentityPageTables {
@@ -10,7 +10,7 @@ package enum IdentityPageTables {
     private static let entries = 512
 
     /// - Returns: the root, for CR3.
-    package static func write(into memory: GuestRAM) throws(GuestAccessError) -> GuestAddress {
+    package static func write(into memory: GuestRAM) throws(AccessError) -> GuestAddress {
         let root = BootLayout.pageTables.rawValue
         let (pointers, directories) = (root + 0x1000, root + 0x2000)
         try memory.store(pointers | present | writable, at: GuestAddress(root))

@@ -1,4 +1,4 @@
-import Host
+import AerostatHost
 
 /// A kernel's code and data: what goes where, and where it begins.
 struct KernelCode: Sendable {

@@ -1,5 +1,5 @@
-package import GuestMemory
-import Host
+package import AerostatGuestMemory
+import AerostatHost
 
 /// A Linux kernel, perhaps with an initrd, that a machine starts without firmware: its files, opened and checked.
 ///
@@ -76,7 +76,7 @@ package struct LinuxBoot: ~Copyable, Sendable {
             try Self.copy(kernel, segment.fileOffset..<segment.fileOffset + segment.fileBytes, to: segment.address, memory)
         }
         if let placed { try copyInitrd(to: placed.lowerBound, memory) }
-        do throws(GuestAccessError) {
+        do throws(AccessError) {
             return try writeTables(into: memory, initrd: placed, vcpus: vcpus, devices: devices)
         } catch {
             preconditionFailure("\(error), although the kernel above it is")
@@ -103,7 +103,7 @@ package struct LinuxBoot: ~Copyable, Sendable {
         initrd: Range<UInt64>?,
         vcpus: Int,
         devices: [AML.Term]
-    ) throws(GuestAccessError) -> BootEntry {
+    ) throws(AccessError) -> BootEntry {
         let parameters = BootParameters(
             memoryMap: BootParameters.memoryMap(of: memory.regions),
             initrd: initrd,
@@ -150,7 +150,7 @@ package struct LinuxBoot: ~Copyable, Sendable {
         let stepBytes = 1 << 20
         for offset in stride(from: range.lowerBound, to: range.upperBound, by: stepBytes) {
             let part = try file.bytes(at: offset, byteCount: Int(min(range.upperBound - offset, UInt64(stepBytes))))
-            do throws(GuestAccessError) {
+            do throws(AccessError) {
                 try memory.write(part.bytes, at: GuestAddress(address + offset - range.lowerBound))
             } catch {
                 preconditionFailure("\(error), although it was measured")

@@ -1,4 +1,4 @@
-package import GuestMemory
+package import AerostatGuestMemory
 
 /// What lies where a PC's firmware would begin.
 ///
@@ -13,7 +13,7 @@ package enum ResetVector {
         0xEB, 0xFD,  // jmp back to hlt
     ]
 
-    package static func write(into memory: GuestRAM) throws(GuestAccessError) {
+    package static func write(into memory: GuestRAM) throws(AccessError) {
         try memory.write(code, at: BootLayout.resetVector)
     }
 }

@@ -1,7 +1,7 @@
-import Host
-package import Migration
+import AerostatHost
+package import AerostatMigration
+package import AerostatVirtio
 import Synchronization
-package import Virtio
 
 /// The registers through which a guest goes to sleep, resets itself, and hears of its power button: those of hardware-reduced ACPI
 /// (6.5, sections 4.8.3.7 and 5.6.9), and the keyboard controller's reset line, which guests try after them.

@@ -1,6 +1,6 @@
-import Host
-package import Migration
-package import Virtio
+import AerostatHost
+package import AerostatMigration
+package import AerostatVirtio
 
 // The section "serial": the registers in the order of their declaration, one byte each but the divisor's two, then the number of
 // received bytes and the bytes.

@@ -1,6 +1,6 @@
+import AerostatHost
 import CLinux
 import Glibc
-import Host
 import SystemPackage
 
 /// One of KVM's requests, and its name for people.

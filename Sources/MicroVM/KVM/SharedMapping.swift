@@ -1,6 +1,6 @@
+import AerostatHost
 import CLinux
 import Glibc
-import Host
 import SystemPackage
 
 /// Memory that the kernel shares with this process through a descriptor of KVM's.

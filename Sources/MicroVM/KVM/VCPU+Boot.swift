@@ -1,5 +1,5 @@
+import AerostatGuestMemory
 import CLinux
-import GuestMemory
 
 // How a vCPU stands before its first instruction: as after a reset, plus what firmware would have set, plus the boot entry.
 extension VCPU {

@@ -1,8 +1,8 @@
+import AerostatHost
+import AerostatMigration
+import AerostatVirtio
 import CLinux
-import Host
-import Migration
 import SystemPackage
-import Virtio
 
 // The section "kvm-vcpu-N": what one vCPU is. Little-endian, structures as KVM has them (Documentation/virt/kvm/api.rst):
 //

@@ -1,7 +1,7 @@
+import AerostatHost
+import AerostatMigration
+import AerostatVirtio
 import CLinux
-import Host
-import Migration
-import Virtio
 
 // The state of the machine that is no vCPU's, in three sections; structures are as KVM has them:
 //

@@ -1,6 +1,6 @@
+import AerostatGuestMemory
+import AerostatHost
 import CLinux
-import GuestMemory
-import Host
 
 /// A machine of KVM's: its memory slots, interrupt controllers and timers in the kernel, and its vCPUs.
 final class VirtualMachine: DeviceWiring, Sendable {

@@ -1,7 +1,7 @@
-import Balloon
-public import GuestMemory
-public import Host
-public import Virtio
+import AerostatBalloon
+public import AerostatGuestMemory
+public import AerostatHost
+public import AerostatVirtio
 
 /// A kind of virtio device that a machine can have, and how one is made.
 public struct DeviceMaker: Sendable {

@@ -1,7 +1,7 @@
-package import GuestMemory
-package import Host
-package import Migration
-package import Virtio
+package import AerostatGuestMemory
+package import AerostatHost
+package import AerostatMigration
+package import AerostatVirtio
 
 /// The lines between a device and the kernel: KVM's, or a test's.
 package protocol DeviceWiring {

@@ -1,5 +1,5 @@
+package import AerostatGuestMemory
 import CTinyGuest
-package import GuestMemory
 
 // What a tiny guest's memory must hold, wherever its vCPUs were stopped. Any copy of its memory can be looked at.
 extension TinyGuest {
@@ -26,13 +26,13 @@ extension TinyGuest {
         package static func < (left: Self, right: Self) -> Bool { (left.round, left.pages) < (right.round, right.pages) }
     }
 
-    package func record(in memory: GuestRAM) throws(GuestAccessError) -> Record {
+    package func record(in memory: GuestRAM) throws(AccessError) -> Record {
         var progress: [Progress] = []
         for vcpu in 0..<vcpus {
             let word: UInt64 = try memory.load(at: GuestAddress(Self.record + UInt64(vcpu * 8)))
             progress.append(Progress(round: word >> 32, pages: word & 0xFFFF_FFFF))
         }
-        func field(_ offset: Int32) throws(GuestAccessError) -> UInt32 { try memory.load(at: GuestAddress(Self.record + UInt64(offset))) }
+        func field(_ offset: Int32) throws(AccessError) -> UInt32 { try memory.load(at: GuestAddress(Self.record + UInt64(offset))) }
         return Record(
             progress: progress,
             hasBalloon: try field(TINY_HAS_BALLOON) != 0,
@@ -48,7 +48,7 @@ extension TinyGuest {
     ///
     /// Exact: a page holds what its vCPU wrote in this round or, behind the place where it stands, in the round before. Only the page
     /// that it was about to write may be of both.
-    package func faults(in memory: GuestRAM) throws(GuestAccessError) -> [String] {
+    package func faults(in memory: GuestRAM) throws(AccessError) -> [String] {
         let record = try record(in: memory)
         var faults: [String] = []
         for page in 0..<pages {
@@ -71,7 +71,7 @@ extension TinyGuest {
     }
 
     /// Number, round and the two copies of the check word.
-    private func load(_ memory: GuestRAM, _ address: UInt64) throws(GuestAccessError) -> [UInt64] {
+    private func load(_ memory: GuestRAM, _ address: UInt64) throws(AccessError) -> [UInt64] {
         var words: [UInt64] = []
         for offset in [0, 8, 16, 4088] as [UInt64] { words.append(try memory.load(at: GuestAddress(address + offset))) }
         return words

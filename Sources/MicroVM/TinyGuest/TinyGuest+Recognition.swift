@@ -1,11 +1,11 @@
+package import AerostatGuestMemory
 import CTinyGuest
-package import GuestMemory
 
 extension TinyGuest {
     /// The tiny guest that a machine's memory holds; `nil` where it holds another guest. The memory is foreign: it may have come from
     /// anywhere.
     package init?(in memory: GuestRAM) {
-        do throws(GuestAccessError) {
+        do throws(AccessError) {
             guard let found = try Self.parameters(in: memory) else { return nil }
             self = found
         } catch {
@@ -14,12 +14,12 @@ extension TinyGuest {
         }
     }
 
-    private static func parameters(in memory: GuestRAM) throws(GuestAccessError) -> TinyGuest? {
+    private static func parameters(in memory: GuestRAM) throws(AccessError) -> TinyGuest? {
         let count = Int(aerostat_tiny_guest_byte_count())
         let start = unsafe UnsafeRawPointer(aerostat_tiny_guest_start_address())
         let ours = unsafe Array(UnsafeRawBufferPointer(start: start, count: count))
         guard try memory.read(at: GuestAddress(code), byteCount: count) == ours else { return nil }
-        func field(_ offset: Int32, upTo maximum: Int) throws(GuestAccessError) -> Int? {
+        func field(_ offset: Int32, upTo maximum: Int) throws(AccessError) -> Int? {
             let value: UInt64 = try memory.load(at: GuestAddress(parameters + UInt64(offset)))
             return value <= UInt64(maximum) ? Int(value) : nil
         }

@@ -1,5 +1,5 @@
+package import AerostatGuestMemory
 import CTinyGuest
-package import GuestMemory
 
 /// A guest of our own in a few hundred bytes of machine code (`TinyGuest.S`): it writes a pattern over memory, answers on the serial
 /// port, and drives a round of hints. It runs on any KVM, also on one that emulates instructions, in milliseconds.
@@ -53,7 +53,7 @@ package struct TinyGuest: Hashable, Sendable {
     package var memoryBytes: UInt64 { (free + UInt64(freeBlocks * blockBytes) + 0x1F_FFFF) & ~0x1F_FFFF }
 
     /// Puts the guest into RAM that nobody has used. Free memory is filled with something, as if it had been in use before.
-    package func load(into memory: GuestRAM) throws(GuestAccessError) -> BootEntry {
+    package func load(into memory: GuestRAM) throws(AccessError) -> BootEntry {
         precondition(
             UInt64(TINY_IOAPIC) == MachineLayout.ioapicBase && UInt64(TINY_LOCAL_APIC) == MachineLayout.localAPICBase
                 && UInt32(TINY_BALLOON_INTERRUPT) == MachineLayout.virtioInterrupts[0],

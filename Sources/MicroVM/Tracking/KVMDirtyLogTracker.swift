@@ -1,6 +1,6 @@
+package import AerostatGuestMemory
+package import AerostatHost
 import CLinux
-package import GuestMemory
-package import Host
 
 /// KVM's own log of the pages that vCPUs wrote, as a bitmap for each memory slot, joined with the software log: KVM does not see what this
 /// process itself writes (devices, DMA, the control plane).
@@ -48,7 +48,7 @@ package final class KVMDirtyLogTracker: DirtyTracker {
         }
     }
 
-    package func harvest(into dirty: DirtyBitmap) throws(SystemError) {
+    package func harvest(into dirty: PageSet) throws(SystemError) {
         try state.withLock { state throws(SystemError) in
             precondition(state.isArmed, "harvest before arm")
             do throws(KVMError) {

@@ -1,15 +1,15 @@
+package import AerostatGuestMemory
+package import AerostatHost
 import CLinux
-package import GuestMemory
-package import Host
 
 /// All vCPUs' rings of written pages, and what was taken from them and not yet asked for.
 final class DirtyRings: Sendable {
     private let machine: VirtualMachine
-    private let found: Monitor<DirtyBitmap>
+    private let found: Monitor<PageSet>
 
     init(_ machine: VirtualMachine) throws(SystemError) {
         self.machine = machine
-        found = Monitor(try DirtyBitmap(pageCount: machine.memory.pageCount))
+        found = Monitor(try PageSet(pageCount: machine.memory.pageCount))
     }
 
     /// Empties the rings, and has KVM protect the pages that were in them. Called by the harvest, and by a vCPU whose ring is full.
@@ -38,7 +38,7 @@ final class DirtyRings: Sendable {
     }
 
     /// Moves what was found to a bitmap; forgets it where there is none.
-    func move(into dirty: DirtyBitmap?) {
+    func move(into dirty: PageSet?) {
         found.withLock { found in
             found.forEachUsedWord { index in
                 let bits = found.take(word: index)
@@ -83,7 +83,7 @@ package final class KVMDirtyRingTracker: DirtyTracker {
         }
     }
 
-    package func harvest(into dirty: DirtyBitmap) throws(SystemError) {
+    package func harvest(into dirty: PageSet) throws(SystemError) {
         precondition(isArmed.withLock { $0 }, "harvest before arm")
         kickAll()
         do throws(KVMError) { try rings.empty() } catch { throw error.asSystemError }

@@ -1,5 +1,5 @@
-import GuestMemory
-import Host
+import AerostatGuestMemory
+import AerostatHost
 
 /// One memory slot's log as KVM reads and writes it: bit p % 64 of word p / 64 is the slot's page p.
 // @unchecked: used under the tracker's lock.
@@ -34,7 +34,7 @@ import Host
 
     /// Adds the pages whose bits are set to a bitmap of the whole guest.
     /// - Parameter firstPage: the guest's number of the slot's page 0.
-    func merge(pages: Int, into dirty: DirtyBitmap, from firstPage: PageIndex) {
+    func merge(pages: Int, into dirty: PageSet, from firstPage: PageIndex) {
         let (word, shift) = (firstPage.rawValue >> 6, UInt64(firstPage.rawValue & 63))
         for index in 0..<(pages + 63) / 64 {
             let bits = unsafe base[index]

@@ -1,15 +1,15 @@
-package import GuestMemory
-package import Host
+package import AerostatGuestMemory
+package import AerostatHost
 
 /// Compares the source's digests with what an image holds, while the guest stands still: the image's part of `--verify`.
 package struct ImageComparison {
     private let tables: ImageTables
-    private let compared: DirtyBitmap
+    private let compared: PageSet
     private(set) package var ready = Ready()
 
     package init(_ tables: ImageTables) throws(SystemError) {
         self.tables = tables
-        compared = try DirtyBitmap(pageCount: tables.layout.pageCount)
+        compared = try PageSet(pageCount: tables.layout.pageCount)
     }
 
     /// - Parameter found: the digest of the bytes in the file; `nil` where the file holds none, so that the page reads as zero.

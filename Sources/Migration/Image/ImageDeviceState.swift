@@ -1,4 +1,4 @@
-import Host
+import AerostatHost
 
 /// What an image holds beside memory: what the guest requires, and behind it its devices' state. Each section stands as in a frame.
 package struct ImageDeviceState: Hashable, Sendable {

@@ -1,5 +1,5 @@
-public import GuestMemory
-import Host
+public import AerostatGuestMemory
+import AerostatHost
 
 /// The first block of a guest image. While the image is being written its mark is missing; the header with the mark is the last thing
 /// that is written.
@@ -35,7 +35,7 @@ public struct ImageHeader: Hashable, Sendable {
     public var checksumsChecksum: UInt32 = 0
     public var deviceStateChecksum: UInt32 = 0
     /// Whether the guest was running, and shall when it is restored.
-    public var runs = true
+    public var guestRuns = true
     /// The program that wrote it.
     public var creator: String
 
@@ -68,7 +68,7 @@ public struct ImageHeader: Hashable, Sendable {
         for count in [dataPages, zeroPages, freePages] { writer.append(UInt64(count)) }
         for checksum in [bitmapsChecksum, checksumsChecksum, deviceStateChecksum] { writer.append(checksum) }
         writer.append(UInt32(deviceSections))
-        writer.append(UInt32(runs ? 1 : 0))
+        writer.append(UInt32(guestRuns ? 1 : 0))
         writer.append(UInt32(regions.regions.count))
         for region in regions.regions {
             writer.append(region.base.rawValue)
@@ -135,7 +135,7 @@ public struct ImageHeader: Hashable, Sendable {
         guard requirements <= DeviceSection.maximumCount else { throw Self.malformed(1232, "\(requirements) requirements") }
         self.requirements = Int(requirements)
         guard flags <= 1 else { throw Self.malformed(136, "flags \(flags)") }
-        runs = flags == 1
+        guestRuns = flags == 1
         guard offsets[3] <= ImageLayout.maximumDeviceStateBytes else { throw Self.malformed(80, "\(offsets[3]) bytes of device state") }
         deviceStateBytes = Int(offsets[3])
         // They follow from the regions; a header that says something else was written by a program with another idea of the format.

@@ -1,4 +1,4 @@
-public import GuestMemory
+public import AerostatGuestMemory
 
 /// Where things lie in a guest image: all of it follows from the number of pages, so every page has its fixed offset.
 ///

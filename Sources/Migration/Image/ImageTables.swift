@@ -1,29 +1,29 @@
-package import GuestMemory
-package import Host
+package import AerostatGuestMemory
+package import AerostatHost
 
 /// What an image says of its pages: which hold data, which are zero, which are free, and the data's checksums. Pages in none of the
 /// bitmaps never existed. It costs memory, and room in the file, only where pages exist.
 package final class ImageTables {
     package let layout: ImageLayout
-    package let data: DirtyBitmap
-    package let zero: DirtyBitmap
-    package let free: DirtyBitmap
+    package let data: PageSet
+    package let zero: PageSet
+    package let free: PageSet
     private var checksums: SparseWords
     /// Blocks that differ from those in the file, counted from the first block of the first table.
-    private let changed: DirtyBitmap
+    private let changed: PageSet
     /// Blocks that may hold anything but zeros, counted in the same way: they were changed, or came from a file. The rest of a large
     /// guest's tables is not even there, and is not looked at.
-    private let touched: DirtyBitmap
+    private let touched: PageSet
 
     package init(_ layout: ImageLayout) throws(SystemError) {
         self.layout = layout
-        data = try DirtyBitmap(pageCount: layout.pageCount)
-        zero = try DirtyBitmap(pageCount: layout.pageCount)
-        free = try DirtyBitmap(pageCount: layout.pageCount)
+        data = try PageSet(pageCount: layout.pageCount)
+        zero = try PageSet(pageCount: layout.pageCount)
+        free = try PageSet(pageCount: layout.pageCount)
         checksums = try SparseWords(count: layout.pageCount)
         let blocks = (layout.deviceStateOffset - layout.tablesOffset) / ImageLayout.blockBytes
-        changed = try DirtyBitmap(pageCount: blocks)
-        touched = try DirtyBitmap(pageCount: blocks)
+        changed = try PageSet(pageCount: blocks)
+        touched = try PageSet(pageCount: blocks)
     }
 
     package func checksum(of page: PageIndex) -> UInt32 { checksums[page.rawValue] }
@@ -108,7 +108,7 @@ package final class ImageTables {
         return (ImageLayout.Table(rawValue: block / bitmap)!, block % bitmap)
     }
 
-    private func bitmap(_ table: ImageLayout.Table) -> DirtyBitmap? {
+    private func bitmap(_ table: ImageLayout.Table) -> PageSet? {
         switch table {
         case .data: data
         case .zero: zero
@@ -169,8 +169,8 @@ package final class ImageTables {
     private func forEachWord(_ body: (_ index: Int, _ data: UInt64, _ zero: UInt64, _ free: UInt64) -> Void) {
         let blocks = layout.blockCount(of: .data)
         for block in 0..<blocks where (0..<3).contains(where: { touched.contains(PageIndex($0 * blocks + block)) }) {
-            let first = block * DirtyBitmap.wordsPerPage
-            for word in first..<min(first + DirtyBitmap.wordsPerPage, data.wordCount) {
+            let first = block * PageSet.wordsPerPage
+            for word in first..<min(first + PageSet.wordsPerPage, data.wordCount) {
                 body(word, data.load(word: word), zero.load(word: word), free.load(word: word))
             }
         }

@@ -1,4 +1,4 @@
-import Host
+import AerostatHost
 
 // A section as it stands in frames and images: length of the name u32, name, version u32, length u32, bytes.
 extension DeviceSection {

@@ -1,5 +1,5 @@
-public import GuestMemory
-import Host
+public import AerostatGuestMemory
+import AerostatHost
 
 /// Pages of one kind, as a runs frame describes them: 16 bytes, first page u64, count u32, kind u8, three zero bytes.
 public struct RunDescriptor: Hashable, Sendable {
@@ -59,8 +59,8 @@ public enum Frame: Hashable, Sendable {
     case roundEnd(UInt32)
     case deviceState(DeviceSection)
     case digests(DigestRun)
-    /// - runs: whether the guest shall run when committed, or stay paused as it was.
-    case switchover(sections: Int, runs: Bool)
+    /// - guestRuns: whether the guest shall run when committed, or stay paused as it was.
+    case switchover(sections: Int, guestRuns: Bool)
     case ready(Ready)
     case commit
     case running
@@ -155,7 +155,7 @@ public enum Frame: Hashable, Sendable {
             try DeviceSection.limit(count: Int(header.count))
             let flags: UInt32 = try reader.take("switchover flags")
             guard flags <= 1 else { throw .malformed("switchover flags \(flags)") }
-            self = .switchover(sections: Int(header.count), runs: flags == 1)
+            self = .switchover(sections: Int(header.count), guestRuns: flags == 1)
         case .ready:
             var ready = Ready()
             ready.pagesCompared = Int(clamping: try reader.take("pages compared", UInt64.self))

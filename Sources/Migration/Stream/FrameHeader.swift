@@ -1,4 +1,4 @@
-import Host
+import AerostatHost
 
 /// What a frame says. The numbers are the stream's.
 public enum FrameKind: UInt16, Hashable, Sendable {

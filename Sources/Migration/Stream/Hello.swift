@@ -1,5 +1,5 @@
-public import GuestMemory
-import Host
+public import AerostatGuestMemory
+import AerostatHost
 
 /// The first frame of each side: who speaks, what it can, the shape of the guest and what it requires.
 public struct Hello: Hashable, Sendable {

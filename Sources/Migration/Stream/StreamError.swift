@@ -1,4 +1,4 @@
-package import Host
+package import AerostatHost
 
 /// What is wrong with bytes that a peer sent. All of it is foreign input: none of these traps.
 public enum StreamError: Error, Hashable, Sendable, CustomStringConvertible {

@@ -1,4 +1,4 @@
-import Host
+import AerostatHost
 
 /// Does for one image what may take as long as the disk likes and is no operation of the ring: makes the partial file, gives it its length
 /// and its name, removes it. On a thread of its own, one after the other.

@@ -1,6 +1,6 @@
-import GuestMemory
-import Host
-import Migration
+import AerostatGuestMemory
+import AerostatHost
+import AerostatMigration
 
 /// What is done to an image file, in order. Operations run side by side, up to the next one that must wait.
 enum FileOperation {

@@ -1,7 +1,7 @@
-import GuestMemory
-import Host
-import IOUring
-import Migration
+import AerostatGuestMemory
+import AerostatHost
+import AerostatIOUring
+import AerostatMigration
 import SystemPackage
 
 /// Reads an image's pages, several pieces under way at a time, past the page cache where the file system can.

@@ -1,5 +1,5 @@
-import Host
-import Migration
+import AerostatHost
+import AerostatMigration
 
 // What another thread does for the file, and what takes long.
 extension FileTransport {

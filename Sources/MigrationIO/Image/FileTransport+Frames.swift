@@ -1,7 +1,7 @@
+import AerostatGuestMemory
+import AerostatHost
+import AerostatMigration
 import Glibc
-import GuestMemory
-import Host
-import Migration
 
 // What becomes of the source's frames.
 extension FileTransport {
@@ -16,7 +16,7 @@ extension FileTransport {
         case .deviceState(let section): image?.state.sections.append(section)
         case .digests(let digests): compare(digests)
         case .switchover(_, let runs):
-            image?.header.runs = runs
+            image?.header.guestRuns = runs
             queue.append(.then(.writeRest))
         case .commit: commit()
         case .abort, .ready, .running, .progress: preconditionFailure("the source sent a \(frame.kind) frame")

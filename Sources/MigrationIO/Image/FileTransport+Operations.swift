@@ -1,8 +1,8 @@
+import AerostatGuestMemory
+import AerostatHost
+import AerostatIOUring
+import AerostatMigration
 import Glibc
-import GuestMemory
-import Host
-import IOUring
-import Migration
 import SystemPackage
 
 // One operation: how it is handed to the kernel, and what its end means.

@@ -1,8 +1,8 @@
+import AerostatGuestMemory
+package import AerostatHost
+import AerostatIOUring
+package import AerostatMigration
 import Glibc
-import GuestMemory
-package import Host
-import IOUring
-package import Migration
 import SystemPackage
 
 /// The link to a guest image: it plays the destination's part, and what the source sends becomes a file.

@@ -1,7 +1,7 @@
+import AerostatGuestMemory
+import AerostatHost
+public import AerostatMigration
 import Glibc
-import GuestMemory
-import Host
-public import Migration
 
 /// How two images differ.
 public struct ImageDifference: Hashable, Sendable, Codable {

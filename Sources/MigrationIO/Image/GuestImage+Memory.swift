@@ -1,6 +1,6 @@
-public import GuestMemory
-public import Host
-public import Migration
+public import AerostatGuestMemory
+public import AerostatHost
+public import AerostatMigration
 
 // Guest RAM from an image.
 extension GuestImage {
@@ -18,8 +18,8 @@ extension GuestImage {
 
     /// The pages with data. Where a mapped hole would make the file grow, only those that the file has really stored: a copy may have
     /// left out a page of zeros.
-    private func storedPages() throws(SystemError) -> DirtyBitmap {
-        let pages = try DirtyBitmap(pageCount: tables.data.pageCount)
+    private func storedPages() throws(SystemError) -> PageSet {
+        let pages = try PageSet(pageCount: tables.data.pageCount)
         guard try !file.withDescriptor({ (descriptor) throws(SystemError) in descriptor.keepsHolesInMappings }) else {
             tables.data.forEachRun { _ = pages.insert($0) }
             return pages
@@ -71,8 +71,8 @@ extension GuestImage {
 
 /// The pages with data, in pieces to be read; guest memory is prepared ahead of them.
 private struct DataPages {
-    private let data: DirtyBitmap
-    private var hugePages = HugePageAdvice()
+    private let data: PageSet
+    private var hugePages = ArrivalPreparation()
     /// Prepared, and not handed out yet.
     private var pieces: ArraySlice<PageRun> = []
     private var position = PageIndex(0)
@@ -80,7 +80,7 @@ private struct DataPages {
     /// Prepared at a time, in aligned stretches so that huge pages fit.
     private static let stretchPages = (16 << 20) / GuestPage.size
 
-    init(_ data: DirtyBitmap) { self.data = data }
+    init(_ data: PageSet) { self.data = data }
 
     mutating func next(of memory: GuestRAM) throws(SystemError) -> PageRun? {
         if pieces.isEmpty, let stretch = nextStretch() {

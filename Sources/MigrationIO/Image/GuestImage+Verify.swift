@@ -1,7 +1,7 @@
+import AerostatGuestMemory
+public import AerostatHost
+public import AerostatMigration
 import Glibc
-import GuestMemory
-public import Host
-public import Migration
 
 /// What reading all of an image found.
 public struct ImageVerification: Hashable, Sendable {

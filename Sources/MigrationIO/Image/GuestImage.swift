@@ -1,6 +1,6 @@
-import GuestMemory
-import Host
-public import Migration
+import AerostatGuestMemory
+import AerostatHost
+public import AerostatMigration
 
 /// A guest image that was opened: its header, page map and device state are checked, its pages are not read yet.
 ///

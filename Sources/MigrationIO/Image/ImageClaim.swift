@@ -1,6 +1,6 @@
+public import AerostatHost
+import AerostatMigration
 import Glibc
-public import Host
-import Migration
 import Synchronization
 import SystemPackage
 

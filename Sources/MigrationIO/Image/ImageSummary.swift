@@ -1,6 +1,6 @@
-import GuestMemory
-import Host
-import Migration
+import AerostatGuestMemory
+import AerostatHost
+import AerostatMigration
 
 /// What an image says of itself, as `aerostat image info --json` shows it. Sizes are bytes.
 public struct ImageSummary: Hashable, Sendable, Codable {
@@ -56,7 +56,7 @@ public struct ImageSummary: Hashable, Sendable, Codable {
         id = "\(header.id)"
         begun = WallClock.iso8601(header.begun)
         finished = WallClock.iso8601(header.finished)
-        running = header.runs
+        running = header.guestRuns
         hasLeft = image.hasLeft
         pageSize = size
         regions = header.regions.regions.map { Region(base: $0.base.rawValue, size: $0.byteCount) }

@@ -1,5 +1,5 @@
+import AerostatControl
 import ArgumentParser
-import Control
 
 struct Check: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -21,7 +21,7 @@ struct Check: AsyncParsableCommand {
         try options.print(check.json, text: (lines(check) + copy).joined(separator: "\n"), code: check.isClean ? .success : .differs)
     }
 
-    private func lines(_ check: GuestCheck) -> [String] {
+    private func lines(_ check: SelfCheck) -> [String] {
         var lines = [
             "\(check.isClean ? "clean" : "DAMAGED"): \(Figures.count(check.pagesChecked)) pages checked, "
                 + "\(Figures.count(check.pagesWrong)) wrong",

@@ -1,6 +1,6 @@
+import AerostatControl
+import AerostatHost
 import ArgumentParser
-import Control
-import Host
 
 /// What every subcommand that speaks to a guest takes.
 struct ControlOptions: ParsableArguments {

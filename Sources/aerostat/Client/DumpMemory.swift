@@ -1,5 +1,5 @@
+import AerostatControl
 import ArgumentParser
-import Control
 import FoundationEssentials
 
 struct DumpMemory: AsyncParsableCommand {

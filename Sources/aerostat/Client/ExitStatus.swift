@@ -1,6 +1,6 @@
+import AerostatControl
+import AerostatMigration
 import ArgumentParser
-import Control
-import Migration
 
 /// The command's exit codes; 64 for usage is the argument parser's.
 extension ExitCode {

@@ -1,6 +1,6 @@
-import Control
-import Host
-import Migration
+import AerostatControl
+import AerostatHost
+import AerostatMigration
 import Synchronization
 
 /// How often to ask for a migration's report. Each answer takes the processors for a moment, which the guest and the link need too.

@@ -1,8 +1,8 @@
+import AerostatControl
+import AerostatHost
+public import AerostatMigration
+import AerostatMigrationIO
 public import ArgumentParser
-import Control
-import Host
-public import Migration
-import MigrationIO
 
 extension MigrationParameters.TimeoutAction: ExpressibleByArgument {}
 extension ImageSync: ExpressibleByArgument {}

@@ -1,7 +1,7 @@
+import AerostatControl
+import AerostatHost
+import AerostatMigration
 import ArgumentParser
-import Control
-import Host
-import Migration
 
 /// Writes a migration's report, and samples of it over time, to a file.
 struct MigrationRecorder {

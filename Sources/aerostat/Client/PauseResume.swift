@@ -1,5 +1,5 @@
+import AerostatControl
 import ArgumentParser
-import Control
 
 struct Pause: AsyncParsableCommand {
     static let configuration = CommandConfiguration(

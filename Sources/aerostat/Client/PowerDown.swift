@@ -1,5 +1,5 @@
+import AerostatControl
 import ArgumentParser
-import Control
 
 struct PowerDown: AsyncParsableCommand {
     static let configuration = CommandConfiguration(

@@ -1,6 +1,6 @@
+import AerostatControl
+import AerostatMigration
 import ArgumentParser
-import Control
-import Migration
 
 struct Status: AsyncParsableCommand {
     static let configuration = CommandConfiguration(

@@ -1,5 +1,5 @@
+import AerostatHost
 import Glibc
-import Host
 import Synchronization
 import SystemPackage
 

@@ -1,7 +1,7 @@
+import AerostatHost
+import AerostatMicroVM
 import Glibc
-import Host
 import Logging
-import MicroVM
 import Synchronization
 import SystemPackage
 

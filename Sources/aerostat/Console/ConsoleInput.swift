@@ -1,4 +1,4 @@
-import Host
+import AerostatHost
 
 /// What people have said to the guest and it has not read yet: its serial port holds a few bytes, and says when it has room again.
 package final class ConsoleInput: Sendable {

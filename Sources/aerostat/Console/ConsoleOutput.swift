@@ -1,4 +1,4 @@
-import Host
+import AerostatHost
 
 /// What the guest has said on its console and nobody has taken yet.
 ///

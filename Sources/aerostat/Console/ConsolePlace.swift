@@ -1,5 +1,5 @@
+import AerostatHost
 import ArgumentParser
-import Host
 
 /// Where a guest's console is, as named by `--console`.
 enum ConsolePlace: Hashable, Sendable {

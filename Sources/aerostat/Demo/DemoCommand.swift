@@ -1,10 +1,10 @@
+import AerostatControl
+import AerostatGuestMemory
+import AerostatHost
+import AerostatMigration
+import AerostatMigrationIO
+import AerostatModelGuest
 import ArgumentParser
-import Control
-import GuestMemory
-import Host
-import Migration
-import MigrationIO
-import ModelGuest
 
 /// `aerostat demo`: the same guest moved twice, without hints and with them.
 struct DemoCommand: AsyncParsableCommand {

@@ -1,5 +1,5 @@
-import GuestMemory
-import Migration
+import AerostatGuestMemory
+import AerostatMigration
 
 /// Two migrations of the same guest, side by side.
 struct DemoTable {

@@ -1,6 +1,6 @@
-import Control
+import AerostatControl
+import AerostatHost
 import Foundation
-import Host
 import SystemPackage
 
 /// A child process that runs `aerostat run`, and the connection to its control socket.

@@ -1,7 +1,7 @@
+import AerostatControl
+import AerostatMigration
+import AerostatMigrationIO
 import ArgumentParser
-import Control
-import Migration
-import MigrationIO
 
 /// `aerostat image`: what can be done with a guest image while nobody runs it.
 struct ImageCommand: AsyncParsableCommand {

@@ -1,7 +1,7 @@
+import AerostatControl
+import AerostatMigration
+import AerostatMigrationIO
 import ArgumentParser
-import Control
-import Migration
-import MigrationIO
 
 struct ImageCompare: AsyncParsableCommand {
     static let configuration = CommandConfiguration(

@@ -1,10 +1,10 @@
+import AerostatControl
+import AerostatGuestMemory
+import AerostatHost
+import AerostatMigration
+import AerostatMigrationIO
+import AerostatModelGuest
 import ArgumentParser
-import Control
-import GuestMemory
-import Host
-import Migration
-import MigrationIO
-import ModelGuest
 
 struct ImageImport: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -72,8 +72,8 @@ struct ImageImport: AsyncParsableCommand {
         var parameters = MigrationParameters()
         parameters.usesHints = false
         // The guest stands still, but it shall run when it is restored.
-        let observer = SourceMigration.Observer(statusChanged: { _ in }, roundBegan: { _ in }, isGuestRunning: { true }, takeOver: { true })
-        let migration = try SourceMigration(guest: guest, parameters: parameters, observer: observer)
+        let owner = SourceMigration.Owner(statusChanged: { _ in }, roundBegan: { _ in }, isGuestRunning: { true }, handOver: { true })
+        let migration = try SourceMigration(guest: guest, parameters: parameters, owner: owner)
         try migration.start(to: .file(path: path))
         switch migration.wait() {
         case .completed: return

@@ -1,6 +1,6 @@
+import AerostatControl
+import AerostatMigrationIO
 import ArgumentParser
-import Control
-import MigrationIO
 
 struct ImageInfo: AsyncParsableCommand {
     static let configuration = CommandConfiguration(

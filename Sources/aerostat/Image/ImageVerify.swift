@@ -1,9 +1,9 @@
+import AerostatControl
+import AerostatGuestMemory
+import AerostatHost
+import AerostatMigration
+import AerostatMigrationIO
 import ArgumentParser
-import Control
-import GuestMemory
-import Host
-import Migration
-import MigrationIO
 
 struct ImageVerify: AsyncParsableCommand {
     static let configuration = CommandConfiguration(

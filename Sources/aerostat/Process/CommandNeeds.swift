@@ -1,4 +1,4 @@
-import Host
+import AerostatHost
 
 extension HostLimits.Need {
     /// Of any command: without it not even its first task is run. A thread takes 8 MiB of address space for its stack.

@@ -1,5 +1,5 @@
+import AerostatHost
 import ArgumentParser
-import Host
 
 /// Writes what a command came to, for standard output, and says on standard error where it could not.
 /// - Returns: whether it was written.

@@ -1,5 +1,5 @@
+import AerostatHost
 import Glibc
-import Host
 import Logging
 
 /// The process's log: on standard error, written by a thread that nothing else waits for. A log that nobody reads must neither stop the

@@ -1,7 +1,7 @@
+import AerostatMicroVM
+import AerostatMigration
+import AerostatModelGuest
 import ArgumentParser
-import MicroVM
-import Migration
-import ModelGuest
 
 /// What can be started, as named by `--guest`.
 enum GuestKind: String, ExpressibleByArgument, CaseIterable {

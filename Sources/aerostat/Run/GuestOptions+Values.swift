@@ -1,8 +1,8 @@
+import AerostatControl
+import AerostatGuestMemory
+import AerostatHost
+import AerostatModelGuest
 import ArgumentParser
-import Control
-import GuestMemory
-import Host
-import ModelGuest
 
 // What may be typed, and what it means where something else was typed too. Refusals name the options, and the text as it was typed.
 extension GuestOptions {

@@ -1,8 +1,8 @@
+import AerostatControl
+public import AerostatGuestMemory
+import AerostatMigration
+public import AerostatModelGuest
 public import ArgumentParser
-import Control
-public import GuestMemory
-import Migration
-public import ModelGuest
 
 /// What the guest is made of: shared by `run` and `demo`.
 struct GuestOptions: ParsableArguments {

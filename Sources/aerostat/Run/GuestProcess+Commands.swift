@@ -1,6 +1,6 @@
-import Control
-import GuestMemory
-import Migration
+import AerostatControl
+import AerostatGuestMemory
+import AerostatMigration
 import Synchronization
 
 extension GuestProcess: CommandHandler {
@@ -23,7 +23,7 @@ extension GuestProcess: CommandHandler {
         return [:]
     }
 
-    private func checkGuest() throws(QMPError) -> GuestCheck {
+    private func checkGuest() throws(QMPError) -> SelfCheck {
         let guest = try presentGuest()
         switch state.withLock({ $0.run }) {
         case .inMigrate: throw QMPError("the guest is still arriving")

@@ -1,7 +1,7 @@
-import Control
-import GuestMemory
-import Host
-import Migration
+import AerostatControl
+import AerostatGuestMemory
+import AerostatHost
+import AerostatMigration
 
 extension GuestProcess {
     /// Writes guest-physical memory to a file, as the guest sees it now. Pages that were never populated become holes: reading them
@@ -19,7 +19,7 @@ extension GuestProcess {
             )
         }
         do {
-            let present = try DirtyBitmap(pageCount: memory.pageCount)
+            let present = try PageSet(pageCount: memory.pageCount)
             try memory.insertPresentPages(into: present)
             let file = try OutputFile(path, .memory)
             for region in regions.regions {
@@ -37,7 +37,7 @@ extension GuestProcess {
 
     private func dump(
         _ memory: GuestRAM,
-        _ present: DirtyBitmap,
+        _ present: PageSet,
         from start: UInt64,
         to stop: UInt64,
         offsetBy base: UInt64,

@@ -1,10 +1,10 @@
-import Control
+import AerostatControl
+import AerostatHost
+import AerostatMicroVM
+import AerostatMigration
+import AerostatMigrationIO
 import Dispatch
-import Host
 import Logging
-import MicroVM
-import Migration
-import MigrationIO
 import Synchronization
 
 // A guest under KVM that ends by its own doing.

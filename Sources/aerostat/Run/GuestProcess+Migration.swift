@@ -1,9 +1,9 @@
-import Control
-import GuestMemory
-import Host
+import AerostatControl
+import AerostatGuestMemory
+import AerostatHost
+import AerostatMigration
+import AerostatMigrationIO
 import Logging
-import Migration
-import MigrationIO
 import Synchronization
 
 // Outgoing migrations.
@@ -30,7 +30,7 @@ extension GuestProcess {
             if case .descriptor(let number) = uri { try state.claimInherited(number) }
             announceArrival(&state)
             do throws(SystemError) {
-                let migration = try SourceMigration(guest: guest, parameters: state.parameters, observer: observer(uri))
+                let migration = try SourceMigration(guest: guest, parameters: state.parameters, owner: owner(uri))
                 (state.migration, state.isMigrating) = (migration, true)
                 return migration
             } catch {
@@ -58,12 +58,12 @@ extension GuestProcess {
         return report
     }
 
-    private func observer(_ uri: MigrationURI) -> SourceMigration.Observer {
-        SourceMigration.Observer(
+    private func owner(_ uri: MigrationURI) -> SourceMigration.Owner {
+        SourceMigration.Owner(
             statusChanged: { [self] status in statusChanged(status, uri) },
             roundBegan: { [self] round in announce(.migrationPass(round)) },
             isGuestRunning: { [self] in state.withLock { $0.run == .running } },
-            takeOver: { [self] in
+            handOver: { [self] in
                 state.withLock { state in
                     let wasRunning = state.run == .running
                     announceArrival(&state)
@@ -128,7 +128,7 @@ extension GuestProcess {
     ///   - shape: the memory that it must have; `nil` takes what comes.
     ///   - shells: makes the empty machine for it.
     ///   - paused: keep it paused, whatever it did at the source.
-    func receive(_ listener: borrowing IncomingListener, shape: RegionTable?, shells: GuestShells, paused: Bool) {
+    func receive(_ listener: borrowing IncomingListener, shape: RegionTable?, shells: MachineShells, paused: Bool) {
         // Where no kind of guest was named, it may be one that needs none of it.
         if shells.takeMachines {
             Rehearsal.begin(tracker: shells.tracker, logger: logger, failure: shells.engine == nil ? .debug : .warning)

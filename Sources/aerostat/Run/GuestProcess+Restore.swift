@@ -1,16 +1,16 @@
-import Control
-import GuestMemory
-import Host
+import AerostatControl
+import AerostatGuestMemory
+import AerostatHost
+import AerostatMigration
+import AerostatMigrationIO
+import AerostatModelGuest
 import Logging
-import Migration
-import MigrationIO
-import ModelGuest
 import Synchronization
 
 /// How a guest starts from an image.
 struct Restoration: Sendable {
     let path: String
-    let shells: GuestShells
+    let shells: MachineShells
     /// Read and check all pages first, instead of when they are touched.
     let preloads: Bool
     /// Keep the guest paused, whatever it did when its image was written.
@@ -42,7 +42,7 @@ extension GuestProcess {
         } catch {
             throw GuestError("the guest in \(image.path) cannot be started: \(error)")
         }
-        let runs = image.header.runs && !restoration.paused
+        let runs = image.header.guestRuns && !restoration.paused
         try state.withLock { (state) throws(GuestError) in
             state.guest = guest
             state.claim = image.claim

@@ -1,10 +1,10 @@
-import Control
-import GuestMemory
-import Host
+import AerostatControl
+import AerostatGuestMemory
+import AerostatHost
+import AerostatMicroVM
+import AerostatMigration
+import AerostatMigrationIO
 import Logging
-import MicroVM
-import Migration
-import MigrationIO
 import Synchronization
 
 /// One process with one guest, or with the place for one: what the control socket commands and what migrations move.

@@ -1,8 +1,8 @@
-import Control
-import GuestMemory
-import MicroVM
-import Migration
-import ModelGuest
+import AerostatControl
+import AerostatGuestMemory
+import AerostatMicroVM
+import AerostatMigration
+import AerostatModelGuest
 
 /// A guest that this process runs, whatever it is made of.
 protocol LocalGuest: Guest {
@@ -10,7 +10,7 @@ protocol LocalGuest: Guest {
 
     /// Has the guest look over its own memory.
     /// - Throws: why it cannot.
-    func checkItself() throws(GuestError) -> GuestCheck
+    func checkItself() throws(GuestError) -> SelfCheck
 
     /// What a person may press; `nil` where the guest has no such button.
     var powerButton: (any PowerButton)? { get }
@@ -30,9 +30,9 @@ protocol PowerButton {
 extension ModelGuest: LocalGuest {
     var powerButton: (any PowerButton)? { nil }
 
-    func checkItself() throws(GuestError) -> GuestCheck {
+    func checkItself() throws(GuestError) -> SelfCheck {
         let result = try check()
-        return GuestCheck(
+        return SelfCheck(
             pagesChecked: result.pagesChecked,
             pagesWrong: result.pagesWrong,
             firstWrong: result.firstWrongPage.map { .init(page: $0.page, expected: $0.expected, found: $0.found) },
@@ -45,7 +45,7 @@ extension ModelGuest: LocalGuest {
     }
 }
 
-extension GuestCheck {
+extension SelfCheck {
     /// More than this is not listed.
     private static let maximumListed = 16
 
@@ -64,7 +64,7 @@ extension GuestCheck {
     }
 }
 
-extension GuestCheckResult.Invariants {
+extension SelfCheckResult.Invariants {
     /// What is violated, in words.
     fileprivate var list: [String] {
         switch self {
@@ -81,15 +81,15 @@ extension MicroVM: LocalGuest, PowerButton {
         throw GuestError("what a guest under KVM does is its own affair: --workload is for model guests")
     }
 
-    func checkItself() throws(GuestError) -> GuestCheck {
+    func checkItself() throws(GuestError) -> SelfCheck {
         guard let tiny = TinyGuest(in: memory) else {
             throw GuestError(
                 "a guest under KVM keeps no account of its memory that could be checked; 'migrate --verify' compares two memories"
             )
         }
         return try whileStanding { () throws(GuestError) in
-            do throws(GuestAccessError) {
-                return GuestCheck(tiny, try tiny.faults(in: memory), try tiny.record(in: memory))
+            do throws(AccessError) {
+                return SelfCheck(tiny, try tiny.faults(in: memory), try tiny.record(in: memory))
             } catch {
                 throw GuestError("\(error)")
             }

@@ -1,6 +1,6 @@
+import AerostatControl
+import AerostatMicroVM
 import ArgumentParser
-import Control
-import MicroVM
 
 /// What only a guest under KVM has.
 struct MachineOptions: ParsableArguments {

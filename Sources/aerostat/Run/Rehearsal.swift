@@ -1,9 +1,9 @@
-import GuestMemory
-import Host
+import AerostatGuestMemory
+import AerostatHost
+import AerostatMicroVM
+import AerostatMigration
+import AerostatMigrationIO
 import Logging
-import MicroVM
-import Migration
-import MigrationIO
 
 /// Moves an idle machine under KVM from this process into this process, before there is one for which somebody waits.
 enum Rehearsal {

@@ -1,12 +1,12 @@
+import AerostatControl
+import AerostatGuestMemory
+import AerostatHost
+import AerostatMigration
+import AerostatMigrationIO
+import AerostatModelGuest
 import ArgumentParser
-import Control
 import Foundation
-import GuestMemory
-import Host
 import Logging
-import Migration
-import MigrationIO
-import ModelGuest
 import Synchronization
 
 /// `aerostat run`: a guest in the foreground.
@@ -124,7 +124,7 @@ struct RunCommand: AsyncParsableCommand {
     /// Serves the control socket until the process shall end.
     private func serve(
         _ process: GuestProcess,
-        _ origin: GuestOrigin,
+        _ origin: MachineOrigin,
         _ guest: (any LocalGuest)?,
         _ listener: consuming IncomingListener?,
         _ surroundings: MachineSurroundings
@@ -136,7 +136,7 @@ struct RunCommand: AsyncParsableCommand {
         process.attach(server)
         // Before anybody is told that the process is there, and may ask it to end.
         try SignalWatch.start(SignalWatch.endings) { _ in process.end(.asked(reason: "host-signal")) }
-        let shells = GuestShells(engine: self.guest?.engine, tracker: options.tracker, surroundings: surroundings)
+        let shells = MachineShells(engine: self.guest?.engine, tracker: options.tracker, surroundings: surroundings)
         var receiver: HostThread?
         do {
             var isReady = true
@@ -163,7 +163,7 @@ struct RunCommand: AsyncParsableCommand {
     }
 
     /// Makes the image's guest on a thread of its own, so that the process can be asked to end meanwhile.
-    private func restore(_ process: GuestProcess, _ path: String, _ shells: GuestShells) async throws -> Bool {
+    private func restore(_ process: GuestProcess, _ path: String, _ shells: MachineShells) async throws -> Bool {
         let restoration = Restoration(
             path: path,
             shells: shells,
@@ -180,7 +180,7 @@ struct RunCommand: AsyncParsableCommand {
     }
 
     /// Waits for the migration on a thread of its own.
-    private func receive(_ process: GuestProcess, _ listener: consuming IncomingListener, _ shells: GuestShells) throws -> HostThread {
+    private func receive(_ process: GuestProcess, _ listener: consuming IncomingListener, _ shells: MachineShells) throws -> HostThread {
         let shape = try shape()
         let handover = Handover(listener)
         let paused = paused
@@ -198,7 +198,7 @@ struct RunCommand: AsyncParsableCommand {
 
     /// The line that tells whoever started this process that it can be spoken to. Where standard output is the guest's it goes to standard
     /// error. Where nobody can read it the guest runs all the same: it can be spoken to, and may be all that its owner has.
-    private func printReady(_ origin: GuestOrigin, incoming: MigrationURI?, _ logger: Logger) throws {
+    private func printReady(_ origin: MachineOrigin, incoming: MigrationURI?, _ logger: Logger) throws {
         struct Ready: Encodable {
             let event = "READY"
             let control: String

@@ -1,7 +1,7 @@
 #if BrokenEngines
     import ArgumentParser
     import Foundation
-    import Host
+    import AerostatHost
 
     /// Which rule is broken, by the environment, which the processes of a hunt inherit: `tools/stress-broken`.
     enum BrokenEngineChoice {

@@ -1,7 +1,7 @@
-import Control
+import AerostatControl
+import AerostatHost
+import AerostatMigration
 import Foundation
-import Host
-import Migration
 import Synchronization
 
 /// One migration under way: the command, the link, and what is done to them.

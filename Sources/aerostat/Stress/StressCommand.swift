@@ -1,7 +1,7 @@
+import AerostatControl
+import AerostatHost
 import ArgumentParser
-import Control
 import Glibc
-import Host
 import Synchronization
 
 /// `aerostat stress`: the hunt for a lost page.

@@ -1,7 +1,7 @@
-import Control
+import AerostatControl
+import AerostatHost
+import AerostatMigration
 import Foundation
-import Host
-import Migration
 
 /// The folder of one round; after a find it holds all that is needed to understand it.
 struct StressEvidence {

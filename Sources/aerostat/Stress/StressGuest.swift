@@ -1,7 +1,7 @@
-import Control
+import AerostatControl
+import AerostatHost
+import AerostatMigration
 import Foundation
-import Host
-import Migration
 
 /// Something that must not happen did.
 struct StressFind: Error, CustomStringConvertible {
@@ -158,7 +158,7 @@ final class StressGuest: Sendable {
 
     func report() async throws -> MigrationReport { try MigrationReport(json: try await ask("query-migrate")) }
 
-    func check() async throws -> GuestCheck { try await ask("check-guest").decode(GuestCheck.self) }
+    func check() async throws -> SelfCheck { try await ask("check-guest").decode(SelfCheck.self) }
 
     func dump(to path: String) async throws { _ = try await ask("pmemsave", ["val": 0, "filename": .string(path)]) }
 

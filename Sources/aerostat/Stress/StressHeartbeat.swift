@@ -1,4 +1,4 @@
-import Host
+import AerostatHost
 import Synchronization
 
 /// Measures how long this process is left without a processor, which the guests of its rounds then are too: a find at such a moment may be

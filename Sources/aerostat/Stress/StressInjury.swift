@@ -1,5 +1,5 @@
-import Migration
-import ModelGuest
+import AerostatMigration
+import AerostatModelGuest
 
 /// Something bad that happens in the middle of a migration.
 struct StressInjury: CustomStringConvertible {

@@ -1,6 +1,6 @@
+import AerostatHost
+import AerostatMigration
 import Glibc
-import Host
-import Migration
 
 /// A link between two processes that fails where it is told to: bytes in, bytes out, counted, cut or held at any byte.
 ///

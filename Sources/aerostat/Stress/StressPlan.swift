@@ -1,12 +1,12 @@
-import GuestMemory
-import MicroVM
-import Migration
-import ModelGuest
+import AerostatGuestMemory
+import AerostatMicroVM
+import AerostatMigration
+import AerostatModelGuest
 
 /// What one round does: everything in it was drawn from one number.
 struct StressPlan {
     let seed: UInt64
-    let guest: StressGuestShape
+    let guest: StressShape
     let hops: [StressHop]
 
     /// Rounds of one hunt are as far apart as its random numbers can be.
@@ -18,11 +18,11 @@ struct StressPlan {
     init(seed: UInt64) {
         self.seed = seed
         var random = SplitMix(state: seed)
-        let guest = StressGuestShape(&random)
+        let guest = StressShape(&random)
         let hops = (0..<random.weighted([1: 4, 2: 4, 3: 2, 4: 1])).map { _ in StressHop(&random, guest) }
         // Drawn last: where there is no KVM, all other rounds are the same.
         if random.chance(12), MicroVM.unavailability == nil {
-            self.guest = StressGuestShape(tiny: &random)
+            self.guest = StressShape(tiny: &random)
             self.hops = hops.map { $0.underKVM(&random) }
         } else {
             (self.guest, self.hops) = (guest, hops)
@@ -31,7 +31,7 @@ struct StressPlan {
 }
 
 /// The guest of a round.
-struct StressGuestShape {
+struct StressShape {
     let mebibytes: Int
     /// Nearly nothing of it was ever touched.
     let isHollow: Bool
@@ -142,7 +142,7 @@ struct StressHop {
     let mayTimeOut: Bool
     let injuries: [StressInjury]
 
-    init(_ random: inout SplitMix, _ guest: StressGuestShape) {
+    init(_ random: inout SplitMix, _ guest: StressShape) {
         route = [Route.tcp, .tcp, .unix, .unix, .image].randomElement(using: &random)!
         usesHints = random.chance(80)
         compares = random.chance(35) && !guest.isHollow
@@ -156,7 +156,7 @@ struct StressHop {
         mayTimeOut = limited && random.chance(40)
         // A guest that writes faster than the link would stay for ever.
         arguments += ["--timeout", "\(limited ? random.spread(20...1500) : 2500)ms", "--on-timeout", mayTimeOut ? "cancel" : "pause"]
-        var place = StressGuestShape.tracker(&random)
+        var place = StressShape.tracker(&random)
         if route == .image {
             arguments += ["--sync", ImageSync.allCases.randomElement(using: &random)!.rawValue]
             if random.chance(40) { place.append("--preload") }
@@ -175,7 +175,7 @@ extension StressHop {
     fileprivate func underKVM(_ random: inout SplitMix) -> StressHop {
         var hop = self
         hop.compares = false
-        hop.placeArguments = placeArguments.filter { $0 == "--preload" } + StressGuestShape.machineTracker(&random)
+        hop.placeArguments = placeArguments.filter { $0 == "--preload" } + StressShape.machineTracker(&random)
         return hop
     }
 }

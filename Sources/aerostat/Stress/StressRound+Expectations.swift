@@ -1,6 +1,6 @@
-import Control
+import AerostatControl
+import AerostatMigration
 import Foundation
-import Migration
 
 // What must be true, decided from the processes' own words, their memory, and what was done to them.
 extension StressRound {

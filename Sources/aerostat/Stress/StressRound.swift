@@ -1,6 +1,6 @@
-import Control
+import AerostatControl
+import AerostatMigration
 import Foundation
-import Migration
 
 /// One round: a guest, its migrations, and what must be true after each of them.
 final class StressRound {

@@ -1,6 +1,6 @@
-import Control
+import AerostatControl
+import AerostatMigration
 import Foundation
-import Migration
 
 /// Where a find is kept, and who noticed it; `nil` where it was no check, but an error.
 struct StressFound {

@@ -1,5 +1,5 @@
+import AerostatHost
 import Foundation
-import Host
 
 /// What a command left behind.
 struct Ended: Sendable, CustomStringConvertible {

@@ -1,6 +1,6 @@
+import AerostatHost
+import AerostatMigration
 import Glibc
-import Host
-import Migration
 
 /// A frame as it passes: the fixed part, taken apart as far as tests want to know.
 struct RawFrame {

@@ -1,7 +1,7 @@
-import Control
+import AerostatControl
+import AerostatHost
+import AerostatMigration
 import Foundation
-import Host
-import Migration
 import Synchronization
 import Testing
 
@@ -146,7 +146,7 @@ final class GuestChild: Sendable {
     func connect() async throws -> ControlClient { try await ControlClient.connect(to: control) }
     func state() async throws -> RunState { try await connect().runState() }
     func report() async throws -> MigrationReport { try await connect().migrationReport() }
-    func check() async throws -> GuestCheck { try await connect().checkGuest() }
+    func check() async throws -> SelfCheck { try await connect().checkGuest() }
 
     /// Runs a subcommand against it.
     func command(_ name: String, _ arguments: String...) async throws -> Ended {

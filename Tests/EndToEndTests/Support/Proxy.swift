@@ -1,5 +1,5 @@
-import Host
-import Migration
+import AerostatHost
+import AerostatMigration
 import TestSupport
 
 /// A link between source and destination that knows the frames which pass, and fails where a test wants it to.

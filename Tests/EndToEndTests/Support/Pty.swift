@@ -1,5 +1,5 @@
+import AerostatHost
 import Foundation
-import Host
 
 /// `aerostat run` with its standard input and output on a terminal that a test holds the other end of.
 final class TerminalGuest: Sendable {

@@ -438,9 +438,14 @@ end:
 #if !defined(BREAK_DISCARD_UNHEARD) && !defined(BREAK_FORGET_TOO_LATE)
             forget(discarding)
 #endif
+#ifdef BREAK_ACKNOWLEDGE_FIRST                             /* rule "acknowledge after" */
+            ;
+            lent[discarding] = false; gone[discarding] = true
+#endif
         };
         atomic {
             printf("device: page %d is gone\n", discarding);
+            assert(!used[discarding]);                                  /* no lost page: what the guest uses is never given back */
             zero[discarding] = true;
             fresh[discarding] = sent_zero[discarding]
         };
@@ -458,7 +463,10 @@ end:
             if :: carried[discarding] && pending[discarding] -> happened = true :: else fi;
 #endif
             printf("device: acknowledges page %d\n", discarding);
-            lent[discarding] = false; gone[discarding] = true; discarding = 0
+#ifndef BREAK_ACKNOWLEDGE_FIRST
+            lent[discarding] = false; gone[discarding] = true;
+#endif
+            discarding = 0
         }
     od
 }

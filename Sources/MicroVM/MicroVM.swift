@@ -68,6 +68,16 @@ public final class MicroVM: Guest {
         observer: Observer = Observer()
     ) throws(GuestError) {
         let memory = try Self.memory(try configuration.regions())
+        try self.init(booting: configuration, in: memory, tracker: tracker, observer: observer)
+    }
+
+    /// The same in RAM that is there already: its regions are what counts, and what is absent of them is not mapped into the guest.
+    package convenience init(
+        booting configuration: MicroVMConfiguration,
+        in memory: GuestRAM,
+        tracker: TrackerKind? = nil,
+        observer: Observer = Observer()
+    ) throws(GuestError) {
         try self.init(
             memory,
             vcpus: configuration.vcpus,
@@ -210,6 +220,9 @@ public final class MicroVM: Guest {
 
     /// How many vCPUs the machine has.
     public var vcpuCount: Int { machine.vcpus.count }
+
+    /// The guest-physical memory that KVM maps, by slot.
+    package var memorySlots: [MemoryRegion] { machine.slots.map(\.region) }
 
     /// The guest's end by its own doing; `nil` while there was none.
     public var ending: Ending? { threads.ending }

@@ -45,12 +45,13 @@ public struct IncomingListener: ~Copyable, Sendable {
     /// while the migration is under way is told so.
     /// - Parameters:
     ///   - doorbell: ends the waiting; the result is then `nil`.
+    ///   - logger: hears of visitors that bring no migration.
     ///   - startsGuest: false leaves the guest paused, whatever it did at the source.
     ///   - arrived: hears of the guest before the source does.
     public borrowing func receive(
         shape: RegionTable?,
         doorbell: Doorbell,
-        logger: Logger,
+        logger: Logger = Logger(label: "aerostat"),
         startsGuest: Bool,
         arrived: @escaping DestinationMigration.Arrival,
         makeGuest: @escaping DestinationMigration.GuestFactory

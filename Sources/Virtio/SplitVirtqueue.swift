@@ -79,7 +79,7 @@ public struct SplitVirtqueue: Sendable {
         if let fault { throw fault }
         do throws(VirtqueueError) {
             // Acquire: the entry and the descriptors were written before the index.
-            let available = ring.loadAcquire(ring.availableIndex)
+            let available = try ring.loadAcquire(ring.availableIndex)
             let waiting = available &- nextAvailable
             if waiting == 0 { return nil }
             #if BrokenEngines
@@ -90,7 +90,7 @@ public struct SplitVirtqueue: Sendable {
             guard !isJump else {
                 throw .availableIndexJump(available: available, next: nextAvailable, size: layout.size)
             }
-            let head = ring.load(UInt16.self, ring.availableEntry(nextAvailable))
+            let head = try ring.load(UInt16.self, ring.availableEntry(nextAvailable))
             guard head < layout.size else { throw .headOutOfRange(head: head, size: layout.size) }
             let chain = try readChain(head)
             nextAvailable &+= 1
@@ -102,7 +102,17 @@ public struct SplitVirtqueue: Sendable {
     }
 
     /// Chains that the driver has made available and that were not popped; at most the ring's size, whatever the driver says.
-    public var waitingChains: UInt16 { min(ring.loadAcquire(ring.availableIndex) &- nextAvailable, layout.size) }
+    public var waitingChains: UInt16 {
+        do throws(VirtqueueError) { return min(try ring.loadAcquire(ring.availableIndex) &- nextAvailable, layout.size) } catch {
+            // The next `pop` says so.
+            return 0
+        }
+    }
+
+    /// Does what has no error to throw. A ring that is not there any more breaks the queue, and the next `pop` says so.
+    private mutating func attempt(_ body: (inout SplitVirtqueue) throws(VirtqueueError) -> Void) {
+        do throws(VirtqueueError) { try body(&self) } catch { fault = fault ?? error }
+    }
 
     /// Gives a chain back.
     /// - Parameter length: how many bytes the device wrote into it.
@@ -112,12 +122,15 @@ public struct SplitVirtqueue: Sendable {
             let restore = ring.memory.unmarkingWrite(at: layout.deviceArea)
             defer { restore() }
         #endif
-        let entry = ring.usedEntry(nextUsed)
-        ring.store(UInt32(head), entry)
-        ring.store(length, GuestAddress(entry.rawValue + 4))
-        nextUsed &+= 1
-        // Release: the entry is visible before the index that covers it.
-        ring.storeRelease(nextUsed, ring.usedIndex)
+        attempt { (queue) throws(VirtqueueError) in
+            let ring = queue.ring
+            let entry = ring.usedEntry(queue.nextUsed)
+            try ring.store(UInt32(head), entry)
+            try ring.store(length, GuestAddress(entry.rawValue + 4))
+            queue.nextUsed &+= 1
+            // Release: the entry is visible before the index that covers it.
+            try ring.storeRelease(queue.nextUsed, ring.usedIndex)
+        }
     }
 
     private func readChain(_ head: UInt16) throws(VirtqueueError) -> DescriptorChain {
@@ -129,7 +142,7 @@ public struct SplitVirtqueue: Sendable {
         var segments: [VirtqueueSegment] = []
         var readableCount = 0
         while true {
-            let descriptor = ring.loadDescriptor(GuestAddress(table.rawValue + 16 * UInt64(index)))
+            let descriptor = try ring.loadDescriptor(GuestAddress(table.rawValue + 16 * UInt64(index)))
             visited += 1
             let hasNext = descriptor.flags & VirtqueueDescriptor.next != 0
             if descriptor.flags & VirtqueueDescriptor.indirect != 0 {
@@ -164,7 +177,7 @@ public struct SplitVirtqueue: Sendable {
         guard descriptor.length > 0, descriptor.length % size == 0 else {
             throw .indirectLength(head: head, byteCount: descriptor.length)
         }
-        guard ring.memory.regions.offset(of: descriptor.address, byteCount: Int(descriptor.length)) != nil else {
+        guard ring.memory.contains(descriptor.address, byteCount: Int(descriptor.length)) else {
             throw .indirectTableNotInRAM(head: head, descriptor.address, byteCount: descriptor.length)
         }
         return descriptor.length / size
@@ -179,11 +192,16 @@ public struct SplitVirtqueue: Sendable {
         atomicMemoryFence(ordering: .sequentiallyConsistent)
         let old = lastSignalled
         lastSignalled = nextUsed
-        guard features.contains(.eventIndex) else {
-            return ring.loadWish(ring.availableFlags) & RingFlag.noInterrupt == 0
+        var isNeeded = true
+        attempt { (queue) throws(VirtqueueError) in
+            let ring = queue.ring
+            if !queue.features.contains(.eventIndex) {
+                isNeeded = try ring.loadWish(ring.availableFlags) & RingFlag.noInterrupt == 0
+            } else if let old {
+                isNeeded = indexPassed(event: try ring.loadWish(ring.usedEvent), new: queue.nextUsed, old: old)
+            }
         }
-        guard let old else { return true }
-        return indexPassed(event: ring.loadWish(ring.usedEvent), new: nextUsed, old: old)
+        return isNeeded
     }
 
     /// Tells the driver that kicks are not needed while the ring is being read anyway. A wish: kicks may still come.
@@ -191,19 +209,26 @@ public struct SplitVirtqueue: Sendable {
         if kicksSuppressed == true { return }
         kicksSuppressed = true
         // With EVENT_IDX the event stays where it is, behind the index that the driver has passed.
-        if !features.contains(.eventIndex) { ring.storeWish(RingFlag.noNotify, ring.usedFlags) }
+        if features.contains(.eventIndex) { return }
+        attempt { (queue) throws(VirtqueueError) in try queue.ring.storeWish(RingFlag.noNotify, queue.ring.usedFlags) }
     }
 
     /// Asks the driver for a kick when the next chain comes.
-    /// - Returns: whether one came meanwhile: then there will be no kick, and the caller pops again.
+    /// - Returns: whether one came meanwhile: then there will be no kick, and the caller pops again. Also where the queue was found broken.
     public mutating func enableKicks() -> Bool {
-        if kicksSuppressed != false {
-            kicksSuppressed = false
-            if !features.contains(.eventIndex) { ring.storeWish(0, ring.usedFlags) }
+        var arrived = true
+        attempt { (queue) throws(VirtqueueError) in
+            let ring = queue.ring
+            if queue.features.contains(.eventIndex) {
+                try ring.storeWish(queue.nextAvailable, ring.availableEvent)
+            } else if queue.kicksSuppressed != false {
+                try ring.storeWish(0, ring.usedFlags)
+            }
+            queue.kicksSuppressed = false
+            // The wish must be visible before the index is read again, or a chain published in between is never seen.
+            atomicMemoryFence(ordering: .sequentiallyConsistent)
+            arrived = try ring.loadAcquire(ring.availableIndex) != queue.nextAvailable
         }
-        if features.contains(.eventIndex) { ring.storeWish(nextAvailable, ring.availableEvent) }
-        // The wish must be visible before the index is read again, or a chain published in between is never seen.
-        atomicMemoryFence(ordering: .sequentiallyConsistent)
-        return ring.loadAcquire(ring.availableIndex) != nextAvailable
+        return arrived
     }
 }

@@ -15,7 +15,7 @@ import Synchronization
 ///           + 16  u64 x N  token of the chain that starts at each descriptor
 ///           + 16 + 8 N     u8 x N, 1 where a chain that starts there is with the device
 public struct SplitVirtqueueDriver: Sendable {
-    private let ring: RingMemory
+    private let ring: DriverRing
     private let state: GuestAddress
     private let features: VirtioFeatures
 
@@ -33,9 +33,9 @@ public struct SplitVirtqueueDriver: Sendable {
         stateAddress: GuestAddress,
         features: VirtioFeatures
     ) throws(VirtqueueError) {
-        ring = try RingMemory(memory, layout, maximumSize: VirtqueueLayout.maximumSize)
+        ring = DriverRing(try RingMemory(memory, layout, maximumSize: VirtqueueLayout.maximumSize))
         let count = Self.stateByteCount(size: layout.size)
-        precondition(memory.regions.offset(of: stateAddress, byteCount: count) != nil, "driver state outside RAM")
+        precondition(memory.contains(stateAddress, byteCount: count), "driver state outside RAM")
         state = stateAddress
         self.features = features
     }

@@ -6,6 +6,8 @@ public enum VirtqueueError: Error, Hashable, Sendable, CustomStringConvertible {
     case size(UInt32, maximum: UInt16)
     case misaligned(VirtqueueArea, GuestAddress)
     case notInRAM(VirtqueueArea, GuestAddress, byteCount: Int)
+    /// The memory under a ring or an indirect table was unplugged while the device used it.
+    case unplugged(AccessError)
     /// More new entries than the ring holds.
     case availableIndexJump(available: UInt16, next: UInt16, size: UInt16)
     case headOutOfRange(head: UInt16, size: UInt16)
@@ -28,6 +30,7 @@ public enum VirtqueueError: Error, Hashable, Sendable, CustomStringConvertible {
         case .size(let size, let maximum): "ring size \(size) is not a power of two up to \(maximum)"
         case .misaligned(let area, let address): "the \(area) at \(address) is not aligned to \(area.alignment)"
         case .notInRAM(let area, let address, let count): "the \(area) at \(address) with \(count) bytes is not in RAM"
+        case .unplugged(let error): "a ring whose memory was unplugged: \(error)"
         case .availableIndexJump(let available, let next, let size):
             "available index \(available) is more than \(size) entries ahead of \(next)"
         case .headOutOfRange(let head, let size): "head \(head) in a ring of \(size) descriptors"

@@ -70,7 +70,7 @@ public struct VirtqueueLayout: Hashable, Sendable {
         }
     }
 
-    /// Refuses a ring that is not wholly in RAM, misaligned, or of an impossible size.
+    /// Refuses a ring that is not wholly in RAM that is present, misaligned, or of an impossible size.
     public func check(in memory: GuestRAM, maximumSize: UInt16 = Self.maximumSize) throws(VirtqueueError) {
         guard size > 0, size & (size - 1) == 0, size <= maximumSize else { throw .size(UInt32(size), maximum: maximumSize) }
         let areas: [(VirtqueueArea, GuestAddress)] = [
@@ -79,9 +79,7 @@ public struct VirtqueueLayout: Hashable, Sendable {
         for (area, address) in areas {
             guard address.rawValue & (area.alignment - 1) == 0 else { throw .misaligned(area, address) }
             let count = Self.byteCount(area, size: size)
-            guard memory.regions.offset(of: address, byteCount: count) != nil else {
-                throw .notInRAM(area, address, byteCount: count)
-            }
+            guard memory.contains(address, byteCount: count) else { throw .notInRAM(area, address, byteCount: count) }
         }
     }
 }

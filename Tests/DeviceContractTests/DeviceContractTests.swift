@@ -222,4 +222,28 @@ import Testing
         #expect(throws: GuestError.self) { try devices.attach(DeviceSlot(try EntropyDevice(memory) { _ in }, memory)) }
         #expect(devices.slots.count == 2)
     }
+
+    @Test(arguments: ContractSubject.all)
+    func `A driver whose rings are unplugged must begin anew, and can`(subject: ContractSubject) throws {
+        func region(_ first: Int, _ count: Int) -> MemoryRegion {
+            MemoryRegion(base: GuestAddress(UInt64(first * GuestPage.size)), byteCount: UInt64(count * GuestPage.size))
+        }
+        let blocks = [region(0, 8), region(8, 56), region(64, 192)]
+        let memory = try GuestRAM(regionTable(pages: 256), blocks: blocks.map { MemoryBlock($0, .anonymous) })
+        let bench = try ContractBench(subject, memory: memory)
+        try bench.start()
+        try bench.send()
+        #expect(try bench.settle() == 1)
+        try memory.unplug(blocks[1])
+        bench.driver.kick(subject.queue)
+        try bench.driver.line.wait(until: { bench.driver.status & VirtioMMIO.Status.needsReset != 0 }, "the device needs a reset")
+        bench.slot.park()
+        #expect(!bench.slot.saveState().isEmpty)
+        bench.slot.unpark()
+        try memory.plug(MemoryBlock(blocks[1], .anonymous))
+        try bench.start()
+        #expect(bench.driver.status & VirtioMMIO.Status.needsReset == 0)
+        try bench.send()
+        #expect(try bench.settle() == 1)
+    }
 }

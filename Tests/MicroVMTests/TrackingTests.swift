@@ -90,6 +90,40 @@ extension MachineTests {
             #expect(try guest.faults(in: machine.memory) == [])
         }
 
+        /// The pattern is 64 pages at 2 MiB: 21 in one block, 11 in one that lies elsewhere, and the rest in no memory at all.
+        @Test(arguments: kvmTrackers)
+        func `Absent memory is not mapped, a guest that touches it goes on, and blocks are tracked one by one`(kind: TrackerKind) throws {
+            let elsewhere = try GuestRAM(regionTable(pages: 16))
+            let adopted = unsafe AdoptedMemory(
+                privateAnonymousAt: elsewhere.hostAddress(of: PageRun(first: PageIndex(0), count: 16)),
+                owner: elsewhere
+            )
+            func region(_ pages: Range<Int>) -> MemoryRegion {
+                MemoryRegion(base: GuestAddress(UInt64(pages.lowerBound * 4096)), byteCount: UInt64(pages.count * 4096))
+            }
+            let (first, second) = (Self.pattern + 21, Self.pattern + 32)
+            let memory = try GuestRAM(
+                RegionTable(contiguousBytes: 8 << 20),
+                blocks: [MemoryBlock(region(0..<first), .anonymous), MemoryBlock(region(first..<second), .adopted(adopted))]
+            )
+            let guest = TinyGuest(pages: 64, drivesBalloon: false, freeBlocks: 0, reusedBlocks: 0)
+            let machine = try MicroVM(booting: MicroVMConfiguration(guest), in: memory, tracker: kind)
+            #expect(machine.memorySlots == [region(0..<first), region(first..<second)])
+            try machine.tracker.arm()
+            try machine.resume()
+            try guest.run(machine, rounds: 2)
+            #expect(try harvest(machine).intersection(Self.pattern..<2048) == Set(Self.pattern..<second))
+            try guest.run(machine, rounds: 2)
+            try machine.pause()
+            #expect(machine.ending == nil)
+            #expect(try harvest(machine).intersection(Self.pattern..<2048) == Set(Self.pattern..<second))
+            machine.tracker.disarm()
+            for page in 0..<32 {
+                let number: UInt64 = try memory.load(at: GuestAddress(UInt64(Self.pattern + page) * 4096))
+                #expect(number == UInt64(page))
+            }
+        }
+
         @Test func `A tracker that does not see vCPUs is refused, and KVM's are for guests without KVM`() throws {
             #expect(throws: GuestError.self) { try TinyMachine(TinyGuest(), tracker: .software) }
             let memory = try GuestRAM(regionTable(pages: 16))

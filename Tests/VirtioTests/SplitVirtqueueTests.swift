@@ -16,6 +16,7 @@ final class TestQueue {
     func needsInterrupt() -> Bool { queue.needsInterrupt() }
     func suppressKicks() { queue.suppressKicks() }
     func enableKicks() -> Bool { queue.enableKicks() }
+    var waitingChains: UInt16 { queue.waitingChains }
 }
 
 /// A small guest with one ring.

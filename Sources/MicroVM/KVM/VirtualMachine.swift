@@ -6,6 +6,8 @@ import CLinux
 final class VirtualMachine: DeviceWiring, Sendable {
     let descriptor: KVMDescriptor
     let memory: GuestRAM
+    /// The memory that was present when the machine was made: what KVM maps, by slot.
+    let slots: [HostRange]
     let vcpus: [VCPU]
     /// How KVM tells which pages were written.
     let log: Log
@@ -50,7 +52,8 @@ final class VirtualMachine: DeviceWiring, Sendable {
         var pit = kvm_pit_config()
         pit.flags = UInt32(KVM_PIT_SPEAKER_DUMMY)
         try machine.set(KVMRequest("KVM_CREATE_PIT2", aerostat_kvm_create_pit2), pit)
-        for slot in memory.regions.regions.indices { try Self.setSlot(slot, of: memory, isLogged: false, machine) }
+        let slots = memory.hostRanges()
+        for slot in slots.indices { try Self.setSlot(slot, slots[slot], isLogged: false, machine) }
 
         let mappingBytes = try kvm.vcpuMappingBytes()
         let xsaveBytes = try max(4096, machine.value(of: .largeXSAVE))
@@ -68,6 +71,7 @@ final class VirtualMachine: DeviceWiring, Sendable {
         )
         self.vcpus = vcpus
         self.memory = memory
+        self.slots = slots
         self.log = log
         descriptor = machine
     }
@@ -101,28 +105,29 @@ final class VirtualMachine: DeviceWiring, Sendable {
 
     // MARK: Memory slots
 
-    /// One slot for each region of RAM, with its index as number.
+    /// One slot for each range of memory that is present. Where there is none, an access leaves the guest, and finds no device.
     private static func setSlot(
         _ slot: Int,
-        of memory: GuestRAM,
+        _ range: HostRange,
         isLogged: Bool,
         _ machine: borrowing KVMDescriptor
     ) throws(KVMError) {
-        let region = memory.regions.regions[slot]
         var request = kvm_userspace_memory_region()
         request.slot = UInt32(slot)
         request.flags = isLogged ? aerostat_kvm_mem_log_dirty_pages : 0
-        request.guest_phys_addr = region.base.rawValue
-        request.memory_size = region.byteCount
-        let run = PageRun(first: memory.regions.page(containing: region.base)!, count: region.pageCount)
-        request.userspace_addr = unsafe UInt64(UInt(bitPattern: memory.hostAddress(of: run)))
+        request.guest_phys_addr = range.region.base.rawValue
+        request.memory_size = range.region.byteCount
+        request.userspace_addr = unsafe UInt64(UInt(bitPattern: range.address))
         try machine.set(KVMRequest("KVM_SET_USER_MEMORY_REGION", aerostat_kvm_set_user_memory_region), request)
     }
 
     /// Switches KVM's log of writes on or off for all of RAM.
     func setLogging(_ isLogged: Bool) throws(KVMError) {
-        for slot in memory.regions.regions.indices { try Self.setSlot(slot, of: memory, isLogged: isLogged, descriptor) }
+        for slot in slots.indices { try Self.setSlot(slot, slots[slot], isLogged: isLogged, descriptor) }
     }
+
+    /// The guest's number of a slot's first page.
+    func firstPage(ofSlot slot: Int) -> PageIndex { memory.regions.page(containing: slots[slot].region.base)! }
 
     /// What a vCPU may see of the processor here.
     func cpuid(of vcpu: Int) -> [CPUIDEntry] {

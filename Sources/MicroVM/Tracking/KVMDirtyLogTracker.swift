@@ -22,7 +22,7 @@ package final class KVMDirtyLogTracker: DirtyTracker {
     init(_ machine: VirtualMachine) throws(SystemError) {
         self.machine = machine
         software = SoftwareTracker(machine.memory)
-        state = Monitor(State(words: try LogWords(pageCount: machine.memory.regions.regions.map(\.pageCount).max()!)))
+        state = Monitor(State(words: try LogWords(pageCount: machine.slots.map(\.region.pageCount).max() ?? 0)))
     }
 
     package var name: String { TrackerKind.kvmDirtyLog.rawValue }
@@ -38,7 +38,7 @@ package final class KVMDirtyLogTracker: DirtyTracker {
                 // Initially all bits are set and no page is protected. A page is protected when its bit is cleared, so all of them are,
                 // now (rule "arm before asking"): else the first harvest would take every page for written, and undo every hint given by
                 // then.
-                for slot in machine.memory.regions.regions.indices {
+                for slot in machine.slots.indices {
                     state.words.fill()
                     try clear(slot, state.words)
                 }
@@ -52,10 +52,9 @@ package final class KVMDirtyLogTracker: DirtyTracker {
         try state.withLock { state throws(SystemError) in
             precondition(state.isArmed, "harvest before arm")
             do throws(KVMError) {
-                for slot in machine.memory.regions.regions.indices {
+                for slot in machine.slots.indices {
                     try read(slot, state.words)
-                    let firstPage = machine.memory.regions.page(containing: machine.memory.regions.regions[slot].base)!
-                    state.words.merge(pages: pageCount(slot), into: dirty, from: firstPage)
+                    state.words.merge(pages: pageCount(slot), into: dirty, from: machine.firstPage(ofSlot: slot))
                     try clear(slot, state.words)
                 }
             } catch {
@@ -78,7 +77,7 @@ package final class KVMDirtyLogTracker: DirtyTracker {
 
     // MARK: KVM's log
 
-    private func pageCount(_ slot: Int) -> Int { machine.memory.regions.regions[slot].pageCount }
+    private func pageCount(_ slot: Int) -> Int { machine.slots[slot].region.pageCount }
 
     private func read(_ slot: Int, _ words: LogWords) throws(KVMError) {
         var request = unsafe kvm_dirty_log()

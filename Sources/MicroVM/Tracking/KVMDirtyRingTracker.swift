@@ -18,14 +18,10 @@ final class DirtyRings: Sendable {
     /// is the first after the protection, and in a ring again.
     func empty() throws(KVMError) {
         try found.withLock { found throws(KVMError) in
-            let regions = machine.memory.regions
             var taken = 0
             for vcpu in machine.vcpus {
                 guard let ring = vcpu.ring else { preconditionFailure("a machine without rings") }
-                taken += ring.take { slot, page in
-                    let base = regions.regions[slot & 0xFFFF].base
-                    found.insert(regions.page(containing: base)! + Int(page))
-                }
+                taken += ring.take { slot, page in found.insert(machine.firstPage(ofSlot: slot & 0xFFFF) + Int(page)) }
             }
             guard taken > 0 else { return }
             try machine.descriptor.request(KVMRequest("KVM_RESET_DIRTY_RINGS", aerostat_kvm_reset_dirty_rings))

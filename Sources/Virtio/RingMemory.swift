@@ -1,7 +1,7 @@
 import AerostatGuestMemory
 import Synchronization
 
-/// Access to the three areas of one ring, which were checked to lie in RAM; guest RAM never moves or shrinks, so nothing here fails.
+/// Access to the three areas of one ring, which were checked to lie in regions of RAM. An access traps if the memory there is absent.
 struct RingMemory: Sendable {
     let memory: GuestRAM
     let layout: VirtqueueLayout
@@ -21,13 +21,13 @@ struct RingMemory: Sendable {
     var availableFlags: GuestAddress { layout.driverArea }
     var availableIndex: GuestAddress { at(layout.driverArea, 2) }
     func availableEntry(_ index: UInt16) -> GuestAddress { at(layout.driverArea, 4 + 2 * Int(index & mask)) }
-    /// Where the driver says after which used entry it wants an interrupt (EVENT_IDX).
+    /// The used entry after which the driver wants an interrupt (EVENT_IDX).
     var usedEvent: GuestAddress { at(layout.driverArea, 4 + 2 * Int(layout.size)) }
 
     var usedFlags: GuestAddress { layout.deviceArea }
     var usedIndex: GuestAddress { at(layout.deviceArea, 2) }
     func usedEntry(_ index: UInt16) -> GuestAddress { at(layout.deviceArea, 4 + 8 * Int(index & mask)) }
-    /// Where the device says after which available entry it wants a kick (EVENT_IDX).
+    /// The available entry after which the device wants a kick (EVENT_IDX).
     var availableEvent: GuestAddress { at(layout.deviceArea, 4 + 8 * Int(layout.size)) }
 
     func descriptor(_ index: UInt16) -> GuestAddress { at(layout.descriptorTable, 16 * Int(index)) }
@@ -50,8 +50,8 @@ struct RingMemory: Sendable {
         insideRAM { () throws(AccessError) in try memory.storeRelease(value, at: address) }
     }
 
-    /// Reads what the other side wishes about notifications (flags, events), which it may be changing now. The fences around the wishes
-    /// order them; a plain access would leave undefined what is read.
+    /// Reads what the other side wants to be notified of (flags, events). The other side may be changing it now. The fences around these
+    /// accesses order them. The accesses are atomic because a plain one would make the value undefined.
     func loadWish(_ address: GuestAddress) -> UInt16 {
         insideRAM { () throws(AccessError) in try memory.loadRelaxed(at: address) }
     }
@@ -82,7 +82,7 @@ struct RingMemory: Sendable {
     }
 }
 
-/// Flags of the two rings.
+/// Flags in the available and the used ring.
 enum RingFlag {
     /// VIRTQ_AVAIL_F_NO_INTERRUPT
     static let noInterrupt: UInt16 = 1
@@ -90,5 +90,5 @@ enum RingFlag {
     static let noNotify: UInt16 = 1
 }
 
-/// Whether the index passed the place where the other side asked to be told (specification 2.7.10: `vring_need_event`).
+/// Whether the index has passed the entry where the other side asked to be notified (specification 2.7.10: `vring_need_event`).
 func indexPassed(event: UInt16, new: UInt16, old: UInt16) -> Bool { new &- event &- 1 < new &- old }

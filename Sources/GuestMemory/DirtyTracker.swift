@@ -1,38 +1,38 @@
 public import AerostatHost
 import SystemPackage
 
-/// Sees which pages are written, whoever writes them.
+/// Finds out which pages were written, whoever wrote them.
 ///
 /// Used by one migration at a time, from its driver's thread.
 public protocol DirtyTracker: AnyObject, Sendable {
-    /// What `--tracker` calls it.
+    /// The name that `--tracker` takes.
     var name: String { get }
 
-    /// From the return on, every write to guest RAM will be harvested. Whatever was written before may be forgotten.
+    /// Once this returns, every write to guest RAM will be harvested. Earlier writes may be forgotten.
     func arm() throws(SystemError)
 
-    /// Adds the pages written since they were last armed, and arms them again, page by page atomically.
+    /// Adds the pages that were written since they were last armed, and arms them again. Each page is read and re-armed atomically.
     ///
     /// Read a page's bytes only after the harvest that re-armed it has returned.
     func harvest(into dirty: PageSet) throws(SystemError)
 
-    /// Stops tracking and gives its costs back.
+    /// Stops tracking and removes its overhead.
     func disarm()
 }
 
-/// Which tracker, as named by `--tracker`.
+/// A kind of tracker, as `--tracker` names it.
 public enum TrackerKind: String, CaseIterable, Sendable {
     case pagemapScan = "pagemap-scan"
     case software
     /// KVM's own log, for guests that run under KVM.
     case kvmDirtyLog = "kvm-dirty-log"
-    /// The same as a ring for each vCPU.
+    /// KVM's log as one ring for each vCPU.
     case kvmDirtyRing = "kvm-dirty-ring"
 }
 
-/// The log of the write door alone: for kernels without `PAGEMAP_SCAN` and for deterministic tests.
+/// Uses only the log of the write door. For kernels without `PAGEMAP_SCAN` and for deterministic tests.
 ///
-/// Sees only writers that use the door, which the model guest's threads do; a KVM guest's vCPUs do not.
+/// It sees only writers that use the door. The model guest's threads do; a KVM guest's vCPUs do not.
 public final class SoftwareTracker: DirtyTracker {
     private let memory: GuestRAM
 
@@ -59,8 +59,8 @@ public final class SoftwareTracker: DirtyTracker {
     }
 }
 
-/// Chooses a tracker by what the kernel can do, for a guest that does not run under KVM.
-/// - Parameter kind: forces one; `nil` takes the best that works.
+/// Chooses a tracker that the kernel supports, for a guest that does not run under KVM.
+/// - Parameter kind: forces one kind; `nil` takes the best one that works.
 public func makeTracker(_ kind: TrackerKind?, for memory: GuestRAM) throws(SystemError) -> any DirtyTracker {
     switch kind {
     case .software: return SoftwareTracker(memory)

@@ -1,24 +1,24 @@
 import Synchronization
 
-/// Hears of guest memory whose content becomes zero without a write (rule "discard is heard").
+/// Is told when guest memory becomes zero without a write (rule "discard is heard").
 ///
-/// Each discard makes two calls, one before the content changes and one after. In between, a page holds its old content, zeros, or
-/// whatever the guest has just written: nothing stops the guest. An account of pages *forgets* its plans in the first call and
-/// *decides* what to do in the second. Then no write is lost between them: a write after the first call is in the tracker's log, and a
-/// write before it is destroyed by the discard. A subscriber that is added in the middle of a discard gets the second call only.
+/// Each discard makes two calls, one before the content changes and one after. In between, a page holds its old content, zeros, or what the
+/// guest has just written, because nothing stops the guest. An account of pages *forgets* its plans in the first call and *decides* what to
+/// do in the second. So no write is lost between them: a write after the first call is in the tracker's log, and the discard destroys any
+/// write before it. A subscriber that is added in the middle of a discard gets the second call only.
 ///
-/// The calls come on the thread that discards, perhaps on several threads at once, with none of the memory's locks held. A subscriber
+/// The calls come on the thread that discards, and may come on several threads at once. None of the memory's locks is held. A subscriber
 /// may take a short lock of its own. It must not plug, unplug or discard.
 public protocol DiscardSubscriber: AnyObject, Sendable {
-    /// The pages are about to be given back.
+    /// The pages are about to be given back to the host.
     func willDiscard(_ run: PageRun)
-    /// They were given back: each page was zero at some moment since `willDiscard`. Nobody has been told yet that the discard is done.
+    /// The pages were given back: each was zero at some moment since `willDiscard`. Nobody has been told yet that the discard is done.
     func didDiscard(_ run: PageRun)
     /// The discard failed: each page is as it was, or zero.
     func failedToDiscard(_ run: PageRun)
 }
 
-/// Keeps a subscriber subscribed until it is cancelled or released. A call that is under way at that moment still arrives.
+/// Keeps a subscriber subscribed until it is cancelled or released. A call that is in progress at that moment still arrives.
 public final class DiscardSubscription: Sendable {
     private let subscribers: DiscardSubscribers
     private let number: Int
@@ -30,11 +30,11 @@ public final class DiscardSubscription: Sendable {
 
     deinit { cancel() }
 
-    /// Ends the subscription: no call comes after the return.
+    /// Ends the subscription. A discard that is in progress may still make one call after this returns.
     public func cancel() { subscribers.remove(number) }
 }
 
-/// Who hears of one memory's discards.
+/// The subscribers to one memory's discards.
 final class DiscardSubscribers: Sendable {
     private struct State {
         var next = 0
@@ -55,7 +55,7 @@ final class DiscardSubscribers: Sendable {
     }
 
     func remove(_ number: Int) {
-        // Taken out of the lock, because releasing the subscriber may run its deinit.
+        // Taken out under the lock but released outside it, because releasing the subscriber may run its deinit.
         let removed = state.withLock { state in
             let place = state.all.firstIndex { $0.number == number }
             return place.map { state.all.remove(at: $0).subscriber }

@@ -1,24 +1,25 @@
 import AerostatHost
 
-/// Where a guest's memory is mapped from its image.
+/// Which parts of a guest's memory are mapped from its image.
 ///
-/// The kernel allows 65530 mappings for a process and needs them for much else, so a guest takes a bounded share. Where data is scattered:
+/// The kernel allows a process 65530 mappings and needs many of them for other things, so a guest gets a bounded share. If the data is
+/// scattered:
 ///
-/// - On a file system where that is harmless, a stretch covers holes besides, in blocks that grow until there are few enough.
-/// - Elsewhere no hole is mapped: reading one would make the image grow. The longest runs of data are mapped, and whoever maps them reads
-///   the others.
+/// - On a file system where mapping holes is harmless, a stretch covers holes too. Its blocks grow until there are few enough stretches.
+/// - Elsewhere no hole is mapped, because reading a hole would make the image grow. The longest runs of data are mapped, and the caller
+///   reads the rest.
 struct FileStretches {
-    /// Ascending and disjoint. A run of data is covered wholly or not at all.
+    /// Ascending and disjoint. A run of data is covered completely or not at all.
     private(set) var mapped: [PageRun] = []
-    /// Behind the last page that is mapped or has data.
+    /// The page after the last one that is mapped or has data.
     private(set) var end = PageIndex(0)
 
-    /// The smallest block: what one page of page tables covers.
+    /// The smallest block: the memory that one page of page tables covers.
     static let smallestBlockPages = Mapping.hugePageBytes / GuestPage.size
     static let maximumCount = 8192
 
     /// - Parameters:
-    ///   - pages: those with data.
+    ///   - pages: the pages with data.
     ///   - coversHoles: whether holes may be mapped.
     init(_ pages: PageSet, coversHoles: Bool) {
         if coversHoles {
@@ -32,8 +33,8 @@ struct FileStretches {
 
     // MARK: With holes
 
-    /// Blocks of one size.
-    /// - Returns: false where the stretches would be too many.
+    /// Covers the data with blocks of one size.
+    /// - Returns: false if there would be too many stretches.
     private mutating func cover(_ pages: PageSet, blockPages: Int) -> Bool {
         mapped = []
         var position = PageIndex(0)
@@ -46,7 +47,7 @@ struct FileStretches {
                 guard mapped.count < Self.maximumCount else { return false }
                 mapped.append(PageRun(first: PageIndex(first), count: end - first))
             }
-            // What is left of the last block is covered.
+            // The rest of the last block is covered already.
             position = PageIndex(end)
         }
         return true
@@ -54,11 +55,11 @@ struct FileStretches {
 
     // MARK: Without holes
 
-    /// Runs from this length on are all alike.
+    /// All runs of at least this length are counted as one length.
     private static let longestPages = 4096
 
     private mutating func takeLongest(_ pages: PageSet) {
-        // How many runs there are of each length: there may be millions, of which a list would take more than the guest's tables.
+        // Count the runs of each length. There may be millions of runs, and a list of them would take more memory than the guest's tables.
         var counts = [Int](repeating: 0, count: Self.longestPages + 1)
         pages.forEachRun { counts[min($0.count, Self.longestPages)] += 1 }
         var shortest = Self.longestPages
@@ -67,7 +68,7 @@ struct FileStretches {
             room -= counts[shortest]
             shortest -= 1
         }
-        // Of the runs of `shortest` pages as many as there is room for.
+        // Map as many of the runs of `shortest` pages as there is room for.
         pages.forEachRun { run in
             let length = min(run.count, Self.longestPages)
             if length > shortest {

@@ -2,9 +2,9 @@ import Synchronization
 
 /// Where blocks lie that were adopted by address, and so are outside the guest's reservation.
 ///
-/// Any thread may ask, on every access that is not to the first block, so asking takes no lock. An entry is never freed before the
-/// end, because a thread may be looking at it; there is one for each such block that was ever plugged.
-// @unchecked: the list is only added to, through an atomic head; an entry's fields never change but for one atomic.
+/// Any thread may look a page up, on every access outside the first block, so a look-up takes no lock. An entry is not freed before this
+/// object is, because a thread may be looking at it. There is one entry for each such block that was ever plugged.
+// @unchecked: the list only grows, through an atomic head. An entry's fields never change, except for one atomic.
 @safe
 final class ForeignPlaces: @unchecked Sendable {
     @safe
@@ -16,7 +16,7 @@ final class ForeignPlaces: @unchecked Sendable {
         let isPlugged = Atomic(true)
     }
 
-    /// The address of the newest entry; 0 where there is none.
+    /// The address of the newest entry; 0 if there is none.
     private let head = Atomic<UInt>(0)
 
     deinit {
@@ -42,9 +42,9 @@ final class ForeignPlaces: @unchecked Sendable {
     }
 
     /// Adds a block. Its pages must still be absent.
-    /// - Parameter owner: kept alive until the end of this object.
+    /// - Parameter owner: kept alive until this object ends.
     func insert(_ pages: PageRun, at host: UnsafeMutableRawPointer, owner: (any AnyObject & Sendable)?) {
-        // The same again, after it was unplugged.
+        // The same block was plugged before, and then unplugged.
         if let old = unsafe entry(where: { unsafe $0.pages == pages && $0.host == host && $0.owner === owner }) {
             return unsafe old.pointee.isPlugged.store(true, ordering: .releasing)
         }
@@ -53,13 +53,13 @@ final class ForeignPlaces: @unchecked Sendable {
         head.store(UInt(bitPattern: new), ordering: .releasing)
     }
 
-    /// Forgets pages, which are absent already.
+    /// Forgets pages that are already absent.
     func remove(_ pages: PageRun) {
         while let found = unsafe entry(where: {
             $0.isPlugged.load(ordering: .relaxed) && $0.pages.first < pages.end && pages.first < $0.pages.end
         }) {
             let (whole, host, owner) = unsafe (found.pointee.pages, found.pointee.host, found.pointee.owner)
-            // The parts that remain are added first, because another thread may be looking for one of their pages.
+            // Add the remaining parts first, because another thread may be looking for one of their pages.
             if whole.first < pages.first {
                 unsafe insert(PageRun(first: whole.first, count: pages.first.rawValue - whole.first.rawValue), at: host, owner: owner)
             }
@@ -71,7 +71,7 @@ final class ForeignPlaces: @unchecked Sendable {
         }
     }
 
-    /// Where a page lies, and how many bytes go on from there.
+    /// Where a page lies, and how many bytes follow from there in the same block.
     func place(of page: PageIndex) -> (host: UnsafeMutableRawPointer, byteCount: Int)? {
         let found = unsafe entry {
             $0.isPlugged.load(ordering: .acquiring) && $0.pages.first <= page && page < $0.pages.end
@@ -82,7 +82,7 @@ final class ForeignPlaces: @unchecked Sendable {
         return unsafe (host + inside, pages.byteCount - inside)
     }
 
-    /// The first page at or behind a page that lies elsewhere; `limit` where there is none before it.
+    /// The first page, at or after the given one, that lies in a foreign block; `limit` if there is none before it.
     func firstPage(from page: PageIndex, before limit: PageIndex) -> PageIndex {
         var first = limit
         var entry = unsafe newest

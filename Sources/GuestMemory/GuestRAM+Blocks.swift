@@ -3,24 +3,25 @@ import CLinux
 import Glibc
 import Synchronization
 
-/// A stretch of guest memory that is present, and where it lies in this process: what a memory slot of KVM's takes.
+/// A stretch of guest memory that is present, and where it lies in this process: what a KVM memory slot needs.
 @safe
 public struct HostRange: @unchecked Sendable {
-    // @unchecked: an address that never changes; what lies there is guarded by whoever uses it.
+    // @unchecked: the address never changes. Whoever uses the memory guards what lies there.
 
-    /// Inside one region of the guest's.
+    /// Lies inside one of the guest's regions.
     public let region: MemoryRegion
-    /// Page aligned. Valid as long as the guest's memory lives.
+    /// Page aligned. Valid as long as the guest's memory exists.
     @unsafe public let address: UnsafeMutableRawPointer
-    /// The descriptor of the memory file behind it, and the place in the file, where there is one; the descriptor is the memory's own.
+    /// The memory file behind it and the offset in the file; `nil` if there is no file. The descriptor stays the memory's own: do not close
+    /// it.
     public let file: (descriptor: Int32, offset: UInt64)?
 }
 
-// Blocks of memory that come and go.
+// Plugging and unplugging blocks of memory.
 extension GuestRAM {
     /// Reserves the space of the regions and plugs the blocks that the guest starts with. The rest of the space is absent.
     ///
-    /// The block at the start of the first region cannot be unplugged: most accesses are to it, and need no further check.
+    /// The block at the start of the first region cannot be unplugged. Most accesses go to it, and so need no further check.
     public convenience init(_ regions: RegionTable, blocks: [MemoryBlock]) throws(MemoryBlockError) {
         let start = regions.regions[0].base
         let block = blocks.first { $0.region.base == start }
@@ -43,7 +44,7 @@ extension GuestRAM {
 
     /// Makes a part of the reserved space present.
     ///
-    /// An armed tracker sees the writes to it. What adopted memory holds already counts as written. The caller adds KVM's memory slots.
+    /// An armed tracker sees the writes to it. The content of adopted memory counts as written. The caller adds the KVM memory slots.
     public func plug(_ block: MemoryBlock) throws(MemoryBlockError) {
         let pages = try pages(of: block.region)
         try pieces.update { pieces throws(MemoryBlockError) in
@@ -55,8 +56,8 @@ extension GuestRAM {
                 try layout.withLock { layout throws(SystemError) in
                     if let fault = layout.fault { try register(piece, with: fault) }
                 }
-                // Nobody has written what adopted memory holds, and it must travel. A tracker that reads the page table takes new pages for
-                // written; the log of the write door must be told.
+                // The content of adopted memory must travel, although no tracker saw it being written. A tracker that reads the page table
+                // takes new pages for written. The log of the write door must be told.
                 if isLoggingWrites, case .adopted = block.backing { try PageScan().forEachPresentRun(of: piece) { markWritten($0) } }
             } catch {
                 unmap(piece)
@@ -70,10 +71,10 @@ extension GuestRAM {
         }
     }
 
-    /// Gives a part of the guest's memory back to the host and makes it absent. Subscribers hear of it as of a discard.
+    /// Gives a part of the guest's memory back to the host and makes it absent. Subscribers are told, as for a discard.
     ///
-    /// The caller removes the guest's access (KVM's memory slots) before this. An access by a device or the kernel that has begun may still
-    /// touch the memory: what it reads means nothing, and what it writes is lost.
+    /// The caller first removes the guest's access (the KVM memory slots). A device or the kernel may still finish an access that has
+    /// begun: what it reads has no meaning, and what it writes is lost.
     public func unplug(_ region: MemoryRegion) throws(MemoryBlockError) {
         let pages = try pages(of: region)
         if region.base.rawValue < first.base + first.byteCount { throw .first(region) }
@@ -89,7 +90,7 @@ extension GuestRAM {
     private func unplug(_ region: MemoryRegion, _ pages: PageRun) throws(MemoryBlockError) {
         try pieces.update { pieces throws(MemoryBlockError) in
             let parts = pieces.parts(within: pages)
-            // Another thread may have unplugged it since the first look.
+            // Another thread may have unplugged the region since the first check.
             guard pieces.isWhollyPresent(pages) else { throw .absent(region) }
             for part in parts { try checkUnits(of: part, region) }
             // One piece may become two.
@@ -100,13 +101,13 @@ extension GuestRAM {
                 absent.remove(pages)
                 throw .system(error)
             }
-            // Accesses that have begun go to fresh memory that belongs to nobody.
+            // Accesses that have already begun go to fresh memory that belongs to nobody.
             for part in parts { unmap(part) }
             pieces.remove(pages)
         }
     }
 
-    /// What is present, ascending. No range crosses a region; blocks that were plugged side by side may share a range.
+    /// The present memory, ascending. No range crosses a region. Blocks that were plugged side by side may share a range.
     public func hostRanges() -> [HostRange] {
         pieces.read { pieces in
             pieces.all.map { piece in
@@ -134,7 +135,7 @@ extension GuestRAM {
         return unsafe MemoryPiece(pages: pages, kind: kind, file: file, fileOffset: offset, host: host, isInPlace: true)
     }
 
-    /// Decides what is behind a block, and maps nothing yet.
+    /// Decides what is behind a block. Maps nothing yet.
     private func makePiece(
         _ block: MemoryBlock,
         _ pages: PageRun,
@@ -179,7 +180,7 @@ extension GuestRAM {
         }
     }
 
-    /// Whether a piece begins and ends where its pages do, everywhere.
+    /// Checks that a piece starts and ends on a boundary of its page size, in the file, in this process and in length.
     private func checkUnits(of piece: MemoryPiece, _ region: MemoryRegion) throws(MemoryBlockError) {
         let unit = piece.file?.unitBytes ?? GuestPage.size
         let starts = unsafe Int(bitPattern: piece.host) | Int(truncatingIfNeeded: piece.fileOffset)
@@ -193,7 +194,7 @@ extension GuestRAM {
         let part = start..<start + piece.pages.byteCount
         guard piece.isInPlace else {
             try checkIsMapped(piece)
-            // Accesses that have begun go here when the block is unplugged.
+            // Accesses that have already begun when the block is unplugged go here.
             return try mapping.mapAnonymous(over: part)
         }
         switch piece.kind {
@@ -203,24 +204,24 @@ extension GuestRAM {
         }
     }
 
-    /// Puts memory that belongs to nobody in a piece's place.
+    /// Replaces a piece by memory that belongs to nobody.
     private func unmap(_ piece: MemoryPiece) {
         guard piece.isInPlace else { return foreign.remove(piece.pages) }
         let start = piece.pages.first.rawValue << GuestPage.shift
         do throws(SystemError) { try mapping.mapAnonymous(over: start..<start + piece.pages.byteCount) } catch {
-            // The kernel has no room for another mapping: the old one stays, and is empty.
+            // The kernel has no room for another mapping. The old one stays, and is empty.
             return
         }
     }
 
-    /// Fails where adopted memory is not mapped: this call makes the kernel look at the mappings, and has no other effect.
+    /// Fails unless adopted memory is mapped. The call makes the kernel check the mappings and has no other effect.
     private func checkIsMapped(_ piece: MemoryPiece) throws(SystemError) {
         try retryingInterrupts("adopt memory at its address", place: "\(piece.pages.byteCount) bytes") {
             unsafe msync(piece.host, piece.pages.byteCount, MS_ASYNC)
         }
     }
 
-    /// Has a userfaultfd see the writes to a piece.
+    /// Makes a userfaultfd track the writes to a piece.
     func register(_ piece: MemoryPiece, with fault: Int32) throws(SystemError) {
         try retryingInterrupts("register guest memory with userfaultfd", place: "\(piece.pages)") {
             unsafe aerostat_uffd_register_wp(fault, UInt64(UInt(bitPattern: piece.host)), UInt64(piece.pages.byteCount))

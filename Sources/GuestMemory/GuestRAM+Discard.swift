@@ -2,13 +2,13 @@ public import AerostatHost
 import Glibc
 import SystemPackage
 
-/// What became of the pages of a run that was given back. All of them that are present read as zero.
+/// What happened to the pages of a run that was given back. All of them that are present read as zero.
 public struct DiscardOutcome: Hashable, Sendable {
-    /// Pages that the host has back; they cost nothing until they are touched again.
+    /// Pages that the host got back. They cost nothing until they are touched again.
     public var givenBack = 0
-    /// Pages that were filled with zeros and stay with the guest: parts of huge pages, and files that cannot have holes.
+    /// Pages that were filled with zeros and stay with the guest: parts of huge pages, and files that do not support holes.
     public var cleared = 0
-    /// Pages of absent memory, where nothing was done.
+    /// Pages of absent memory. Nothing was done there.
     public var absent = 0
 
     public init() {}
@@ -20,20 +20,20 @@ public struct DiscardOutcome: Hashable, Sendable {
     }
 }
 
-// Memory goes back to the host.
+// Giving memory back to the host.
 extension GuestRAM {
-    /// Gives pages back to the host, whatever is behind them. They read as zero until somebody writes to them.
+    /// Gives pages back to the host, whatever backs them. They read as zero until somebody writes to them.
     ///
     /// | backing | what is done |
     /// |---|---|
     /// | private anonymous | `MADV_DONTNEED` |
-    /// | an image | anonymous memory is put in its place: `MADV_DONTNEED` would bring the image's content back |
+    /// | an image | anonymous memory replaces it: `MADV_DONTNEED` would bring the image's content back |
     /// | shared anonymous | `MADV_REMOVE` |
-    /// | memory file | a hole is made in the file, and every mapping sees it |
-    /// | memory file of huge pages | the same for whole huge pages; of the others the part is filled with zeros |
+    /// | memory file | a hole is punched in the file, and every mapping sees it |
+    /// | memory file of huge pages | a hole is punched for whole huge pages; parts of huge pages are filled with zeros |
     ///
-    /// No tracker sees this change of content, so subscribers are told before and after (`DiscardSubscriber`).
-    /// - Throws: an error where the kernel refuses (locked memory, a sealed file). Each page is then as it was, or zero.
+    /// No tracker sees this change of content, so subscribers are told before and after it (`DiscardSubscriber`).
+    /// - Throws: an error if the kernel refuses (locked memory, a sealed file). Each page is then as it was, or zero.
     @discardableResult
     public func discard(_ run: PageRun) throws(SystemError) -> DiscardOutcome {
         precondition(run.end.rawValue <= pageCount, "run outside guest memory")
@@ -48,15 +48,15 @@ extension GuestRAM {
             throw error
         }
         outcome.absent = run.count - outcome.givenBack - outcome.cleared
-        // Asked anew: a migration may have begun in the middle of this.
+        // Fetch the list again: a migration may have begun in the middle of this discard.
         for subscriber in subscribers.current { subscriber.didDiscard(run) }
         return outcome
     }
 
-    /// Tells a subscriber of discards from now on, until the result is cancelled or released.
+    /// Tells a subscriber about discards from now on, until the result is cancelled or released.
     public func subscribe(_ subscriber: any DiscardSubscriber) -> DiscardSubscription { subscribers.add(subscriber) }
 
-    /// The kernel's part, for pages with one thing behind them.
+    /// The kernel's part of a discard, for pages with one backing.
     func discard(_ piece: MemoryPiece) throws(SystemError) -> DiscardOutcome {
         var outcome = DiscardOutcome()
         switch piece.kind {
@@ -70,7 +70,7 @@ extension GuestRAM {
             }
         case .sharedAnonymous: try advise(piece, MADV_REMOVE)
         case .file:
-            // This takes the pages out of every page table too.
+            // This removes the pages from every page table too.
             do throws(SystemError) { try piece.file!.punchHole(piece.filePart) } catch {
                 guard error.code == .notSupported || error.code == .notSupportedOnSocket else { throw error }
                 clear(piece)
@@ -89,11 +89,11 @@ extension GuestRAM {
         }
     }
 
-    /// Gives whole huge pages back, and fills parts of others with zeros where they exist.
+    /// Gives whole huge pages back. Fills parts of huge pages with zeros if those exist.
     private func discardHuge(_ piece: MemoryPiece) throws(SystemError) -> DiscardOutcome {
         var outcome = DiscardOutcome()
         let unit = piece.unitPages
-        // Huge pages begin at `start` and every `unit` pages behind it: file and address are aligned alike.
+        // Huge pages begin at `start` and at every `unit` pages after it, because file and address have the same alignment.
         let inside = Int(piece.fileOffset >> UInt64(GuestPage.shift)) % unit
         let start = piece.pages.first.rawValue - inside
         let (first, end) = (piece.pages.first.rawValue, piece.pages.end.rawValue)

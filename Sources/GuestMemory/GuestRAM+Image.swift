@@ -3,35 +3,37 @@ import CLinux
 import Glibc
 import SystemPackage
 
-/// What guest memory has of its image, besides its bytes.
+/// What guest memory knows about its image.
 struct ImageBacking: Sendable {
-    /// Pages whose data is in the image, written since or not, and not discarded. Without those that were read at the start.
+    /// Pages whose data is in the image, unless it was discarded, whether or not they were written since. Excludes pages that were read at
+    /// the start.
     let data: PageSet
-    /// Where the image is mapped: `data`, and holes that read as zero where that does no harm to the file; less what was discarded.
+    /// Where the image is mapped: `data`, and holes that read as zero if mapping them does not harm the file. Excludes what was discarded.
     let mapped: PageSet
-    /// Pages that were read at the start, because they lie too scattered to be mapped.
+    /// Pages that were read at the start, because they are too scattered to be mapped.
     let readPages: Int
-    /// The kernel's mappings for it, at most: each stretch, and the anonymous memory around it.
+    /// The most kernel mappings that this takes: each stretch, and the anonymous memory around it.
     let mappings: Int
 }
 
-// Guest memory that comes from an image, page by page as it is touched.
+// Guest memory that is loaded from an image, page by page as it is touched.
 extension GuestRAM {
-    /// The most mappings that memory may be cut into: half of what Linux allows a process (vm.max_map_count, 65530), because thread
+    /// The most mappings that memory may be cut into. This is half of what Linux allows a process (vm.max_map_count, 65530), because thread
     /// stacks and the allocator need mappings too.
     static let maximumMappings = 32768
 
-    /// Reserves the memory and maps the image over it. Nothing is read yet, unless data lies so scattered that it takes too many mappings
-    /// on a file system where holes must not be mapped: then the shortest runs are read.
+    /// Reserves the memory and maps the image over it. Normally nothing is read yet. If holes must not be mapped on this file system, and
+    /// the data is so scattered that mapping it takes too many mappings, the shortest runs are read now.
     ///
-    /// What the guest writes stays in this process; the file is never written. It must not change in place as long as this lives
-    /// (replacing it by renaming another one over it is no change): pages that nobody touched yet would change with it.
+    /// What the guest writes stays in this process; the file is never written. The file must not be changed in place while this object
+    /// exists, because pages that nobody has touched yet would change with it. Renaming another file over it is fine.
     /// - Parameters:
     ///   - file: readable; may be closed afterwards.
-    ///   - path: how people know the file, for the message when it can no longer be read.
-    ///   - offset: where in the file page 0 lies, page p being `p * 4096` further on; a multiple of 2 MiB.
-    ///   - pages: those that have data in the file; the others read as zero. Handed over: discarded pages leave it.
-    ///   - coversHoles: whether holes of the file may be mapped; `nil` where its file system decides.
+    ///   - path: the file's name for people; the message uses it when the file can no longer be read.
+    ///   - offset: where page 0 lies in the file; page p lies `p * 4096` further on. A multiple of 2 MiB.
+    ///   - pages: the pages that have data in the file; the others read as zero. The set is handed over: discarded pages are removed from
+    ///     it.
+    ///   - coversHoles: whether holes of the file may be mapped; `nil` lets the file system decide.
     package convenience init(
         _ regions: RegionTable,
         backedBy file: borrowing OwnedDescriptor,

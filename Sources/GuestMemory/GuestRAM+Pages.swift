@@ -3,15 +3,15 @@ import CLinux
 import Glibc
 import SystemPackage
 
-// What the engine does to whole pages: look for zeros, populate, clear, digest.
+// What the engine does to whole pages: check for zeros, populate, clear, digest.
 extension GuestRAM {
-    /// Whether every byte of a page is zero now. Reads the page, so it populates one that never existed: ask presence first.
+    /// Whether every byte of a page is zero now. This reads the page, so it populates one that never existed: check presence first.
     package func isZero(_ page: PageIndex) -> Bool {
         unsafe GuestPage.isZero(hostAddress(of: PageRun(first: page, count: 1)))
     }
 
-    /// Populates pages ahead of bytes that are about to arrive, so that the kernel does not fault on each one. Kernels before 5.14
-    /// cannot; there the pages are populated as the bytes come.
+    /// Populates pages before their bytes arrive, so that the kernel does not fault on each one. Kernels before 5.14 cannot do this; there
+    /// the pages are populated as the bytes arrive.
     package func populate(_ run: PageRun) throws(SystemError) {
         do throws(SystemError) {
             for part in contiguousParts(of: run) {
@@ -24,10 +24,10 @@ extension GuestRAM {
         }
     }
 
-    /// Asks for huge pages in a run of whole 2 MiB blocks. Advice: kernels without them refuse, and nothing is lost.
+    /// Asks for huge pages in a run of whole 2 MiB blocks. This is advice: kernels without huge pages refuse it, and nothing is lost.
     package func adviseHugePages(_ run: PageRun) {
         forEachPart(of: run) { part, isFromImage in
-            // Over a file the same advice would have 2 MiB read for each page touched.
+            // For a file mapping, this advice would make the kernel read 2 MiB for each page touched.
             guard !isFromImage else { return }
             for part in contiguousParts(of: part) { _ = unsafe madvise(hostAddress(of: part), part.byteCount, MADV_HUGEPAGE) }
         }
@@ -38,9 +38,9 @@ extension GuestRAM {
         for part in contiguousParts(of: run) { unsafe withWritablePages(part) { unsafe _ = memset($0.baseAddress!, 0, $0.count) } }
     }
 
-    /// A 64-bit digest of a page's bytes; equal pages have equal digests, different ones with probability 2^-64 only.
+    /// A 64-bit digest of a page's bytes. Equal pages have equal digests. Different pages have equal digests with probability 2^-64 only.
     ///
-    /// Not cryptographic: it finds lost and torn pages, not an adversary.
+    /// It is not cryptographic: it finds lost and torn pages, but does not stop an adversary.
     package func digest(_ page: PageIndex) -> UInt64 {
         unsafe PageDigest.digest(UnsafeRawPointer(hostAddress(of: PageRun(first: page, count: 1))))
     }
@@ -51,7 +51,7 @@ extension GuestRAM {
     }
 }
 
-/// A multiply-and-fold hash over one page, in four independent lanes so that the multiplier stays busy.
+/// A multiply-and-fold hash over one page, in four independent lanes to keep the multiplier busy.
 package enum PageDigest {
     /// Odd constants with no structure (fractional digits of the square roots of 2, 3, 5 and 7).
     private static let keys: (UInt64, UInt64, UInt64, UInt64) = (
@@ -86,9 +86,9 @@ package enum PageDigest {
 }
 
 extension GuestPage {
-    /// Whether every byte of a page that lies at a multiple of 64 is zero.
+    /// Whether every byte of a page is zero. The address must be a multiple of 64.
     package static func isZero(_ base: UnsafeRawPointer) -> Bool {
-        // Used pages differ from zero early: look at one word before entering the wide loop.
+        // Most used pages differ from zero early, so check one word before entering the wide loop.
         if unsafe base.load(as: UInt64.self) != 0 { return false }
         typealias Vector = SIMD8<UInt64>
         let stride = MemoryLayout<Vector>.size
@@ -96,7 +96,7 @@ extension GuestPage {
         while offset < GuestPage.size {
             let a = unsafe (base + offset).load(as: Vector.self) | (base + offset + stride).load(as: Vector.self)
             let b = unsafe (base + offset + 2 * stride).load(as: Vector.self) | (base + offset + 3 * stride).load(as: Vector.self)
-            // Joined by hand: Swift compares whole vectors in a loop over their lanes (16.5 us for a page of zeros; so 0.12 us).
+            // Combined by hand: Swift compares whole vectors in a loop over their lanes (16.5 us for a page of zeros, instead of 0.12 us).
             let all = a | b
             let halves = all.lowHalf | all.highHalf
             let quarters = halves.lowHalf | halves.highHalf

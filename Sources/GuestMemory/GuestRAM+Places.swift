@@ -3,11 +3,11 @@ import Synchronization
 
 // Where guest memory lies in this process.
 extension GuestRAM {
-    /// Where an access begins.
+    /// Where an access starts.
     @usableFromInline
     @safe
     struct Place {
-        /// Counted through the regions laid end to end.
+        /// Counted across the regions, laid end to end.
         @usableFromInline let offset: Int
         @usableFromInline let host: UnsafeMutableRawPointer
 
@@ -17,7 +17,7 @@ extension GuestRAM {
             unsafe self.host = host
         }
 
-        /// The pages of an access of so many bytes, at least one.
+        /// The pages that an access of `byteCount` bytes touches; at least one.
         @inlinable
         func pages(_ byteCount: Int) -> PageRun {
             let first = offset >> GuestPage.shift
@@ -25,7 +25,8 @@ extension GuestRAM {
         }
     }
 
-    // Inlined because rings are read and written field by field: unspecialised generics cost a third of a hint round (measured).
+    // Inlined because rings are read and written field by field: unspecialised generics take a third of the time of a hint round
+    // (measured).
     @inlinable
     func place(_ address: GuestAddress, _ byteCount: Int) throws(AccessError) -> Place {
         let inside = address.rawValue &- first.base
@@ -39,12 +40,12 @@ extension GuestRAM {
     func searchedPlace(_ address: GuestAddress, _ byteCount: Int) throws(AccessError) -> Place {
         guard let offset = presentOffset(address, byteCount) else { throw AccessError(address: address, byteCount: byteCount) }
         let (host, room) = unsafe stretch(at: offset)
-        // The value would lie half in one block and half in another that is elsewhere in this process.
+        // The value would be split between two blocks that lie at different places in this process.
         guard byteCount <= room else { throw AccessError(address: address, byteCount: byteCount) }
         return unsafe Place(offset: offset, host: host)
     }
 
-    /// Whether all of an access is in one region, and present.
+    /// Whether an access lies completely in one region and all of it is present.
     public func contains(_ address: GuestAddress, byteCount: Int) -> Bool { presentOffset(address, byteCount) != nil }
 
     private func presentOffset(_ address: GuestAddress, _ byteCount: Int) -> Int? {
@@ -55,12 +56,12 @@ extension GuestRAM {
         return isPresent(PageRun(first: PageIndex(first), count: last - first + 1)) ? offset : nil
     }
 
-    /// Whether all of a run is in blocks that are plugged now.
+    /// Whether all pages of a run are in blocks that are plugged now.
     package func isPresent(_ run: PageRun) -> Bool {
         !hasAbsentPages.load(ordering: .relaxed) || absent.runs(within: run).isEmpty
     }
 
-    /// The address of a byte, and how many bytes go on from there.
+    /// The address of a byte, and how many contiguous bytes start there.
     private func stretch(at offset: Int) -> (host: UnsafeMutableRawPointer, byteCount: Int) {
         if foreign.isEmpty { return unsafe (mapping.base + offset, .max) }
         let page = PageIndex(offset >> GuestPage.shift)
@@ -70,8 +71,8 @@ extension GuestRAM {
         return unsafe (mapping.base + offset, end.rawValue << GuestPage.shift - offset)
     }
 
-    /// Calls `body` with each stretch of host memory of an access: its address, how many bytes came before it, and how many it has.
-    /// - Parameter isWrite: marks each stretch after `body` has returned.
+    /// Calls `body` for each stretch of host memory that an access covers: its address, how many bytes came before it, and how many it has.
+    /// - Parameter isWrite: marks each stretch as written after `body` has returned.
     @unsafe
     func forEachPlace(
         _ address: GuestAddress,
@@ -100,11 +101,11 @@ extension GuestRAM {
 
     // MARK: Whole pages
 
-    /// Where a run lies in host memory. The run must not cross into a block that lies elsewhere: `hostRanges()` shows where blocks begin.
+    /// Where a run lies in host memory. The run must not cross into a block that lies elsewhere: `hostRanges()` tells where blocks begin.
     ///
-    /// For scatter/gather lists (the kernel reads or writes), mappings into a guest and bounded copies. Whoever writes through it calls
-    /// `markWritten(_:)` afterwards. Memory that was unplugged may still be touched: reads mean nothing there and writes are lost. Memory
-    /// that was never plugged must not be touched.
+    /// For scatter/gather lists (which the kernel reads or writes), mappings into a guest and bounded copies. A caller that writes through
+    /// the address calls `markWritten(_:)` afterwards. Memory that was unplugged may still be touched, but reads have no meaning there and
+    /// writes are lost. Memory that was never plugged must not be touched.
     @unsafe
     public func hostAddress(of run: PageRun) -> UnsafeMutableRawPointer {
         precondition(run.end.rawValue <= pageCount, "run outside guest memory")
@@ -128,7 +129,7 @@ extension GuestRAM {
         return parts
     }
 
-    /// Writes whole pages in place: `body` gets their host memory, the pages are marked when it returns.
+    /// Writes whole pages in place: `body` gets their host memory, and the pages are marked when it returns.
     @unsafe
     public func withWritablePages<Result>(_ run: PageRun, _ body: (UnsafeMutableRawBufferPointer) -> Result) -> Result {
         defer { markWritten(run) }

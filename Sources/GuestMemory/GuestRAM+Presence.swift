@@ -2,17 +2,17 @@ public import AerostatHost
 import Glibc
 import SystemPackage
 
-// Which pages exist. The kernel is asked; no page is read, because reading may allocate it.
+// Finds out which pages exist. This asks the kernel and reads no page, because reading may allocate it.
 extension GuestRAM {
-    /// Adds the pages that exist. Those are the pages that are populated or swapped out, except the kernel's shared zero page; the pages
-    /// whose data is in the image, touched or not; and the pages that are in a memory file. All others read as zero.
+    /// Adds the pages that exist: pages that are populated or swapped out, except the kernel's shared zero page; pages whose data is in the
+    /// image, touched or not; and pages that are in a memory file. All others read as zero.
     ///
-    /// Where the kernel lacks `PAGEMAP_SCAN`, the classic pagemap is read (8 bytes for each page of the guest).
+    /// If the kernel lacks `PAGEMAP_SCAN`, the classic pagemap is read (8 bytes for each page of the guest).
     public func insertPresentPages(into present: PageSet) throws(SystemError) {
         try insertPresentPages(in: PageRun(first: PageIndex(0), count: pageCount), into: present)
     }
 
-    /// The same for one run.
+    /// Adds the pages of one run that exist.
     package func insertPresentPages(in run: PageRun, into present: PageSet) throws(SystemError) {
         let scan = try PageScan()
         try pieces.read { pieces throws(SystemError) in
@@ -28,7 +28,7 @@ extension GuestRAM {
         for run in image.data.runs(within: run) { present.insert(run) }
     }
 
-    /// The same from the classic pagemap.
+    /// Adds the pages that exist according to the classic pagemap. Does not add the data in the image.
     package func insertPresentPagesFromPagemap(into present: PageSet) throws(SystemError) {
         let scan = try PageScan()
         try pieces.read { pieces throws(SystemError) in
@@ -38,8 +38,9 @@ extension GuestRAM {
 }
 
 extension PageScan {
-    /// Calls `found` with each run of pages of this process, or of a file, that may hold something else than zeros; not with an image's.
-    /// - Parameter isClassic: does without `PAGEMAP_SCAN`, as on kernels before 6.7.
+    /// Calls `found` with each run of pages, of this process or of a file, that may hold something other than zeros. Leaves out the pages
+    /// of an image.
+    /// - Parameter isClassic: does not use `PAGEMAP_SCAN`, as on kernels before 6.7.
     func forEachPresentRun(of piece: MemoryPiece, isClassic: Bool = false, found: (PageRun) -> Void) throws(SystemError) {
         switch piece.kind {
         case .file, .sharedAnonymous: return try piece.forEachExtent { found($0) }
@@ -67,7 +68,7 @@ extension PageScan {
         while page < piece.pages.count {
             let wanted = min(entries.count, piece.pages.count - page)
             let bytes = try readEntries(&entries, count: wanted, from: firstEntry + page)
-            // By runs: an atomic operation for each page would cost more than all else.
+            // In runs, because an atomic operation for each page would cost more than everything else.
             var first: Int?
             for index in 0..<bytes / 8 {
                 if entries[index] & existing != 0, entries[index] & filed == 0 {
@@ -84,10 +85,10 @@ extension PageScan {
 }
 
 extension MemoryPiece {
-    /// Pages that one call of `mincore` reports.
+    /// The number of pages that one call of `mincore` reports.
     private static let pagesPerQuestion = 64 << 10
 
-    /// Calls `body` with each run of shared pages where something may be, ascending.
+    /// Calls `body` with each run of shared pages that may hold something, ascending.
     func forEachExtent(_ body: (PageRun) throws(SystemError) -> Void) throws(SystemError) {
         guard let file else { return try forEachResidentRun(body) }
         try file.forEachExtent(in: filePart) { extent throws(SystemError) in
@@ -97,7 +98,7 @@ extension MemoryPiece {
         }
     }
 
-    /// Without a file the kernel tells which pages are in memory, mapped or not, but not which were swapped out.
+    /// Without a file, the kernel tells which pages are in memory, mapped or not, but not which were swapped out.
     private func forEachResidentRun(_ body: (PageRun) throws(SystemError) -> Void) throws(SystemError) {
         if hostHasSwap() { return try body(pages) }
         var states = [UInt8](repeating: 0, count: min(pages.count, Self.pagesPerQuestion))

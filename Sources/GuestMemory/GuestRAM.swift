@@ -2,7 +2,7 @@ public import AerostatHost
 import CLinux
 import Synchronization
 
-/// An access by guest-physical address that is not, or not wholly, in one region of RAM.
+/// An access by guest-physical address that does not lie completely in one region of RAM.
 public struct AccessError: Error, Hashable, Sendable, CustomStringConvertible {
     public let address: GuestAddress
     public let byteCount: Int
@@ -18,47 +18,48 @@ public struct AccessError: Error, Hashable, Sendable, CustomStringConvertible {
 
 /// A guest's RAM: the guest-physical space that its regions reserve, and the blocks of memory that are present in it.
 ///
-/// The regions are laid out once, for all the memory that the guest may ever have. Their pages are numbered end to end, and page p lies
-/// at `base + p * 4096` in one reservation of host addresses. Only a block that was adopted by address lies elsewhere. Memory without a
-/// block is *absent*: it has page numbers and nothing behind them, and an access to it is an error like one outside RAM. `plug` and
-/// `unplug` make memory present and absent while the guest runs.
+/// The regions are laid out once, for all the memory that the guest may ever have. Their pages are numbered end to end, and page p lies at
+/// `base + p * 4096` in one reservation of host addresses. Only a block that was adopted by address lies elsewhere. Memory without a block
+/// is *absent*: it has page numbers but no backing, and an access to it is an error, like one outside RAM. `plug` and `unplug` make memory
+/// present and absent while the guest runs.
 ///
-/// Every write by this process goes through here and is marked in the software log while that is on (rule "every writer is tracked").
+/// Every write by this process goes through this class, which marks it in the software log while that is on (rule "every writer is
+/// tracked").
 ///
-/// Locks: `pieces` is taken before `layout`. Subscribers to discards are called with neither held.
-// @unchecked: the mapping's address never changes. Its bytes are shared with the guest by nature: nothing here makes a Span or
-// an array over them; copies are bounded, and fields that synchronise with the guest are atomics.
+/// Locks: `pieces` is taken before `layout`. Subscribers to discards are called with neither lock held.
+// @unchecked: the mapping's address never changes. Its bytes are shared with the guest by nature, so nothing here makes a Span or an array
+// over them: copies are bounded, and fields that synchronise with the guest are atomics.
 @safe
 public final class GuestRAM: @unchecked Sendable {
     public let regions: RegionTable
     let mapping: Mapping
-    /// The first block, where most accesses are; it stays for life.
+    /// The first block, where most accesses go; it is never unplugged.
     @usableFromInline let first: FirstBlock
-    /// Pages written through the door while `isLoggingWrites`.
+    /// Pages that were written through the door while `isLoggingWrites` was true.
     package let writeLog: PageSet
     private let logging = Atomic<Bool>(false)
-    /// The image that pages come from when touched; `nil` where all memory is anonymous.
+    /// The image that pages are loaded from when touched; `nil` if all memory is anonymous.
     let image: ImageBacking?
     private let watch: ImageFaultGuard?
-    /// Held where mappings are replaced, and where the kernel is asked about all of them.
+    /// Held while mappings are replaced, and while the kernel is asked about all of them.
     let layout: Monitor<Layout>
-    /// What is present. Scans and discards hold it for reading, plugging and unplugging for writing.
+    /// The memory that is present. Scans and discards hold it for reading, plugging and unplugging for writing.
     let pieces: ReadWriteLock<MemoryPieces>
-    /// Pages that are absent; only looked at once `hasAbsentPages` is true.
+    /// Pages that are absent. Only consulted once `hasAbsentPages` is true.
     let absent: PageSet
     let hasAbsentPages = Atomic<Bool>(false)
     let foreign = ForeignPlaces()
     let subscribers = DiscardSubscribers()
 
-    /// How the memory is mapped, as far as it changes.
+    /// The parts of the memory's mapping that change.
     struct Layout {
-        /// The mappings that the kernel keeps for this memory, at most.
+        /// The most mappings that the kernel keeps for this memory.
         var mappings: Int
-        /// The userfaultfd that sees all of the memory, while a tracker is armed.
+        /// The userfaultfd that tracks all of the memory while a tracker is armed.
         var fault: Int32?
     }
 
-    /// The block at page 0, where there is one.
+    /// The block at page 0; empty if there is none.
     @usableFromInline
     @safe
     struct FirstBlock {
@@ -76,12 +77,12 @@ public final class GuestRAM: @unchecked Sendable {
     /// The pages of all regions together.
     public var pageCount: Int { regions.pageCount }
 
-    /// All regions present, as private anonymous memory; none of it is populated.
+    /// Makes all regions present, as private anonymous memory. None of it is populated.
     public convenience init(_ regions: RegionTable) throws(SystemError) {
         try self.init(regions, Mapping(anonymousByteCount: Int(regions.byteCount)), nil, nil)
     }
 
-    /// All regions present, as private memory that is mapped already.
+    /// Makes all regions present, as private memory that is mapped already.
     convenience init(
         _ regions: RegionTable,
         _ mapping: consuming Mapping,
@@ -99,7 +100,7 @@ public final class GuestRAM: @unchecked Sendable {
         }
     }
 
-    /// Nothing present yet.
+    /// Starts with nothing present.
     init(
         _ regions: RegionTable,
         _ mapping: consuming Mapping,
@@ -128,9 +129,9 @@ public final class GuestRAM: @unchecked Sendable {
 
     /// Logs a write that has been made (by io_uring, a device, a copy) to the pages of a run.
     ///
-    /// After the write, never before it only: the harvest clears the mark and then reads the page, and must not read it unfinished
-    /// with nothing left behind. The fence orders the write before the look at the flag; without it a write just before arming could
-    /// sit in the store buffer, unlogged, while the page is being read.
+    /// Call this after the write; a call before it alone is not enough. The harvest clears the mark and then reads the page: with an early
+    /// mark, it could read an unfinished page and leave no mark behind. The fence orders the write before the load of the flag. Without it,
+    /// a write just before arming could sit in the store buffer, unlogged, while the page is being read.
     public func markWritten(_ run: PageRun) {
         atomicMemoryFence(ordering: .sequentiallyConsistent)
         if logging.load(ordering: .relaxed) { writeLog.insert(run) }
@@ -166,14 +167,14 @@ public final class GuestRAM: @unchecked Sendable {
         markWritten(place.pages(MemoryLayout<Value>.size))
     }
 
-    /// Stores a 16-bit ring index: what was written before is visible to whoever loads it with `loadAcquire`.
+    /// Stores a 16-bit ring index. Earlier writes are visible to whoever loads it with `loadAcquire`.
     public func storeRelease(_ value: UInt16, at address: GuestAddress) throws(AccessError) {
         let place = try alignedPlace(address)
         unsafe atomic16(place).pointee.store(value.littleEndian, ordering: .releasing)
         markWritten(place.pages(2))
     }
 
-    /// Stores a 16-bit field that the other side may be reading at this moment. Orders nothing: that is for a fence.
+    /// Stores a 16-bit field that the other side may be reading at this moment. This orders nothing; use a fence for that.
     public func storeRelaxed(_ value: UInt16, at address: GuestAddress) throws(AccessError) {
         let place = try alignedPlace(address)
         unsafe atomic16(place).pointee.store(value.littleEndian, ordering: .relaxed)
@@ -214,7 +215,7 @@ public final class GuestRAM: @unchecked Sendable {
         return unsafe Value(littleEndian: place.host.loadUnaligned(as: Value.self))
     }
 
-    /// Loads a 16-bit ring index; what was written before its `storeRelease` is visible afterwards.
+    /// Loads a 16-bit ring index. What was written before its `storeRelease` is visible afterwards.
     public func loadAcquire(at address: GuestAddress) throws(AccessError) -> UInt16 {
         let place = try alignedPlace(address)
         return unsafe UInt16(littleEndian: atomic16(place).pointee.load(ordering: .acquiring))

@@ -1,6 +1,6 @@
 public import AerostatHost
 
-/// A piece of a guest's physical memory that is there: where the guest sees it, and what is behind it.
+/// A piece of a guest's physical memory that is present: where the guest sees it, and what backs it.
 public struct MemoryBlock: Sendable {
     /// Whole pages inside one region of the guest's `RegionTable`.
     public let region: MemoryRegion
@@ -16,24 +16,24 @@ public struct MemoryBlock: Sendable {
 public enum MemoryBacking: Sendable {
     /// Private memory of this process.
     case anonymous
-    /// Memory that child processes share, and that has no descriptor.
+    /// Memory that child processes share. It has no descriptor.
     case sharedAnonymous
     /// A memory file, which other processes can map (see `HostRange.file`). All such blocks of a region share one file.
     case memfd
     /// A memory file of huge pages of 2 MiB. The block's length must be a multiple of 2 MiB. So must its distance from the start of its
     /// region, and its distance from page 0, counted through the regions laid end to end.
     ///
-    /// Plugging reserves the huge pages, so touching them cannot fail. A huge page that was given back is no longer reserved: if the
-    /// host has none left when the guest touches it again, the process ends with SIGBUS.
+    /// Plugging reserves the huge pages, so touching them cannot fail. A huge page that was given back is no longer reserved. If the guest
+    /// touches it again and the host has none left, the process ends with SIGBUS.
     case hugePages
-    /// Memory that an embedder has already, with its content.
+    /// Memory that an embedder already has, with its content.
     case adopted(AdoptedMemory)
 }
 
-/// Memory of an embedder's, by address or by descriptor.
+/// An embedder's memory, given by address or by descriptor.
 @safe
 public struct AdoptedMemory: @unchecked Sendable {
-    // @unchecked: an address and what is known of it, which never change.
+    // @unchecked: an address and the facts about it, which never change.
 
     enum Kind: Sendable {
         case privateAnonymous
@@ -42,15 +42,15 @@ public struct AdoptedMemory: @unchecked Sendable {
     }
 
     let kind: Kind
-    /// Where it is mapped already; `nil` where it is mapped into the reservation.
+    /// Where it is mapped already; `nil` if it will be mapped into the reservation.
     let address: UnsafeMutableRawPointer?
-    /// Lives as long as the guest's memory.
+    /// Kept alive as long as the guest's memory.
     let owner: (any AnyObject & Sendable)?
 
     /// A part of a memory file (memfd, tmpfs or hugetlbfs), which is mapped shared. No tracker sees what other processes write to it.
     /// - Parameters:
-    ///   - descriptor: may be closed afterwards. The file must not become shorter as long as the guest's memory lives.
-    ///   - offset: where in the file the block begins; a multiple of the size of its pages.
+    ///   - descriptor: may be closed afterwards. The file must not become shorter while the guest's memory exists.
+    ///   - offset: where the block begins in the file; a multiple of the file's page size.
     public init(descriptor: Int32, offset: UInt64) throws(SystemError) {
         kind = .file(try MemoryFile.adopting(descriptor), offset: offset)
         unsafe address = nil
@@ -59,8 +59,8 @@ public struct AdoptedMemory: @unchecked Sendable {
 
     /// Private anonymous memory.
     /// - Parameters:
-    ///   - address: page aligned, readable and writable. It must stay mapped until the guest's memory is gone, even when it is unplugged: a
-    ///     device may still be in the middle of an access.
+    ///   - address: page aligned, readable and writable. It must stay mapped until the guest's memory is gone, even after it is unplugged,
+    ///     because a device may still be in the middle of an access.
     ///   - owner: an object that unmaps it in its deinit, if there is one. The guest's memory keeps it alive.
     @unsafe
     public init(privateAnonymousAt address: UnsafeMutableRawPointer, owner: (any AnyObject & Sendable)? = nil) {
@@ -71,8 +71,8 @@ public struct AdoptedMemory: @unchecked Sendable {
 
     /// Shared anonymous memory that has no descriptor. No tracker sees what other processes write to it.
     /// - Parameters:
-    ///   - address: as above.
-    ///   - owner: as above.
+    ///   - address: page aligned, readable and writable. It must stay mapped until the guest's memory is gone.
+    ///   - owner: an object that unmaps it in its deinit, if there is one.
     @unsafe
     public init(sharedAnonymousAt address: UnsafeMutableRawPointer, owner: (any AnyObject & Sendable)? = nil) {
         kind = .sharedAnonymous
@@ -82,10 +82,10 @@ public struct AdoptedMemory: @unchecked Sendable {
 
     /// A shared mapping of a memory file. No tracker sees what other processes write to it.
     /// - Parameters:
-    ///   - address: as above.
+    ///   - address: page aligned, readable and writable. It must stay mapped until the guest's memory is gone.
     ///   - descriptor: may be closed afterwards.
     ///   - offset: the place in the file that is mapped at the address.
-    ///   - owner: as above.
+    ///   - owner: an object that unmaps it in its deinit, if there is one.
     @unsafe
     public init(
         sharedFileAt address: UnsafeMutableRawPointer,
@@ -99,15 +99,15 @@ public struct AdoptedMemory: @unchecked Sendable {
     }
 }
 
-/// Why memory could not be plugged or unplugged. What is present has not changed; memory that should be unplugged may have become zero.
+/// Why memory could not be plugged or unplugged. The present memory has not changed, but memory that was to be unplugged may now be zero.
 public enum MemoryBlockError: Error, Hashable, Sendable, CustomStringConvertible {
     /// Not whole pages of the backing.
     case unaligned(MemoryRegion, unitBytes: Int)
     /// Not inside one region of the guest's memory.
     case outside(MemoryRegion)
-    /// Some of it is there already.
+    /// Some of it is already plugged.
     case present(MemoryRegion)
-    /// Some of it is not there.
+    /// Some of it is not plugged.
     case absent(MemoryRegion)
     /// It is in the first block, which cannot be unplugged.
     case first(MemoryRegion)

@@ -1,34 +1,34 @@
 import AerostatHost
 
-/// A run of pages that are present, with one thing behind them.
+/// A run of present pages with one backing.
 @safe
 struct MemoryPiece: @unchecked Sendable {
-    // @unchecked: an address that never changes; what lies there is guarded by whoever uses it.
+    // @unchecked: the address never changes. Whoever uses the memory guards what lies there.
 
     enum Kind: Hashable {
         /// Private and anonymous, or private over an image.
         case privateMemory
-        /// Shared, without a file that tells what is there.
+        /// Shared, without a file that could tell which pages hold data.
         case sharedAnonymous
-        /// Shared, of a file with pages of 4096 bytes.
+        /// A shared mapping of a file with pages of 4096 bytes.
         case file
         case hugeFile
     }
 
     let pages: PageRun
     let kind: Kind
-    /// Of `file` and `hugeFile`; `fileOffset` is the place in the file where the first page lies.
+    /// Set for `file` and `hugeFile`. `fileOffset` is the place in the file where the first page lies.
     let file: MemoryFile?
     let fileOffset: UInt64
     /// Where the first page lies in this process.
     let host: UnsafeMutableRawPointer
-    /// Whether that is inside the reservation.
+    /// Whether `host` is inside the reservation.
     let isInPlace: Bool
 
-    /// Pages that are provided and given back together.
+    /// The number of pages that are allocated and given back together.
     var unitPages: Int { (file?.unitBytes ?? GuestPage.size) >> GuestPage.shift }
 
-    /// A part of it.
+    /// A part of this piece.
     func part(_ run: PageRun) -> MemoryPiece {
         precondition(run.first >= pages.first && run.end <= pages.end, "a part outside its piece")
         let bytes = (run.first.rawValue - pages.first.rawValue) << GuestPage.shift
@@ -42,14 +42,14 @@ struct MemoryPiece: @unchecked Sendable {
         )
     }
 
-    /// The part that lies in a run; `nil` where there is none.
+    /// The part that lies in a run; `nil` if there is none.
     func part(within run: PageRun) -> MemoryPiece? {
         let first = max(run.first, pages.first)
         let end = min(run.end, pages.end)
         return first < end ? part(PageRun(first: first, count: end.rawValue - first.rawValue)) : nil
     }
 
-    /// The part of the file that lies at the pages.
+    /// The part of the file that backs the pages.
     var filePart: Range<UInt64> { fileOffset..<fileOffset + UInt64(pages.byteCount) }
 
     /// Both as one piece, if the other continues this one in memory, in the file and in kind.
@@ -82,7 +82,7 @@ struct MemoryPieces: Sendable {
     /// The most pieces. The kernel allows a process 65530 mappings, and images and huge pages may need most of them.
     static let maximumCount = 4096
 
-    /// The index of the first piece that ends behind a page.
+    /// The index of the first piece that ends after a page.
     private func index(behind page: PageIndex) -> Int {
         var (low, high) = (0, all.count)
         while low < high {
@@ -99,7 +99,7 @@ struct MemoryPieces: Sendable {
 
     func isWhollyPresent(_ run: PageRun) -> Bool { parts(within: run).reduce(0) { $0 + $1.pages.count } == run.count }
 
-    /// Adds a piece where nothing is, and joins it with its neighbours where possible.
+    /// Adds a piece where nothing is present, and joins it with its neighbours if possible.
     mutating func insert(_ piece: MemoryPiece) {
         let place = index(behind: piece.pages.first)
         precondition(place == all.count || all[place].pages.first >= piece.pages.end, "two pieces in one place")
@@ -110,7 +110,7 @@ struct MemoryPieces: Sendable {
         all.replaceSubrange(replaced, with: [joined])
     }
 
-    /// Takes a run out of whatever pieces hold it.
+    /// Removes a run from the pieces that hold it.
     /// - Returns: the parts that were there.
     @discardableResult
     mutating func remove(_ run: PageRun) -> [MemoryPiece] {

@@ -3,18 +3,18 @@ import CLinux
 import Glibc
 import SystemPackage
 
-/// `/proc/self/pagemap`: which pages of guest RAM exist, and which were written (`PAGEMAP_SCAN`, Linux 6.7).
+/// Reads `/proc/self/pagemap`: which pages of guest RAM exist, and which were written (`PAGEMAP_SCAN`, Linux 6.7).
 struct PageScan: ~Copyable {
-    /// What to look for. Holes never match: the kernel skips them at page-table cost.
+    /// What to look for. Holes never match: the kernel skips them for the cost of a page-table walk.
     enum Pass {
         /// Pages whose content is not known to be zero.
         case present
-        /// Every page that may hold something; write-protects them.
+        /// Every page that may hold something. The pass write-protects them.
         case protectPopulated
-        /// Pages written since they were protected; protects them again.
+        /// Pages written since they were protected. The pass protects them again.
         case harvestWritten
         #if BrokenEngines
-            /// Pages written since they were protected; leaves them so.
+            /// Pages written since they were protected. The pass leaves them unprotected.
             case readWritten
         #endif
     }
@@ -25,15 +25,15 @@ struct PageScan: ~Copyable {
         pagemap = try OwnedDescriptor.open("/proc/self/pagemap", flags: O_RDONLY)
     }
 
-    /// Regions fetched by one call: 24 KiB of results.
+    /// The number of regions that one call returns: 24 KiB of results.
     private static let regionsPerCall = 1024
 
     /// Calls `found` with each run of matching pages, ascending.
     func scan(_ piece: MemoryPiece, _ pass: Pass, found: (PageRun) -> Void) throws(SystemError) {
         guard piece.kind == .sharedAnonymous || piece.kind == .file else { return try walk(piece, pass, found: found) }
-        // The page table does not show all of shared memory: the kernel may drop the entry of a page that was written, and other
-        // processes may add pages. So all pages that the file holds are looked at. Without an entry a page counts as written, unless it
-        // was protected.
+        // The page table does not show all of shared memory: the kernel may drop the entry of a page that was written, and other processes
+        // may add pages. So this looks at all pages that the file holds. A page without an entry counts as written, unless it was
+        // protected.
         try piece.forEachExtent { extent throws(SystemError) in try walk(piece.part(extent), pass, found: found) }
     }
 
@@ -65,7 +65,7 @@ struct PageScan: ~Copyable {
             }
             for index in 0..<Int(count) {
                 let region = unsafe regions[index]
-                // The kernel reports a huge page whole, also beyond what was asked for.
+                // The kernel reports a huge page whole, even beyond the range that was asked for.
                 let (start, end) = (max(region.start, base), min(region.end, argument.end))
                 guard start < end else { continue }
                 let first = piece.pages.first + Int((start - base) >> UInt64(GuestPage.shift))
@@ -78,13 +78,13 @@ struct PageScan: ~Copyable {
 }
 
 extension aerostat_pm_scan_arg {
-    /// What matches in a pass over one kind of memory.
+    /// Selects what matches in a pass over one kind of memory.
     fileprivate mutating func select(_ pass: PageScan.Pass, _ kind: MemoryPiece.Kind) {
         switch kind {
         case .privateMemory:
-            // Not the pages that show an image's content. The mapping is private: the first write to such a page replaces it by one of this
-            // process's own, which is not the file's and not protected, and so counts as written. Reading a page of the image, its eviction
-            // and its return change nothing. So these pages need no protection, and no page tables to hold it.
+            // Exclude the pages that show an image's content. The mapping is private: the first write to such a page replaces it by a page
+            // of this process's own, which is neither the file's nor protected, and so counts as written. When a page of the image is read,
+            // evicted or loaded again, nothing changes. So these pages need no protection, and no page tables to hold it.
             category_mask = aerostat_page_is_file
             category_inverted = aerostat_page_is_file
             category_anyof_mask = aerostat_page_is_present | aerostat_page_is_swapped

@@ -1,12 +1,12 @@
 import AerostatHost
 import Synchronization
 
-// The bitmap as 4096-byte pages of words, as a guest image stores it.
+// Copies the bitmap in 4096-byte pages of words, as a guest image stores it.
 extension PageSet {
-    /// Words of the bitmap in one page; one page covers 32768 pages of the guest.
+    /// The number of the bitmap's words in one page. One page covers 32768 pages of the guest.
     package static let wordsPerPage = GuestPage.size / 8
 
-    /// How many pages hold the bitmap. The last may have words behind it, which are zero.
+    /// The number of pages that hold the bitmap. Unused words at the end of the last page are zero.
     package var wordPageCount: Int { (wordCount + Self.wordsPerPage - 1) / Self.wordsPerPage }
 
     private func words(ofPage page: Int) -> Range<Int> {
@@ -27,7 +27,7 @@ extension PageSet {
 
     /// Adds the bits of a page of words, which may come from a file.
     /// - Parameter source: at least 4096 bytes.
-    /// - Returns: false where a bit lies behind the last page of the guest; then nothing was added.
+    /// - Returns: false if a bit lies past the last page of the guest; then nothing was added.
     package func insertPage(_ page: Int, from source: UnsafeRawBufferPointer) -> Bool {
         precondition(source.count >= GuestPage.size, "not a page")
         let range = words(ofPage: page)

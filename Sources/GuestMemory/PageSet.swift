@@ -3,25 +3,26 @@ public import Synchronization
 
 /// A set of pages as atomic 64-bit words: bit p % 64 of word p / 64 is page p.
 ///
-/// The words are anonymous memory that the kernel provides when it is first touched, so an empty bitmap of a large guest costs
-/// nothing, and a full one 1 bit a page (32 MiB for 1 TiB). Single operations are atomic; what needs more (the ledger) has a lock.
+/// The words are anonymous memory that the kernel provides when it is first touched. So an empty bitmap of a large guest costs nothing, and
+/// a full one costs 1 bit a page (32 MiB for 1 TiB). Single operations are atomic. A user that needs more than that (the ledger) has a lock
+/// of its own.
 ///
-/// Whoever looks through the whole set skips the chunks that were never used: one bit for each chunk of 512 words (128 MiB of guest
-/// memory) says whether a page of it was ever inserted. So a search costs what is populated, not what the guest could hold.
+/// A search through the whole set skips chunks that were never used: one bit for each chunk of 512 words (128 MiB of guest memory) tells
+/// whether one of its pages was ever inserted. So a search costs what is populated, not what the guest could hold.
 // @unchecked: the pointer never changes and every access through it is atomic.
 @safe
 public final class PageSet: @unchecked Sendable {
     public let pageCount: Int
     private let storage: Mapping
     @usableFromInline let words: UnsafeMutablePointer<Atomic<UInt64>>
-    /// Words that hold pages.
+    /// The number of words that hold pages.
     public let wordCount: Int
-    /// A bit for each chunk of words in which a page was ever inserted. It is never cleared, so an insert needs no lock: whoever
-    /// knows of an insert, knows of its chunk.
+    /// One bit for each chunk of words in which a page was ever inserted. It is never cleared, so an insert needs no lock: a thread that
+    /// sees an insert also sees its chunk's bit.
     @usableFromInline let usedChunks: UnsafeMutablePointer<Atomic<UInt64>>
     private let chunkWordCount: Int
 
-    /// Words in one chunk: one page of words.
+    /// The binary logarithm of the number of words in one chunk. A chunk is one page of words.
     @usableFromInline static let chunkShift = 9
     package static let wordsPerChunk = 1 << chunkShift
 
@@ -39,7 +40,7 @@ public final class PageSet: @unchecked Sendable {
         unsafe usedChunks = (storage.base + wholePages(wordCount)).bindMemory(to: Atomic<UInt64>.self, capacity: chunkWordCount)
     }
 
-    /// Adds a page. The release makes writes before it visible to whoever takes the bit out.
+    /// Adds a page. The release ordering makes earlier writes visible to whoever takes the bit out.
     @inlinable
     public func insert(_ page: PageIndex) {
         precondition(page.rawValue >= 0 && page.rawValue < pageCount, "page outside the bitmap")
@@ -60,7 +61,7 @@ public final class PageSet: @unchecked Sendable {
         return added
     }
 
-    /// Takes the pages of a run out.
+    /// Removes the pages of a run.
     /// - Returns: how many were in the set.
     @inlinable @discardableResult
     public func remove(_ run: PageRun) -> Int {
@@ -105,7 +106,7 @@ public final class PageSet: @unchecked Sendable {
     /// Empties one word and returns what it held.
     @inlinable public func take(word index: Int) -> UInt64 {
         precondition(index >= 0 && index < wordCount, "word outside the bitmap")
-        // A plain load first: most words are empty, and an exchange would take the cache line for writing (and populate it).
+        // Load first: most words are empty, and an exchange would take the cache line for writing (and populate it).
         if unsafe words[index].load(ordering: .relaxed) == 0 { return 0 }
         return unsafe words[index].exchange(0, ordering: .acquiringAndReleasing)
     }
@@ -120,12 +121,12 @@ public final class PageSet: @unchecked Sendable {
         return unsafe words[index].bitwiseOr(bits, ordering: .acquiringAndReleasing).oldValue
     }
 
-    /// Takes `bits` out of a word.
+    /// Removes `bits` from a word.
     /// - Returns: what the word held before.
     @inlinable @discardableResult
     public func remove(bits: UInt64, word index: Int) -> UInt64 {
         precondition(index >= 0 && index < wordCount, "word outside the bitmap")
-        // As in `take(word:)`: nothing to take out is the common case, and needs no write.
+        // As in `take(word:)`: usually there is nothing to remove, and then no write is needed.
         let now = unsafe words[index].load(ordering: .acquiring)
         if now & bits == 0 { return now }
         return unsafe words[index].bitwiseAnd(~bits, ordering: .acquiringAndReleasing).oldValue
@@ -136,19 +137,19 @@ public final class PageSet: @unchecked Sendable {
 
     // MARK: Chunks
 
-    /// Before a bit of the word is set.
+    /// Call before a bit of the word is set.
     @inlinable
     func noteUse(word index: Int) {
         let chunk = index >> Self.chunkShift
         let bit: UInt64 = 1 << UInt64(chunk & 63)
-        // A plain load first: the bit is set nearly always. Relaxed is enough: the release of the insert that follows orders it, and
-        // whoever synchronises with that insert reads this bit or a later value of the word.
+        // Load first: the bit is nearly always set. Relaxed is enough, because the release of the insert that follows orders it: a thread
+        // that synchronises with that insert reads this bit or a later value of the word.
         if unsafe usedChunks[chunk >> 6].load(ordering: .relaxed) & bit == 0 {
             unsafe usedChunks[chunk >> 6].bitwiseOr(bit, ordering: .relaxed)
         }
     }
 
-    /// The first word at or after an index whose chunk was ever used; `wordCount` where there is none.
+    /// The first word at or after an index whose chunk was ever used; `wordCount` if there is none.
     public func nextUsedWord(from index: Int) -> Int {
         guard index < wordCount else { return wordCount }
         let chunk = index >> Self.chunkShift
@@ -162,7 +163,7 @@ public final class PageSet: @unchecked Sendable {
         return min(max(index, (word << 6 + bits.trailingZeroBitCount) << Self.chunkShift), wordCount)
     }
 
-    /// Calls `body` with each word, ascending, of the chunks that were ever used.
+    /// Calls `body` with each word of the chunks that were ever used, ascending.
     @inlinable
     public func forEachUsedWord<Failure: Error>(_ body: (_ index: Int) throws(Failure) -> Void) throws(Failure) {
         var index = nextUsedWord(from: 0)
@@ -176,9 +177,9 @@ public final class PageSet: @unchecked Sendable {
         }
     }
 
-    /// The first run at or after a page, in at most `maximumWords` words; each of its pages is in the set now. Chunks that were never used
-    /// are skipped and do not count.
-    /// - Returns: the run, and where to go on looking; `nil` run where there was none in the words looked at.
+    /// The first run at or after a page, within at most `maximumWords` words. Each of its pages is in the set now. Chunks that were never
+    /// used are skipped and do not count.
+    /// - Returns: the run, or `nil` if the words held none, and the page where the search continues.
     @inlinable
     public func nextRun(from start: PageIndex, maximumPages: Int = .max, maximumWords: Int = .max) -> (run: PageRun?, next: PageIndex) {
         var index = nextUsedWord(from: start.rawValue >> 6)
@@ -218,10 +219,10 @@ public final class PageSet: @unchecked Sendable {
         }
     }
 
-    /// Whether some of the words hold pages now.
+    /// Whether any of the words holds pages now.
     public func hasPages(in range: Range<Int>) -> Bool { range.contains { load(word: $0) != 0 } }
 
-    /// Has the kernel provide the memory behind some words, so that no page fault comes while a lock is held.
+    /// Makes the kernel provide the memory behind some words, so that no page fault happens while a lock is held.
     public func touch(words range: Range<Int>) {
         precondition(range.lowerBound >= 0 && range.upperBound <= wordCount, "words outside the bitmap")
         let wordsPerPage = GuestPage.size / 8
@@ -232,7 +233,7 @@ public final class PageSet: @unchecked Sendable {
         }
     }
 
-    /// The bits of the last word that are pages.
+    /// The bits of the last word that stand for pages.
     @inlinable var lastWordMask: UInt64 { pageCount & 63 == 0 ? ~0 : (1 << UInt64(pageCount & 63)) - 1 }
 
     @inlinable
@@ -251,7 +252,7 @@ public final class PageSet: @unchecked Sendable {
 }
 
 extension PageSet {
-    /// The runs of pages in the set that lie in a run, cut at its ends.
+    /// The runs of pages in the set that lie in `run`, cut at its ends.
     public func runs(within run: PageRun) -> [PageRun] {
         var runs: [PageRun] = []
         var position = run.first

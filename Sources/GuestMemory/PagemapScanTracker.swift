@@ -3,18 +3,18 @@ import CLinux
 import Glibc
 import SystemPackage
 
-/// userfaultfd write-protection in async mode, harvested by `PAGEMAP_SCAN`: sees every writer that goes through this process's
-/// page tables, costs a page-table walk of what is populated, and never stops the guest.
+/// Uses userfaultfd write-protection in async mode and harvests it by `PAGEMAP_SCAN`. It sees every writer that goes through this process's
+/// page tables, costs a page-table walk of the populated memory, and never stops the guest.
 public final class PagemapScanTracker: DirtyTracker {
     private let memory: GuestRAM
     private let scan: PageScan
     private let registration = Monitor<Int32?>(nil)
 
-    /// Fails on kernels before 6.7 and where userfaultfd or pagemap is forbidden.
+    /// Fails on kernels before 6.7, and if userfaultfd or pagemap is forbidden.
     public init(_ memory: GuestRAM) throws(SystemError) {
         self.memory = memory
         scan = try PageScan()
-        // Arm and disarm once, so that "not possible here" is known now and not in the middle of a migration.
+        // Arm and disarm once, so that a host that cannot do this fails now and not in the middle of a migration.
         try arm()
         disarm()
     }
@@ -26,7 +26,7 @@ public final class PagemapScanTracker: DirtyTracker {
     public func arm() throws(SystemError) {
         disarm()
         let flags = O_CLOEXEC | O_NONBLOCK
-        // Without privilege only faults from user mode may be handled; async write-protect never leaves the kernel either way.
+        // Without privilege, only faults from user mode may be handled. That is enough: async write-protection never leaves the kernel.
         var number = aerostat_userfaultfd(flags)
         if number < 0 { number = aerostat_userfaultfd(flags | aerostat_uffd_user_mode_only) }
         guard number >= 0 else { throw SystemError.current("create a userfaultfd") }
@@ -38,7 +38,7 @@ public final class PagemapScanTracker: DirtyTracker {
             try memory.layout.withLock { layout throws(SystemError) in
                 for piece in pieces.all {
                     try memory.register(piece, with: number)
-                    // Only what is populated: protecting holes would build page tables for all of RAM.
+                    // Protect only what is populated: protecting holes would build page tables for all of RAM.
                     try scan.scan(piece, .protectPopulated) { _ in }
                 }
                 layout.fault = number
@@ -51,7 +51,7 @@ public final class PagemapScanTracker: DirtyTracker {
     public func harvest(into dirty: PageSet) throws(SystemError) {
         precondition(registration.withLock { $0 != nil }, "harvest before arm")
         try memory.pieces.read { pieces throws(SystemError) in
-            // Under the lock: a mapping that a discard has just replaced is seen by userfaultfd again.
+            // Taken so that userfaultfd already tracks any mapping that a discard has just put in place.
             try memory.layout.withLock { _ throws(SystemError) in
                 #if BrokenEngines
                     if BrokenEngine.isActive(.rearmsLater) {

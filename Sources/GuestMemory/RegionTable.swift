@@ -14,11 +14,11 @@ public struct MemoryRegion: Hashable, Sendable {
 
     /// The region's length in pages.
     public var pageCount: Int { Int(byteCount >> UInt64(GuestPage.shift)) }
-    /// The first address behind the region.
+    /// The first address after the region.
     public var end: UInt64 { base.rawValue + byteCount }
 }
 
-/// Why a list of regions is not a guest's memory.
+/// Why a list of regions cannot be a guest's memory.
 public enum RegionTableError: Error, Hashable, Sendable, CustomStringConvertible {
     case count(Int)
     case unaligned(index: Int, MemoryRegion)
@@ -36,18 +36,18 @@ public enum RegionTableError: Error, Hashable, Sendable, CustomStringConvertible
     }
 }
 
-/// A guest's RAM: regions in ascending order, their pages numbered end to end.
+/// A guest's RAM: regions in ascending order, with their pages numbered end to end.
 public struct RegionTable: Hashable, Sendable {
-    /// The most regions a guest may have; a stream or file that says more is refused.
+    /// The most regions that a guest may have. A stream or file that states more is refused.
     public static let maximumRegions = 64
-    /// The most RAM: 16 TiB, what a balloon's 32-bit page numbers reach.
+    /// The most RAM: 16 TiB, which is the reach of a balloon's 32-bit page numbers.
     public static let maximumBytes: UInt64 = 1 << 44
 
     public let regions: [MemoryRegion]
     /// `firstPages[i]` is the dense index of the first page of region i.
     private let firstPages: [Int]
     public let pageCount: Int
-    /// The first region, which most accesses are in.
+    /// The first region, where most accesses go.
     @usableFromInline let lowest: MemoryRegion
 
     /// The length of all regions together, in bytes.
@@ -77,13 +77,13 @@ public struct RegionTable: Hashable, Sendable {
         pageCount = Int(total >> UInt64(GuestPage.shift))
     }
 
-    /// One region that starts at address 0.
+    /// Makes one region that starts at address 0.
     /// - Parameter byteCount: whole pages, 4 KiB to 16 TiB.
     public init(contiguousBytes byteCount: UInt64) throws(RegionTableError) {
         try self.init([MemoryRegion(base: GuestAddress(0), byteCount: byteCount)])
     }
 
-    /// The page that holds the address; `nil` outside RAM.
+    /// The page that holds the address; `nil` if the address is outside RAM.
     public func page(containing address: GuestAddress) -> PageIndex? {
         guard let region = region(containing: address) else { return nil }
         return PageIndex(firstPages[region] + Int((address.rawValue - regions[region].base.rawValue) >> UInt64(GuestPage.shift)))
@@ -92,7 +92,7 @@ public struct RegionTable: Hashable, Sendable {
     /// Where the guest sees a page.
     public func address(of page: PageIndex) -> GuestAddress {
         precondition((0..<pageCount).contains(page.rawValue), "page outside guest memory")
-        // The last region whose first page is not behind the page.
+        // Find the last region whose first page is not after the page.
         var low = 0
         var high = regions.count
         while high - low > 1 {
@@ -121,8 +121,8 @@ public struct RegionTable: Hashable, Sendable {
 
     /// The whole pages that a block of guest-physical memory covers, one run for each region that it touches.
     ///
-    /// The start rounds up and the end rounds down, in every region (rule "whole pages inside RAM"): a page that is covered in part may
-    /// hold something else in its other part. What lies outside RAM is dropped.
+    /// The start rounds up and the end rounds down, in every region (rule "whole pages inside RAM"), because the other part of a partly
+    /// covered page may hold something else. What lies outside RAM is dropped.
     public func wholePages(at address: GuestAddress, byteCount: UInt64) -> WholePages {
         var result = WholePages()
         let (sum, overflow) = address.rawValue.addingReportingOverflow(byteCount)
@@ -144,7 +144,7 @@ public struct RegionTable: Hashable, Sendable {
         return result
     }
 
-    /// What `wholePages(at:byteCount:)` found.
+    /// The result of `wholePages(at:byteCount:)`.
     public struct WholePages: Hashable, Sendable {
         /// At most one run for each region, ascending.
         public var runs: [PageRun] = []

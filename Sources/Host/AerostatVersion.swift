@@ -1,10 +1,10 @@
-/// Which Aerostat this is: what it says of itself on the control socket and in the images that it writes.
+/// The version of Aerostat, as it appears on the control socket and in the images that it writes.
 public enum AerostatVersion {
-    /// The first number: it changes where something that worked does not work any more.
+    /// The first number. It changes when something that worked no longer works.
     public static let major = 0
-    /// The second number: it changes with what is new.
+    /// The second number. It changes with new features.
     public static let minor = 2
-    /// The third number: it changes with faults that were mended.
+    /// The third number. It changes with bug fixes.
     public static let micro = 0
 
     /// Name and version for people.

@@ -1,73 +1,73 @@
 #if BrokenEngines
     import Synchronization
 
-    /// A rule that is broken on purpose, so that the tests of the rules can be seen to fail (RULES.md).
+    /// A rule that is broken on purpose, to prove that the tests of the rules can fail (RULES.md).
     ///
-    /// None of this is compiled unless the package is built with the trait `BrokenEngines`, which `tools/simulate --broken` and
-    /// `tools/stress-broken` do in a directory of its own. At most one rule is broken at a time.
+    /// None of this is compiled unless the package is built with the trait `BrokenEngines`. `tools/simulate --broken` and
+    /// `tools/stress-broken` do that, in a directory of their own. At most one rule is broken at a time.
     package enum BrokenEngine: String, CaseIterable, Sendable {
-        /// The tracker is armed once more after the first id was published: what was written in between is forgotten.
+        /// The tracker is armed again after the first id was published, so what was written in between is forgotten.
         case armsAfterAsking
-        /// What the guest reports before the tracker is armed takes its pages out of the first round.
+        /// What the guest reports before the tracker is armed removes pages from the first round.
         case believesSurvey
-        /// A hint also takes its pages out of the tracker's log.
+        /// A hint also removes its pages from the tracker's log.
         case hintClearsLog
         /// The harvest is made while hints still count.
         case harvestsBeforeStop
-        /// The id is checked when a hint comes, and its pages are cleared later.
+        /// The id is checked when a hint arrives, but its pages are cleared later.
         case appliesHintLate
-        /// What the driver queued before it read the id counts, as long as its start says the right one: Linux's says it for an older one
-        /// too.
+        /// Chains that the driver queued before it read the id count, if the chain's start has the right id. Linux's driver sends that
+        /// start for an older chain too.
         case countsOlderChains
-        /// A start counts whatever id it carries; and what is older than the command counts.
+        /// A start counts whatever its id is. Chains older than the command count too.
         case takesStaleID
-        /// Blocks count as soon as a command is open, before the guest has begun to answer it; and what is older than the command counts.
+        /// Blocks count as soon as a command is open, before the guest has begun to answer it. Chains older than the command count too.
         case takesBlocksBeforeStart
-        /// All commands have the same id; and what is older than the command counts.
+        /// All commands have the same id. Chains older than the command count too.
         case reusesID
-        /// What was sent is taken out of the log: it was read before.
+        /// Pages that were sent are removed from the log afterwards, although they were read before.
         case clearsAfterReading
         /// The harvest reads the whole log first and re-arms it afterwards.
         case rearmsLater
         /// The device's writes to the used ring are not marked.
         case forgetsDeviceWrite
-        /// A device that is let go does not look at what came while it was parked.
+        /// A device that is unparked does not check what arrived while it was parked.
         case forgetsRescan
         /// Pages are read from where they lay when the link was set up.
         case fixedBuffer
-        /// A frame may overtake another one that has the same page.
+        /// A frame may overtake another one that contains the same page.
         case twoChannels
-        /// Pages that are covered in part count as hinted.
+        /// Pages that are only partly covered count as hinted.
         case roundsOutward
-        /// A block goes on behind the end of its region, into the next one's pages.
+        /// A block continues past the end of its region, into the next region's pages.
         case ignoresRegionEnds
-        /// The destination keeps what it has of a page that became free.
+        /// The destination keeps its data of a page that became free.
         case keepsFreePages
-        /// A free page that was written stays free.
+        /// A free page stays free although it was written.
         case forgetsFreePagesWrites
         /// The last harvest, with the guest paused, is not sent.
         case losesLastRound
-        /// What a timeout took from the sender's hands is not given back.
+        /// Pages that the sender had taken when a timeout ended the round are not given back.
         case forgetsInterruptedBatch
-        /// After a link that broke behind commit the source runs the guest.
+        /// If the link breaks after commit, the source runs the guest.
         case resumesAtBothEnds
         /// The destination runs the guest when it is ready, without waiting for commit.
         case runsBeforeCommit
-        /// Checksums of frames are not looked at.
+        /// Checksums of frames are not checked.
         case skipsChecksum
-        /// The numbers of frames are not looked at.
+        /// Sequence numbers of frames are not checked.
         case skipsSequence
-        /// A used-ring index jump, which means a broken driver, is followed.
+        /// A jump of the ring's index, which means a broken driver, is accepted.
         case followsIndexJump
-        /// A migration that is given up does not say done to the guest.
+        /// A migration that is abandoned does not tell the guest that it is done.
         case forgetsDone
         /// The hint state that travels is stop, not done.
         case travelsStopped
-        /// The ledger does not hear of memory that is given back.
+        /// The ledger is not told about discarded memory.
         case discardUnheard
-        /// The ledger forgets what is pending after the content has changed, where a harvest may have come in between.
+        /// The ledger forgets what is pending only after the content has changed, so a harvest may come in between.
         case forgetsAfterDiscard
-        /// Pages that were given back are read like others, and so provided again.
+        /// Pages that were given back are read like others, and are so allocated again.
         case readsDiscarded
 
         private static let active = Atomic<Int>(-1)
@@ -76,8 +76,8 @@
             active.store(allCases.firstIndex(of: engine)!, ordering: .sequentiallyConsistent)
         }
 
-        /// Ids, and what is older than the command, each keep a stale hint out where the other is broken, unless the driver is Linux's.
-        /// So who breaks the ids breaks both.
+        /// Two checks each keep out a stale hint if the other one is broken (unless the driver is Linux's): the ids, and the rejection of
+        /// chains that are older than the command. So an engine that breaks the ids must break both.
         package static var isCountingOlderChains: Bool {
             [.countsOlderChains, .takesStaleID, .takesBlocksBeforeStart, .reusesID].contains(where: isActive)
         }
@@ -87,7 +87,7 @@
             return index >= 0 && allCases[index] == engine
         }
 
-        /// The rule of RULES.md, and who breaks it.
+        /// The rule of RULES.md that the engine breaks.
         package var rule: String {
             switch self {
             case .armsAfterAsking, .believesSurvey, .hintClearsLog: "1 arm before asking"
@@ -107,7 +107,7 @@
             }
         }
 
-        /// How well `aerostat stress`, which plays with real processes, sees it, where minutes are not enough; and why.
+        /// How often `aerostat stress`, which uses real processes, finds an engine that minutes are not enough for; and why.
         package enum StressSight {
             case never(String)
             case rarely(String)

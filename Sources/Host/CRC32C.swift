@@ -1,6 +1,6 @@
 import CLinux
 
-/// CRC-32C (Castagnoli, RFC 3720 appendix B.4), by the processor's instruction where it has one.
+/// CRC-32C (Castagnoli, RFC 3720 appendix B.4). Uses the processor's instruction if there is one.
 public struct CRC32C: Hashable, Sendable {
     private var state: UInt32 = ~0
 
@@ -25,8 +25,8 @@ public struct CRC32C: Hashable, Sendable {
         }
     }
 
-    /// The checksum of one 4096-byte page, in four interleaved streams where the processor can.
-    /// - Parameter page: 4096 readable bytes. They may change meanwhile; each is read once.
+    /// The checksum of one 4096-byte page, in four interleaved streams if the processor supports that.
+    /// - Parameter page: 4096 readable bytes. They may change during the call; each is read once.
     @unsafe package static func ofPage(_ page: UnsafeRawPointer) -> UInt32 {
         if aerostat_has_crc32c_page() != 0 { return unsafe aerostat_crc32c_page(page.assumingMemoryBound(to: UInt8.self)) }
         var checksum = CRC32C()
@@ -34,7 +34,7 @@ public struct CRC32C: Hashable, Sendable {
         return checksum.value
     }
 
-    /// The same without the processor's help.
+    /// Adds bytes without the processor's instruction.
     package mutating func addPortably(_ bytes: RawSpan) {
         for offset in bytes.byteOffsets {
             let byte = unsafe bytes.unsafeLoad(fromByteOffset: offset, as: UInt8.self)

@@ -2,22 +2,22 @@ import CLinux
 import Glibc
 import SystemPackage
 
-/// A program that this process started, and that never outlives it: the kernel kills the child when this process ends, also when it is
-/// killed.
+/// A program that this process started and that never outlives it: the kernel kills the child when this process ends, even if this process
+/// is killed.
 ///
-/// The child has a process group of its own, so the interrupt key reaches this process only.
+/// The child has its own process group, so the interrupt key reaches only this process.
 public final class ChildProcess: Sendable {
     public let identifier: Int32
     private let ending = Monitor<Int32?>(nil)
 
-    /// All that live. `nil` once all are ended for good: none is started any more.
+    /// All living children. `nil` after `endAll`: any child that is started later is killed.
     private static let living = Monitor<[Int32: ChildProcess]?>([:])
 
     /// Starts a program whose output goes to files.
     /// - Parameters:
     ///   - arguments: without the program's name.
-    ///   - output: a file for its standard output, made anew.
-    ///   - errors: the same for standard error.
+    ///   - output: a file for its standard output; emptied first.
+    ///   - errors: a file for its standard error; emptied first.
     public convenience init(_ path: String, _ arguments: [String], output: String, errors: String) throws(SystemError) {
         let out = try OwnedDescriptor.emptied(output, mode: 0o644)
         let err = try OwnedDescriptor.emptied(errors, mode: 0o644)
@@ -28,7 +28,7 @@ public final class ChildProcess: Sendable {
     /// - Parameters:
     ///   - arguments: without the program's name.
     ///   - output: the descriptor that becomes its standard output.
-    ///   - errors: the same for standard error.
+    ///   - errors: the descriptor that becomes its standard error.
     public init(_ path: String, _ arguments: [String], output: Int32, errors: Int32) throws(SystemError) {
         let request = Spawner.Request(path: path, arguments: arguments, output: output, errors: errors)
         let identifier = try Spawner.shared.get().spawn(request)
@@ -40,7 +40,7 @@ public final class ChildProcess: Sendable {
         do throws(SystemError) {
             _ = try HostThread(name: "child") { [ending] in Self.awaitEnd(identifier, ending) }
         } catch {
-            // Nobody would see it end.
+            // Without the thread, nobody would notice its end.
             kill(identifier, SIGKILL)
             Self.awaitEnd(identifier, ending)
             throw error
@@ -50,9 +50,9 @@ public final class ChildProcess: Sendable {
 
     private static func awaitEnd(_ identifier: Int32, _ ending: Monitor<Int32?>) {
         var information = unsafe siginfo_t()
-        // Looked at, not taken: until the child is reaped, under the lock, its number is nobody else's.
+        // Wait without reaping: until the child is reaped, under the lock, no other process can get its number.
         while unsafe waitid(P_PID, id_t(identifier), &information, WEXITED | WNOWAIT) < 0, errno == EINTR {}
-        // Before it is reaped: the next child may get its number.
+        // Remove it before it is reaped, because the next child may get its number.
         living.update { _ = $0?.removeValue(forKey: identifier) }
         ending.update { ending in
             var status: Int32 = 0
@@ -61,12 +61,12 @@ public final class ChildProcess: Sendable {
         }
     }
 
-    /// The exit code, or the negative number of the signal that ended it; `nil` while it lives.
+    /// The exit code, or the negated number of the signal that ended it; `nil` while it runs.
     public var exitCode: Int32? { ending.withLock { $0 } }
 
     /// Sleeps until it has ended.
     /// - Parameter deadline: when to give up; `nil` waits for ever.
-    /// - Returns: as `exitCode`.
+    /// - Returns: the same as `exitCode`.
     @discardableResult
     public func wait(until deadline: MonotonicClock.Instant? = nil) -> Int32? { ending.wait(until: deadline) { $0 } }
 
@@ -75,8 +75,8 @@ public final class ChildProcess: Sendable {
         ending.withLock { if $0 == nil { kill(identifier, number) } }
     }
 
-    /// Kills all children of this process, for good: one that is started later is killed at once.
-    /// - Parameter limit: how long to wait for their ends; a process that hangs in the kernel does not end.
+    /// Kills all children of this process. A child that is started later is killed immediately.
+    /// - Parameter limit: how long to wait for them to end. A process that hangs in the kernel does not end.
     public static func endAll(within limit: Duration) {
         let children = living.update { living in
             defer { living = nil }
@@ -88,7 +88,7 @@ public final class ChildProcess: Sendable {
     }
 }
 
-/// Forks on one thread that lives as long as the process: the kernel ties a child's life to the thread that forked it.
+/// Forks on one thread that lives as long as the process, because the kernel ties a child's life to the thread that forked it.
 private final class Spawner: Sendable {
     struct Request: Sendable {
         let path: String

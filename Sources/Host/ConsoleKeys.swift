@@ -1,24 +1,24 @@
-/// What keys mean on a console: all of them are the guest's, but Ctrl-A and the key behind it.
+/// The meaning of keys on a console. All of them go to the guest, except Ctrl-A and the key after it.
 ///
 ///     Ctrl-A x          ends the process
-///     Ctrl-A h          shows what there is
-///     Ctrl-A Ctrl-A     a Ctrl-A for the guest; so does Ctrl-A a
+///     Ctrl-A h          shows these keys
+///     Ctrl-A Ctrl-A     sends a Ctrl-A to the guest; so does Ctrl-A a
 public struct ConsoleKeys: Hashable, Sendable {
-    /// What pressed keys mean.
+    /// The meaning of pressed keys.
     public enum Meaning: Hashable, Sendable {
         case input([UInt8])
         case quit
         case help
     }
 
-    /// Ctrl-A, as on the consoles of QEMU.
+    /// Ctrl-A, as on QEMU's consoles.
     public static let escape: UInt8 = 0x01
 
     private var isEscaped = false
 
     public init() {}
 
-    /// - Returns: what the keys mean, in their order. Input comes in pieces that are not empty.
+    /// - Returns: the meanings of the keys, in order. No piece of input is empty.
     public mutating func read(_ keys: some Sequence<UInt8>) -> [Meaning] {
         var meanings: [Meaning] = []
         var input: [UInt8] = []

@@ -5,7 +5,7 @@ import Glibc
 public final class Doorbell: Sendable {
     private let event: OwnedDescriptor
 
-    /// The eventfd's number, for a ring or a poll set. Owned by this object.
+    /// The eventfd's number, for a ring or a poll set. This object owns it.
     public var descriptor: Int32 { event.number }
 
     public init() throws(SystemError) {
@@ -17,11 +17,11 @@ public final class Doorbell: Sendable {
     /// Wakes the sleeper, or makes its next sleep return at once. Never blocks.
     public func ring() {
         var one: UInt64 = 1
-        // EAGAIN means that the counter is full, so the bell is ringing already.
+        // EAGAIN means that the counter is full, so the bell is already ringing.
         while unsafe Glibc.write(event.number, &one, 8) < 0, errno == EINTR {}
     }
 
-    /// Takes all rings that came so far; false where there were none. Never blocks.
+    /// Takes all rings so far. Returns false if there were none. Never blocks.
     @discardableResult
     public func answer() -> Bool {
         var count: UInt64 = 0
@@ -33,7 +33,7 @@ public final class Doorbell: Sendable {
         }
     }
 
-    /// Sleeps until the bell rings or the time is over, then answers it.
+    /// Sleeps until the bell rings or the timeout is over. Answers the ring.
     /// - Parameter timeout: the longest sleep; `nil` sleeps until rung.
     /// - Returns: whether it rang.
     @discardableResult

@@ -1,22 +1,22 @@
-// The one little-endian codec: of the stream, of images, of device state, of the tables that a guest's firmware would have left.
+// The one little-endian codec. It serves the stream, images, device state, and the tables that a guest's firmware would have left.
 //
-// A guest stands still while its state is written and read, and other modules do that. What is generic here only forwards, so that it is
-// compiled into them: called across modules, a generic function looks up each of its operations in tables, for every byte.
+// A guest is paused while other modules write and read its state. The generic functions here only forward, so that they are compiled into
+// those modules: a generic function that is called across modules looks up each of its operations in tables, for every byte.
 
-/// Bytes with little-endian fields, one behind the other or at offsets that a specification names.
+/// Bytes with little-endian fields, in sequence or at offsets that a specification gives.
 package struct FieldBytes: Hashable, Sendable {
     package private(set) var bytes: [UInt8]
 
     package init(_ bytes: [UInt8]) { self.bytes = bytes }
     package init(byteCount: Int) { bytes = Array(repeating: 0, count: byteCount) }
 
-    /// Nothing yet, with room for so many bytes.
+    /// Empty, with room for `capacity` bytes.
     package init(reserving capacity: Int = 64) {
         bytes = []
         bytes.reserveCapacity(capacity)
     }
 
-    // MARK: One behind the other
+    // MARK: In sequence
 
     @inlinable
     package mutating func append<Value: FixedWidthInteger>(_ value: Value) {
@@ -35,7 +35,7 @@ package struct FieldBytes: Hashable, Sendable {
     /// One byte, 0 or 1.
     package mutating func append(_ value: Bool) { bytes.append(value ? 1 : 0) }
 
-    /// As they are; how many there are is the reader's to know.
+    /// The bytes without a length. The reader must know how many there are.
     package mutating func append(_ more: [UInt8]) { bytes += more }
     package mutating func append(_ more: ArraySlice<UInt8>) { bytes += more }
 
@@ -49,7 +49,7 @@ package struct FieldBytes: Hashable, Sendable {
 
     // MARK: At offsets
 
-    /// The field lies inside: whoever has foreign bytes has looked how many they are.
+    /// Reads a field, which must lie inside: the caller checks the length of foreign bytes first.
     @inlinable
     package func get<Value: FixedWidthInteger>(_ offset: Int, as _: Value.Type = Value.self) -> Value {
         Value(truncatingIfNeeded: word(at: offset, byteCount: Value.bitWidth / 8))
@@ -72,19 +72,19 @@ package struct FieldBytes: Hashable, Sendable {
     package mutating func set(_ offset: Int, _ text: String) { set(offset, Array(text.utf8)) }
 }
 
-/// How a reader of fields says what is wrong with them, in the words of who reads.
+/// The errors of a field reader, in the terms of its user.
 package protocol FieldReadingError: Error {
-    /// The bytes end before a field does.
+    /// The bytes end in the middle of a field.
     static func truncated(field: String, offset: Int) -> Self
     /// Bytes are left over.
     static func trailing(byteCount: Int) -> Self
-    /// A field that cannot have this value.
+    /// A field has an impossible value.
     static func value(field: String, _ value: UInt64) -> Self
     /// A count or length above its stated maximum.
     static func limit(field: String, value: UInt64, maximum: UInt64) -> Self
 }
 
-/// Reads little-endian fields of foreign bytes, one behind the other and never beyond their end.
+/// Reads the little-endian fields of foreign bytes in sequence, and never past their end.
 package struct FieldReader<Failure: FieldReadingError>: Sendable {
     @usableFromInline var cursor: FieldCursor
 
@@ -94,7 +94,7 @@ package struct FieldReader<Failure: FieldReadingError>: Sendable {
     /// How many bytes are left.
     package var remaining: Int { cursor.remaining }
 
-    /// - Parameter field: what it is called where the error is read.
+    /// - Parameter field: its name in error messages.
     @inlinable
     package mutating func take<Value: FixedWidthInteger>(_ field: String, _: Value.Type = Value.self) throws(Failure) -> Value {
         guard let word = cursor.word(byteCount: Value.bitWidth / 8) else { throw .truncated(field: field, offset: cursor.offset) }
@@ -123,20 +123,20 @@ package struct FieldReader<Failure: FieldReadingError>: Sendable {
         return try takeBytes(field, count: Int(count))
     }
 
-    /// Foreign text; what cannot be shown is replaced.
+    /// Foreign text. Characters that cannot be shown are replaced.
     @inlinable
     package mutating func takeCountedText(_ field: String, maximum: Int) throws(Failure) -> String {
         String(foreign: try takeCounted(field, maximum: maximum))
     }
 
-    /// Nothing may be left over.
+    /// Fails if bytes are left over.
     @inlinable
     package func finish() throws(Failure) {
         guard cursor.remaining == 0 else { throw .trailing(byteCount: cursor.remaining) }
     }
 }
 
-/// Where a reader stands. Not generic: its code is in this module, once.
+/// A reader's position. Not generic, so that its code exists once, in this module.
 @usableFromInline
 struct FieldCursor: Sendable {
     private let all: [UInt8]
@@ -172,8 +172,8 @@ extension [UInt8] {
 }
 
 extension String {
-    /// Text that a peer or a file says, and that people will read: what is not UTF-8 becomes replacement characters, and so do control
-    /// characters, which a terminal would obey.
+    /// Text from a peer or a file that people will read. Bytes that are not UTF-8 become replacement characters, and so do control
+    /// characters, because a terminal would obey them.
     package init(foreign bytes: some Collection<UInt8>) {
         let scalars = String(decoding: bytes, as: UTF8.self).unicodeScalars
         self.init(UnicodeScalarView(scalars.map { $0.properties.generalCategory == .control ? "\u{FFFD}" : $0 }))

@@ -2,30 +2,30 @@ import CLinux
 import Glibc
 import SystemPackage
 
-/// A lock on an open file: for whoever runs a guest from it, or writes to it.
+/// A lock on an open file, for a process that runs a guest from it or writes to it.
 ///
-/// It is `flock(2)`. That lock belongs to the open file, not to its path and not to the process: it guards what is really read, mappings
-/// keep it too, and it goes with the last of them, also when the process is killed. OFD locks do the same, but an exclusive one takes a
-/// descriptor that may be written, and an image may lie on a file system that is read-only.
+/// This is `flock(2)`. The lock belongs to the open file, not to its path or to the process. So it guards the file that is really read,
+/// mappings keep it too, and it ends with the last of them, even if the process is killed. OFD locks do the same, but an exclusive OFD lock
+/// needs a writable descriptor, and an image may lie on a read-only file system.
 package enum FileLock: Sendable {
-    /// Several may hold it at a time.
+    /// Several holders at a time.
     case shared
-    /// One holds it, and nobody a shared one.
+    /// One holder, and no shared ones.
     case exclusive
 }
 
 /// Whether a path leads to an open file.
 package enum Naming: Sendable {
     case same
-    /// To another file, or to none.
+    /// The path leads to another file, or to none.
     case different
     /// The file system does not say.
     case unknown
 }
 
 extension OwnedDescriptor {
-    /// Takes a lock, without waiting for it.
-    /// - Returns: false where somebody holds one that excludes it.
+    /// Takes a lock without waiting.
+    /// - Returns: false if somebody holds a conflicting lock.
     package func lock(_ kind: FileLock) throws(SystemError) -> Bool {
         do throws(SystemError) {
             try retryingInterrupts("lock the file") { flock(number, (kind == .shared ? LOCK_SH : LOCK_EX) | LOCK_NB) }
@@ -38,16 +38,16 @@ extension OwnedDescriptor {
 
     package func unlock() { flock(number, LOCK_UN) }
 
-    /// Another descriptor of the same open file, which keeps its lock as well.
+    /// Another descriptor of the same open file, which keeps its lock too.
     package func duplicate() throws(SystemError) -> OwnedDescriptor {
         OwnedDescriptor(adopting: try retryingInterrupts("duplicate a descriptor") { aerostat_fcntl(number, F_DUPFD_CLOEXEC, 0) })
     }
 
-    /// The same file opened anew, whatever its path leads to by now.
+    /// Opens the same file again, even if its path leads to another one by now.
     package func reopen(flags: Int32) throws(SystemError) -> OwnedDescriptor { try .open("/proc/self/fd/\(number)", flags: flags) }
 
-    /// Whether a path leads here.
-    /// - Parameter followsLink: whether a symbolic link at its end is followed.
+    /// Whether a path leads to this file.
+    /// - Parameter followsLink: whether to follow a symbolic link at its end.
     package func naming(of path: String, followsLink: Bool = false) -> Naming {
         var (mine, named) = (stat(), stat())
         guard unsafe fstat(number, &mine) == 0 else { return .unknown }
@@ -63,7 +63,7 @@ extension OwnedDescriptor {
         return unsafe fstat(number, &status) == 0 && status.st_mode & S_IFMT == S_IFREG
     }
 
-    /// Writes all of `bytes`, from `offset` on where there is one; waits where a reader is slow.
+    /// Writes all of `bytes`, at `offset` if there is one. Waits for a slow reader.
     /// - Parameter path: for the message.
     package func writeAll(_ bytes: [UInt8], at offset: UInt64? = nil, path: String) throws(SystemError) {
         var done = 0

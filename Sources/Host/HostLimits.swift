@@ -3,12 +3,12 @@ import Glibc
 import Synchronization
 public import SystemPackage
 
-/// What a process may still take of descriptors, threads and address space.
+/// Checks how many descriptors, threads and how much address space a process may still take.
 ///
-/// The Swift runtime, libdispatch and NIO end the process, or wait for ever, where they get too little of one of them. So a command asks
-/// beforehand, and says which limit is too low.
+/// The Swift runtime, libdispatch and NIO end the process, or wait for ever, if they get too little of one of them. So a command checks
+/// beforehand and says which limit is too low.
 public enum HostLimits {
-    /// So much must be there.
+    /// What must be available.
     public struct Need: Hashable, Sendable {
         public var descriptors: Int
         public var threads: Int
@@ -21,7 +21,7 @@ public enum HostLimits {
         }
     }
 
-    /// What is too little.
+    /// What there is too little of.
     public enum Shortage: Error, Hashable, Sendable, CustomStringConvertible {
         case descriptors(needed: Int, Errno)
         case addressSpace(neededBytes: Int, Errno)
@@ -34,17 +34,17 @@ public enum HostLimits {
             case .descriptors(let count, let code):
                 "\(count) more files cannot be opened: \(code); the limit of this process is \(limit(RLIMIT_NOFILE)) (ulimit -n), raise it"
             case .addressSpace(let bytes, let code):
-                "\(bytes >> 20) MiB of address space cannot be had: \(code); the limit of this process is "
+                "\(bytes >> 20) MiB of address space cannot be reserved: \(code); the limit of this process is "
                     + "\(limit(RLIMIT_AS, in: 1024, " KiB")) (ulimit -v), raise it"
             case .threads(let count, let code):
                 "\(count) more threads cannot be started: \(code); the limit of processes and threads is \(limit(__RLIMIT_NPROC)) for this "
-                    + "user (ulimit -u), and a container or service may have one of its own (pids.max)"
-                    + (value(RLIMIT_DATA).map { ", that of memory for data is \($0 / 1024) KiB (ulimit -d)" } ?? "") + "; raise it"
+                    + "user (ulimit -u), and a container or service may have its own limit (pids.max)"
+                    + (value(RLIMIT_DATA).map { ", the limit of memory for data is \($0 / 1024) KiB (ulimit -d)" } ?? "") + "; raise it"
             }
         }
     }
 
-    /// Takes as much, and gives it back at once.
+    /// Takes this much, and gives it back immediately.
     public static func require(_ need: Need) throws(Shortage) {
         try openDescriptors(need.descriptors)
         try reserve(need.addressSpaceBytes)
@@ -77,16 +77,16 @@ public enum HostLimits {
 
     /// How much memory a user without privileges may lock, for people.
     package static var lockedMemory: String {
-        value(__RLIMIT_MEMLOCK).map { "\($0 / 1024) KiB" } ?? "as much as there is"
+        value(__RLIMIT_MEMLOCK).map { "\($0 / 1024) KiB" } ?? "any amount"
     }
 
-    /// To be called first of all where the address space may be limited: malloc then takes little of it.
+    /// Call this first if the address space may be limited. Malloc then takes little of it.
     public static func saveAddressSpace() {
         if value(RLIMIT_AS) != nil { aerostat_use_one_arena() }
     }
 }
 
-/// The soft limit; `nil` where there is none.
+/// The soft limit; `nil` if there is none.
 private func value(_ resource: __rlimit_resource) -> UInt? {
     var limit = rlimit()
     guard unsafe getrlimit(__rlimit_resource_t(resource.rawValue), &limit) == 0, limit.rlim_cur != .max else { return nil }

@@ -3,7 +3,7 @@ import Glibc
 import Synchronization
 import SystemPackage
 
-/// An address that the kernel takes.
+/// An address that the kernel accepts.
 package struct ResolvedAddress: Hashable, Sendable {
     let family: Int32
     /// A `sockaddr` of the family.
@@ -24,41 +24,41 @@ package struct ResolvedAddress: Hashable, Sendable {
     }
 }
 
-/// Turns host names into addresses without being at the mercy of a name server.
+/// Turns host names into addresses without depending on how fast a name server answers.
 ///
-/// The system's `getaddrinfo` can take minutes and cannot be cancelled. So it runs on a thread of its own; where nobody waits for the
-/// answer any more, that thread is left behind and ends when the resolver does. Few may be left behind at a time.
+/// The system's `getaddrinfo` can take minutes and cannot be cancelled. So it runs on a separate thread. If nobody waits for the answer any
+/// more, that thread is left behind and ends when the resolver does. The number of such threads is limited.
 package final class HostLookup: Sendable {
     package typealias Answer = Result<[ResolvedAddress], SocketError>
 
     static let shared = HostLookup(resolve: resolveBySystem)
-    /// So many look-ups may be under way, those included that nobody waits for any more.
+    /// The most look-ups in progress, including those that nobody waits for any more.
     package static let maximumThreads = 8
 
     private let resolve: @Sendable (_ host: String, _ port: UInt16) -> Answer
     private let threads = Mutex(0)
 
-    /// - Parameter resolve: finds the addresses of a name; may block for as long as it likes.
+    /// - Parameter resolve: finds the addresses of a name. It may block for any time.
     package init(resolve: @escaping @Sendable (_ host: String, _ port: UInt16) -> Answer) { self.resolve = resolve }
 
     /// The addresses of a host; at least one.
     /// - Parameters:
-    ///   - host: a name or an address; the empty one stands for every address of this host.
-    ///   - doorbell: ends the waiting with `canceled`; its ring is left for its owner to answer.
+    ///   - host: a name or an address; the empty string stands for every address of this host.
+    ///   - doorbell: ends the wait with `canceled`. The ring is not answered here; the doorbell's owner does that.
     package func addresses(
         of host: String,
         port: UInt16,
         until deadline: MonotonicClock.Instant,
         unlessRung doorbell: Doorbell? = nil
     ) throws(SocketError) -> [ResolvedAddress] {
-        // Numbers ask nobody.
+        // A numeric address needs no name server.
         if let addresses = try? Self.resolve(host, port, flags: host.isEmpty ? AI_PASSIVE : AI_NUMERICHOST).get() { return addresses }
         let pending = try begin(host, port)
         while true {
             if let answer = pending.answer.withLock({ $0 }) { return try answer.get() }
             let left = MonotonicClock.now().duration(to: deadline)
             guard left > .zero else { throw .unknownHost(host, reason: "no name server has answered in time") }
-            // A negative descriptor is passed over.
+            // `poll` ignores a negative descriptor.
             var entries = [
                 pollfd(fd: pending.bell.descriptor, events: Int16(POLLIN), revents: 0),
                 pollfd(fd: doorbell?.descriptor ?? -1, events: Int16(POLLIN), revents: 0),
@@ -68,7 +68,7 @@ package final class HostLookup: Sendable {
         }
     }
 
-    /// An answer that comes some time.
+    /// An answer that has not arrived yet.
     private final class Pending: Sendable {
         let answer = Mutex<Answer?>(nil)
         let bell: Doorbell
@@ -81,7 +81,7 @@ package final class HostLookup: Sendable {
             count += 1
             return true
         }
-        guard isFree else { throw .unknownHost(host, reason: "\(Self.maximumThreads) look-ups before it have not ended yet") }
+        guard isFree else { throw .unknownHost(host, reason: "\(Self.maximumThreads) earlier look-ups have not ended yet") }
         do throws(SystemError) {
             let pending = try Pending()
             _ = try HostThread(name: "resolver") { [self] in
@@ -119,8 +119,8 @@ package final class HostLookup: Sendable {
     }
 }
 
-/// Tries one address after the other; the last failure is thrown.
-/// - Parameter attempt: is also told how many addresses are left, this one included.
+/// Tries one address after another. If none works, throws the last failure.
+/// - Parameter attempt: also gets the number of addresses left, including this one.
 func firstThatWorks(
     _ addresses: [ResolvedAddress],
     _ attempt: (ResolvedAddress, _ left: Int) throws(SystemError) -> OwnedDescriptor

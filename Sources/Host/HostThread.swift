@@ -2,16 +2,16 @@ import CLinux
 import Glibc
 import SystemPackage
 
-/// A named kernel thread that its owner joins.
+/// A named kernel thread that its owner can join.
 ///
-/// The engine, the hint thread and the model's vCPUs block in system calls; Swift's cooperative pool must not.
+/// The engine, the hint thread and the model's vCPUs block in system calls. Threads of Swift's cooperative pool must not.
 public final class HostThread: Sendable {
     private let finished: Monitor<Bool>
 
     /// Starts a thread.
     /// - Parameters:
     ///   - name: shown by `ps -L` and debuggers; cut to 15 bytes.
-    ///   - body: what it runs; the thread ends when it returns.
+    ///   - body: what the thread runs. The thread ends when it returns.
     public init(name: String, _ body: sending @escaping () -> Void) throws(SystemError) {
         let finished = Monitor(false)
         self.finished = finished
@@ -43,7 +43,7 @@ public final class HostThread: Sendable {
         }
     }
 
-    /// Gives the calling thread's core to others for a while. For pacing only; whoever waits for something waits for it.
+    /// Sleeps for a while, so that others can use the core. For pacing only; to wait for something, use a `Monitor` or a `Doorbell`.
     public static func sleep(for duration: Duration) {
         let (seconds, attoseconds) = duration.components
         var time = timespec(tv_sec: Int(seconds), tv_nsec: Int(attoseconds / 1_000_000_000))

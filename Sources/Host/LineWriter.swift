@@ -1,13 +1,13 @@
 import CLinux
 import Glibc
 
-/// Writes lines to a descriptor that may block, such as a log that nobody reads, for threads that must not: `put` never waits.
+/// Writes lines to a descriptor that may block, such as a log that nobody reads, for threads that must not block: `put` never waits.
 ///
 ///     any thread --- put ---> a bounded buffer ---> a thread of its own ---> write(2), which may block
 ///
-/// Lines that find the buffer full are lost and counted, and one line says how many as soon as there is room.
+/// Lines that do not fit into the buffer are lost and counted. One line says how many as soon as there is room.
 public final class LineWriter: Sendable {
-    /// How much waits to be written; as much again may be under way.
+    /// How much may wait to be written. The same amount may be in the middle of being written.
     public struct Limits: Hashable, Sendable {
         public var lines: Int
         public var bytes: Int
@@ -20,13 +20,13 @@ public final class LineWriter: Sendable {
     private let notice: @Sendable (Int) -> String
     private let state = Monitor(State())
 
-    /// What is written next.
+    /// The lines that are written next.
     private struct Batch {
         var lines: [[UInt8]] = []
         var byteCount = 0
-        /// Lost before these lines, by failed writes.
+        /// How many lines before these were lost by failed writes.
         var lostBefore = 0
-        /// Lost behind them, because there was no room.
+        /// How many lines after these were lost because there was no room.
         var lostAfter = 0
 
         var isEmpty: Bool { lines.isEmpty && lostAfter == 0 }
@@ -34,39 +34,39 @@ public final class LineWriter: Sendable {
 
     private struct State {
         var waiting = Batch()
-        /// What was taken has not all left yet.
+        /// The batch that was taken has not been written completely yet.
         var isWriting = false
         var hasThread = false
     }
 
     /// - Parameters:
-    ///   - descriptor: where the lines go; it stays open as long as this object.
-    ///   - notice: the line that says how many are lost, without its line feed.
+    ///   - descriptor: where the lines go. It must stay open while this object exists.
+    ///   - notice: returns the line that says how many were lost, without a line feed.
     public init(to descriptor: Int32, limits: Limits = Limits(), notice: @escaping @Sendable (Int) -> String) {
         self.descriptor = descriptor
         self.limits = limits
         self.notice = notice
     }
 
-    /// Takes a line, which ends with its line feed. Never waits.
+    /// Takes a line, including its line feed. Never waits.
     public func put(_ line: String) {
         let bytes = Array(line.utf8)
         state.update { state in
             let hasRoom = state.waiting.lines.count < limits.lines && state.waiting.byteCount + bytes.count <= limits.bytes
-            // A line that would fit behind a lost one waits for the word of the loss, so that lines stay in their order.
+            // After a lost line, later ones are dropped too until the loss was reported, so that lines stay in order.
             if hasRoom, state.waiting.lostAfter == 0 {
                 state.waiting.lines.append(bytes)
                 state.waiting.byteCount += bytes.count
             } else {
                 state.waiting.lostAfter += 1
             }
-            // Where no thread can be started, the lines wait for the next one, or for `flush`.
+            // If no thread can be started, lines wait for the next attempt, or for `flush`.
             if !state.hasThread { state.hasThread = (try? HostThread(name: "log") { [self] in run() }) != nil }
         }
     }
 
-    /// Waits until all lines have left, but not for long.
-    /// - Returns: whether they have.
+    /// Waits until all lines are written, but not longer than `limit`.
+    /// - Returns: whether they were all written.
     @discardableResult
     public func flush(within limit: Duration) -> Bool {
         let deadline = MonotonicClock.now() + limit
@@ -87,7 +87,7 @@ public final class LineWriter: Sendable {
             let isWritten = writeAll(text(of: batch))
             state.update { state in
                 state.isWriting = false
-                // Nobody can tell how much of it a reader has seen that has gone.
+                // Nobody can tell how much of it a reader that has gone had seen.
                 if !isWritten { state.waiting.lostBefore += batch.lostBefore + batch.lines.count + batch.lostAfter }
             }
         }
@@ -103,7 +103,7 @@ public final class LineWriter: Sendable {
         return word(batch.lostBefore) + batch.lines + word(batch.lostAfter)
     }
 
-    /// However long that takes.
+    /// Writes all lines, however long that takes.
     private func writeAll(_ lines: [[UInt8]]) -> Bool {
         for line in lines {
             var rest = line[...]

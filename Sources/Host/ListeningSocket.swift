@@ -3,20 +3,20 @@ import Glibc
 import Synchronization
 import SystemPackage
 
-/// A listening stream socket; a unix socket's path is removed when it ends.
+/// A listening stream socket. When it ends, a unix socket's path is removed.
 public struct ListeningSocket: ~Copyable, Sendable {
-    /// Where it listens, with the real port.
+    /// The address that it listens at, with the real port.
     public let address: SocketAddress
     private let descriptor: OwnedDescriptor
     private let device: UInt
     private let inode: UInt
 
-    /// The descriptor's number. It stays this object's.
+    /// The descriptor's number. This object owns it.
     public var number: Int32 { descriptor.number }
 
-    /// How long the name of the place to listen at may take to resolve.
+    /// How long resolving the name of the listening address may take.
     private static let resolvingLimit: Duration = .seconds(10)
-    /// How many connections the kernel keeps until they are accepted.
+    /// How many connections the kernel holds before they are accepted.
     private static let backlog: Int32 = 128
 
     /// Binds and listens.
@@ -57,14 +57,14 @@ public struct ListeningSocket: ~Copyable, Sendable {
 
     private static func listen(_ number: Int32, _ address: SocketAddress) throws(SystemError) {
         try retryingInterrupts("listen", place: "\(address)") { Glibc.listen(number, backlog) }
-        // Whoever accepts has polled before, and must not sleep where the connection has gone meanwhile.
+        // Callers poll before they accept, and must not block if the connection has gone in the meantime.
         setBlocking(number, false)
     }
 
-    /// The mask is the process's: one at a time may change it.
+    /// The mask belongs to the process, so only one thread at a time may change it.
     private static let fileMask = Mutex<Void>(())
 
-    /// The same for a unix socket that only its owner may connect to.
+    /// Creates a unix socket that only its owner may connect to.
     public static func onlyForOwner(_ address: SocketAddress) throws(SocketError) -> ListeningSocket {
         try fileMask.withLock { _ throws(SocketError) in
             // A chmod afterwards would leave the socket open to others for a moment.
@@ -76,17 +76,17 @@ public struct ListeningSocket: ~Copyable, Sendable {
 
     deinit {
         guard case .unix(let path) = address else { return }
-        // Only what this socket bound: somebody may have put another there since.
+        // Remove only what this socket bound. Somebody may have put another file there since.
         var status = stat()
         if unsafe stat(path, &status) == 0, status.st_dev == device, status.st_ino == inode { unsafe unlink(path) }
     }
 
-    /// A socket file that nobody listens on any more is removed; one that is alive, or any other file, stays and fails the bind.
+    /// Removes a socket file that nobody listens on any more. A live socket, or any other file, stays and makes the bind fail.
     private static func removeStaleSocket(_ path: String) throws(SystemError) {
         var status = stat()
         guard unsafe lstat(path, &status) == 0, status.st_mode & S_IFMT == S_IFSOCK else { return }
         let probe = try newSocket(AF_UNIX)
-        // An owner with a full backlog answers EAGAIN, which says that it is alive; a socket that blocks would wait for it.
+        // A live socket with a full backlog answers EAGAIN. A blocking probe would wait for it.
         setBlocking(probe.number, false)
         unsafe try withUnixAddress(path) { (pointer, length) throws(SystemError) in
             if unsafe connect(probe.number, pointer, length) < 0, errno == ECONNREFUSED { unsafe unlink(path) }
@@ -97,21 +97,23 @@ public struct ListeningSocket: ~Copyable, Sendable {
 // MARK: Accepting
 
 extension ListeningSocket {
-    /// How long nothing is accepted after `accept` failed. What it lacks (descriptors, memory) does not come back faster for being asked.
+    /// How long nothing is accepted after `accept` failed. Trying more often does not make the missing resource (descriptors, memory)
+    /// available.
     package static let pauseAfterFailure: Duration = .milliseconds(100)
 
-    /// What came of asking for a connection without waiting.
+    /// The result of a non-blocking accept.
     package enum Taken: ~Copyable {
         case connection(OwnedDescriptor)
         case nobody
-        /// Not now; the socket goes on listening.
+        /// Not possible now. The socket continues to listen.
         case failed(SystemError)
     }
 
     /// Waits for a connection, or for the doorbell.
-    /// - Parameter complain: hears why none can be taken, once for each run of failures; the waiting goes on.
-    /// - Returns: the connected socket; `nil` where the doorbell rang first (its ring is left for its owner to answer).
-    /// - Throws: where the socket itself is of no use any more.
+    /// - Parameter complain: called with the reason why no connection can be accepted, once for each series of failures. The wait
+    ///   continues.
+    /// - Returns: the connected socket; `nil` if the doorbell rang first. The ring is not answered here; the doorbell's owner does that.
+    /// - Throws: if the socket itself no longer works.
     public func accept(
         unlessRung doorbell: Doorbell,
         complain: (SystemError) -> Void = { _ in }
@@ -119,7 +121,7 @@ extension ListeningSocket {
         try accept(unlessRung: doorbell, complain: complain, by: aerostat_accept)
     }
 
-    /// The same with another way to ask the kernel, for tests of its failures.
+    /// Accepts with a replacement for `accept(2)`, to test its failures.
     package func accept(
         unlessRung doorbell: Doorbell,
         complain: (SystemError) -> Void,
@@ -127,7 +129,7 @@ extension ListeningSocket {
     ) throws(SocketError) -> OwnedDescriptor? {
         var hasComplained = false
         while true {
-            // After a failure the socket is ready still: only the doorbell is looked at for a while.
+            // After a failure the socket stays ready, so poll only the doorbell for a while.
             var entries = [
                 pollfd(fd: hasComplained ? -1 : number, events: Int16(POLLIN), revents: 0),
                 pollfd(fd: doorbell.descriptor, events: Int16(POLLIN), revents: 0),
@@ -144,7 +146,7 @@ extension ListeningSocket {
         }
     }
 
-    /// Takes a connection that is there. Never waits.
+    /// Accepts a waiting connection. Never waits.
     package func acceptNow() throws(SocketError) -> Taken { try acceptNow(by: aerostat_accept) }
 
     private func acceptNow(by accepting: (Int32) -> Int32) throws(SocketError) -> Taken {
@@ -156,11 +158,11 @@ extension ListeningSocket {
             }
             let code = Errno(rawValue: errno)
             switch code {
-            // A connection that was gone before it was taken is no error of the listener.
+            // A connection that ended before it was accepted is not an error of the listener.
             case .interrupted, .connectionAbort: continue
             case .resourceTemporarilyUnavailable: return .nobody
-            // These are about the listening socket. All others are about one connection, whose network error Linux reports here
-            // (accept(2)), or about what this process or host lacks at the moment: they pass.
+            // These are errors of the listening socket. All others concern one connection, whose network error Linux reports here
+            // (accept(2)), or a resource that this process or host lacks at the moment. Those are temporary.
             case .badFileDescriptor, .invalidArgument, .notSocket, .badAddress:
                 throw .system(SystemError("accept a connection", place: "\(address)", code: code))
             default: return .failed(SystemError("accept a connection", place: "\(address)", code: code))
@@ -174,7 +176,7 @@ private func localPort(of number: Int32) -> UInt16 {
     var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
     return unsafe withUnsafeMutablePointer(to: &storage) { pointer in
         _ = unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { unsafe getsockname(number, $0, &length) }
-        // sin_port and sin6_port stand at the same offset.
+        // sin_port and sin6_port are at the same offset.
         return unsafe pointer.withMemoryRebound(to: sockaddr_in.self, capacity: 1) { unsafe UInt16(bigEndian: $0.pointee.sin_port) }
     }
 }

@@ -2,34 +2,34 @@ import CLinux
 import Glibc
 import SystemPackage
 
-// Parts of a mapping that come from a file. The address range stays one reservation.
+// Maps files over parts of a mapping. The address range stays one reservation.
 extension Mapping {
-    /// Puts a private view of a file in place of a part: its bytes are read when touched, and what is written stays in this process.
+    /// Maps a private view of a file over a part. Its bytes are read when touched, and what is written stays in this process.
     /// - Parameters:
     ///   - part: byte offsets into the mapping, whole pages.
-    ///   - fileOffset: where in the file the part begins; whole pages.
+    ///   - fileOffset: where the part begins in the file; whole pages.
     package func mapFile(_ file: borrowing OwnedDescriptor, at fileOffset: UInt64, over part: Range<Int>) throws(SystemError) {
         try replace(part, flags: MAP_PRIVATE | MAP_NORESERVE, file.number, fileOffset)
     }
 
-    /// Puts fresh memory, which reads as zero, in place of a part.
+    /// Maps fresh memory, which reads as zero, over a part.
     package func mapAnonymous(over part: Range<Int>) throws(SystemError) {
         try replace(part, flags: MAP_PRIVATE | MAP_NORESERVE | MAP_ANONYMOUS, -1, 0)
     }
 
-    /// Puts a shared view of a file in place of a part: what is written goes into the file.
+    /// Maps a shared view of a file over a part. What is written goes into the file.
     package func mapShared(_ file: MemoryFile, at fileOffset: UInt64, over part: Range<Int>) throws(SystemError) {
-        // Without MAP_NORESERVE the kernel reserves the huge pages now. Otherwise touching one that the host does not have ends the
+        // Without MAP_NORESERVE the kernel reserves the huge pages now. Otherwise touching a page that the host does not have would end the
         // process.
         try replace(part, flags: file.hasHugePages ? MAP_SHARED : MAP_SHARED | MAP_NORESERVE, file.number, fileOffset)
     }
 
-    /// Puts fresh memory in place of a part. It has no descriptor, and child processes share it.
+    /// Maps fresh memory over a part. It has no descriptor, and child processes share it.
     package func mapSharedAnonymous(over part: Range<Int>) throws(SystemError) {
         try replace(part, flags: MAP_SHARED | MAP_NORESERVE | MAP_ANONYMOUS, -1, 0)
     }
 
-    /// Takes all access to a part away: touching it ends the process.
+    /// Removes all access to a part. Touching it ends the process.
     package func forbid(_ part: Range<Int>) throws(SystemError) {
         precondition(part.lowerBound >= 0 && part.upperBound <= byteCount && !part.isEmpty, "a part outside the mapping")
         try retryingInterrupts("reserve memory", place: "\(part.count) bytes") {
@@ -38,7 +38,7 @@ extension Mapping {
     }
 
     /// Reads a part of a file into a part of the memory.
-    /// - Parameter path: for the message.
+    /// - Parameter path: for the error message.
     package func read(_ file: borrowing OwnedDescriptor, at fileOffset: UInt64, into part: Range<Int>, path: String) throws(SystemError) {
         precondition(part.lowerBound >= 0 && part.upperBound <= byteCount, "a part outside the mapping")
         var done = 0
@@ -75,7 +75,7 @@ extension Mapping {
 }
 
 extension OwnedDescriptor {
-    /// Whether the file's holes stay holes when they are read through a mapping. A tmpfs gives each such page room, and where it is full
-    /// the reader dies.
+    /// Whether the file's holes stay holes when they are read through a mapping. A tmpfs allocates each such page, and if it is full the
+    /// reader is killed.
     package var keepsHolesInMappings: Bool { aerostat_mapped_holes_stay(number) != 0 }
 }

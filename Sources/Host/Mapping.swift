@@ -2,11 +2,11 @@ import CLinux
 import Glibc
 import SystemPackage
 
-/// Anonymous private memory of this process: reserved at once, populated page by page when touched.
+/// Anonymous private memory of this process. Reserved at once, populated page by page when touched.
 @safe public struct Mapping: ~Copyable, @unchecked Sendable {
-    // @unchecked: an address and a length that never change; what lies there is guarded by whoever uses it.
+    // @unchecked: an address and a length that never change. Whoever uses the memory guards what lies there.
 
-    /// The first byte; page aligned, and aligned to 2 MiB where the mapping is at least that long.
+    /// The first byte. Page aligned, and aligned to 2 MiB if the mapping is at least that long.
     public let base: UnsafeMutableRawPointer
     /// Length in bytes, whole pages.
     public let byteCount: Int
@@ -18,7 +18,7 @@ import SystemPackage
     /// - Parameter byteCount: whole 4 KiB pages, more than zero.
     public init(anonymousByteCount byteCount: Int) throws(SystemError) {
         precondition(byteCount > 0 && byteCount % 4096 == 0, "a mapping is whole pages")
-        // Reserve more, then give back what sticks out, so that huge pages fit from the first byte.
+        // Reserve more, then give back the excess, so that huge pages fit from the first byte.
         let slack = byteCount >= Self.hugePageBytes ? Self.hugePageBytes : 0
         let raw = unsafe mmap(
             nil,

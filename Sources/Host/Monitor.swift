@@ -1,9 +1,9 @@
 import CLinux
 import Glibc
 
-/// A value behind a mutex with a condition: threads change it, wait for it to change, and wake each other.
+/// A value protected by a mutex with a condition variable. Threads change it, wait for it to change, and wake each other.
 ///
-/// `Synchronization.Mutex` has no condition variable; threads that park and are woken need one.
+/// `Synchronization.Mutex` has no condition variable, which threads need to sleep and be woken.
 // @unchecked: `state` is only touched between lock and unlock of `mutex`; the two pthread objects are thread-safe.
 @safe public final class Monitor<State>: @unchecked Sendable {
     private let mutex: UnsafeMutablePointer<pthread_mutex_t>
@@ -36,7 +36,7 @@ import Glibc
         return try body(&state)
     }
 
-    /// Changes the state and wakes everybody who waits for it.
+    /// Changes the state and wakes all waiters.
     public func update<Result, Failure: Error>(_ body: (inout State) throws(Failure) -> Result) throws(Failure) -> Result {
         unsafe pthread_mutex_lock(mutex)
         defer {
@@ -46,7 +46,7 @@ import Glibc
         return try body(&state)
     }
 
-    /// Sleeps until `body` gives a result, asked anew after each update.
+    /// Sleeps until `body` returns a result. `body` is called again after each update.
     /// - Parameter deadline: when to give up; `nil` waits for ever.
     /// - Returns: the result, or `nil` at the deadline.
     public func wait<Result>(until deadline: MonotonicClock.Instant? = nil, _ body: (inout State) -> Result?) -> Result? {

@@ -1,7 +1,7 @@
 import CLinux
 import Glibc
 
-/// The host's monotonic clock. The pure state machines are told the time; drivers read it here.
+/// The host's monotonic clock. Drivers read it here; the pure state machines get the time as an argument.
 public enum MonotonicClock {
     /// A moment of this clock.
     public typealias Instant = ContinuousClock.Instant
@@ -10,9 +10,9 @@ public enum MonotonicClock {
     public static func now() -> Instant { ContinuousClock.now }
 }
 
-/// The time of day, for what people read. It may jump.
+/// The time of day, for people. It may jump.
 public enum WallClock {
-    /// Since 1970.
+    /// Milliseconds since 1970.
     public static func milliseconds() -> UInt64 {
         var time = timespec()
         unsafe clock_gettime(CLOCK_REALTIME, &time)
@@ -21,7 +21,7 @@ public enum WallClock {
 
     /// "2026-11-21T06:02:35Z"
     /// - Parameter milliseconds: since 1970.
-    /// - Returns: `nil` behind the year 9999, for which there is no such text.
+    /// - Returns: `nil` after the year 9999, which this format cannot express.
     public static func iso8601(_ milliseconds: UInt64) -> String? {
         var seconds = time_t(clamping: milliseconds / 1000)
         var parts = unsafe tm()
@@ -34,7 +34,7 @@ public enum WallClock {
     }
 }
 
-/// Processor time of the calling thread: what it did itself, without the time for which another thread had its core.
+/// Processor time of the calling thread: only its own work, without the time in which another thread used its core.
 public enum ThreadClock {
     /// The processor time that the calling thread has used so far.
     public static func now() -> Duration {
@@ -55,7 +55,7 @@ extension Duration {
         Double(components.seconds) + Double(components.attoseconds) * 1e-18
     }
 
-    /// A duration from floating-point seconds; negative or not finite becomes zero.
+    /// A duration from floating-point seconds. Negative and non-finite values become zero.
     public static func seconds(fromRate seconds: Double) -> Duration {
         guard seconds.isFinite, seconds > 0 else { return .zero }
         return .nanoseconds(Int64(min(seconds, 1e9) * 1e9))

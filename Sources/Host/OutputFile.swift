@@ -3,24 +3,26 @@ import Glibc
 import Synchronization
 import SystemPackage
 
-/// The one door for every file that a command or an option writes.
+/// Every file that a command or an option writes is written through this class.
 ///
-/// A regular file is written beside its place, as PATH.partial, and takes its place when it is whole (`publish`): until then an older file
-/// stays as it was, and a guest that runs from that one never sees a byte change. A symbolic link stays, and the file that it names is
-/// written, also where there is none yet.
+/// A regular file is written next to its place, as PATH.partial, and is renamed when it is complete (`publish`). Until then an older file
+/// stays as it was, and a guest that runs from the older file never sees a byte change. A symbolic link stays; the file that it names is
+/// written, even if that does not exist yet.
 ///
-/// One process at a time writes to a path, because the partial file is locked. A killed process leaves its partial file without the lock,
-/// and the next one removes it.
+/// Only one process at a time writes to a path, because the partial file is locked. A killed process leaves its partial file without the
+/// lock, and the next writer removes it.
 ///
-/// All of it may take as long as the disk likes. The numbers may be used by any thread until `end()`; everything else is for one.
+/// All calls may take as long as the disk likes. Any thread may use the descriptor numbers until `end()`. Everything else is for one
+/// thread.
 public final class OutputFile: Sendable {
-    /// What is written decides how, and what it may take the place of.
+    /// What is written. This decides how it is written, and what it may replace.
     public enum Content: Sendable {
-        /// A guest image, at chosen offsets. It may replace another one: a guest that runs from that one keeps it, without a name.
+        /// A guest image, at chosen offsets. It may replace another one: a guest that runs from the old one keeps it, without a name.
         case image
-        /// A guest's memory, at chosen offsets. Never in the place of an image, nor of a file that somebody holds a lock on.
+        /// A guest's memory, at chosen offsets. It never replaces an image, or a file that somebody holds a lock on.
         case memory
-        /// Text from its beginning to its end. Never in those places either; straight into what is no regular file: a terminal, a FIFO.
+        /// Text from its beginning to its end. It never replaces those files either. Goes directly into anything that is not a regular
+        /// file: a terminal, a FIFO.
         case text
 
         fileprivate var mode: UInt32 { self == .text ? 0o666 : 0o600 }
@@ -28,17 +30,17 @@ public final class OutputFile: Sendable {
         fileprivate var renaming: String { self == .image ? "rename the finished image" : "rename the finished file" }
     }
 
-    /// What became of `publish()`.
+    /// The result of `publish()`.
     package enum Publication: Sendable {
         case published
-        /// The file is not in its place, and will not be.
+        /// The file does not have its final name, and will not get it.
         case failed(SystemError)
-        /// It may be in its place: the call failed, and the file system does not say what came of it.
+        /// The file may have its final name: the call failed, and the file system does not tell what happened.
         case unknown(SystemError)
     }
 
     private enum State: Sendable {
-        /// Goes away at the end.
+        /// The file is removed at the end.
         case partial
         /// A special file.
         case inPlace
@@ -47,19 +49,19 @@ public final class OutputFile: Sendable {
         case unknown
     }
 
-    /// As it was given, for messages.
+    /// The path as it was given, for messages.
     public let path: String
     package let number: Int32
-    /// Of the folder, for its sync; `nil` for a special file.
+    /// The folder's descriptor, to sync it; `nil` for a special file.
     package let folderNumber: Int32?
     private let content: Content
     private let calls: FileCalls
-    /// Where the file will be: `path` with its links followed.
+    /// The file's final path: `path` with its links followed.
     private let target: String
     private let state: Mutex<State>
     private let opened: Mutex<Opened?>
 
-    /// Closed with the last reference, which only whoever calls into this object holds.
+    /// Closed when the last reference goes. Only callers into this object hold one.
     private final class Opened: Sendable {
         let file: OwnedDescriptor
         let folder: OwnedDescriptor?
@@ -70,7 +72,7 @@ public final class OutputFile: Sendable {
         }
     }
 
-    /// - Parameter calls: for tests; others than the kernel's.
+    /// - Parameter calls: replacements for the kernel's calls, for tests.
     package init(_ path: String, _ content: Content, calls: FileCalls) throws(SystemError) {
         (self.path, self.content, self.calls) = (path, content, calls)
         guard !path.isEmpty, !path.utf8.contains(0) else { throw SystemError(content.operation, place: path, code: .noSuchFileOrDirectory) }
@@ -82,7 +84,7 @@ public final class OutputFile: Sendable {
         }
         let place = OutputPlace(path, content.operation)
         target = try place.followingLinks()
-        // Later would be after all the work.
+        // Check now, because a later error would waste all the work.
         try place.refuseSpecial(target)
         if content != .image { _ = try place.takeReplaceable(target) }
         let folder = try place.openFolder(of: target)
@@ -108,15 +110,15 @@ public final class OutputFile: Sendable {
 
     // MARK: Content
 
-    /// Writes behind what was written before.
+    /// Writes after what was written before.
     public func append(_ bytes: [UInt8]) throws(SystemError) { try file.file.writeAll(bytes, path: path) }
 
-    /// Writes at a place; what is not written is a hole.
+    /// Writes at an offset. What is not written is a hole.
     public func write(_ bytes: [UInt8], at offset: UInt64) throws(SystemError) {
         try file.file.writeAll(bytes, at: offset, path: path)
     }
 
-    /// Gives the file its length; what was not written reads as zero.
+    /// Sets the file's length. What was not written reads as zero.
     public func setLength(_ byteCount: UInt64) throws(SystemError) {
         try retryingInterrupts("extend the file", place: path) { calls.setLength(number, Int(byteCount)) }
     }
@@ -126,16 +128,16 @@ public final class OutputFile: Sendable {
         return file
     }
 
-    /// Asks for writes past the page cache; see `OwnedDescriptor.setDirect`.
+    /// Asks for writes that bypass the page cache; see `OwnedDescriptor.setDirect`.
     package func setDirect(_ isDirect: Bool) -> Bool { file.file.setDirect(isDirect) }
 
     // MARK: Ends
 
-    /// Puts the file in its place. Its folder must be synced for that to survive a crash of the host.
+    /// Gives the file its final name. Its folder must be synced for that to survive a crash of the host.
     package func publish() -> Publication {
         guard state.withLock({ $0 == .partial }) else { return .published }
         do throws(SystemError) {
-            // A killed writer's is replaced where it is seen not to be locked; ours is, so somebody has interfered.
+            // Others replace a partial file only if it is not locked. Ours is locked, so if it was replaced, somebody interfered.
             guard file.file.naming(of: partialPath) == .same else {
                 throw SystemError(content.renaming, place: path, code: .noSuchFileOrDirectory)
             }
@@ -147,24 +149,24 @@ public final class OutputFile: Sendable {
         }
     }
 
-    /// A rename that failed may have happened all the same: its answer was lost on the way from a file server, or it was done twice. So an
-    /// error proves nothing, and the names are looked at.
+    /// A rename that failed may have happened all the same: its answer was lost on the way from a file server, or it was done twice. An
+    /// error proves nothing, so the names are checked.
     private func rename() -> Publication {
         let code = Errno(rawValue: calls.rename(partialPath, target) == 0 ? 0 : errno)
         let error = SystemError(content.renaming, place: path, code: code)
         if code.rawValue != 0, file.file.naming(of: target) != .same {
-            // As long as it has its old name it has no other.
+            // While the file has its old name, it has no other.
             if file.file.naming(of: partialPath) == .same { return .failed(error) }
             state.withLock { $0 = .unknown }
             return .unknown(error)
         }
         state.withLock { $0 = .published }
-        // Whoever starts an image holds a lock of his own.
+        // A process that starts the image takes a lock of its own.
         file.file.unlock()
         return .published
     }
 
-    /// Puts the file in its place, and closes it.
+    /// Gives the file its final name, and closes it.
     public func finish() throws(SystemError) {
         let publication = publish()
         end()
@@ -174,7 +176,7 @@ public final class OutputFile: Sendable {
         }
     }
 
-    /// Closes the file; leaves nothing of one that was not published.
+    /// Closes the file. If it was not published, removes it.
     public func end() {
         guard let last = opened.withLock({ $0.take() }) else { return }
         guard state.withLock({ $0 == .partial }), last.file.naming(of: partialPath) == .same else { return }

@@ -2,9 +2,9 @@ import CLinux
 import Glibc
 import SystemPackage
 
-/// Calls that change what a disk holds, that may hang, and that may fail although they happened. Tests put others in their place.
+/// Calls that change a disk's content. They may hang, and may fail although they took effect. Tests replace them.
 package struct FileCalls: Sendable {
-    /// `rename(2)`, `unlink(2)`, `ftruncate(2)`: errno where the result is negative.
+    /// `rename(2)`, `unlink(2)`, `ftruncate(2)`. If the result is negative, `errno` has the error.
     package var rename: @Sendable (_ from: String, _ to: String) -> Int32
     package var unlink: @Sendable (_ path: String) -> Int32
     package var setLength: @Sendable (_ number: Int32, _ byteCount: Int) -> Int32
@@ -28,33 +28,33 @@ package enum ImageSignature {
     }
 }
 
-/// Where a file is to be written: what lies there, and what lies beside it.
+/// Where a file is to be written: what is there now, and what is next to it.
 struct OutputPlace {
-    /// As a person gave it.
+    /// The path as a person gave it.
     let path: String
     let operation: String
 
-    /// How often another process may finish or give up just between two steps here.
+    /// How many times another process may finish or give up between two steps here.
     private static let maximumAttempts = 8
-    /// As the kernel has it (MAXSYMLINKS).
+    /// The kernel's limit (MAXSYMLINKS).
     private static let maximumLinks = 40
 
     init(_ path: String, _ operation: String) { (self.path, self.operation) = (path, operation) }
 
     private func refusal(_ reason: String, _ code: Errno) -> SystemError { SystemError("\(operation): \(reason)", place: path, code: code) }
 
-    /// The path behind the symbolic links, also where nothing is there yet.
+    /// The path with its symbolic links followed, even if nothing is there yet.
     func followingLinks() throws(SystemError) -> String {
         var result = path
         for _ in 0..<Self.maximumLinks {
             var buffer = [UInt8](repeating: 0, count: Int(PATH_MAX))
             let count = unsafe buffer.withUnsafeMutableBytes { unsafe readlink(result, $0.baseAddress!, $0.count) }
-            // No link; or what is the matter is said by whoever opens it.
+            // This is not a link; or opening it will report the problem.
             guard count > 0 else { return result }
             let named = String(decoding: buffer[..<count], as: UTF8.self)
             result = named.hasPrefix("/") ? named : folder(of: result) + "/" + named
         }
-        throw refusal("its links lead nowhere", .tooManySymbolicLinkLevels)
+        throw refusal("it leads through too many symbolic links", .tooManySymbolicLinkLevels)
     }
 
     private func folder(of path: String) -> String {
@@ -74,19 +74,19 @@ struct OutputPlace {
         throw refusal(isFolder ? "a folder is there" : "what is there is not a regular file", isFolder ? .isDirectory : .fileExists)
     }
 
-    // MARK: What it would replace
+    // MARK: The file that it would replace
 
-    /// Looks at what a file would take the place of: nothing that somebody uses, and no guest's memory.
-    /// - Returns: what is there, locked, so that nobody begins to use it as long as this is kept; `nil` where nothing is there.
+    /// Checks what a file would replace. It must not be in use by anybody, and must not be a guest's memory.
+    /// - Returns: the existing file, locked, so that nobody starts to use it while this is kept; `nil` if there is none.
     func takeReplaceable(_ target: String) throws(SystemError) -> OwnedDescriptor? {
         for _ in 0..<Self.maximumAttempts {
             let file: OwnedDescriptor
             do throws(SystemError) {
-                // A FIFO does not wait for its writer.
+                // O_NONBLOCK: opening a FIFO must not wait for a writer.
                 file = try OwnedDescriptor.open(target, flags: O_RDONLY | O_NOFOLLOW | O_NONBLOCK)
             } catch {
                 if error.code == .noSuchFileOrDirectory { return nil }
-                throw refusal("what is there cannot be looked at", error.code)
+                throw refusal("what is there cannot be opened", error.code)
             }
             try refuseUnlessFree(file)
             if file.naming(of: target) == .same { return file }
@@ -94,7 +94,7 @@ struct OutputPlace {
         throw refusal("others keep writing to it", .resourceBusy)
     }
 
-    /// Locks an open file that is about to lose what it holds.
+    /// Locks an open file whose content is about to be lost.
     func refuseUnlessFree(_ file: borrowing OwnedDescriptor) throws(SystemError) {
         guard file.isRegularFile else { throw refusal("what is there is not a regular file", .fileExists) }
         guard try file.lock(.exclusive) else { throw refusal("somebody uses it, maybe a guest that runs from it", .resourceBusy) }
@@ -103,9 +103,10 @@ struct OutputPlace {
         }
     }
 
-    // MARK: The file beside it
+    // MARK: The partial file
 
-    /// Always a new file: what a killed writer left may be mapped by a guest that a person started from it, or be anybody's.
+    /// Always creates a new file. What a killed writer left may be mapped by a guest that a person started from it, or may belong to
+    /// anybody.
     /// - Returns: the file, locked.
     func openPartial(_ partial: String, mode: UInt32, _ calls: FileCalls) throws(SystemError) -> OwnedDescriptor {
         for _ in 0..<Self.maximumAttempts {
@@ -118,17 +119,17 @@ struct OutputPlace {
                 continue
             }
             guard try file.lock(.exclusive) else { continue }
-            // Whoever took it for a leftover before it was locked has removed it.
+            // Another process may have taken it for a leftover before it was locked, and have removed it.
             if file.naming(of: partial) == .same { return file }
         }
         throw refusal("others keep writing to it", .resourceBusy)
     }
 
-    /// Removes the file of a writer that was killed, and with it its lock.
+    /// Removes the file of a writer that was killed, and the killed writer's lock with it.
     private func removeLeftover(_ partial: String, _ calls: FileCalls) throws(SystemError) {
         let file: OwnedDescriptor
         do throws(SystemError) {
-            // A link is not followed, and a FIFO does not wait for its reader.
+            // A link is not followed, and opening a FIFO does not wait for a reader.
             file = try OwnedDescriptor.open(partial, flags: O_RDWR | O_NOFOLLOW | O_NONBLOCK)
         } catch {
             guard error.code != .noSuchFileOrDirectory else { return }
@@ -139,19 +140,19 @@ struct OutputPlace {
         }
         guard try file.lock(.exclusive) else { throw refusal("it is being written already", .resourceBusy) }
         guard file.naming(of: partial) == .same else { return }
-        // It may be gone although the call failed: the next attempt sees.
+        // It may be gone although the call failed. The next attempt finds out.
         guard calls.unlink(partial) < 0, file.naming(of: partial) == .same else { return }
         throw SystemError.current("\(operation): what a killed writer left cannot be removed", place: partial)
     }
 }
 
-/// What is written to as it is: nothing can be put in its place.
+/// Anything that is not a regular file. It is written to directly, because nothing can replace it.
 enum SpecialFile {
-    /// Descriptors of this process by name, which are written to where they stand, whatever they are.
+    /// Names of this process's own descriptors. They are written at their current position, whatever they are.
     private static let ownDescriptors = ["/dev/fd/", "/proc/self/fd/"]
     private static let streams = ["/dev/stdout": STDOUT_FILENO, "/dev/stderr": STDERR_FILENO]
 
-    /// - Returns: `nil` for a regular file, and where nothing is there.
+    /// - Returns: `nil` for a regular file, and if nothing is there.
     static func open(_ path: String) throws(SystemError) -> OwnedDescriptor? {
         if let number = streams[path] ?? ownNumber(path) {
             return OwnedDescriptor(
@@ -162,7 +163,7 @@ enum SpecialFile {
         guard unsafe stat(path, &status) == 0 else { return nil }
         switch status.st_mode & S_IFMT {
         case S_IFREG, S_IFDIR: return nil
-        // Where it is a FIFO that nobody reads, that is said, and not waited for.
+        // If it is a FIFO that nobody reads, this fails instead of waiting.
         default: return try .open(path, flags: O_WRONLY | O_NONBLOCK | O_NOCTTY)
         }
     }
@@ -173,13 +174,13 @@ enum SpecialFile {
 }
 
 extension OwnedDescriptor {
-    /// Opens a file that is written from its beginning while others read it: what it held is gone. It stays locked, so that nobody else
+    /// Opens a file that is written from its beginning while others read it. Its old content is lost. It stays locked, so that nobody else
     /// writes to it or runs a guest from it.
     public static func emptied(_ path: String, mode: UInt32) throws(SystemError) -> OwnedDescriptor {
         let place = OutputPlace(path, "write the file")
         guard !path.utf8.contains(0) else { throw SystemError(place.operation, place: path, code: .noSuchFileOrDirectory) }
         if let special = try SpecialFile.open(path) { return special }
-        // Not emptied here: it may be somebody's.
+        // Without O_TRUNC, because the file may be in use.
         let file = try OwnedDescriptor.open(path, flags: O_RDWR | O_CREAT | O_NONBLOCK, mode: mode)
         guard file.isRegularFile else { return file }
         try place.refuseUnlessFree(file)

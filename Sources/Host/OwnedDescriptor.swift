@@ -3,7 +3,7 @@ import Glibc
 
 /// A file descriptor with exactly one owner, closed when the owner ends.
 public struct OwnedDescriptor: ~Copyable, Sendable {
-    /// The descriptor's number, valid as long as this value lives.
+    /// The descriptor's number, valid while this value exists.
     public let number: Int32
 
     /// Takes over a descriptor that nobody else will close.
@@ -28,8 +28,8 @@ public struct OwnedDescriptor: ~Copyable, Sendable {
         )
     }
 
-    /// Asks for reads and writes past the page cache, which take whole blocks at whole blocks only.
-    /// - Returns: whether the file system says that it can.
+    /// Asks for reads and writes that bypass the page cache. They must consist of whole, aligned blocks.
+    /// - Returns: whether the file system claims to support it.
     package func setDirect(_ isDirect: Bool) -> Bool {
         let flags = aerostat_fcntl(number, F_GETFL, 0)
         return flags >= 0 && aerostat_fcntl(number, F_SETFL, isDirect ? flags | aerostat_o_direct : flags & ~aerostat_o_direct) == 0
@@ -40,7 +40,7 @@ public struct OwnedDescriptor: ~Copyable, Sendable {
 public struct PipeEnds: ~Copyable, Sendable {
     public let reader: OwnedDescriptor
     private var writer: OwnedDescriptor?
-    /// Where to write; -1 once that end was closed here.
+    /// The descriptor to write to; -1 after that end was closed here.
     public private(set) var writingNumber: Int32
 
     public init() throws(SystemError) {
@@ -51,7 +51,7 @@ public struct PipeEnds: ~Copyable, Sendable {
         writingNumber = ends[1]
     }
 
-    /// So that the end of whoever has the other copy is the end of what is read.
+    /// Closes the writing end here, so that the reader sees the end when the process with the other copy ends.
     public mutating func closeWriter() {
         writer = nil
         writingNumber = -1

@@ -3,14 +3,14 @@ import Glibc
 import Synchronization
 import SystemPackage
 
-/// Where a stream socket listens or connects.
+/// The address at which a stream socket listens or to which it connects.
 public enum SocketAddress: Hashable, Sendable, CustomStringConvertible {
     /// A host name or address and a port; port 0 asks the kernel for a free one.
     case tcp(host: String, port: UInt16)
     /// A path in the file system, at most `maximumPathBytes`.
     case unix(path: String)
 
-    /// `sun_path` of unix(7), without the zero byte at its end.
+    /// The size of `sun_path` in unix(7), without the terminating zero byte.
     public static let maximumPathBytes = 107
 
     public var description: String {
@@ -21,7 +21,7 @@ public enum SocketAddress: Hashable, Sendable, CustomStringConvertible {
     }
 }
 
-/// The address could not be turned into one that the kernel takes.
+/// Why a socket could not be connected or could not listen.
 public enum SocketError: Error, Sendable, CustomStringConvertible {
     case unknownHost(String, reason: String)
     case pathTooLong(String)
@@ -41,8 +41,8 @@ public enum SocketError: Error, Sendable, CustomStringConvertible {
 
 /// Connects a stream socket.
 /// - Parameters:
-///   - timeout: how long a silent host is waited for, and before it the name servers.
-///   - doorbell: ends the waiting with `canceled`; its ring is left for its owner to answer.
+///   - timeout: how long to wait for the name servers and a silent host, together.
+///   - doorbell: ends the wait with `canceled`. The ring is not answered here; the doorbell's owner does that.
 public func connectSocket(
     to address: SocketAddress,
     timeout: Duration = .seconds(10),
@@ -55,7 +55,7 @@ public func connectSocket(
         return try firstThatWorks(addresses) { (candidate, left) throws(SystemError) in
             let socket = try newSocket(candidate.family)
             let now = MonotonicClock.now()
-            // One address that is silent leaves time for the others.
+            // Leave time for the other addresses if this one is silent.
             let end = now + now.duration(to: deadline) / left
             unsafe try candidate.withPointer { (pointer, length) throws(SystemError) in
                 unsafe try connect(socket.number, pointer, length, until: end, doorbell, place: "\(address)")
@@ -78,7 +78,7 @@ public func connectSocket(
     }
 }
 
-/// Two stream sockets that are connected to each other, which the caller owns.
+/// Two stream sockets that are connected to each other. The caller owns them.
 package func connectedSockets() throws(SystemError) -> (Int32, Int32) {
     var numbers: [Int32] = [-1, -1]
     try retryingInterrupts("create a pair of sockets") {
@@ -100,7 +100,7 @@ func setBlocking(_ number: Int32, _ blocks: Bool) {
     _ = aerostat_fcntl(number, F_SETFL, blocks ? flags & ~O_NONBLOCK : flags | O_NONBLOCK)
 }
 
-/// How often a unix socket is tried whose owner has a full backlog: nothing says when there is room.
+/// The pause between attempts to connect to a unix socket with a full backlog, because nothing tells when there is room.
 private let fullBacklogPause: Duration = .milliseconds(20)
 
 private func connect(
@@ -129,8 +129,8 @@ private func connect(
     }
 }
 
-/// Sleeps until a descriptor can be written, or the time is over; the doorbell is an error.
-/// - Returns: whether it can be written.
+/// Sleeps until a descriptor is writable or the time is over. Throws if the doorbell rings.
+/// - Returns: whether it is writable.
 private func waitForRoom(
     _ number: Int32?,
     until deadline: MonotonicClock.Instant,
@@ -140,7 +140,7 @@ private func waitForRoom(
     while true {
         let left = MonotonicClock.now().duration(to: deadline)
         if left <= .zero { return false }
-        // A negative descriptor is passed over.
+        // `poll` ignores a negative descriptor.
         var entries = [
             pollfd(fd: number ?? -1, events: Int16(POLLOUT), revents: 0),
             pollfd(fd: doorbell?.descriptor ?? -1, events: Int16(POLLIN), revents: 0),
@@ -165,7 +165,7 @@ func withUnixAddress<Result>(
     var address = sockaddr_un()
     address.sun_family = sa_family_t(AF_UNIX)
     let bytes = Array(path.utf8)
-    // Of neither would the kernel make the file that it names.
+    // With an empty path, or one with a zero byte, the kernel would not create the file that it names.
     guard !bytes.isEmpty, !bytes.contains(0) else { throw SystemError("use the socket path", place: path, code: .invalidArgument) }
     guard bytes.count <= SocketAddress.maximumPathBytes else {
         throw SystemError("use the socket path", place: path, code: .fileNameTooLong)
@@ -188,7 +188,7 @@ public func isConnectedStreamSocket(_ number: Int32) -> Bool {
     }
 }
 
-/// The connected stream sockets that this process has now. Asked first of all, they are the ones that it was started with.
+/// The connected stream sockets that this process has now. Call this first: then they are the ones that the process was started with.
 public func openStreamSockets() -> Set<Int32> {
     Set((0..<1024 as Range<Int32>).filter(isConnectedStreamSocket))
 }

@@ -2,23 +2,23 @@ import CLinux
 import Glibc
 import SystemPackage
 
-/// A regular file that somebody else made, read at chosen offsets.
+/// A regular file of another origin, read at chosen offsets.
 public struct SourceFile: ~Copyable, Sendable {
-    /// include/uapi/linux/fs.h; the C library shows them to GNU sources only.
+    /// include/uapi/linux/fs.h. The C library declares them for GNU sources only.
     private static let (seekData, seekHole): (Int32, Int32) = (3, 4)
 
     private let descriptor: OwnedDescriptor
     public let path: String
-    /// Its length when it was opened.
+    /// The file's length when it was opened.
     public let byteCount: UInt64
-    /// The room that it took on the disk then.
+    /// The disk space that it took when it was opened.
     public let diskBytes: UInt64
 
     public init(_ path: String) throws(SystemError) { try self.init(path, writable: false) }
 
-    /// - Parameter writable: for a file system that takes an exclusive lock on such a descriptor only. Nothing is written.
+    /// - Parameter writable: for a file system that takes an exclusive lock only on a writable descriptor. Nothing is written.
     package init(_ path: String, writable: Bool) throws(SystemError) {
-        // Not blocking: to open a FIFO would wait for a writer.
+        // Non-blocking, because opening a FIFO would wait for a writer.
         let descriptor = try OwnedDescriptor.open(path, flags: (writable ? O_RDWR : O_RDONLY) | O_NONBLOCK)
         var status = stat()
         try retryingInterrupts("examine the file", place: path) { unsafe fstat(descriptor.number, &status) }
@@ -34,20 +34,20 @@ public struct SourceFile: ~Copyable, Sendable {
         diskBytes = UInt64(status.st_blocks) * 512
     }
 
-    /// For rings; this value's.
+    /// The descriptor, for rings. This value owns it.
     package var number: Int32 { descriptor.number }
 
-    /// For mappings.
+    /// The descriptor, for mappings.
     package func withDescriptor<Result: ~Copyable>(
         _ body: (borrowing OwnedDescriptor) throws(SystemError) -> Result
     ) throws(SystemError) -> Result {
         try body(descriptor)
     }
 
-    /// Asks for reads past the page cache; see `OwnedDescriptor.setDirect`.
+    /// Asks for reads that bypass the page cache; see `OwnedDescriptor.setDirect`.
     package func setDirect(_ isDirect: Bool) -> Bool { descriptor.setDirect(isDirect) }
 
-    /// Fills some words of an array with what the file has from `offset` on, as it is there. A file that ends before is an error.
+    /// Fills some words of an array with the file's bytes from `offset`, without conversion. It is an error if the file ends before that.
     public func read<Word: FixedWidthInteger & BitwiseCopyable>(
         at offset: UInt64,
         into words: inout [Word],
@@ -68,21 +68,22 @@ public struct SourceFile: ~Copyable, Sendable {
         }
     }
 
-    /// The first piece at or behind `offset` that is no hole; `nil` where there is none.
+    /// The first piece at or after `offset` that is not a hole; `nil` if there is none.
     ///
-    /// What lies between pieces reads as zeros. A file system without holes has one piece.
+    /// What lies between pieces reads as zeros. On a file system without holes there is one piece.
     public func dataExtent(from offset: UInt64) throws(SystemError) -> Range<UInt64>? {
         guard offset < byteCount else { return nil }
         do throws(SystemError) {
             let start = UInt64(try seek(offset, Self.seekData))
             guard (offset..<byteCount).contains(start) else { return nil }
-            // There is data at the start, so a hole that begins there appeared meanwhile: one byte makes progress, and is data or zero.
+            // There is data at the start, so a hole that begins there appeared in the meantime. One byte is enough to make progress, and it
+            // is data or zero.
             let end = max(UInt64(try seek(start, Self.seekHole)), start + 1)
             return start..<min(end, byteCount)
         } catch {
             switch error.code {
             case .noSuchAddressOrDevice:
-                // A hole up to the end; but is that where it was?
+                // There is a hole up to the end. Check that the end has not moved.
                 if try seek(0, SEEK_END) < byteCount { throw Self.truncated(path, offset) }
                 return nil
             case .invalidArgument: return offset..<byteCount
@@ -102,7 +103,7 @@ public struct SourceFile: ~Copyable, Sendable {
     }
 }
 
-/// Whether two paths lead to one file that exists.
+/// Whether two paths lead to the same existing file.
 public func areSameFile(_ first: String, _ second: String) -> Bool {
     var (one, other) = (stat(), stat())
     return unsafe stat(first, &one) == 0 && stat(second, &other) == 0 && one.st_ino == other.st_ino && one.st_dev == other.st_dev

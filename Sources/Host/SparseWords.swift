@@ -1,10 +1,11 @@
-/// An array of 32-bit words, zero at first, that costs memory only where it was written: 4 bytes for each page of a large guest, say.
+/// An array of 32-bit words, initially zero, that takes memory only where it was written. For example, 4 bytes for each page of a large
+/// guest.
 @safe public struct SparseWords: ~Copyable {
     public let count: Int
     private let storage: Mapping
     private let words: UnsafeMutablePointer<UInt32>
 
-    /// The unit in which the words are provided by the kernel, and copied.
+    /// The unit in which the kernel provides the words, and in which they are copied.
     public static let pageBytes = 4096
     /// How many words lie in one page of the table.
     public static let wordsPerPage = pageBytes / 4
@@ -18,10 +19,10 @@
         unsafe words = storage.base.bindMemory(to: UInt32.self, capacity: storage.byteCount / 4)
     }
 
-    /// Pages of words; the last may have words behind the array, which are zero.
+    /// The number of pages of words. Words of the last page that are past the array's end are zero.
     public var pageCount: Int { storage.byteCount / Self.pageBytes }
 
-    /// A word; 0 where nothing was stored.
+    /// A word; 0 if nothing was stored there.
     public subscript(index: Int) -> UInt32 {
         get {
             precondition(index >= 0 && index < count, "word outside the array")
@@ -41,7 +42,7 @@
     }
 
     /// Replaces a page of words.
-    /// - Parameter source: at least `pageBytes`; what belongs to words behind the array is ignored.
+    /// - Parameter source: at least `pageBytes`. Words past the array's end are ignored.
     package mutating func loadPage(_ page: Int, from source: UnsafeRawBufferPointer) {
         precondition(page >= 0 && page < pageCount && source.count >= Self.pageBytes, "a page of words that is not there")
         let first = page * Self.wordsPerPage

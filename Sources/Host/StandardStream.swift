@@ -2,9 +2,9 @@ import CLinux
 import Glibc
 public import SystemPackage
 
-/// One of the process's own streams. They belong to whoever started the process: they may be closed, full, or without a reader.
+/// One of the process's own standard streams. The parent process chose them: they may be closed, full, or without a reader.
 ///
-/// A write waits a bounded time only, and its failure is an error: never a trap, and never silence.
+/// A write waits only for a bounded time, and its failure is an error: never a trap, and never silent.
 public struct StandardStream: Sendable {
     /// Standard output.
     public static let output = StandardStream(STDOUT_FILENO, name: "standard output")
@@ -14,16 +14,16 @@ public struct StandardStream: Sendable {
     private let descriptor: Int32
     private let name: String
 
-    /// - Parameter name: what people call it.
+    /// - Parameter name: its name for people.
     package init(_ descriptor: Int32, name: String) {
         self.descriptor = descriptor
         self.name = name
     }
 
-    /// Why not all was written.
+    /// Why not everything was written.
     public enum Failure: Error, Hashable, Sendable, CustomStringConvertible {
         case system(stream: String, Errno)
-        /// The stream is full, and nothing was taken out of it.
+        /// The stream is full, and nobody reads from it.
         case unread(stream: String, for: Duration)
 
         public var description: String {
@@ -35,16 +35,16 @@ public struct StandardStream: Sendable {
         }
     }
 
-    /// How long a reader may take nothing of a command's result. A pager that shows its first page does so; a reader that hangs must not
-    /// keep the command, and with it the exit code, for ever.
+    /// How long the reader of a command's result may read nothing. A pager that shows its first page does that. But a reader that hangs
+    /// must not keep the command, and its exit code, for ever.
     public static let patience = Duration.seconds(30)
 
-    /// The kernel takes so many bytes whole, and without a wait, of a pipe that says that it has room (PIPE_BUF).
+    /// A pipe that reports room accepts this many bytes completely and without waiting (PIPE_BUF).
     private static let pieceBytes = 4096
 
     /// Writes all of a text.
-    /// - Parameter patience: how long the stream may take nothing; zero writes only what it takes at once.
-    /// - Throws: what kept some of it from being written.
+    /// - Parameter patience: how long the stream may accept nothing; zero writes only what it accepts immediately.
+    /// - Throws: the reason why some of it was not written.
     public func write(_ text: String, patience: Duration = patience) throws(Failure) {
         var rest = Array(text.utf8)[...]
         var deadline = MonotonicClock.now() + patience
@@ -61,7 +61,7 @@ public struct StandardStream: Sendable {
         }
     }
 
-    /// Returns when a write would not wait: because there is room, or because it would fail.
+    /// Returns when a write would not block, because there is room or because it would fail.
     private func waitForRoom(until deadline: MonotonicClock.Instant, _ patience: Duration) throws(Failure) {
         while true {
             let left = max(MonotonicClock.now().duration(to: deadline), .zero)
@@ -76,16 +76,16 @@ public struct StandardStream: Sendable {
 }
 
 extension StandardStream {
-    /// Makes the process's three streams safe to use; to be called before anything else opens a descriptor.
+    /// Makes the process's three streams safe to use. Call this before anything else opens a descriptor.
     ///
-    /// Of 0, 1 and 2 those that are closed are opened on /dev/null: the next descriptors that anybody opens would take these numbers, and
-    /// what is meant for people would go into them. Standard output is opened for reading, so that a result which nobody can see is a
-    /// failed write and does not pass for a printed one. SIGPIPE is ignored: a reader that goes is a failed write, not the end of the
+    /// Opens /dev/null for those of 0, 1 and 2 that are closed. Otherwise the next descriptors that anybody opens would get these numbers,
+    /// and output for people would go into them. Standard output is opened for reading, so that a result which nobody can see is a failed
+    /// write, and does not count as printed. SIGPIPE is ignored: when a reader goes away, that is a failed write, not the end of the
     /// process.
     public static func prepare() {
         for (number, flags) in [(STDIN_FILENO, O_RDONLY), (STDOUT_FILENO, O_RDONLY), (STDERR_FILENO, O_WRONLY)] {
             guard fcntl(number, F_GETFD) < 0, errno == EBADF else { continue }
-            // It gets the lowest number that is free, which is this one.
+            // It gets the lowest free number, which is this one.
             _ = unsafe open("/dev/null", flags)
         }
         signal(SIGPIPE, SIG_IGN)

@@ -1,11 +1,11 @@
 import Glibc
 public import SystemPackage
 
-/// A failed system call: which operation, on what, and the kernel's own word for why.
+/// A failed system call: the operation, its object, and the kernel's error code.
 public struct SystemError: Error, Hashable, Sendable, CustomStringConvertible {
     /// What was attempted, in words a person can act on ("bind the port", "map guest memory").
     public let operation: String
-    /// The object of the operation: a path, an address, a size. Empty where there is none.
+    /// The object of the operation: a path, an address, a size. Empty if there is none.
     public let place: String
     /// The kernel's error number.
     public let code: Errno
@@ -26,7 +26,7 @@ public struct SystemError: Error, Hashable, Sendable, CustomStringConvertible {
     }
 }
 
-/// Calls `body` until it is not interrupted by a signal; a negative result becomes a typed error.
+/// Calls `body` again while a signal interrupts it. A negative result becomes a typed error.
 @discardableResult
 package func retryingInterrupts<Result: SignedInteger>(
     _ operation: @autoclosure () -> String,

@@ -1,11 +1,11 @@
 import CLiburing
 
-// What guest images take. Completions say how many bytes were moved, which may be fewer than asked.
+// Operations for guest images. A completion tells how many bytes were moved, which may be fewer than requested.
 extension Ring {
     /// The most bytes that Linux moves in one operation (MAX_RW_COUNT: 2 GiB less a page).
     package static let maximumBytes = 0x7FFF_F000
 
-    /// Prepares writing bytes at a place in a file.
+    /// Prepares writing bytes at an offset in a file.
     /// - Parameter count: 1 to `maximumBytes`.
     package mutating func prepareWrite(
         _ descriptor: Int32,
@@ -19,7 +19,7 @@ extension Ring {
         unsafe io_uring_prep_write(entry, descriptor, bytes, UInt32(count), offset)
     }
 
-    /// Prepares reading bytes from a place in a file; fewer come at its end.
+    /// Prepares reading bytes at an offset in a file. Fewer arrive at the file's end.
     /// - Parameter count: 1 to `maximumBytes`.
     package mutating func prepareRead(
         _ descriptor: Int32,
@@ -33,14 +33,14 @@ extension Ring {
         unsafe io_uring_prep_read(entry, descriptor, bytes, UInt32(count), offset)
     }
 
-    /// Prepares waiting until what was written is on the disk. Covers writes that had completed when this is submitted, no others.
-    /// - Parameter dataOnly: leave out what is not needed to read the data again (times), as `fdatasync(2)` does.
+    /// Prepares waiting until written data is on the disk. Covers only writes that had completed when this is submitted.
+    /// - Parameter dataOnly: omits what is not needed to read the data again (times), as `fdatasync(2)` does.
     package mutating func prepareSync(_ descriptor: Int32, dataOnly: Bool, token: UInt64) throws(RingError) {
         let entry = unsafe try nextEntry(token)
         unsafe io_uring_prep_fsync(entry, descriptor, dataOnly ? UInt32(IORING_FSYNC_DATASYNC) : 0)
     }
 
-    /// Prepares turning a part of a file into a hole; the file's length stays.
+    /// Prepares turning a part of a file into a hole. The file's length does not change.
     package mutating func preparePunchHole(_ descriptor: Int32, at offset: UInt64, count: UInt64, token: UInt64) throws(RingError) {
         let entry = unsafe try nextEntry(token)
         unsafe io_uring_prep_fallocate(entry, descriptor, aerostat_punch_hole, off_t(offset), off_t(count))

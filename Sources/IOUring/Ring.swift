@@ -2,34 +2,34 @@ package import CLiburing
 import Glibc
 public import SystemPackage
 
-/// What an operation came to.
+/// The result of an operation.
 public struct Completion: Hashable, Sendable {
-    /// The number that the operation was submitted with.
+    /// The number that was submitted with the operation.
     public let token: UInt64
-    /// Bytes moved, or the operation's own result; a negated errno where it failed.
+    /// The bytes moved, or the operation's own result; a negated errno if it failed.
     public let result: Int32
 
-    /// Why the operation failed; `nil` where it did not.
+    /// Why the operation failed; `nil` if it did not.
     public var failure: Errno? { result < 0 ? Errno(rawValue: -result) : nil }
 }
 
-/// An io_uring, used by the one thread that made it.
+/// An io_uring, used only by the thread that made it.
 ///
-/// Operations are prepared, then submitted together; completions come in any order. The memory that an operation names must stay
-/// until its completion was seen: closing the ring cancels what is under way and waits for it.
+/// Operations are prepared, then submitted together. Completions arrive in any order. The memory that an operation uses must stay valid
+/// until its completion was seen. Closing the ring cancels the operations in progress and waits for them.
 @safe
 public struct Ring: ~Copyable {
     private let ring: UnsafeMutablePointer<io_uring>
     /// Whether the kernel runs completions only when this thread asks for them (Linux 6.1).
     public let isDeferred: Bool
-    /// Operations submitted and not completed.
+    /// The number of operations that were prepared and have not completed.
     private(set) public var inFlight = 0
 
-    /// Makes a ring with the best set-up that the kernel has.
+    /// Makes a ring with the best set-up that the kernel supports.
     /// - Parameters:
     ///   - entries: how many operations can be prepared before a submit; a power of two up to 4096.
-    ///   - operations: what it will be used for; a kernel that lacks one of them is an error now.
-    ///   - plain: take the plain set-up even where a better one works.
+    ///   - operations: what the ring will be used for. It is an error now if the kernel lacks one of them.
+    ///   - plain: uses the plain set-up even if a better one works.
     public init(entries: UInt32, operations: RingOperations = .sockets, plain: Bool = false) throws(RingError) {
         (unsafe ring, isDeferred) = unsafe try Self.setUp(entries: entries, operations: operations, plain: plain)
     }
@@ -65,7 +65,7 @@ public struct Ring: ~Copyable {
         return unsafe (ring, isDeferred)
     }
 
-    /// Asks the kernel itself for the operations.
+    /// Asks the kernel itself whether it supports the operations.
     private static func probe(_ ring: UnsafeMutablePointer<io_uring>, for operations: RingOperations) throws(RingError) {
         guard let probe = unsafe io_uring_get_probe_ring(ring) else { throw .missingOperation("probing") }
         defer { unsafe io_uring_free_probe(probe) }
@@ -77,21 +77,21 @@ public struct Ring: ~Copyable {
 
     // MARK: Preparing
 
-    // Neither direction waits for all of a message (MSG_WAITALL): on a slow link that would take minutes in which nothing seems to move.
+    // Neither direction waits for a whole message (MSG_WAITALL): on a slow link that would take minutes in which nothing seems to move.
 
-    /// Prepares sending a message. It completes as soon as some of it went: the completion says how much.
+    /// Prepares sending a message. It completes as soon as some of it was sent; the completion tells how much.
     package mutating func prepareSend(_ descriptor: Int32, message: UnsafePointer<msghdr>, token: UInt64) throws(RingError) {
         let entry = unsafe try nextEntry(token)
         unsafe io_uring_prep_sendmsg(entry, descriptor, message, aerostat_msg_nosignal)
     }
 
-    /// Prepares receiving a message into its pieces. It completes as soon as something came: the completion says how much.
+    /// Prepares receiving a message into its pieces. It completes as soon as something arrived; the completion tells how much.
     package mutating func prepareReceive(_ descriptor: Int32, message: UnsafeMutablePointer<msghdr>, token: UInt64) throws(RingError) {
         let entry = unsafe try nextEntry(token)
         unsafe io_uring_prep_recvmsg(entry, descriptor, message, 0)
     }
 
-    /// Prepares waiting until a descriptor can be read.
+    /// Prepares waiting until a descriptor is readable.
     public mutating func preparePoll(_ descriptor: Int32, token: UInt64) throws(RingError) {
         let entry = unsafe try nextEntry(token)
         unsafe io_uring_prep_poll_add(entry, descriptor, UInt32(POLLIN))
@@ -104,7 +104,7 @@ public struct Ring: ~Copyable {
             unsafe entry = io_uring_get_sqe(ring)
         }
         guard let entry = unsafe entry else { throw .system(operation: "queue an operation", .resourceBusy) }
-        // The prep functions leave user_data alone.
+        // The prep functions do not change user_data.
         unsafe entry.pointee.user_data = token
         inFlight += 1
         return unsafe entry
@@ -112,7 +112,7 @@ public struct Ring: ~Copyable {
 
     // MARK: Submitting and completing
 
-    /// Hands what was prepared to the kernel.
+    /// Hands the prepared operations to the kernel.
     public mutating func submit() throws(RingError) {
         while true {
             let code = unsafe io_uring_submit(ring)
@@ -121,8 +121,8 @@ public struct Ring: ~Copyable {
         }
     }
 
-    /// Submits, then sleeps until at least one completion is there, or the time is over.
-    /// - Parameter timeout: the longest sleep; zero only looks.
+    /// Submits, then sleeps until at least one operation has completed, or the time is over.
+    /// - Parameter timeout: the longest sleep; zero does not sleep.
     public mutating func submitAndWait(timeout: Duration) throws(RingError) {
         var specification = __kernel_timespec()
         let (seconds, attoseconds) = max(timeout, .zero).components
@@ -130,13 +130,13 @@ public struct Ring: ~Copyable {
         specification.tv_nsec = attoseconds / 1_000_000_000
         var entry: UnsafeMutablePointer<io_uring_cqe>?
         let code = unsafe io_uring_submit_and_wait_timeout(ring, &entry, 1, &specification, nil)
-        // Time over and a signal are no errors: the caller looks at its clock and its completions.
+        // A timeout and a signal are not errors: the caller checks its clock and its completions.
         if code < 0, code != -ETIME, code != -EINTR, code != -EAGAIN {
             throw .system(operation: "wait for completions", Errno(rawValue: -code))
         }
     }
 
-    /// The next completion that is there already.
+    /// The next available completion.
     public mutating func nextCompletion() -> Completion? {
         var entry: UnsafeMutablePointer<io_uring_cqe>?
         guard unsafe io_uring_peek_cqe(ring, &entry) == 0, let entry = unsafe entry else { return nil }

@@ -7,7 +7,7 @@ public enum RingOperations: Sendable {
     /// Reading and writing files.
     case files
 
-    /// The kernel's operations that this takes, and what people call them.
+    /// The kernel operations that this needs, and their names for people.
     var needed: [(io_uring_op, String)] {
         switch self {
         case .sockets:

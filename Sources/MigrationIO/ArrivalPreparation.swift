@@ -2,26 +2,26 @@ package import AerostatGuestMemory
 package import AerostatHost
 import Glibc
 
-/// Prepares memory for bytes that are about to arrive: 2 MiB blocks that arrive whole become huge pages; of the rest, longer runs are
-/// populated by one call, single pages not at all (the fault on arrival costs the same as the call).
+/// Prepares memory for bytes that are about to arrive. Whole 2 MiB blocks become huge pages. Of the rest, longer runs are populated by one
+/// call, and single pages are left alone (the fault on arrival costs as much as the call).
 ///
-/// Huge pages are left to the fault on arrival: what the kernel has cleared a moment ago is still in the processor's cache when the bytes
-/// come. A host that gives none (its setting, a control group, memory in pieces) shows that by the faults, and from then on blocks are
-/// populated too. Used by the thread to which the bytes come.
+/// The fault on arrival allocates the huge pages, because the memory that the kernel has just cleared is then still in the processor's
+/// cache. If the host gives no huge pages (by its setting, a control group or fragmented memory), the number of faults shows it, and from
+/// then on blocks are populated by calls too. Used by the thread that receives the bytes.
 package struct ArrivalPreparation {
-    /// Each stretch of advised memory is a mapping of its own for the kernel, which allows 65530.
+    /// Each stretch of advised memory becomes a separate kernel mapping, and the kernel allows 65530.
     private static let maximumStretches = 8192
     private static let pagesPerBlock = (2 << 20) / GuestPage.size
     /// Below this, populating by a call costs as much as faulting.
     private static let worthwhilePages = 8
-    /// A huge page takes one fault, a block of small ones 512.
+    /// A huge page takes one fault; a block of small pages takes 512.
     private static let mostFaultsPerBlock = 64
-    /// RUSAGE_THREAD; the C library shows it to GNU sources only.
+    /// RUSAGE_THREAD. The C library declares it for GNU sources only.
     private static let thread: __rusage_who_t = 1
 
     private var stretches = 0
     private var advisedUpTo = 0
-    /// Blocks that were left to the fault on arrival last, and this thread's faults until then.
+    /// The number of blocks that were last left to the fault on arrival, and this thread's fault count at that time.
     private var blocksLeft = 0
     private var faultsBefore = 0
     package private(set) var areHugePagesGiven = true
@@ -40,7 +40,7 @@ package struct ArrivalPreparation {
         }
     }
 
-    /// The whole blocks in a range of pages; empty, at its end, where there are none or no more may be advised.
+    /// The whole blocks in a range of pages. Empty, at the end of the range, if there are none or no more may be advised.
     private mutating func blocksToAdvise(in pages: Range<Int>) -> Range<Int> {
         let nothing = pages.upperBound..<pages.upperBound
         let first = (pages.lowerBound + Self.pagesPerBlock - 1) / Self.pagesPerBlock * Self.pagesPerBlock
@@ -53,7 +53,7 @@ package struct ArrivalPreparation {
         return first..<end
     }
 
-    /// Looks at what became of the blocks before.
+    /// Checks how many faults the previous blocks took.
     private mutating func leaveToFault(_ blocks: Int) {
         guard areHugePagesGiven else { return }
         var usage = rusage()

@@ -6,24 +6,25 @@ public import AerostatMigration
 public final class DestinationMigration {
     /// How an incoming migration ended.
     public enum Outcome: Hashable, Sendable {
-        /// The guest is here. `guestRuns` is false where it was paused at the source, or shall not start.
+        /// The guest is here. `guestRuns` is false if it was paused at the source, or was not to be started.
         case running(guestRuns: Bool)
-        /// What came was not a migration: nothing was touched, another may come.
+        /// What arrived was not a migration. Nothing was changed, and another may arrive.
         case notAMigration(String)
-        /// A migration began and did not succeed; the guest is not here.
+        /// A migration began and failed. The guest is not here.
         case failed(String)
-        /// Commit came, and then the guest could not be started: it runs nowhere, and the source holds its memory.
+        /// Commit arrived, but the guest could not be started. It runs nowhere, and the source holds its memory.
         case committedButDead(String)
     }
 
-    /// Makes the empty guest in the shape that the source announced, by what the guest requires (`Guest.requirements`, as the source
-    /// sent them). An error is the refusal: both sides report it, nothing has been moved, and the guest stays where it is.
+    /// Makes the empty guest in the shape that the source announced, from what the guest requires (`Guest.requirements`, as the source sent
+    /// them). An error refuses the migration: both sides report it, nothing has been moved, and the guest stays where it is.
     public typealias GuestFactory = (RegionTable, _ requirements: [DeviceSection]) throws(GuestError) -> any Guest
-    /// Hears that the guest is this process's, and whether it runs, before the source does: who asks after the source has
-    /// heard finds it here. `since` is when it was about to run: what runs it may take the processor from who tells.
+    /// Called when this process has the guest, with whether the guest runs, before the source is told. So whoever asks after the source was
+    /// told finds the guest here. `since` is the time just before the guest was started, because the guest may take the processor from the
+    /// thread that makes this call.
     public typealias Arrival = (_ runs: Bool, _ since: MonotonicClock.Instant) -> Void
 
-    /// A zero run of at least this many pages is given back, if it held data. Clearing a shorter one costs less than the call.
+    /// A zero run of at least this many pages is given back to the host, if it held data. Clearing a shorter one costs less than the call.
     private static let worthGivingBackPages = 4
 
     private let link: any Transport
@@ -37,27 +38,27 @@ public final class DestinationMigration {
     private var runsAfterCommit = true
     private let doorbell: Doorbell
     private let limits: MigrationLimits
-    /// The last round that was applied whole.
+    /// The last round that was applied completely.
     private var appliedRound: UInt32 = 0
-    /// How much had come when the source was last told anything, and when that was.
+    /// How many bytes had arrived when this side last sent the source a frame, and when that was.
     private var lastWord: (bytes: Int, at: MonotonicClock.Instant)
 
     /// Ends the migration with a reason for the peer and the log.
     private enum Failure: Error {
-        /// The peer is told.
+        /// An error of this side. The peer is told.
         case ours(String)
         /// The link is gone.
         case link(TransportError)
-        /// The peer told us.
+        /// The peer sent this reason.
         case peer(String)
-        /// This process shall end.
+        /// This process is asked to quit.
         case quit
     }
 
     /// - Parameters:
-    ///   - shape: the memory that the guest must have; `nil` takes the source's.
-    ///   - doorbell: ends the migration from outside (the process is asked to quit).
-    ///   - startsGuest: false leaves the guest paused, whatever it did at the source.
+    ///   - shape: the memory that the guest must have; `nil` accepts the source's.
+    ///   - doorbell: ends the migration from outside (when the process is asked to quit).
+    ///   - startsGuest: false leaves the guest paused, whatever its state was at the source.
     public convenience init(
         _ link: any Transport,
         shape: RegionTable?,
@@ -77,7 +78,7 @@ public final class DestinationMigration {
         )
     }
 
-    /// The same with other limits, for tests of silent peers.
+    /// As the public initialiser, with other limits; for tests of silent peers.
     package init(
         _ link: any Transport,
         shape: RegionTable?,
@@ -125,7 +126,7 @@ public final class DestinationMigration {
             return .failed("refused the source: \(reason)")
         case .link(let error):
             reason = "\(error)"
-            // The other direction may be sound: "nothing moved for 30 s" says more than a link that ends.
+            // The other direction may still work, and "nothing moved for 30 s" says more than a link that ends.
             bidFarewell(reason)
         case .peer(let text): reason = "the source gave up: \(text)"
         case .quit:
@@ -147,7 +148,7 @@ public final class DestinationMigration {
         return frame!
     }
 
-    /// Sleeps until `isDone`; a peer that makes no progress for `limit`, and the owner of this process, end it early.
+    /// Sleeps until `isDone` returns true. Ends early if the peer makes no progress for `limit`, or if this process is asked to quit.
     private func waitForLink(
         within limit: Duration? = nil,
         until isDone: () throws(TransportError) -> Bool
@@ -158,14 +159,14 @@ public final class DestinationMigration {
         while true {
             do throws(TransportError) {
                 if try isDone() { return }
-                // Also where all goes well it is looked how much has come.
+                // Wake up for the heartbeat even when all goes well.
                 try link.wait(until: min(deadline, limits.clock() + limits.heartbeat / 2))
                 try sayThatBytesCome()
             } catch {
                 throw .link(error)
             }
             if doorbell.answer() { throw .quit }
-            // A visitor that has not said hello is given so long in all, however it drips.
+            // A visitor that has not said hello gets this much time in all, however slowly it sends.
             if session.isGreeted, link.bytesReceived + link.bytesSent != moved {
                 moved = link.bytesReceived + link.bytesSent
                 deadline = limits.clock() + limit
@@ -175,7 +176,8 @@ public final class DestinationMigration {
         }
     }
 
-    /// Tells the source, now and then, that what it sent is still coming in. It sees no further than the first kernel or tunnel on the way.
+    /// Tells the source from time to time that its bytes still arrive. By itself, the source sees no further than the first kernel or
+    /// tunnel on the way.
     private func sayThatBytesCome() throws(TransportError) {
         let now = limits.clock()
         guard session.isReceiving, link.bytesReceived != lastWord.bytes, lastWord.at.duration(to: now) >= limits.heartbeat, link.canSend
@@ -191,7 +193,7 @@ public final class DestinationMigration {
         try waitForLink { link.hasSentAll }
     }
 
-    /// Sends the reason and waits until the peer has hung up: closing with unread bytes would reset the link and lose the reason.
+    /// Sends the reason and waits until the peer has hung up. Closing with unread bytes would reset the link and lose the reason.
     private func bidFarewell(_ reason: String) {
         let deadline = limits.clock() + limits.farewell
         do throws(TransportError) {
@@ -251,7 +253,7 @@ public final class DestinationMigration {
         return nil
     }
 
-    /// After commit the guest is this process's, whatever becomes of the link.
+    /// After commit the guest belongs to this process, whatever happens to the link.
     private func startGuest() -> Outcome {
         let start = limits.clock()
         if runsAfterCommit {
@@ -261,7 +263,7 @@ public final class DestinationMigration {
             }
         }
         arrived(runsAfterCommit, start)
-        // The source learns it from the frame; where the link broke it cannot, and says so.
+        // The frame tells the source. If the link is broken, the source cannot learn it, and reports that the outcome is unknown.
         try? send(.running)
         return .running(guestRuns: runsAfterCommit)
     }
@@ -271,7 +273,7 @@ public final class DestinationMigration {
         return guest
     }
 
-    /// Applies one runs frame in its order; its data comes behind it.
+    /// Applies one runs frame in order. Its data follows the frame.
     private func apply(_ descriptors: [RunDescriptor]) throws(Failure) {
         let memory = currentGuest.memory
         var data: [PageRun] = []

@@ -5,11 +5,11 @@ public import Logging
 import Synchronization
 import SystemPackage
 
-/// Waits for a migration at a place, and receives it.
+/// Waits for a migration at an address and receives it.
 public struct IncomingListener: ~Copyable, Sendable {
     private let source: Source
     private let limits: MigrationLimits
-    /// Where it listens, with the real port.
+    /// The address that it listens at, with the real port.
     public let uri: MigrationURI
 
     private enum Source: Sendable {
@@ -17,10 +17,10 @@ public struct IncomingListener: ~Copyable, Sendable {
         case connected(Int32)
     }
 
-    /// Binds at once, so that the caller can announce the port.
+    /// Binds immediately, so that the caller can announce the port.
     public init(_ uri: MigrationURI) throws(SocketError) { try self.init(uri, limits: MigrationLimits()) }
 
-    /// The same with other limits, for tests of silent visitors.
+    /// As the public initialiser, with other limits; for tests of silent visitors.
     package init(_ uri: MigrationURI, limits: MigrationLimits) throws(SocketError) {
         self.limits = limits
         switch uri {
@@ -41,13 +41,13 @@ public struct IncomingListener: ~Copyable, Sendable {
         }
     }
 
-    /// Receives one migration. A connection that brings something else is logged and closed, and the next one is awaited; one that comes
-    /// while the migration is under way is told so.
+    /// Receives one migration. A connection that brings something else is logged and closed, and the wait continues. A connection that
+    /// arrives during the migration is told that one is in progress.
     /// - Parameters:
-    ///   - doorbell: ends the waiting; the result is then `nil`.
-    ///   - logger: hears of visitors that bring no migration.
-    ///   - startsGuest: false leaves the guest paused, whatever it did at the source.
-    ///   - arrived: hears of the guest before the source does.
+    ///   - doorbell: ends the wait; the result is then `nil`.
+    ///   - logger: told of visitors that bring no migration.
+    ///   - startsGuest: false leaves the guest paused, whatever its state was at the source.
+    ///   - arrived: called when the guest is here, before the source is told.
     public borrowing func receive(
         shape: RegionTable?,
         doorbell: Doorbell,
@@ -88,7 +88,7 @@ public struct IncomingListener: ~Copyable, Sendable {
     }
 }
 
-/// The reception, used by the thread that waits for a migration and, while one is under way, by a thread of its own.
+/// The reception. The thread that waits for a migration uses it, and during a migration a separate thread does.
 private final class Desk: Sendable {
     private let reception: Mutex<Reception>
     private let logger: Logger
@@ -102,7 +102,7 @@ private final class Desk: Sendable {
         try reception.withLock { (reception) throws(SocketError) in try reception.awaitHello(unlessRung: doorbell) }
     }
 
-    /// A thread that shows people the door.
+    /// The thread that turns connections away.
     struct Porter {
         fileprivate let doorbell: Doorbell
         fileprivate let thread: HostThread
@@ -113,7 +113,7 @@ private final class Desk: Sendable {
         }
     }
 
-    /// - Returns: `nil` where there can be none; others then wait until the migration is over.
+    /// - Returns: `nil` if no thread can be started. Other connections then wait until the migration is over.
     func startTurningAway() -> Porter? {
         do throws(SystemError) {
             let doorbell = try Doorbell()
@@ -126,7 +126,7 @@ private final class Desk: Sendable {
             }
             return Porter(doorbell: doorbell, thread: thread)
         } catch {
-            logger.warning("\(error); who else comes waits until this migration is over")
+            logger.warning("\(error); other connections wait until this migration is over")
             return nil
         }
     }

@@ -8,15 +8,15 @@ public enum MigrationURI: Hashable, Sendable, CustomStringConvertible {
     /// A guest image.
     case file(path: String)
 
-    /// A text that names no place.
+    /// The text is not a migration URI.
     public struct ParseError: Error, Hashable, Sendable, CustomStringConvertible {
         public let description: String
     }
 
-    /// Reads `tcp:HOST:PORT`, `unix:PATH`, `fd:N` or `file:PATH`; an IPv6 address stands in brackets.
+    /// Reads `tcp:HOST:PORT`, `unix:PATH`, `fd:N` or `file:PATH`. An IPv6 address is written in brackets.
     public init(_ text: String) throws(ParseError) {
         func failure(_ why: String) -> ParseError {
-            ParseError(description: "'\(text)' is no migration URI: \(why); use tcp:HOST:PORT, unix:PATH, fd:N or file:PATH")
+            ParseError(description: "'\(text)' is not a migration URI: \(why); use tcp:HOST:PORT, unix:PATH, fd:N or file:PATH")
         }
         guard let colon = text.firstIndex(of: ":") else { throw failure("no scheme") }
         let rest = text[text.index(after: colon)...]
@@ -25,10 +25,10 @@ public enum MigrationURI: Hashable, Sendable, CustomStringConvertible {
         case "tcp":
             guard let last = rest.lastIndex(of: ":") else { throw failure("no port") }
             let digits = rest[rest.index(after: last)...]
-            guard let port = UInt16(digits), digits.allSatisfy(\.isNumber) else { throw failure("'\(digits)' is no port") }
+            guard let port = UInt16(digits), digits.allSatisfy(\.isNumber) else { throw failure("'\(digits)' is not a port") }
             var host = rest[..<last]
             if host.hasPrefix("["), host.hasSuffix("]") { host = host.dropFirst().dropLast() }
-            guard !host.contains(where: { "[]".contains($0) }) else { throw failure("'\(host)' is no host") }
+            guard !host.contains(where: { "[]".contains($0) }) else { throw failure("'\(host)' is not a host") }
             self = .socket(.tcp(host: String(host), port: port))
         case "unix":
             guard !rest.isEmpty else { throw failure("no path") }
@@ -37,7 +37,7 @@ public enum MigrationURI: Hashable, Sendable, CustomStringConvertible {
             }
             self = .socket(.unix(path: String(rest)))
         case "fd":
-            guard let number = Int32(rest), number >= 0 else { throw failure("'\(rest)' is no descriptor") }
+            guard let number = Int32(rest), number >= 0 else { throw failure("'\(rest)' is not a descriptor") }
             self = .descriptor(number)
         case "file":
             guard !rest.isEmpty else { throw failure("no path") }

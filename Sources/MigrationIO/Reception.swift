@@ -3,16 +3,16 @@ import AerostatMigration
 import Glibc
 import Logging
 
-/// Who comes to the place where a migration is waited for.
+/// Accepts the connections at the address where a migration is awaited.
 ///
-/// Anybody can connect there. Several visitors are listened to side by side, so that one who says nothing keeps nobody waiting; the first
-/// one who says hello is let through. While its guest comes in, all others are told so at once.
+/// Anybody can connect there. Several visitors are listened to in parallel, so that a silent one delays nobody. The first one that says
+/// hello is let in. While its guest arrives, all others are immediately told that a migration is in progress.
 struct Reception {
-    /// More sources than ever come by accident; each costs a descriptor and at most the bytes of a hello.
+    /// More than the number of sources that would ever connect by accident. Each costs a descriptor and at most the bytes of a hello.
     static let maximumVisitors = 16
     static let busy = "a migration is under way there already"
 
-    /// Somebody who said hello.
+    /// A visitor that said hello.
     struct Caller: ~Copyable, Sendable {
         let socket: OwnedDescriptor
         let first: FirstFrame
@@ -22,12 +22,12 @@ struct Reception {
     private let uri: MigrationURI
     private let limits: MigrationLimits
     private let logger: Logger
-    /// In the order in which they came.
+    /// In the order of their arrival.
     private var visitors: [Visitor] = []
     private var isBusy = false
-    /// Since the migration under way began; the log tells of the first.
+    /// How many were turned away during the current migration. Only the first is logged.
     private var turnedAway = 0
-    /// After `accept` failed: when it is tried again.
+    /// When to call `accept` again after it failed.
     private var nextAccept: MonotonicClock.Instant?
 
     /// Lends a listening socket to several threads.
@@ -43,8 +43,8 @@ struct Reception {
         self.logger = logger
     }
 
-    /// Waits until somebody says hello.
-    /// - Returns: `nil` where the doorbell rang first (its ring is left for its owner to answer).
+    /// Waits until a visitor says hello.
+    /// - Returns: `nil` if the doorbell rang first. The ring is not answered here; the doorbell's owner does that.
     mutating func awaitHello(unlessRung doorbell: Doorbell) throws(SocketError) -> Caller? {
         while let speakers = try nextSpeakers(unlessRung: doorbell) {
             for visitor in speakers {
@@ -63,7 +63,7 @@ struct Reception {
         return nil
     }
 
-    /// Tells everybody who is there, and everybody who comes, that a migration is under way.
+    /// Tells every visitor, present and future, that a migration is in progress.
     mutating func turnAway(unlessRung doorbell: Doorbell) throws(SocketError) {
         (isBusy, turnedAway) = (true, 0)
         defer { isBusy = false }
@@ -73,10 +73,10 @@ struct Reception {
 
     // MARK: One step
 
-    /// Sleeps until something happens, lets in who comes and shows out who has been there for too long.
-    /// - Returns: those who have said something; `nil` where the doorbell rang.
+    /// Sleeps until something happens, accepts new visitors and sends away those whose time is over.
+    /// - Returns: the visitors that sent something; `nil` if the doorbell rang.
     private mutating func nextSpeakers(unlessRung doorbell: Doorbell) throws(SocketError) -> [Visitor]? {
-        // A negative descriptor is passed over.
+        // `poll` ignores a negative descriptor.
         var entries = [doorbell.descriptor, nextAccept == nil ? listener.socket.number : -1].map(Self.entry)
         entries += visitors.map { Self.entry($0.number) }
         _ = unsafe poll(&entries, nfds_t(entries.count), timeout)
@@ -98,7 +98,7 @@ struct Reception {
 
     private static func entry(_ number: Int32) -> pollfd { pollfd(fd: number, events: Int16(POLLIN), revents: 0) }
 
-    /// Milliseconds until there is something to do although nobody says anything; -1 for never.
+    /// Milliseconds until there is something to do even if nobody sends anything; -1 for never.
     private var timeout: Int32 {
         guard let next = (visitors.map(\.deadline) + [nextAccept].compactMap(\.self)).min() else { return -1 }
         return Int32(clamping: max(.zero, limits.clock().duration(to: next)).wholeMilliseconds + 1)
@@ -121,10 +121,10 @@ struct Reception {
         }
     }
 
-    /// The one who has been there longest goes: first of those who have been told to.
+    /// Removes the visitor that has been here longest, preferably one that is already leaving.
     private mutating func makeRoom() {
         guard visitors.count >= Self.maximumVisitors, let oldest = visitors.first(where: \.isLeaving) ?? visitors.first else { return }
-        if !oldest.isLeaving { ignore(oldest, "it had not said hello when \(Self.maximumVisitors) others had come") }
+        if !oldest.isLeaving { ignore(oldest, "it had not said hello when \(Self.maximumVisitors) newer ones had connected") }
         remove(oldest)
     }
 

@@ -2,15 +2,15 @@ import AerostatGuestMemory
 import AerostatHost
 package import AerostatMigration
 
-/// Moves a guest for which nobody waits from this process into this process, by a migration like any other.
+/// Migrates an unused guest from this process into this process, by an ordinary migration.
 ///
-/// What a program does for the first time takes it several times as long: pages of its code are touched, symbols bound, tables of types
-/// filled. A guest that moves stands still meanwhile, or its source waits to begin. Who has rehearsed a migration has that behind it.
-/// Nothing depends on it.
+/// Code takes several times as long when it runs for the first time: its pages are touched, symbols are bound, type tables are filled.
+/// During a migration that would lengthen the guest's pause, or delay the source's start. A process that has rehearsed has already paid
+/// these costs. Nothing depends on the rehearsal.
 /// - Parameters:
 ///   - guest: paused.
-///   - makeGuest: makes the one that it becomes, which is paused too.
-/// - Throws: why it did not succeed. Neither side waits for the other for longer than two seconds.
+///   - makeGuest: makes the guest at the destination, which is paused too.
+/// - Throws: why it failed. Neither side waits longer than two seconds for the other.
 package func rehearseMigration(of guest: any Guest, makeGuest: @escaping DestinationMigration.GuestFactory) throws {
     var limits = MigrationLimits()
     (limits.greeting, limits.stall, limits.silence) = (.seconds(2), .seconds(2), .seconds(2))

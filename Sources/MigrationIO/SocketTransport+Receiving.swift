@@ -5,24 +5,24 @@ import AerostatMigration
 import CLiburing
 import SystemPackage
 
-/// The frame that is coming in, and where its parts go.
+/// The frame that is being received, and where its parts are stored.
 @safe
 final class IncomingMessage {
     enum Stage {
-        /// Nothing asked for.
+        /// Nothing was requested.
         case idle
         case header
         case body(FrameHeader)
-        /// A whole frame waits to be taken.
+        /// A complete frame waits to be taken.
         case frame(FrameHeader)
-        /// A runs frame was taken; its pages were not asked for yet.
+        /// A runs frame was taken. Its pages have not been requested yet.
         case awaitingPages
         case pages([PageRun], GuestRAM)
     }
 
     var stage = Stage.idle
     var sequence: UInt32 = 0
-    /// Header and body; grown to the lengths that were checked against their maxima.
+    /// Header and body. Grows to lengths that were checked against their maxima.
     var bytes = UnsafeMutableRawBufferPointer.allocate(byteCount: 64 << 10, alignment: 16)
     var bodyBytes = 0
     var pieces = ScatterGather()
@@ -35,7 +35,7 @@ final class IncomingMessage {
     var header: [UInt8] { unsafe Array(bytes[..<FrameHeader.byteCount]) }
     var body: [UInt8] { unsafe Array(bytes[FrameHeader.byteCount..<FrameHeader.byteCount + bodyBytes]) }
 
-    /// Has the frame lie here as if it had been received.
+    /// Stores the frame here as if it had just been received.
     func fill(_ first: FirstFrame) {
         reserve(first.byteCount)
         unsafe bytes.copyBytes(from: first.headerBytes + first.body)
@@ -50,7 +50,7 @@ final class IncomingMessage {
         unsafe bytes = larger
     }
 
-    /// Names the next pieces of guest memory.
+    /// Lists the next pieces of guest memory.
     func gather(into memory: GuestRAM) {
         pieces.removeAll()
         let now = waiting.prefix(ScatterGather.maximumPieces)
@@ -66,7 +66,7 @@ extension SocketTransport {
         return true
     }
 
-    /// A frame is asked for whenever nothing else is.
+    /// Requests a frame whenever nothing else is requested.
     func startReceivingFrameIfIdle() throws(TransportError) {
         guard case .idle = incoming.stage else { return }
         incoming.stage = .header
@@ -87,7 +87,7 @@ extension SocketTransport {
         }
     }
 
-    /// - Returns: whether a frame, or its pages, are here whole.
+    /// - Returns: whether a frame, or its pages, are now complete.
     func receiveCompleted(_ completion: Completion) throws(TransportError) -> Bool {
         if let failure = completion.failure {
             if failure == .interrupted || failure == .resourceTemporarilyUnavailable {
@@ -128,7 +128,7 @@ extension SocketTransport {
             incoming.stage = try completeFrame(header)
         case .pages(let runs, let memory):
             guard incoming.waiting.isEmpty else { return }
-            // The kernel wrote guest memory: the one write door hears of it (rule "every writer is tracked").
+            // The kernel wrote guest memory, so tell the write door (rule "every writer is tracked").
             for run in runs { memory.markWritten(run) }
             incoming.stage = .idle
         case .idle, .frame, .awaitingPages:

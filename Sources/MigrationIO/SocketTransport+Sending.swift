@@ -5,10 +5,10 @@ import AerostatMigration
 import CLiburing
 import SystemPackage
 
-/// One frame on its way out: the bytes of header and body, and the pieces of guest memory behind them.
+/// One outgoing frame: the bytes of its header and body, and the pieces of guest memory that follow.
 @safe
 final class OutgoingMessage {
-    /// The largest header and body.
+    /// The size of the largest header and body.
     private static let capacity = FrameHeader.byteCount + FrameHeader.maximumBodyBytes
     private let bytes = UnsafeMutableRawBufferPointer.allocate(byteCount: capacity, alignment: 16)
     var pieces = ScatterGather()
@@ -44,7 +44,7 @@ extension SocketTransport {
         if filledOutgoing == 1 { try submitFirst(moved: 0) }
     }
 
-    /// Starts (or goes on with) the oldest message; done messages make room for the next.
+    /// Starts or continues the oldest message. Completed messages make room for the next.
     private func submitFirst(moved: Int) throws(TransportError) {
         var moved = moved
         while filledOutgoing > 0 {
@@ -61,11 +61,11 @@ extension SocketTransport {
         }
     }
 
-    /// - Returns: whether a message has left whole.
+    /// - Returns: whether a message was sent completely.
     func sendCompleted(_ completion: Completion) throws(TransportError) -> Bool {
         let before = filledOutgoing
         if let failure = completion.failure {
-            // A signal or a full queue is no end of the link: the same message goes again.
+            // A signal or a full queue does not end the link: send the same message again.
             guard failure == .interrupted || failure == .resourceTemporarilyUnavailable else {
                 throw .system(operation: "send to the other side", reason: "\(failure)")
             }

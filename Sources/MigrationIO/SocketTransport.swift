@@ -6,40 +6,40 @@ import CLiburing
 import Glibc
 import SystemPackage
 
-/// A connected stream socket driven by io_uring: frames and pages go out and come in as scatter/gather messages straight from and to
+/// A connected stream socket driven by io_uring. Frames and pages are sent and received as scatter/gather messages, directly from and to
 /// guest memory.
 ///
 /// Guest memory is never registered with the ring: that would pin old pages and populate all RAM (rule "no fixed buffers").
 ///
-/// One message is under way in each direction; the next one out is already built while the kernel copies the one before it.
+/// One message is in progress in each direction. The next outgoing one is built while the kernel copies the one before it.
 final class SocketTransport: Transport {
     var ring: Ring
     let socket: OwnedDescriptor
     let doorbell: Doorbell
     var outgoing: [OutgoingMessage]
-    /// Which of `outgoing` is being sent, and how many are filled.
+    /// The index in `outgoing` of the message that is being sent, and how many are filled.
     var firstOutgoing = 0
     var filledOutgoing = 0
     var outgoingSequence: UInt32 = 0
     let incoming: IncomingMessage
     var pageCount = 0
     let isDisk = false
-    /// Nothing is known to add to the rest's own time.
+    /// A socket adds no known cost to the time that the rest takes.
     let switchOverCost: Duration = .zero
     var bytesSent = 0
     var bytesReceived = 0
     private var isDoorbellPolled = false
     private var vanishedHost = VanishedHost(now: MonotonicClock.now())
 
-    /// What completed operations are recognised by.
+    /// Identifies completed operations.
     enum Token: UInt64 {
         case send, receive, doorbell
     }
 
-    /// Takes over a connected stream socket. Made and used on one thread.
+    /// Takes over a connected stream socket. Created and used on one thread.
     /// - Parameters:
-    ///   - doorbell: wakes `wait(until:)`; it is answered by whoever asked to be woken.
-    ///   - first: what was received of it already.
+    ///   - doorbell: wakes `wait(until:)`. The caller that asked to be woken answers it.
+    ///   - first: the frame that was already received on this socket.
     init(
         _ socket: consuming OwnedDescriptor,
         doorbell: Doorbell,
@@ -60,8 +60,8 @@ final class SocketTransport: Transport {
     }
 
     deinit {
-        // Operations under way name this object's memory and guest memory. Shutting the socket down completes them; the ring's own end
-        // would wait for them too, but the memory of the messages must outlive them.
+        // Operations in progress refer to this object's memory and to guest memory. Shutting the socket down completes them. The ring's own
+        // deinit would wait for them too, but the memory of the messages must outlive them.
         _ = shutdown(socket.number, Int32(SHUT_RDWR))
         var attempts = 0
         while ring.inFlight > (isDoorbellPolled ? 1 : 0), attempts < 100 {
@@ -71,18 +71,18 @@ final class SocketTransport: Transport {
                 if completion.token == Token.doorbell.rawValue { isDoorbellPolled = false }
             }
         }
-        // Where an operation does not end with its socket, its memory must outlive this object, and the guest's: better lost than
-        // written to by the kernel when it is somebody else's.
+        // If an operation does not end with its socket, its memory, and the guest's, must outlive this object. Leaking it is better than
+        // letting the kernel write to memory that has a new owner.
         if attempts == 100 {
             _ = unsafe Unmanaged.passRetained(incoming)
             for message in outgoing { _ = unsafe Unmanaged.passRetained(message) }
         }
     }
 
-    /// What the other side's kernel has not acknowledged yet has not moved.
+    /// Bytes that the other side's kernel has not acknowledged yet do not count as moved.
     var bytesMoved: Int { bytesSent - heldBytes(of: socket.number) + bytesReceived }
 
-    /// Sleeps through the pieces in which a message moves: the driver has nothing to do before it is whole.
+    /// Sleeps through the partial transfers of a message, because the driver has nothing to do before the message is complete.
     func wait(until deadline: ContinuousClock.Instant?) throws(TransportError) {
         try vanishedHost.look(MonotonicClock.now()) { PeerSilence(of: socket.number) }
         try startReceivingFrameIfIdle()
@@ -101,7 +101,7 @@ final class SocketTransport: Transport {
         } while left > .zero
     }
 
-    /// - Returns: whether a message is whole, or the doorbell rang.
+    /// - Returns: whether a message is complete, or the doorbell rang.
     private func takeCompletions() throws(TransportError) -> Bool {
         var isNews = false
         while let completion = ring.nextCompletion() {
@@ -131,7 +131,7 @@ final class SocketTransport: Transport {
     }
 }
 
-/// A socket transport with a chosen set-up of its ring, for tests of both.
+/// A socket transport with a chosen ring set-up, to test both.
 package func makeSocketTransport(
     _ socket: consuming OwnedDescriptor,
     doorbell: Doorbell,
@@ -140,7 +140,7 @@ package func makeSocketTransport(
     try SocketTransport(socket, doorbell: doorbell, plainRing: plainRing)
 }
 
-/// Scatter/gather memory for one message: stays where it is while the kernel uses it.
+/// The scatter/gather list of one message. Its address does not change while the kernel uses it.
 @safe
 struct ScatterGather: ~Copyable {
     /// The kernel's limit for one message (UIO_MAXIOV).
@@ -170,8 +170,8 @@ struct ScatterGather: ~Copyable {
         count += 1
     }
 
-    /// Drops bytes that have been moved; the message then names the rest.
-    /// - Returns: bytes left.
+    /// Drops bytes that have been moved. The message then lists the rest.
+    /// - Returns: the number of bytes left.
     mutating func advance(_ moved: Int) -> Int {
         var moved = moved
         while first < count, unsafe pieces[first].iov_len <= moved {

@@ -3,9 +3,9 @@
     import AerostatHost
     import AerostatMigration
 
-    // The source driver's ways to break a rule on purpose; see `BrokenEngine`.
+    // The source driver's deliberate rule violations; see `BrokenEngine`.
     extension SourceDriver {
-        /// - Returns: whether hints were opened, wrongly.
+        /// - Returns: whether hints were opened in a broken way.
         func breakOpening(_ hinting: any FreePageHinting) throws(Interruption) -> Bool {
             if BrokenEngine.isActive(.hintClearsLog) {
                 _ = hinting.begin(reportingTo: LogClearingSink(ledger, memory))
@@ -17,7 +17,7 @@
             return true
         }
 
-        /// Takes the survey's blocks for hints.
+        /// Treats the survey's blocks as hints.
         func believe(_ survey: FreePageSurvey) {
             let id = CommandID(rawValue: .max)
             ledger.hintsOpened(id)
@@ -33,7 +33,7 @@
         }
     }
 
-    /// Hands hints on to the ledger and clears the tracker's log besides.
+    /// Passes hints on to the ledger, and wrongly clears the tracker's log too.
     private final class LogClearingSink: HintSink {
         private let ledger: PageLedger
         private let memory: GuestRAM

@@ -4,8 +4,8 @@ import AerostatMigration
 
 // Pages that were given back are not read, because reading would allocate them again.
 extension SourceDriver {
-    /// The pages of a batch that were given back and do not exist now. They are zero; if the guest writes one later, the next harvest
-    /// finds it.
+    /// The pages of a batch that were given back and do not exist now. They are zero. If the guest writes one later, the next harvest finds
+    /// it.
     func nonexistent(in runs: [PageRun]) throws(Interruption) -> Set<PageIndex> {
         #if BrokenEngines
             if BrokenEngine.isActive(.readsDiscarded) { return [] }
@@ -34,10 +34,11 @@ extension SourceDriver {
         }
     }
 
-    /// Fails the migration if memory was given back while the guest was paused, against `Guest.pause`: it would not travel any more.
+    /// Fails the migration if memory was given back while the guest was paused, which `Guest.pause` forbids: that change would not travel
+    /// any more.
     func checkNothingIsPending() throws(Interruption) {
         let left = ledger.pendingPages
         guard left > 0 else { return }
-        throw Interruption(.failed(.guest("\(left) pages of its memory were given back while it stood still")))
+        throw Interruption(.failed(.guest("\(left) pages of its memory were given back while it was paused")))
     }
 }

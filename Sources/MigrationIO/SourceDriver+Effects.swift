@@ -4,7 +4,7 @@ import AerostatMigration
 
 extension SourceDriver {
     /// Performs one effect.
-    /// - Returns: the event that it led to, where it leads to one of its own.
+    /// - Returns: the event that it produced; `nil` if it produced none.
     func perform(_ effect: SourceSession.Effect) throws(Interruption) -> SourceSession.Event? {
         switch effect {
         case .sendHello(let hello):
@@ -33,7 +33,7 @@ extension SourceDriver {
         case .setUp(let recordsCleared): return .setUp(absentPages: try setUp(recordsCleared: recordsCleared))
 
         case .openHints:
-            // The device opens the ledger for the id before it publishes the id: a guest may answer at once.
+            // The device opens the ledger for the id before it publishes the id, because a guest may answer at once.
             let hinting = askedDevice
             #if BrokenEngines
                 if try breakOpening(hinting) { return nil }
@@ -91,12 +91,12 @@ extension SourceDriver {
             return .peerRunning
 
         case .resumeGuest:
-            // Backing out must succeed: a model or a KVM guest that was paused a moment ago resumes.
+            // Backing out must succeed: a model or KVM guest that was paused a moment ago resumes.
             do throws(GuestError) { try guest.resume() } catch { throw Interruption(guest: error) }
             return nil
 
         case .sendAbort(let reason):
-            // A file is removed also after a failure.
+            // A file is removed even after a failure.
             if !isLinkDead || link.isDisk { sendAbort(reason) }
             return nil
 
@@ -108,7 +108,7 @@ extension SourceDriver {
         }
     }
 
-    /// That the guest has begun is news too: from then on its rate is looked at.
+    /// Also wakes when the guest has started to answer, because from then on its rate is watched.
     private func waitForAnswer(
         until deadline: MonotonicClock.Instant,
         isStarted: () -> Bool,
@@ -148,9 +148,10 @@ extension SourceDriver {
         try wait(until: deadline) { () throws(Interruption) in isHeard.withLock { $0 } }
     }
 
-    /// Arms the tracker, then takes account of the pages that exist: one that is populated after the scan was written after arming.
+    /// Arms the tracker and then records the pages that exist. A page that is populated after the scan was written after arming, so the
+    /// tracker sees it.
     private func setUp(recordsCleared: Bool) throws(Interruption) -> Int {
-        // Its command is over, and what existed then may be less than what exists now.
+        // The survey's command is over, and more pages may exist now than existed then.
         let survey = self.survey
         self.survey = nil
         if survey != nil { scratch.removeAll() }
@@ -182,29 +183,29 @@ extension SourceDriver {
         return .harvested(dirtied: dirtied, pending: ledger.pendingPages, took: start.duration(to: clock()))
     }
 
-    /// A commit that was never handed to the link leaves the guest here; one that may have arrived does not.
+    /// A commit that was never handed to the link leaves the guest here. A commit that may have arrived does not.
     ///
-    /// How many bytes the link has counted says nothing: the other direction may fail first, and be reported first, while the
-    /// commit is on its way (rule "one owner").
+    /// The link's byte count does not tell which. The other direction may fail first, and its failure be reported first, while the commit
+    /// is still on its way (rule "one owner").
     private func sendCommit() throws(Interruption) -> SourceSession.Event {
         try wait { () throws(Interruption) in link.canSend }
         do throws(Interruption) {
             try send(.commit)
             try wait { () throws(Interruption) in link.hasSentAll }
         } catch {
-            // The session goes to "commit sent" first; the failure then means that the outcome is unknown.
+            // The session enters "commit sent" first, so that the failure means that the outcome is unknown.
             pendingFailure = error
         }
         return .commitSent
     }
 
-    /// Tells the destination why, where the link still takes a frame. Nothing depends on it: a closed link says the same.
+    /// Tells the destination the reason, if the link still accepts a frame. Nothing depends on it: a closed link means the same.
     private func sendAbort(_ reason: String) {
         let deadline = clock() + migration.limits.farewell
         do throws(TransportError) {
-            // A ring that nobody answers would keep the waits below from sleeping.
+            // An unanswered ring would keep the waits below from sleeping.
             migration.doorbell.answer()
-            // A file is given up whatever it is busy with.
+            // A file is given up even while it is busy.
             while !link.canSend, !link.isDisk, clock() < deadline { try link.wait(until: deadline) }
             guard link.canSend || link.isDisk else { return }
             try link.send(.abort(reason), from: nil)

@@ -2,24 +2,24 @@ import AerostatGuestMemory
 import AerostatHost
 import AerostatMigration
 
-// The way of a page out: taken from the ledger, looked at, described, handed to the link.
+// How a page leaves: taken from the ledger, examined, described, handed to the link.
 extension SourceDriver {
-    /// Pages in one frame: 8 MiB, four huge pages. Less under a bandwidth limit, so that it is kept within 20 ms.
+    /// Pages in one frame: 8 MiB, four huge pages. Fewer under a bandwidth limit, so that the limit holds in every 20 ms.
     private var pagesPerFrame: Int {
         guard let limit = session.parameters.bandwidthLimit else { return 2048 }
         return max(1, min(2048, limit / 50 / GuestPage.size))
     }
 
-    /// Hands a frame to the link as soon as it takes one.
+    /// Hands a frame to the link as soon as the link accepts one.
     func send(_ frame: Frame) throws(Interruption) {
         try wait { () throws(Interruption) in link.canSend }
         do throws(TransportError) { try link.send(frame, from: memory) } catch { throw Interruption(link: error) }
     }
 
-    /// Sends all that is pending, then tells the destination what is free, and waits until all of it has left.
+    /// Sends everything that is pending, then tells the destination what is free, and waits until all of it has left.
     ///
-    /// What had left when a timeout ended the round is recorded nevertheless: the sums over rounds are the totals.
-    /// - Parameter maximumData: ends it early, once so many pages with data were sent, or sixteen times as many that are zero.
+    /// If a timeout ends the round, what had left is recorded nevertheless, so that the totals are the sums over the rounds.
+    /// - Parameter maximumData: ends it early, once this many pages with data, or sixteen times as many zero pages, were sent.
     func sendPending(round: Int, isPaced: Bool, maximumData: Int = .max) throws(Interruption) -> SourceSession.RoundTraffic {
         var sent = SourceSession.RoundTraffic()
         let start = clock()
@@ -78,7 +78,7 @@ extension SourceDriver {
         try wait { () throws(Interruption) in link.hasSentAll }
     }
 
-    /// Sends a batch that the ledger gave. A timeout may end the round in its middle: what did not leave is pending again.
+    /// Sends a batch that the ledger gave out. A timeout may end the round in the middle of it; what did not leave becomes pending again.
     private func sendTaken(
         _ runs: [PageRun],
         round: Int,
@@ -99,8 +99,8 @@ extension SourceDriver {
         }
     }
 
-    /// One round while the guest runs. It ends when the destination has applied it: what still lay in socket buffers would otherwise
-    /// be waited for while the guest stands still, and the link would look faster than it is.
+    /// One round while the guest runs. It ends when the destination has applied it. Otherwise the guest's pause would include what still
+    /// lay in socket buffers, and the link would look faster than it is.
     func sendRound(_ round: Int, maximumData: Int = .max) throws(Interruption) -> SourceSession.RoundTraffic {
         let start = clock()
         var sent = try sendPending(round: round, isPaced: true, maximumData: maximumData)
@@ -115,7 +115,7 @@ extension SourceDriver {
         return sent
     }
 
-    /// A slow link, or a tunnel with large buffers, takes the time that it takes: only silence counts.
+    /// A slow link, or a tunnel with large buffers, may take as long as it needs. Only silence counts.
     private func awaitAcknowledgement(of round: Int) throws(Interruption) {
         let limit = migration.limits.ready
         let came = try wait(silence: link.isDisk ? nil : limit) { () throws(Interruption) in acknowledgedRound >= round }
@@ -125,8 +125,8 @@ extension SourceDriver {
         }
     }
 
-    /// Splits runs into data and zero runs by looking at each page. The pages are out of the pending set already: one that is
-    /// written while it is looked at, or later while the kernel reads it, is found by the next harvest.
+    /// Splits runs into data and zero runs by examining each page. The pages are already out of the pending set: if one is written while it
+    /// is examined, or later while the kernel reads it, the next harvest finds it.
     private func describe(_ runs: [PageRun]) throws(Interruption) -> [RunDescriptor] {
         let nonexistent = try nonexistent(in: runs)
         let anyNonexistent = !nonexistent.isEmpty
@@ -191,7 +191,7 @@ extension SourceDriver {
         }
     }
 
-    /// Behind the last pages: device state, digests where asked, the switchover; then the destination's ready.
+    /// Sends what follows the last pages: device state, digests if requested, the switchover. Then waits for the destination's ready.
     func sendState(verifies: Bool, guestRuns: Bool) throws(Interruption) -> Ready {
         let sections: [DeviceSection]
         do throws(GuestError) { sections = try guest.saveDeviceState() } catch { throw Interruption(guest: error) }
@@ -204,7 +204,7 @@ extension SourceDriver {
         return try receive("ready", within: limit) { if case .ready(let ready) = $0 { ready } else { nil } }
     }
 
-    /// Digests of every page that exists here and is not free. Pages that do not exist are zero at the destination, which it checks.
+    /// Sends digests of every page that exists here and is not free. The destination checks that all other pages are zero.
     private func sendDigests() throws(Interruption) {
         scratch.removeAll()
         do throws(SystemError) { try memory.insertPresentPages(into: scratch) } catch { throw Interruption(guest: error) }
@@ -212,7 +212,7 @@ extension SourceDriver {
         while position.rawValue < memory.pageCount {
             let (run, next) = scratch.nextRun(from: position, maximumPages: DigestRun.maximumCount)
             position = next
-            // Digesting is slower than the link, which therefore never makes the driver wait.
+            // Digesting is slower than the link, so the link never makes the driver wait, and requests must be checked here.
             try checkRequests()
             guard let run else { continue }
             var first = run.first

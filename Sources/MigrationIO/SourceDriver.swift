@@ -2,7 +2,7 @@ import AerostatGuestMemory
 import AerostatHost
 import AerostatMigration
 
-/// Performs a source session's effects. Lives on the migration's thread.
+/// Performs a source session's effects, on the migration's thread.
 final class SourceDriver {
     let migration: SourceMigration
     let guest: any Guest
@@ -11,52 +11,52 @@ final class SourceDriver {
     let ledger: PageLedger
     /// Filled by presence scans and harvests, emptied into the ledger.
     let scratch: PageSet
-    /// Tells the ledger of memory that is given back, until the migration ends.
+    /// Tells the ledger about discarded memory until the migration ends.
     private let discards: DiscardSubscription
-    /// Scratch space for asking which pages exist; created when it is first needed.
+    /// Scratch space for asking which pages exist; created when first needed.
     var existing: PageSet?
-    /// While there is one, `scratch` holds the pages that existed when it was opened.
+    /// While this is set, `scratch` holds the pages that existed when the survey was opened.
     var survey: FreePageSurvey?
     var session: SourceSession
-    /// Frames that came from the destination and that nobody has asked for yet.
+    /// Frames from the destination that nobody has asked for yet.
     var arrived: [Frame] = []
     /// When the bandwidth limit allows the next byte.
     var nextSend: MonotonicClock.Instant
     var traffic = MigrationProgress.Traffic()
-    /// The link is broken, or nobody is at its other end: no farewell.
+    /// The link is broken, or nobody is at its other end, so no farewell is sent.
     private(set) var isLinkDead = false
-    /// What hints had spared when the round began.
+    /// The number of pages that hints had spared when the round began.
     var skippedAtRoundStart = 0
-    /// Bytes that had left when the guest was paused.
+    /// Bytes that had been sent when the guest was paused.
     var bytesAtPause: Int?
-    /// Happened while an effect had to be finished first.
+    /// A failure that occurred while an effect had to be finished first.
     var pendingFailure: Interruption?
-    /// The time, which the simulator makes up.
+    /// The clock. The simulator provides a simulated one.
     let clock: @Sendable () -> MonotonicClock.Instant
     private let timeout: MonotonicClock.Instant?
-    /// What `bytesMoved` was when it changed last.
+    /// The value of `bytesMoved` at its last change.
     private var lastMovement: (bytes: Int, at: MonotonicClock.Instant)
     private(set) var effects: [SourceSession.Effect] = []
 
-    /// The last round that the destination has applied whole.
+    /// The last round that the destination has applied completely.
     var acknowledgedRound = 0
     private let start: MonotonicClock.Instant
     private var rateWindow: (bytes: Int, at: MonotonicClock.Instant)
     /// The link's rate in the last window, in bytes a second.
     private var recentRate: Double = 0
     private var hintStatistics = HintStatistics()
-    /// What the guest counted when the migration began.
+    /// The guest's memory use when the migration began.
     private var use: MemoryUse?
 
-    /// Ends an effect before its time: the session decides what is done instead.
+    /// Ends an effect early. The session decides what is done instead.
     struct Interruption: Error {
         let event: SourceSession.Event
-        /// What had left of the round, where one was under way.
+        /// What had been sent of the round, if one was in progress.
         var traffic: SourceSession.RoundTraffic?
 
         init(_ event: SourceSession.Event) { self.event = event }
 
-        /// The same, in the middle of a round.
+        /// The same interruption, in the middle of a round.
         func interrupting(_ traffic: SourceSession.RoundTraffic) -> Interruption {
             var interruption = self
             interruption.traffic = traffic
@@ -139,7 +139,7 @@ final class SourceDriver {
                 default: break
                 }
                 let next = handle(reason.event)
-                // Backing out goes on to its end, whatever fails on the way.
+                // Backing out continues to its end, whatever fails on the way.
                 if !next.isEmpty { effects = next }
             }
             publish(asksDevice: true)
@@ -158,10 +158,10 @@ final class SourceDriver {
         return effects
     }
 
-    /// A link that breaks because the destination gave up: its reason may have come just before.
+    /// If the link broke because the destination gave up, its reason may have arrived just before. This looks for it.
     private func explained(_ interruption: Interruption) -> Interruption {
         if case .failed(.noSpace(let path, let written)) = interruption.event {
-            // What is pending may be in the file already, in an older state.
+            // Pending pages may already be in the file, in an older state.
             let needed = min(written + ledger.pendingPages * GuestPage.size, Int(memory.regions.byteCount))
             return Interruption(.failed(.noSpace(path: path, needed: needed)))
         }
@@ -173,7 +173,7 @@ final class SourceDriver {
                 migration.doorbell.answer()
                 try link.wait(until: deadline)
             } catch {
-                // Both directions may fail, each once; what had arrived before is still delivered.
+                // Both directions may fail, each once. What had arrived before is still delivered.
                 if let frame = try? link.takeFrame(), case .abort(let reason) = frame {
                     return Interruption(.failed(.peer(reason)))
                 }
@@ -186,10 +186,10 @@ final class SourceDriver {
 
     // MARK: Waiting
 
-    /// Sleeps until `condition` holds; cancellation, timeout, a broken or stuck link and the destination's abort end it early.
+    /// Sleeps until `condition` holds. Cancellation, timeout, a broken or stuck link and the destination's abort end it early.
     /// - Parameters:
-    ///   - deadline: returns false then.
-    ///   - silence: returns false when nothing has moved for so long, not even in the kernel's buffers.
+    ///   - deadline: the call returns false then.
+    ///   - silence: the call returns false when nothing has moved for this long, not even in the kernel's buffers.
     @discardableResult
     func wait(
         until deadline: MonotonicClock.Instant? = nil,
@@ -198,7 +198,7 @@ final class SourceDriver {
     ) throws(Interruption) -> Bool {
         let begin = clock()
         while true {
-            // Before the look at the condition: a ring that comes after it must still be there for the sleep.
+            // Answer before checking the condition: a ring after the check must still wake the sleep.
             migration.doorbell.answer()
             try collectFrames()
             if try condition() { return true }
@@ -207,7 +207,7 @@ final class SourceDriver {
             if let deadline, now >= deadline { return false }
             let silent = silentTime(since: begin, now)
             if let silence, silent >= silence { return false }
-            // Where nothing is under way nothing is stuck. A disk takes the time that it takes; a person may cancel.
+            // If nothing is in progress, nothing is stuck. A disk may take as long as it needs; a person may cancel.
             if !link.hasSentAll, !link.isDisk, silent > migration.limits.stall {
                 throw Interruption(link: .stalled(seconds: Int(migration.limits.stall.inSeconds)))
             }
@@ -228,18 +228,18 @@ final class SourceDriver {
             case .abort(let reason): throw Interruption(.failed(.peer(reason)))
             case .progress(let round): acknowledgedRound = max(acknowledgedRound, Int(round))
             case let frame?:
-                // What follows on it would never be taken, and the link be deaf.
+                // A frame that is not taken would stop the link from receiving anything after it.
                 guard frame.kind.isForDestinationToSay else {
                     throw Interruption(.failed(.link("the destination sent a \(frame.kind) frame, which only a source sends")))
                 }
                 // The destination says hello, ready and running, each once.
-                guard arrived.count < 3 else { throw Interruption(.failed(.link("the destination sent frames that have no place"))) }
+                guard arrived.count < 3 else { throw Interruption(.failed(.link("the destination sent unexpected frames"))) }
                 arrived.append(frame)
             }
         }
     }
 
-    /// Obeys a person and the clock. Called wherever the driver waits, and between batches.
+    /// Checks for requests by a person, and for deadlines. Called wherever the driver waits, and between batches.
     func checkRequests() throws(Interruption) {
         if session.canCancel, let stop = migration.stop {
             switch stop {
@@ -251,14 +251,14 @@ final class SourceDriver {
         if let deadline = session.pauseDeadline, clock() >= deadline { throw Interruption(.pauseBudgetSpent) }
     }
 
-    /// How long nothing has moved, in neither direction.
+    /// For how long nothing has moved in either direction.
     private func silentTime(since begin: MonotonicClock.Instant, _ now: MonotonicClock.Instant) -> Duration {
         let moved = link.bytesMoved
         if moved != lastMovement.bytes { lastMovement = (moved, now) }
         return max(begin, lastMovement.at).duration(to: now)
     }
 
-    /// The destination's next word, which must be of one kind.
+    /// The destination's next frame, which must be of one kind.
     func receive<Content>(
         _ what: String,
         within limit: Duration,
@@ -275,8 +275,8 @@ final class SourceDriver {
 
     // MARK: Progress
 
-    /// The one value that whoever looks at the migration reads.
-    /// - Parameter asksDevice: also takes the device's counters, under the device's lock; else they stay as they were asked last.
+    /// Publishes the migration's progress for everybody who reads it.
+    /// - Parameter asksDevice: also reads the device's counters, under the device's lock. If false, the last values are kept.
     func publish(asksDevice: Bool = false) {
         let now = clock()
         if asksDevice { hintStatistics = guest.hinting?.statistics ?? HintStatistics() }

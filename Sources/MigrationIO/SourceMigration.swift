@@ -2,16 +2,16 @@ import AerostatGuestMemory
 public import AerostatHost
 public import AerostatMigration
 
-/// One outgoing migration, on a thread of its own: it connects, and a `SourceDriver` performs what the session decides. Keeps its progress.
+/// One outgoing migration, on its own thread: it connects, and a `SourceDriver` performs what the session decides. Keeps the progress.
 public final class SourceMigration: Sendable {
-    /// What the owner of the guest wants to hear, called on the migration's thread.
+    /// Callbacks for the owner of the guest, made on the migration's thread.
     public struct Owner: Sendable {
         public var statusChanged: @Sendable (MigrationReport.Status) -> Void
         public var roundBegan: @Sendable (Int) -> Void
-        /// Whether the guest runs, or a person has paused it.
+        /// Whether the guest runs. It does not if a person has paused it.
         public var isGuestRunning: @Sendable () -> Bool
-        /// The engine is about to pause the guest: from now on its owner neither pauses nor resumes it, until the status says how the
-        /// migration ended. Returns whether the guest runs at this moment; the destination goes on accordingly.
+        /// The engine is about to pause the guest. From now on its owner neither pauses nor resumes it, until the status says how the
+        /// migration ended. Returns whether the guest runs at this moment; the destination continues accordingly.
         public var handOver: @Sendable () -> Bool
 
         public init(
@@ -40,20 +40,20 @@ public final class SourceMigration: Sendable {
         var stop: Stop?
     }
 
-    /// Why the migration shall not go on.
+    /// Why the migration must stop.
     enum Stop: Sendable {
         case cancelled
-        /// The guest is no more, in these words.
+        /// The guest has ended, for this reason.
         case guestEnded(String)
     }
 
     /// - Parameters:
-    ///   - guest: stays the caller's; after `completed` and `unknown` it is paused.
+    ///   - guest: stays the caller's. After `completed` and `unknown` it is paused.
     public convenience init(guest: any Guest, parameters: MigrationParameters, owner: Owner) throws(SystemError) {
         try self.init(guest: guest, parameters: parameters, owner: owner, limits: MigrationLimits())
     }
 
-    /// The same with other limits, for tests of silent peers.
+    /// As the public initialiser, with other limits; for tests of silent peers.
     package init(guest: any Guest, parameters: MigrationParameters, owner: Owner, limits: MigrationLimits) throws(SystemError) {
         self.limits = limits
         self.guest = guest
@@ -67,12 +67,12 @@ public final class SourceMigration: Sendable {
     }
 
     /// Starts the migration.
-    /// - Parameter connect: makes the link; called on the migration's thread, which alone uses it.
+    /// - Parameter connect: makes the link. Called on the migration's thread, which alone uses the link.
     public func start(_ connect: @escaping @Sendable (Doorbell) throws(TransportError) -> any Transport) throws(SystemError) {
         _ = try HostThread(name: "migration") { [self] in run(connect) }
     }
 
-    /// The migration on the calling thread.
+    /// Runs the migration on the calling thread.
     package func run(_ connect: (Doorbell) throws(TransportError) -> any Transport) {
         let outcome: SourceSession.Outcome
         let start = limits.clock()
@@ -88,7 +88,7 @@ public final class SourceMigration: Sendable {
                 case .cancelled: .cancelled("cancelled before the destination was reached")
                 case .guestEnded(let reason): .failed(.guest(reason))
                 }
-            // There was no driver that would count it.
+            // Without a driver, nobody has measured the time.
             let took = start.duration(to: limits.clock())
             publish { progress in
                 progress.session.totalTime = Int(took.inMilliseconds.rounded(.up))
@@ -99,17 +99,17 @@ public final class SourceMigration: Sendable {
                 }
             }
         }
-        // The owner hears of the end before anybody who waits for the outcome.
+        // The owner is told about the end before anybody who waits for the outcome.
         owner.statusChanged(report.status)
         shared.update { $0.outcome = outcome }
-        // What a disk is still busy with is waited for when nobody waits any more.
+        // If a disk is still busy, the link's deinit waits for it here, when nobody waits for the outcome any more.
         withExtendedLifetime(link) {}
     }
 
-    /// Asks the migration to end with the guest here. It may be too late: the outcome says.
+    /// Asks the migration to end with the guest here. It may be too late; the outcome tells.
     public func cancel() { stop(.cancelled) }
 
-    /// The guest has ended by its own doing: what would arrive is no guest. The migration fails with this reason, unless it is over.
+    /// The guest has ended by itself, so nothing useful would arrive. The migration fails with this reason, unless it is over.
     public func guestEnded(_ reason: String) { stop(.guestEnded(reason)) }
 
     private func stop(_ stop: Stop) {
@@ -117,14 +117,14 @@ public final class SourceMigration: Sendable {
         doorbell.ring()
     }
 
-    /// How far it is; read by whoever looks at a migration.
+    /// The progress so far; anybody may read it.
     public var progress: MigrationProgress { shared.withLock { $0.progress } }
-    /// The report, as it stands.
+    /// The report so far.
     public var report: MigrationReport { progress.report }
-    /// How it ended; `nil` before.
+    /// How it ended; `nil` while it runs.
     public var outcome: SourceSession.Outcome? { shared.withLock { $0.outcome } }
 
-    /// Sleeps until it is over.
+    /// Sleeps until the migration is over.
     public func wait() -> SourceSession.Outcome {
         shared.wait { $0.outcome }!
     }
@@ -137,7 +137,7 @@ public final class SourceMigration: Sendable {
 }
 
 extension SourceMigration {
-    /// Starts the migration to a place.
+    /// Starts the migration to a URI.
     public func start(to uri: MigrationURI) throws(SystemError) {
         publish { $0.destination = "\(uri)" }
         try start { [limits, parameters] (doorbell) throws(TransportError) in
@@ -159,7 +159,7 @@ extension SourceMigration {
     }
 }
 
-/// Takes over a socket that this process inherited, after looking that it is one.
+/// Takes over a socket that this process inherited, after checking that it is one.
 func adoptSocket(_ number: Int32) throws(TransportError) -> OwnedDescriptor {
     guard isConnectedStreamSocket(number) else {
         throw .system(operation: "use descriptor \(number)", reason: "it is not a connected stream socket")

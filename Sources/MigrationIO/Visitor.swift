@@ -4,7 +4,7 @@ import CLiburing
 import Glibc
 import SystemPackage
 
-/// The first frame that somebody sent, received whole and with a sound checksum.
+/// The first frame that a visitor sent, complete and with a correct checksum.
 struct FirstFrame: Sendable {
     let header: FrameHeader
     let headerBytes: [UInt8]
@@ -13,24 +13,24 @@ struct FirstFrame: Sendable {
     var byteCount: Int { headerBytes.count + body.count }
 }
 
-/// A connection that has not shown yet what it brings, or that is shown the door. Nothing here waits.
+/// A connection that has not shown yet what it brings, or that is being sent away. Nothing here blocks.
 final class Visitor {
-    /// What came of listening to a visitor.
+    /// The result of listening to a visitor.
     enum Word {
-        /// Nothing, or not all of it yet.
+        /// Nothing yet, or only a part.
         case nothing
         case hello(FirstFrame)
-        /// It is no source.
+        /// It is not a source.
         case noSource(String, isThere: Bool)
     }
 
     private var socket: OwnedDescriptor?
-    /// What it has said so far.
+    /// The bytes received so far.
     private var bytes: [UInt8] = []
     private var header: FrameHeader?
-    /// It has been told to go: what it still says does not count.
+    /// It has been told to go. What it still sends is ignored.
     private(set) var isLeaving = false
-    /// When its time is over, for its hello or for its leave.
+    /// The end of its time to say hello, or to leave.
     private(set) var deadline: MonotonicClock.Instant
 
     init(_ socket: consuming OwnedDescriptor, until deadline: MonotonicClock.Instant) {
@@ -40,10 +40,10 @@ final class Visitor {
 
     var number: Int32 { socket?.number ?? -1 }
 
-    /// Hands its connection over.
+    /// Hands the connection over.
     func takeSocket() -> OwnedDescriptor? { socket.take() }
 
-    /// Reads what it has said.
+    /// Reads what it has sent.
     func listen() -> Word {
         do throws(TransportError) {
             while try receive() {
@@ -56,14 +56,14 @@ final class Visitor {
         }
     }
 
-    /// How much of the header is due, or of the body behind it.
+    /// How many bytes are missing from the header, or from the body after it.
     private var missing: Int { FrameHeader.byteCount + Int(header?.bodyBytes ?? 0) - bytes.count }
 
     private func takeHello() throws(TransportError) -> FirstFrame? {
         do throws(StreamError) {
             if header == nil, missing == 0 {
                 let header = try FrameHeader(decoding: bytes, expecting: 0)
-                // The body of anything else is not even read.
+                // If it is any other frame, its body is not even read.
                 guard header.kind == .hello else { throw .unexpected(header.kind, during: "before the hello") }
                 self.header = header
             }
@@ -76,7 +76,7 @@ final class Visitor {
         }
     }
 
-    /// - Returns: whether something came.
+    /// - Returns: whether something arrived.
     private func receive() throws(TransportError) -> Bool {
         var piece = [UInt8](repeating: 0, count: min(missing, 64 << 10))
         while true {
@@ -94,23 +94,23 @@ final class Visitor {
         }
     }
 
-    // MARK: Its leave
+    // MARK: Sending it away
 
-    /// Tells it why it is not wanted. From now on it is only waited for that it has read that: closing with unread bytes would reset the
+    /// Tells the visitor why it is not wanted. From now on we only wait until it has read that: closing with unread bytes would reset the
     /// connection and lose the reason.
     func sendAway(_ reason: String, until deadline: MonotonicClock.Instant) {
         let frame = Frame.abort(reason).encode(sequence: 0)
-        // A connection that nothing was sent on takes a frame whole.
+        // Nothing was sent on this connection before, so it accepts the whole frame.
         _ = unsafe send(number, frame, frame.count, Int32(aerostat_msg_dontwait | aerostat_msg_nosignal))
         _ = shutdown(number, Int32(SHUT_WR))
         (isLeaving, self.deadline) = (true, deadline)
     }
 
-    /// Throws away what it still says.
+    /// Discards what it still sends.
     /// - Returns: whether it has gone.
     func hasLeft() -> Bool {
         var rest = [UInt8](repeating: 0, count: 64 << 10)
-        // Bounded: somebody who sends faster than this is looked at again.
+        // Bounded. A visitor that sends faster than this is checked again later.
         for _ in 0..<16 {
             let count = unsafe recv(number, &rest, rest.count, Int32(aerostat_msg_dontwait))
             if count < 0, errno == EAGAIN { return false }

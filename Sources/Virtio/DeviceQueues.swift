@@ -1,27 +1,27 @@
-/// The queues of a device as its thread serves them, with the rules that are the same for every device. Part of what the device's lock
-/// guards.
+/// The queues of a device, as its thread serves them, with the rules that are the same for every device. The device's lock guards this
+/// value.
 ///
 ///     activate ----> nextChain: a chain, which is in work ----> giveBack
 ///                        ^        |                                |
 ///                        |        +--- stays in work: next step ---+
 ///                        +-----------------------------------------+
 ///
-/// One chain is in work at a time. While the device is parked there is none to be had, not even the one that is in work.
+/// One chain is in work at a time. While the device is parked, no chain can be taken, not even the one in work.
 package struct DeviceQueues: Sendable {
-    /// What there is to do.
+    /// What the thread has to do next.
     package enum Next: Sendable {
-        /// A chain that was just popped, or the one that is in work still.
+        /// A chain that was just popped, or the one that is still in work.
         case chain(DescriptorChain, queue: Int, isNew: Bool)
-        /// No chain now; what came while the last look was made is worth another one.
+        /// There is no chain now, but one arrived during the check: check again.
         case arrived
-        /// Nothing before the doorbell rings.
+        /// Nothing to do until the doorbell rings.
         case nothing
-        /// A queue was found broken just now. The driver has been told that the device needs a reset.
+        /// A queue was just found to be broken. The driver has been told that the device needs a reset.
         case broken
     }
 
     private let signals: VirtioSignals
-    /// Between DRIVER_OK and the next reset.
+    /// True between DRIVER_OK and the next reset.
     package private(set) var isActive = false
     package private(set) var negotiated = VirtioFeatures()
     /// Why the device is broken, until the driver resets it.
@@ -29,12 +29,12 @@ package struct DeviceQueues: Sendable {
     package var isParked = false
     private var queues: [SplitVirtqueue?] = []
     private var inWork: (queue: Int, chain: DescriptorChain)?
-    /// Where the thread looks first: it goes round, so that no queue starves another.
+    /// The queue where the search starts. It rotates, so that no queue starves another.
     private var first = 0
 
     package init(_ signals: VirtioSignals) { self.signals = signals }
 
-    // MARK: The transport's calls
+    // MARK: Called by the transport
 
     package mutating func activate(_ features: VirtioFeatures, _ queues: [SplitVirtqueue?]) {
         isActive = true
@@ -42,7 +42,7 @@ package struct DeviceQueues: Sendable {
         self.queues = queues
     }
 
-    /// A chain of it that is in work is dropped.
+    /// Drops the chain in work if it belongs to this queue.
     package mutating func stop(queue: Int) {
         guard queues.indices.contains(queue) else { return }
         queues[queue] = nil
@@ -55,7 +55,7 @@ package struct DeviceQueues: Sendable {
         isParked = wasParked
     }
 
-    /// Where the queues stand. A chain in work counts as not popped: whoever takes over handles it from its start.
+    /// The positions of the queues. A chain in work counts as not popped, so whoever takes over handles it from its start.
     package var positions: [VirtqueuePosition?] {
         queues.enumerated().map { index, queue in
             guard var position = queue?.position else { return nil }
@@ -64,9 +64,9 @@ package struct DeviceQueues: Sendable {
         }
     }
 
-    // MARK: The thread's work
+    // MARK: Called by the thread
 
-    /// The chain in work, or the next one of any queue, which is in work from now on.
+    /// The chain in work; or else the next one of any queue, which is then in work.
     package mutating func nextChain() -> Next {
         guard isActive, !isParked, fault == nil else { return .nothing }
         if let inWork { return .chain(inWork.chain, queue: inWork.queue, isNew: false) }
@@ -90,7 +90,7 @@ package struct DeviceQueues: Sendable {
     }
 
     /// Gives the chain in work back.
-    /// - Parameter length: how many bytes the device has written into it, from its first writable byte on.
+    /// - Parameter length: how many bytes the device wrote into it, counted from its first writable byte.
     package mutating func giveBack(length: UInt32) {
         guard let (queue, chain) = inWork else { preconditionFailure("no chain is in work") }
         inWork = nil
@@ -98,7 +98,7 @@ package struct DeviceQueues: Sendable {
         if queues[queue]?.needsInterrupt() == true { signals.usedBuffers() }
     }
 
-    /// The device cannot go on until the driver resets it.
+    /// Stops the device until the driver resets it.
     package mutating func fail(_ fault: QueueFault) {
         self.fault = fault
         signals.deviceNeedsReset()
@@ -107,6 +107,6 @@ package struct DeviceQueues: Sendable {
     /// Whether the driver has set a queue up and not taken it back.
     package func isLive(_ queue: Int) -> Bool { queues.indices.contains(queue) && queues[queue] != nil }
 
-    /// Chains that wait on a queue and were not popped.
+    /// The number of chains that wait on a queue and were not popped.
     package func waitingChains(on queue: Int) -> UInt16 { isLive(queue) ? queues[queue]?.waitingChains ?? 0 : 0 }
 }

@@ -1,16 +1,16 @@
 package import AerostatHost
 import Synchronization
 
-/// What the thread of a device does with its state, one piece after the other.
+/// The work that a device's thread does on the device's state, in steps.
 package protocol DeviceWork: Sendable {
-    /// One short piece of work, in one hold of the device's lock: whoever parks the device waits for it.
+    /// Does one short piece of work, under the device's lock. Whoever parks the device waits for it, so it must be short.
     mutating func step() -> DeviceStep
 }
 
 package enum DeviceStep: Hashable, Sendable {
     /// There may be more to do.
     case again
-    /// There may be more to do, and it may wait for a moment.
+    /// There may be more to do, but it can wait for a moment.
     case rest
     /// Nothing to do until the doorbell rings.
     case sleep
@@ -18,11 +18,10 @@ package enum DeviceStep: Hashable, Sendable {
 
 /// A device's state under one lock, and the thread that works on it when a doorbell is rung.
 ///
-/// The thread applies one step for each hold of the lock, so whoever holds it once knows that nothing is in the middle of being done.
-/// `Mutex` is a priority-inheriting futex on Linux: whoever waits gets it at the next unlock, also from a thread that takes it again and
-/// again.
+/// The thread takes the lock once for each step. So whoever has held the lock knows that no step is half done. `Mutex` is a
+/// priority-inheriting futex on Linux: a waiter gets it at the next unlock, even if the owner takes it again immediately.
 package final class DeviceWorker<State: DeviceWork>: Sendable {
-    /// What the thread holds. Not the worker, whose end ends the thread.
+    /// What the thread refers to. It does not refer to the worker, because the worker's deinit ends the thread.
     private final class Core: Sendable {
         let state: Mutex<State>
         let isEnding = Atomic<Bool>(false)
@@ -35,7 +34,7 @@ package final class DeviceWorker<State: DeviceWork>: Sendable {
     private let thread: HostThread?
     package let doorbell: Doorbell
 
-    /// - Parameter hasThread: a worker without a thread works when `serve` is called.
+    /// - Parameter hasThread: a worker without a thread works only when `serve` is called.
     package init(name: String, hasThread: Bool, _ state: consuming sending State) throws(SystemError) {
         let core = Core(state)
         let doorbell = try Doorbell()
@@ -69,11 +68,11 @@ package final class DeviceWorker<State: DeviceWork>: Sendable {
         try core.state.withLock(body)
     }
 
-    /// How often the thread looked for work. Stands still while it sleeps.
+    /// How often the thread has looked for work. Does not change while the thread sleeps.
     package var steps: Int { core.steps.load(ordering: .relaxed) }
 
-    /// One step, for a worker that has no thread.
-    /// - Returns: whether there may be more.
+    /// Does one step, for a worker that has no thread.
+    /// - Returns: whether there may be more to do.
     package func serve() -> Bool {
         precondition(thread == nil, "the device's thread does this")
         return core.state.withLock { $0.step() } != .sleep

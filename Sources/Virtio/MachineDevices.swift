@@ -1,29 +1,29 @@
 public import AerostatMigration
 
-/// The devices of one machine, in the order in which they were attached. Whoever parks, saves or moves a machine goes over them and names
-/// none.
+/// The devices of one machine, in the order in which they were attached. Code that parks, saves or moves a machine iterates over them and
+/// knows no particular device.
 public struct MachineDevices: Sendable {
     public private(set) var slots: [DeviceSlot]
 
-    /// - Parameter slots: no two devices of one name.
+    /// - Parameter slots: no two devices may have the same name.
     public init(_ slots: [DeviceSlot] = []) {
         precondition(Set(slots.map(\.name)).count == slots.count, "two devices of one name")
         self.slots = slots
     }
 
-    /// - Throws: where the machine has a device of that name: their sections could not be told apart.
+    /// - Throws: if the machine already has a device of that name, because their sections could not be told apart.
     public mutating func attach(_ slot: DeviceSlot) throws(GuestError) {
         guard !slots.contains(where: { $0.name == slot.name }) else { throw GuestError("the machine has a device \(slot.name) already") }
         slots.append(slot)
     }
 
-    /// Behind the vCPUs: on return no device writes guest memory.
+    /// Call after the vCPUs were stopped: on return no device writes guest memory.
     public func park() { for slot in slots { slot.park() } }
 
-    /// Before the vCPUs.
+    /// Call before the vCPUs are started.
     public func unpark() { for slot in slots { slot.unpark() } }
 
-    /// What a destination's devices must offer.
+    /// What the devices of a destination must offer.
     public var requirements: [DeviceSection] { slots.flatMap(\.device.requirements) }
 
     /// Refuses a requirement that no device here names.
@@ -38,7 +38,7 @@ public struct MachineDevices: Sendable {
     /// The sections of all devices. Only while they are parked.
     public func saveState() -> [DeviceSection] { slots.flatMap { $0.saveState() } }
 
-    /// Looks at the state of every device before any of it is taken over, so that after an error all of them are as they were.
+    /// Checks the state of every device before any of it is applied. So after an error all of them are unchanged.
     /// - Parameter sections: foreign input.
     public func decodeState(_ sections: [DeviceSection]) throws(GuestError) -> DeviceRestoration {
         var restorations: [DeviceRestoration] = []

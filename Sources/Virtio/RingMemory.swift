@@ -14,13 +14,13 @@ extension RingPlaces {
     var availableFlags: GuestAddress { layout.driverArea }
     var availableIndex: GuestAddress { at(layout.driverArea, 2) }
     func availableEntry(_ index: UInt16) -> GuestAddress { at(layout.driverArea, 4 + 2 * Int(index & mask)) }
-    /// Where the driver says after which used entry it wants an interrupt (EVENT_IDX).
+    /// The used entry after which the driver wants an interrupt (EVENT_IDX).
     var usedEvent: GuestAddress { at(layout.driverArea, 4 + 2 * Int(layout.size)) }
 
     var usedFlags: GuestAddress { layout.deviceArea }
     var usedIndex: GuestAddress { at(layout.deviceArea, 2) }
     func usedEntry(_ index: UInt16) -> GuestAddress { at(layout.deviceArea, 4 + 8 * Int(index & mask)) }
-    /// Where the device says after which available entry it wants a kick (EVENT_IDX).
+    /// The available entry after which the device wants a kick (EVENT_IDX).
     var availableEvent: GuestAddress { at(layout.deviceArea, 4 + 8 * Int(layout.size)) }
 
     func descriptor(_ index: UInt16) -> GuestAddress { at(layout.descriptorTable, 16 * Int(index)) }
@@ -120,7 +120,7 @@ struct DriverRing: RingPlaces, Sendable {
     }
 }
 
-/// Flags of the two rings.
+/// Flags in the available and the used ring.
 enum RingFlag {
     /// VIRTQ_AVAIL_F_NO_INTERRUPT
     static let noInterrupt: UInt16 = 1
@@ -128,5 +128,5 @@ enum RingFlag {
     static let noNotify: UInt16 = 1
 }
 
-/// Whether the index passed the place where the other side asked to be told (specification 2.7.10: `vring_need_event`).
+/// Whether the index has passed the entry where the other side asked to be notified (specification 2.7.10: `vring_need_event`).
 func indexPassed(event: UInt16, new: UInt16, old: UInt16) -> Bool { new &- event &- 1 < new &- old }

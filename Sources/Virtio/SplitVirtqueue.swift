@@ -5,7 +5,7 @@ import Synchronization
     import AerostatHost
 #endif
 
-/// How far the device has read and written a ring: what device state carries, beside the rings themselves in guest RAM.
+/// How far the device has read and written a ring. Device state carries this; the rings themselves are in guest RAM.
 public struct VirtqueuePosition: Hashable, Sendable {
     /// The next available entry to pop.
     public var nextAvailable: UInt16
@@ -18,11 +18,11 @@ public struct VirtqueuePosition: Hashable, Sendable {
     }
 }
 
-/// Buffers that the driver made available together.
+/// The buffers that the driver made available as one chain.
 public struct DescriptorChain: Hashable, Sendable {
-    /// The number under which it is returned.
+    /// The number by which the chain is given back.
     public let head: UInt16
-    /// Readable ones first; at least one, at most the ring's size. Not checked against RAM.
+    /// The readable ones come first. At least one, at most the ring's size. Not checked against RAM.
     public let segments: [VirtqueueSegment]
     /// How many of the segments are readable.
     public let readableCount: Int
@@ -35,30 +35,31 @@ public struct DescriptorChain: Hashable, Sendable {
 
 /// The device's side of a split virtqueue.
 ///
-/// Every byte it reads was written by the guest, perhaps while it reads: each field is loaded once, checked, and then used. Only the
-/// rings and indirect tables must lie in RAM; whether a segment does is for the device to ask, as a bad hint must not break a queue.
+/// The guest wrote every byte that this reads, and may be writing while it is read. So each field is loaded once, checked, and then used.
+/// Only the rings and indirect tables must lie in RAM. Whether a segment does is for the device to check, because a bad hint must not break
+/// a queue.
 ///
-/// A value of its owner: a copy would hand out the same chains again.
+/// Do not copy it: a copy would hand out the same chains again.
 public struct SplitVirtqueue: Sendable {
     private let ring: RingMemory
     private let features: VirtioFeatures
     private var nextAvailable: UInt16
     private var nextUsed: UInt16
-    /// The used index when `needsInterrupt` last looked; unknown after a restore, which costs one interrupt too many.
+    /// The used index when `needsInterrupt` was last called. Unknown after a restore, which costs one unneeded interrupt.
     private var lastSignalled: UInt16?
-    /// Whether the driver was told that kicks are not needed; unknown at first.
+    /// Whether the driver was told that kicks are not needed. Unknown at first.
     private var kicksSuppressed: Bool?
-    /// Why the queue is broken.
+    /// Why the queue is broken; `nil` if it is not.
     public private(set) var fault: VirtqueueError?
 
     /// Where the queue lies in guest memory.
     public var layout: VirtqueueLayout { ring.layout }
-    /// How far the device has come: what its state must hold.
+    /// How far the device has got. Its saved state must hold this.
     public var position: VirtqueuePosition { VirtqueuePosition(nextAvailable: nextAvailable, nextUsed: nextUsed) }
 
     /// Takes over a ring that the driver has set up.
     /// - Parameters:
-    ///   - position: where an earlier owner of the queue stood; the start for a fresh ring.
+    ///   - position: where an earlier owner of the queue stopped; the start for a fresh ring.
     public init(
         _ memory: GuestRAM,
         _ layout: VirtqueueLayout,
@@ -74,7 +75,7 @@ public struct SplitVirtqueue: Sendable {
 
     // MARK: Chains
 
-    /// The next chain that the driver made available; `nil` where there is none. A broken queue repeats its error.
+    /// The next chain that the driver made available; `nil` if there is none. A broken queue repeats its error.
     public mutating func pop() throws(VirtqueueError) -> DescriptorChain? {
         if let fault { throw fault }
         do throws(VirtqueueError) {
@@ -171,7 +172,7 @@ public struct SplitVirtqueue: Sendable {
         return DescriptorChain(head: head, segments: segments, readableCount: readableCount)
     }
 
-    /// How many descriptors an indirect table holds. Its WRITE flag means nothing (specification 2.7.5.3.2).
+    /// How many descriptors an indirect table holds. Its WRITE flag has no meaning (specification 2.7.5.3.2).
     private func checkIndirectTable(_ descriptor: VirtqueueDescriptor, _ head: UInt16) throws(VirtqueueError) -> UInt32 {
         let size = UInt32(VirtqueueDescriptor.byteCount)
         guard descriptor.length > 0, descriptor.length % size == 0 else {
@@ -185,9 +186,9 @@ public struct SplitVirtqueue: Sendable {
 
     // MARK: Notifications
 
-    /// Whether the driver wants an interrupt for what was pushed since this was last asked.
+    /// Whether the driver wants an interrupt for what was pushed since the last call.
     public mutating func needsInterrupt() -> Bool {
-        // The used index must be visible before the driver's wish is read: the driver writes its wish and then looks at the index, and
+        // The used index must be visible before the driver's setting is read. The driver writes its setting and then reads the index, and
         // one of the two must see the other. A release store does not order a later load; only a full fence does.
         atomicMemoryFence(ordering: .sequentiallyConsistent)
         let old = lastSignalled
@@ -204,7 +205,7 @@ public struct SplitVirtqueue: Sendable {
         return isNeeded
     }
 
-    /// Tells the driver that kicks are not needed while the ring is being read anyway. A wish: kicks may still come.
+    /// Tells the driver that kicks are not needed while the ring is being read anyway. Kicks may still arrive.
     public mutating func suppressKicks() {
         if kicksSuppressed == true { return }
         kicksSuppressed = true

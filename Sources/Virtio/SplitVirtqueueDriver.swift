@@ -1,19 +1,19 @@
 public import AerostatGuestMemory
 import Synchronization
 
-/// The driver's side of a split virtqueue, as a guest kernel has it.
+/// The driver's side of a split virtqueue, as in a guest kernel.
 ///
-/// All its private state lies in guest RAM too, so that moving RAM moves the driver: an object made over the same addresses in another
-/// process goes on where the first one stopped. One thread at a time.
+/// All its private state lies in guest RAM too, so that moving RAM moves the driver: an object that another process makes over the same
+/// addresses continues where the first one stopped. One thread at a time.
 ///
 ///     state + 0   u16  head of the list of free descriptors (linked by `next`)
-///           + 2   u16  how many are free
+///           + 2   u16  number of free descriptors
 ///           + 4   u16  available index published
 ///           + 6   u16  next used entry to read
 ///           + 8   u16  available index when the driver last asked whether to kick
-///           + 10  u16  1 where interrupts are wanted
+///           + 10  u16  1 if interrupts are wanted
 ///           + 16  u64 x N  token of the chain that starts at each descriptor
-///           + 16 + 8 N     u8 x N, 1 where a chain that starts there is with the device
+///           + 16 + 8 N     u8 x N, 1 if the device has a chain that starts there
 public struct SplitVirtqueueDriver: Sendable {
     private let ring: DriverRing
     private let state: GuestAddress
@@ -22,10 +22,10 @@ public struct SplitVirtqueueDriver: Sendable {
     /// Where the queue lies in guest memory.
     public var layout: VirtqueueLayout { ring.layout }
 
-    /// Bytes of guest RAM that the private state occupies.
+    /// The number of bytes of guest RAM that the private state occupies.
     public static func stateByteCount(size: UInt16) -> Int { 16 + 9 * Int(size) }
 
-    /// Looks at a ring and its state, which `format` has written once, perhaps in another process.
+    /// Uses a ring and its state that `format` has written before, perhaps in another process.
     /// - Parameter stateAddress: `stateByteCount` bytes in one region of RAM.
     public init(
         _ memory: GuestRAM,
@@ -40,7 +40,7 @@ public struct SplitVirtqueueDriver: Sendable {
         self.features = features
     }
 
-    /// Makes the ring and its state empty. Before the device is told where the ring is.
+    /// Makes the ring and its state empty. Call before the device is told where the ring is.
     public func format() {
         for index in 0..<layout.size {
             ring.storeDescriptor(VirtqueueDescriptor(address: GuestAddress(0), length: 0, flags: 0, next: index &+ 1), index)
@@ -66,8 +66,8 @@ public struct SplitVirtqueueDriver: Sendable {
     /// Makes a chain available to the device.
     /// - Parameters:
     ///   - segments: at least one, readable ones first.
-    ///   - token: comes back from `popUsed`.
-    /// - Returns: false where the ring has not enough free descriptors; nothing happened then.
+    ///   - token: returned by `popUsed`.
+    /// - Returns: false if the ring has not enough free descriptors; then nothing happened.
     public func add(_ segments: [VirtqueueSegment], token: UInt64) -> Bool {
         precondition(!segments.isEmpty, "a chain has at least one segment")
         guard segments.count <= freeDescriptors else { return false }
@@ -93,9 +93,9 @@ public struct SplitVirtqueueDriver: Sendable {
         return true
     }
 
-    /// The next chain that the device gave back, with how much it wrote; `nil` where there is none.
+    /// The next chain that the device gave back, and how much it wrote; `nil` if there is none.
     ///
-    /// Throws where the device returns what it does not have, or a chain that the guest's own memory no longer describes.
+    /// Throws if the device returns a chain that it does not have, or one that guest memory no longer describes correctly.
     public func popUsed() throws(VirtqueueError) -> (token: UInt64, length: UInt32)? {
         let next = self[.nextUsed]
         if ring.loadAcquire(ring.usedIndex) == next { return nil }
@@ -110,7 +110,7 @@ public struct SplitVirtqueueDriver: Sendable {
         return (ring.load(UInt64.self, tokenAddress(head)), length)
     }
 
-    /// Puts a chain's descriptors in front of the free list.
+    /// Puts a chain's descriptors at the front of the free list.
     private func free(chain head: UInt16) throws(VirtqueueError) {
         var last = head
         var count: UInt16 = 1
@@ -134,9 +134,9 @@ public struct SplitVirtqueueDriver: Sendable {
 
     // MARK: Notifications
 
-    /// Whether the device wants a kick for what was added since this was last asked.
+    /// Whether the device wants a kick for what was added since the last call.
     public func kickNeeded() -> Bool {
-        // The available index must be visible before the device's wish is read; see `SplitVirtqueue.enableKicks`.
+        // The available index must be visible before the device's setting is read; see `SplitVirtqueue.enableKicks`.
         atomicMemoryFence(ordering: .sequentiallyConsistent)
         let new = self[.availableIndex]
         let old = self[.kickedIndex]
@@ -148,12 +148,12 @@ public struct SplitVirtqueueDriver: Sendable {
     }
 
     /// Asks for interrupts, or asks the device not to send them.
-    /// - Returns: whether used chains are waiting now: after enabling, the caller looks at them, as no interrupt will come for them.
+    /// - Returns: whether used chains are waiting now. After enabling, the caller must take them, because no interrupt will come for them.
     public func setInterrupts(enabled: Bool) -> Bool {
         self[.interruptsWanted] = enabled ? 1 : 0
         let next = self[.nextUsed]
         if features.contains(.eventIndex) {
-            // "Off" is the event as far away as it goes: one interrupt in 65536 entries.
+            // "Off" sets the event as far away as possible: one interrupt in 65536 entries.
             ring.storeWish(enabled ? next : next &- 1, ring.usedEvent)
         } else {
             ring.storeWish(enabled ? 0 : RingFlag.noInterrupt, ring.availableFlags)
@@ -162,10 +162,10 @@ public struct SplitVirtqueueDriver: Sendable {
         return ring.loadAcquire(ring.usedIndex) != next
     }
 
-    /// Asks for an interrupt once so many chains are back (Linux: `virtqueue_enable_cb_delayed`): a sleeper that is woken for each one
-    /// gets only that one done.
-    /// - Parameter count: more than zero, at most as many as the device has.
-    /// - Returns: whether so many are waiting now, as no interrupt will come for them.
+    /// Asks for one interrupt when `count` chains are back (Linux: `virtqueue_enable_cb_delayed`). A sleeper that is woken for each chain
+    /// would handle only one at a time.
+    /// - Parameter count: more than zero, and at most the number of chains that the device has.
+    /// - Returns: whether that many are waiting now. No interrupt will come for them.
     public func enableInterrupt(after count: UInt16) -> Bool {
         guard features.contains(.eventIndex) else { return setInterrupts(enabled: true) }
         self[.interruptsWanted] = 1

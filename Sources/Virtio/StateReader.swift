@@ -4,7 +4,7 @@ package import AerostatHost
 public enum DeviceStateError: Error, Hashable, Sendable, CustomStringConvertible {
     case missing(section: String)
     case version(UInt32)
-    /// The bytes end before a field does.
+    /// The bytes end in the middle of a field.
     case truncated(field: String, offset: Int)
     /// Bytes are left over.
     case trailing(byteCount: Int)
@@ -30,7 +30,7 @@ extension DeviceStateError: FieldReadingError {
 /// Reads saved device state.
 package typealias StateReader = FieldReader<DeviceStateError>
 
-// Where a queue stands: a flag, then the two indices, which are zero where there is no queue.
+// A queue's position: a flag, then the two indices, which are zero if there is no queue.
 extension FieldBytes {
     package mutating func append(_ position: VirtqueuePosition?) {
         append(position != nil)

@@ -2,9 +2,9 @@
 public enum VirtioMMIO {
     /// "virt"
     public static let magic: UInt32 = 0x7472_6976
-    /// VIRTIO_MMIO_VERSION of devices that are not legacy ones.
+    /// VIRTIO_MMIO_VERSION of non-legacy devices.
     public static let version: UInt32 = 2
-    /// How much address space the device occupies, configuration space included.
+    /// How much address space the device occupies, including configuration space.
     public static let byteCount: UInt64 = 0x1000
     /// Where configuration space begins.
     public static let configurationOffset: UInt64 = 0x100
@@ -45,13 +45,13 @@ public enum VirtioMMIO {
     public enum Status {
         /// The driver has noticed the device.
         public static let acknowledge: UInt32 = 1
-        /// The driver can drive it.
+        /// The driver knows how to drive it.
         public static let driver: UInt32 = 2
         /// The driver is set up, and the device is live.
         public static let driverOK: UInt32 = 4
         /// The features are negotiated.
         public static let featuresOK: UInt32 = 8
-        /// The device can go on only after a reset.
+        /// The device can continue only after a reset.
         public static let needsReset: UInt32 = 64
         /// The driver has given the device up.
         public static let failed: UInt32 = 128

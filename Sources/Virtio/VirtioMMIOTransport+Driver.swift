@@ -1,11 +1,11 @@
 import AerostatGuestMemory
 
-// What every driver writes while it sets a device up (specification 3.1.1 and 4.2.3), for the drivers that run in this process.
+// The register writes by which every driver sets a device up (specification 3.1.1 and 4.2.3), for drivers that run in this process.
 extension VirtioMMIOTransport {
     package typealias Status = VirtioMMIO.Status
 
-    /// From reset to FEATURES_OK.
-    /// - Returns: whether the device takes the features.
+    /// Goes from reset to FEATURES_OK.
+    /// - Returns: whether the device accepts the features.
     package func negotiate(_ features: VirtioFeatures) -> Bool {
         write(.status, 0)
         write(.status, Status.acknowledge)

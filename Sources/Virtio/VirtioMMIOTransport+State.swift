@@ -2,12 +2,13 @@ import AerostatGuestMemory
 import AerostatHost
 import Synchronization
 
-// What travels of a transport: registers, interrupts, and where each queue stands. The rings themselves are guest RAM.
+// The state of a transport that travels: registers, interrupts, and each queue's position. The rings themselves are in guest RAM.
 extension VirtioMMIOTransport {
     /// The version that `saveState` writes and `restoreState` reads.
     public static let stateVersion: UInt32 = 1
 
-    /// All that another process needs, beside guest RAM and the device's own fields. Only while the vCPUs and the device are parked.
+    /// Everything that another process needs, besides guest RAM and the device's own fields. Call only while the vCPUs are stopped and the
+    /// device is parked.
     public func saveState() -> [UInt8] {
         registers.withLock { registers in
             let signals = device.signals.snapshot
@@ -35,14 +36,14 @@ extension VirtioMMIOTransport {
         }
     }
 
-    /// Looks at what another process saved, and changes nothing yet. RAM is in place already and the device is parked.
+    /// Checks what another process saved, and changes nothing yet. RAM must already be in place and the device parked.
     /// - Parameter bytes: foreign input.
-    /// - Returns: what resets the device, and activates it where the driver had.
+    /// - Returns: what resets the device, and activates it if the driver had.
     public func decodeState(_ bytes: [UInt8], version: UInt32) throws(DeviceStateError) -> DeviceRestoration {
         let (restored, signals, positions) = try decode(bytes, version: version)
         let isLive = restored.status & VirtioMMIO.Status.driverOK != 0
         var queues: [SplitVirtqueue?] = []
-        // A broken device is not started again: it waits for its reset.
+        // A broken device is not activated again: it waits for its reset.
         if isLive, !signals.needsReset {
             do throws(QueueFault) {
                 queues = try makeQueues(restored, positions: positions)
@@ -101,7 +102,7 @@ extension VirtioMMIOTransport {
         return (restored, signals, positions)
     }
 
-    /// A status that no sequence of writes leads to is refused.
+    /// Refuses a status that no sequence of writes can produce.
     private func check(_ restored: Registers) throws(DeviceStateError) {
         typealias Status = VirtioMMIO.Status
         let status = restored.status

@@ -2,12 +2,12 @@ public import AerostatGuestMemory
 import AerostatHost
 import Synchronization
 
-/// The register file of one virtio-mmio device, version 2: what a guest's driver sees of it.
+/// The registers of one virtio-mmio device, version 2, as a guest's driver sees them.
 ///
-/// Every vCPU may call it at any time, with any nonsense: reads of nothing give 0, writes to nothing are dropped.
+/// Every vCPU may access them at any time, with any values: reads of undefined offsets give 0, and writes to them are ignored.
 ///
 /// Locks, in this order: the registers' (here), the device's own, the signals'. Reads of the interrupt status, kicks and accesses to
-/// configuration space do not take the first.
+/// configuration space do not take the first one.
 public final class VirtioMMIOTransport: Sendable {
     package let device: any VirtioDevice
     let memory: GuestRAM
@@ -46,10 +46,10 @@ public final class VirtioMMIOTransport: Sendable {
 
     // MARK: Reading
 
-    /// What the guest reads.
+    /// The value that the guest reads.
     /// - Parameters:
     ///   - offset: from the device's first address.
-    ///   - width: in bytes. Registers answer 4; configuration space 1, 2, 4 and 8.
+    ///   - width: in bytes. Registers accept 4; configuration space accepts 1, 2, 4 and 8.
     public func read(offset: UInt64, width: Int) -> UInt64 {
         if let configuration = configurationOffset(offset, width) { return device.readConfiguration(offset: configuration, width: width) }
         guard width == 4, let register = VirtioMMIO.Register(rawValue: offset) else { return 0 }
@@ -85,7 +85,7 @@ public final class VirtioMMIOTransport: Sendable {
         select < 2 ? UInt32(truncatingIfNeeded: features.rawValue >> (32 * UInt64(select))) : 0
     }
 
-    /// The selected queue's index where it exists with the features written so far.
+    /// The selected queue's index; `nil` if it does not exist with the features written so far.
     private func selectedQueue(_ registers: Registers) -> Int? { maximumSize(registers) > 0 ? Int(registers.queueSelect) : nil }
 
     private func maximumSize(_ registers: Registers) -> UInt16 {
@@ -95,7 +95,7 @@ public final class VirtioMMIOTransport: Sendable {
 
     // MARK: Writing
 
-    /// What the guest writes; see `read(offset:width:)`.
+    /// Handles a write by the guest; see `read(offset:width:)`.
     public func write(offset: UInt64, width: Int, value: UInt64) {
         if let configuration = configurationOffset(offset, width) {
             return device.writeConfiguration(offset: configuration, width: width, value: value)
@@ -104,7 +104,7 @@ public final class VirtioMMIOTransport: Sendable {
         write(register, UInt32(truncatingIfNeeded: value))
     }
 
-    /// What follows when the driver writes to a register. Whatever it writes, nothing traps.
+    /// Handles the driver's write to a register. No value traps.
     public func write(_ register: VirtioMMIO.Register, _ value: UInt32) {
         switch register {
         case .queueNotify: kick(value)
@@ -135,7 +135,7 @@ public final class VirtioMMIOTransport: Sendable {
         registers.driverFeatures = VirtioFeatures(rawValue: kept | UInt64(value) << shift)
     }
 
-    /// Changes the selected queue; while it is ready, or the device runs, its place stands.
+    /// Changes the selected queue. While the queue is ready, or the device runs, nothing changes.
     private func withSelectedQueue(_ body: (inout QueueRegisters) -> Void) {
         registers.withLock { registers in
             guard registers.status & VirtioMMIO.Status.driverOK == 0, let index = selectedQueue(registers) else { return }
@@ -144,8 +144,8 @@ public final class VirtioMMIOTransport: Sendable {
         }
     }
 
-    /// A driver may take a queue back while the device runs, and reads until it is told that the device has let go (4.2.2.2). There is no
-    /// way back but a reset.
+    /// A driver may take a queue back while the device runs. It then reads this register until the device has released the queue (4.2.2.2).
+    /// Only a reset can give the queue to the device again.
     private func writeReady(_ registers: inout Registers, _ value: UInt32) {
         guard let index = selectedQueue(registers) else { return }
         if registers.status & VirtioMMIO.Status.driverOK == 0 {
@@ -159,7 +159,7 @@ public final class VirtioMMIOTransport: Sendable {
     private func writeStatus(_ registers: inout Registers, _ value: UInt32) {
         typealias Status = VirtioMMIO.Status
         if value == 0 { return reset(&registers) }
-        // A driver only ever adds bits; the ones that stand for its steps count in their order.
+        // A driver only ever adds bits. The bits that stand for its steps are accepted only in their order.
         registers.status |= value & (Status.acknowledge | Status.driver | Status.failed)
         let started = Status.acknowledge | Status.driver
         if value & Status.featuresOK != 0, registers.status & started == started, isAcceptable(registers.driverFeatures) {
@@ -172,7 +172,7 @@ public final class VirtioMMIOTransport: Sendable {
         }
     }
 
-    /// As a driver does that begins anew.
+    /// Resets the device, as a driver does that begins anew.
     func reset() { registers.withLock { reset(&$0) } }
 
     private func reset(_ registers: inout Registers) {
@@ -189,7 +189,7 @@ public final class VirtioMMIOTransport: Sendable {
         device.signals.goLive()
         do throws(QueueFault) {
             device.activate(registers.driverFeatures, queues: try makeQueues(registers, positions: []))
-            // Chains that were there before DRIVER_OK may have been kicked before it too.
+            // Chains from before DRIVER_OK may have been kicked before it too.
             ringDoorbells(of: registers)
         } catch {
             registers.fault = error
@@ -199,13 +199,13 @@ public final class VirtioMMIOTransport: Sendable {
 
     // MARK: Doorbells
 
-    /// A kick of a queue that the device does not have rings nothing.
+    /// A kick for a queue that the device does not have rings nothing.
     private func kick(_ queue: UInt32) {
         let doorbells = device.doorbells
         if queue < doorbells.count { doorbells[Int(queue)].ring() }
     }
 
-    /// Has the device look at every queue that is live.
+    /// Makes the device check every live queue.
     func ringLiveQueues() {
         registers.withLock { registers in
             if registers.status & VirtioMMIO.Status.driverOK != 0 { ringDoorbells(of: registers) }
@@ -221,7 +221,7 @@ public final class VirtioMMIOTransport: Sendable {
     }
 
     /// The queues that the driver made ready.
-    /// - Parameter positions: where each stands; the start where there is none.
+    /// - Parameter positions: the position of each queue; a queue without one starts at the beginning.
     func makeQueues(_ registers: Registers, positions: [VirtqueuePosition?]) throws(QueueFault) -> [SplitVirtqueue?] {
         var queues: [SplitVirtqueue?] = []
         for (index, maximum) in device.queueSizes(negotiated: registers.driverFeatures).enumerated() {

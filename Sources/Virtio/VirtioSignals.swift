@@ -1,6 +1,6 @@
 import Synchronization
 
-/// What a device says to its driver besides the rings: interrupts, changed configuration, "I need a reset".
+/// What a device tells its driver outside the rings: interrupts, changed configuration, "I need a reset".
 ///
 /// Its lock is the last one taken: the interrupt closure is called under it and must neither block nor call back.
 public final class VirtioSignals: Sendable {
@@ -9,25 +9,25 @@ public final class VirtioSignals: Sendable {
         var pending: UInt32 = 0
         var generation: UInt32 = 0
         var needsReset = false
-        /// Whether the driver said DRIVER_OK; before, no interrupt is sent.
+        /// Whether the driver said DRIVER_OK. No interrupt is sent before that.
         var isLive = false
     }
 
     private let state = Mutex(State())
     private let interrupt: @Sendable (_ level: Bool) -> Void
 
-    /// - Parameter interrupt: gets true with every new reason for an interrupt (an edge-triggered line or an eventfd needs no more),
-    ///   and false when the driver has acknowledged all of them (a level-triggered line drops).
+    /// - Parameter interrupt: called with true for every new reason for an interrupt (enough for an edge-triggered line or an eventfd), and
+    ///   with false when the driver has acknowledged all of them (for a level-triggered line).
     public init(interrupt: @escaping @Sendable (_ level: Bool) -> Void) {
         self.interrupt = interrupt
     }
 
-    /// Chains were given back, and the driver wants to know.
+    /// Chains were given back, and the driver wants an interrupt.
     public func usedBuffers() {
         state.withLock { raise(&$0, VirtioMMIO.Interrupt.usedBuffer) }
     }
 
-    /// Configuration space reads differently from now on.
+    /// The content of configuration space has changed.
     public func configurationChanged() {
         state.withLock {
             $0.generation &+= 1
@@ -35,7 +35,7 @@ public final class VirtioSignals: Sendable {
         }
     }
 
-    /// The device cannot go on (a broken queue) until it is reset.
+    /// The device cannot continue (a broken queue) until it is reset.
     public func deviceNeedsReset() {
         state.withLock {
             $0.needsReset = true
@@ -66,7 +66,7 @@ public final class VirtioSignals: Sendable {
     func reset() {
         state.withLock {
             if $0.pending != 0 { interrupt(false) }
-            // The generation goes on: a driver that compares two reads must not see an old value again.
+            // The generation is kept: a driver that compares two reads must not see an old value again.
             $0 = State(generation: $0.generation)
         }
     }

@@ -1,6 +1,6 @@
 public import AerostatGuestMemory
 
-/// What a driver did to a virtqueue that the specification forbids. The queue is broken until the device is reset.
+/// A violation of the specification by a virtqueue's driver. The queue is broken until the device is reset.
 public enum VirtqueueError: Error, Hashable, Sendable, CustomStringConvertible {
     /// The ring's size is not a power of two from 1 to 32768, or above what the device offers.
     case size(UInt32, maximum: UInt16)
@@ -14,10 +14,10 @@ public enum VirtqueueError: Error, Hashable, Sendable, CustomStringConvertible {
     case nextOutOfRange(next: UInt16, limit: UInt32, head: UInt16)
     case loop(head: UInt16)
     case zeroLength(head: UInt16, descriptor: UInt32)
-    /// A device-readable descriptor behind a device-writable one.
+    /// A device-readable descriptor after a device-writable one.
     case readableAfterWritable(head: UInt16, descriptor: UInt32)
     case tooManySegments(head: UInt16, maximum: UInt16)
-    /// An indirect table that is empty or not whole descriptors.
+    /// An indirect table that is empty or does not hold whole descriptors.
     case indirectLength(head: UInt16, byteCount: UInt32)
     case indirectTableNotInRAM(head: UInt16, GuestAddress, byteCount: UInt32)
     /// An indirect descriptor inside an indirect table, or with NEXT, or without the feature.

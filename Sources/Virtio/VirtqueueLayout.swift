@@ -32,10 +32,10 @@ public enum VirtqueueArea: Hashable, Sendable, CustomStringConvertible {
 ///     available ring     6 + 2 N   {flags u16, idx u16, ring u16 x N, used_event u16}
 ///     used ring          6 + 8 N   {flags u16, idx u16, {id u32, len u32} x N, avail_event u16}
 public struct VirtqueueLayout: Hashable, Sendable {
-    /// The largest ring that the specification knows.
+    /// The largest ring that the specification allows.
     public static let maximumSize: UInt16 = 32768
 
-    /// Descriptors in the ring: a power of two.
+    /// The number of descriptors in the ring; a power of two.
     public let size: UInt16
     public let descriptorTable: GuestAddress
     public let driverArea: GuestAddress
@@ -48,20 +48,20 @@ public struct VirtqueueLayout: Hashable, Sendable {
         self.deviceArea = deviceArea
     }
 
-    /// The three areas one behind the other, each aligned, from an address that is a multiple of 16.
+    /// Places the three areas one after the other, each aligned, from an address that is a multiple of 16.
     public init(size: UInt16, contiguousAt base: GuestAddress) {
         let driver = base.rawValue + UInt64(VirtqueueDescriptor.byteCount) * UInt64(size)
         let device = (driver + UInt64(Self.byteCount(.driverArea, size: size)) + 3) & ~3
         self.init(size: size, descriptorTable: base, driverArea: GuestAddress(driver), deviceArea: GuestAddress(device))
     }
 
-    /// What `init(size:contiguousAt:)` occupies.
+    /// The number of bytes that `init(size:contiguousAt:)` occupies.
     public static func contiguousByteCount(size: UInt16) -> Int {
         let rings = (byteCount(.driverArea, size: size) + 3) & ~3 + byteCount(.deviceArea, size: size)
         return byteCount(.descriptorTable, size: size) + rings
     }
 
-    /// How long an area of a queue of that size is.
+    /// The length of an area of a queue of that size, in bytes.
     public static func byteCount(_ area: VirtqueueArea, size: UInt16) -> Int {
         switch area {
         case .descriptorTable: VirtqueueDescriptor.byteCount * Int(size)
@@ -70,7 +70,7 @@ public struct VirtqueueLayout: Hashable, Sendable {
         }
     }
 
-    /// Refuses a ring that is not wholly in RAM that is present, misaligned, or of an impossible size.
+    /// Refuses a ring that is not completely in RAM, is misaligned, or has an impossible size.
     public func check(in memory: GuestRAM, maximumSize: UInt16 = Self.maximumSize) throws(VirtqueueError) {
         guard size > 0, size & (size - 1) == 0, size <= maximumSize else { throw .size(UInt32(size), maximum: maximumSize) }
         let areas: [(VirtqueueArea, GuestAddress)] = [
@@ -91,7 +91,7 @@ public struct VirtqueueDescriptor: Hashable, Sendable {
 
     /// VIRTQ_DESC_F_NEXT
     public static let next: UInt16 = 1
-    /// VIRTQ_DESC_F_WRITE: the device may write, and only write.
+    /// VIRTQ_DESC_F_WRITE: the device may only write.
     public static let write: UInt16 = 2
     /// VIRTQ_DESC_F_INDIRECT
     public static let indirect: UInt16 = 4

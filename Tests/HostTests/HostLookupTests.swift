@@ -59,12 +59,12 @@ import Testing
         let resolver = SilentResolver()
         let lookup = HostLookup { _, _ in resolver.answer() }
         for _ in 0..<HostLookup.maximumThreads { _ = failure(lookup, within: .milliseconds(1)) }
-        #expect("\(failure(lookup, within: .seconds(60)) as Any)".contains("8 look-ups before it have not ended yet"))
+        #expect("\(failure(lookup, within: .seconds(60)) as Any)".contains("8 earlier look-ups have not ended yet"))
         resolver.release()
         resolver.wait(forAnswers: HostLookup.maximumThreads)
         let deadline = MonotonicClock.now() + .seconds(10)
         var error = failure(lookup, within: .seconds(60))
-        while "\(error as Any)".contains("look-ups before it"), MonotonicClock.now() < deadline {
+        while "\(error as Any)".contains("earlier look-ups"), MonotonicClock.now() < deadline {
             error = failure(lookup, within: .seconds(60))
         }
         #expect("\(error as Any)".contains("it answers late"))

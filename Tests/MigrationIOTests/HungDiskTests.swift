@@ -178,7 +178,7 @@ import Testing
             expectGuestIsHere(pair)
             #expect(folder.entries == [])
         case (.somebodyElses, .unknown(let reason)):
-            #expect(reason.contains("cannot be told") && !pair.source.isRunning && folder.entries == ["image.elsewhere"])
+            #expect(reason.contains("unknown whether") && !pair.source.isRunning && folder.entries == ["image.elsewhere"])
         default: Issue.record("\(fate): \(outcome)")
         }
     }

@@ -165,7 +165,7 @@ import Testing
             Issue.record("\(pair.migration.report)")
             return
         }
-        #expect(reason.contains("given back while it stood still"))
+        #expect(reason.contains("given back while it was paused"))
         expectGuestIsHere(pair)
         pair.end()
     }

@@ -1,9 +1,9 @@
 import AerostatHost
 
-/// Does for one image what may take as long as the disk likes and is no operation of the ring: makes the partial file, gives it its length
-/// and its name, removes it. On a thread of its own, one after the other.
+/// Does the operations on one image that may take as long as the disk likes and are not ring operations: creates the partial file, sets its
+/// length, gives it its name, removes it. Runs on its own thread, one errand at a time.
 ///
-/// The migration's thread calls none of that: a guest that stands still would wait with it, and nobody could cancel.
+/// The migration's thread makes none of these calls. A paused guest would have to wait for them, and nobody could cancel.
 final class FileErrands: Sendable {
     enum Errand: Hashable, Sendable {
         case create
@@ -13,9 +13,9 @@ final class FileErrands: Sendable {
 
     enum Outcome: Sendable {
         case done
-        /// It did not happen.
+        /// The errand had no effect.
         case failed(SystemError)
-        /// It may have happened.
+        /// The errand may have had its effect.
         case unknown(SystemError)
     }
 
@@ -45,7 +45,7 @@ final class FileErrands: Sendable {
         }
     }
 
-    /// Sleeps until there is one; `nil` at the end.
+    /// Sleeps until there is an errand; `nil` at the end.
     private static func next(_ state: Monitor<State>) -> Errand? {
         let next = state.wait { state -> Errand?? in
             if state.isOver { return .some(nil) }
@@ -78,16 +78,16 @@ final class FileErrands: Sendable {
         }
     }
 
-    /// Hands over an errand; the one before is done.
+    /// Hands over an errand. The previous one must be done.
     func begin(_ errand: Errand) { state.update { $0.next = errand } }
 
-    /// How the last one ended, once.
+    /// How the last errand ended. Returned once.
     func takeOutcome() -> Outcome? { state.withLock { $0.outcome.take() } }
 
-    /// The file, once it was made.
+    /// The file; `nil` until it was created.
     var file: OutputFile? { state.withLock { $0.file } }
 
-    /// Closes the file, and removes it unless it is in its place, when what is under way is done.
+    /// Closes the file when the current errand is done. Removes it unless it has its final name.
     func end() { state.update { $0.isOver = true } }
 
     var hasEnded: Bool { state.withLock { $0.hasEnded } }

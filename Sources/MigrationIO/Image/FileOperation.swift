@@ -2,31 +2,31 @@ import AerostatGuestMemory
 import AerostatHost
 import AerostatMigration
 
-/// What is done to an image file, in order. Operations run side by side, up to the next one that must wait.
+/// An operation on an image file. Operations are queued in order. They run in parallel, up to the next one that must wait.
 enum FileOperation {
-    /// Bytes of guest memory to their place.
+    /// Writes guest memory to its place in the file.
     case pages(PageRun)
-    /// Blocks of the tables, by number.
+    /// Writes blocks of the tables, by number.
     case tables(Range<Int>)
-    /// Whole blocks to any place.
+    /// Writes whole blocks at any offset.
     case bytes([UInt8], offset: Int)
-    /// What pages held before goes: they are a hole again.
+    /// Removes the old data of pages, which become a hole again.
     case punch(PageRun)
-    /// The same where the file system cannot punch holes.
+    /// Removes the old data by writing zeros, if the file system cannot punch holes.
     case zeros(PageRun)
-    /// Reads pages back and compares them with the source's digests, one a page.
+    /// Reads pages back and compares them with the source's digests, one for each page.
     case compare(PageRun, ArraySlice<UInt64>)
-    /// Waits until all of the file is on the disk. What was written before must have completed.
+    /// Waits until all of the file is on the disk. Earlier writes must have completed.
     case sync
-    /// Starts that and goes on, so that little is left for the next `sync`.
+    /// Starts writing the file to the disk without waiting for it, so that little is left for the next `sync`.
     case flush
     case syncFolder
-    /// Done by another thread, when everything before has completed.
+    /// Done by another thread, after everything before it has completed.
     case errand(FileErrands.Errand)
-    /// Done when everything before has completed.
+    /// Done after everything before it has completed.
     case then(FileStep)
 
-    /// Whether it may only start when everything before it has completed.
+    /// Whether it may start only after everything before it has completed.
     var mustWait: Bool {
         switch self {
         case .sync, .syncFolder, .errand, .then: true
@@ -34,7 +34,7 @@ enum FileOperation {
         }
     }
 
-    /// Whether it moves bytes, so that waiting for it is waiting for the link.
+    /// Whether it moves bytes, so that waiting for it counts as waiting for the link.
     var isTraffic: Bool {
         switch self {
         case .pages, .tables, .bytes, .punch, .zeros, .compare: true
@@ -43,23 +43,23 @@ enum FileOperation {
     }
 }
 
-/// What happens between operations.
+/// A step between operations.
 enum FileStep {
-    /// Nothing but having waited: a page that comes again is written after its older bytes (rule "order per page").
+    /// Does nothing but wait, so that a page that is sent again is written after its older bytes (rule "order per page").
     case barrier
     case writeTables
     case answer(Frame)
-    /// The guest stands still and all pages are there: tables and device state follow.
+    /// The guest is paused and all pages have arrived. Tables and device state follow.
     case writeRest
-    /// All of it is in the file: its mark follows, unless verification found a difference.
+    /// All of it is in the file. The completeness mark follows, unless verification found a difference.
     case seal
     case answerReady
 }
 
-/// A place for one operation under way, with the memory that the kernel uses for it.
+/// Room for one operation in progress, with the memory that the kernel uses for it.
 @safe
 final class FileSlot {
-    /// Bytes that one staging buffer holds.
+    /// The size of one staging buffer.
     static let stagingBytes = 256 << 10
     static let stagingPages = stagingBytes >> GuestPage.shift
 
@@ -67,9 +67,9 @@ final class FileSlot {
     var operation: FileOperation? { didSet { since = MonotonicClock.now() } }
     /// When the operation began.
     private(set) var since = MonotonicClock.now()
-    /// Whether the operation goes past the page cache.
+    /// Whether the operation bypasses the page cache.
     var isDirect = false
-    /// What is left of a read or write.
+    /// The remaining part of a read or write.
     private(set) var address: UnsafeMutableRawPointer?
     private(set) var offset = 0
     private(set) var missing = 0
@@ -81,7 +81,7 @@ final class FileSlot {
 
     deinit { unsafe staging?.deallocate() }
 
-    /// Private memory that direct reads and writes can use; zeroed only when made.
+    /// Private memory that is suitable for direct reads and writes. Reused without being cleared.
     private func buffer() -> UnsafeMutableRawBufferPointer {
         if let staging = unsafe staging { return unsafe staging }
         let made = UnsafeMutableRawBufferPointer.allocate(byteCount: Self.stagingBytes, alignment: ImageLayout.blockBytes)
@@ -95,7 +95,7 @@ final class FileSlot {
         (self.offset, missing) = (offset, run.byteCount)
     }
 
-    /// Takes a staging buffer of so many bytes for the operation; `fill` writes what goes out.
+    /// Takes a staging buffer of `byteCount` bytes for the operation. `fill` writes the outgoing bytes.
     func stage(_ byteCount: Int, offset: Int, fill: (UnsafeMutableRawBufferPointer) -> Void) {
         precondition(byteCount > 0 && byteCount <= Self.stagingBytes, "more than one staging buffer")
         let target = unsafe UnsafeMutableRawBufferPointer(rebasing: buffer()[..<byteCount])
@@ -104,8 +104,8 @@ final class FileSlot {
         (self.offset, missing) = (offset, byteCount)
     }
 
-    /// Some bytes were moved.
-    /// - Returns: how many are left.
+    /// Notes that some bytes were moved.
+    /// - Returns: the number of bytes left.
     func advance(_ byteCount: Int) -> Int {
         precondition(byteCount <= missing, "more was moved than was asked for")
         unsafe address = address.map { unsafe $0 + byteCount }

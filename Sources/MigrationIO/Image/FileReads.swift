@@ -4,12 +4,12 @@ import AerostatIOUring
 import AerostatMigration
 import SystemPackage
 
-/// Reads an image's pages, several pieces under way at a time, past the page cache where the file system can.
+/// Reads an image's pages, with several reads in progress at a time. Bypasses the page cache if the file system can.
 @safe
 final class FileReads {
-    /// Reads under way at a time.
+    /// The number of reads in progress at a time.
     private static let depth = 16
-    /// The most that one read moves.
+    /// The most pages that one read moves.
     static let piecePages = (1 << 20) >> GuestPage.shift
 
     private let image: GuestImage
@@ -17,13 +17,13 @@ final class FileReads {
     private var ring: Ring
     private var isDirect: Bool
     private var slots = [Slot](repeating: Slot(), count: depth)
-    /// Pages arrive here; without it each slot has a buffer of its own.
+    /// The pages are read into this memory. If `nil`, each slot has a buffer of its own.
     private let memory: GuestRAM?
 
     @safe private struct Slot {
         var run: PageRun?
         var address: UnsafeMutableRawPointer?
-        /// What is left to be read, and where it lies in the file.
+        /// The number of bytes left to read, and their offset in the file.
         var missing = 0
         var offset = 0
         var isDirect = false
@@ -48,8 +48,8 @@ final class FileReads {
 
     /// Reads runs of at most `piecePages` until there are no more.
     /// - Parameters:
-    ///   - next: the next run.
-    ///   - arrived: its bytes are there, and stay until this returns.
+    ///   - next: returns the next run; `nil` at the end.
+    ///   - arrived: called when the run's bytes are there. They stay there until this returns.
     func run(
         next: () throws(ImageError) -> PageRun?,
         arrived: (PageRun, UnsafeRawPointer) throws(ImageError) -> Void
@@ -64,7 +64,7 @@ final class FileReads {
                     let index = Int(completion.token)
                     unsafe try arrived(run, unsafe UnsafeRawPointer(slots[index].address! - run.byteCount))
                     slots[index].run = nil
-                    // The disk goes on while the next piece that has arrived is looked at.
+                    // Keep the disk busy while the next completed piece is processed.
                     try fill(next)
                 }
             }
@@ -94,7 +94,7 @@ final class FileReads {
         return unsafe slots[index].buffer!.baseAddress!
     }
 
-    /// Hands over what is left of a slot's read.
+    /// Submits the remaining part of a slot's read.
     private func begin(_ index: Int) throws(ImageError) {
         slots[index].isDirect = isDirect
         let slot = slots[index]
@@ -109,7 +109,7 @@ final class FileReads {
         }
     }
 
-    /// - Returns: the run whose last bytes these were.
+    /// - Returns: the run that is now complete, if any.
     private func completed(_ completion: Completion) throws(ImageError) -> PageRun? {
         let index = Int(completion.token)
         guard let run = slots[index].run else { preconditionFailure("a completion that nobody asked for") }
@@ -117,7 +117,7 @@ final class FileReads {
             switch failure {
             case .interrupted, .resourceTemporarilyUnavailable: break
             case .invalidArgument where slots[index].isDirect:
-                // The file system promised more than it keeps, or the file ends inside a block now.
+                // The file system does not support direct reads as it claimed, or the file now ends inside a block.
                 if isDirect { _ = image.file.setDirect(false) }
                 isDirect = false
             default:
@@ -141,8 +141,8 @@ final class FileReads {
         return nil
     }
 
-    /// Waits until the kernel writes to none of the memory any more. A disk that does not answer for a minute is not waited for: then
-    /// the memory stays for good.
+    /// Waits until the kernel no longer writes to any of the memory. If the disk does not answer within a minute, this stops waiting and
+    /// leaks the memory.
     private func drain() {
         let deadline = MonotonicClock.now() + .seconds(60)
         while ring.inFlight > 0, MonotonicClock.now() < deadline {

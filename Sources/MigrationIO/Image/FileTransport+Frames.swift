@@ -3,7 +3,7 @@ import AerostatHost
 import AerostatMigration
 import Glibc
 
-// What becomes of the source's frames.
+// Handling of the source's frames.
 extension FileTransport {
     func accept(_ frame: Frame) throws(TransportError) {
         switch frame {
@@ -34,7 +34,7 @@ extension FileTransport {
             throw failure(error)
         }
         queue += [.errand(.create), .errand(.setLength(header.layout.deviceStateOffset))]
-        // The place of the mark too: it must be writable later where the disk is full.
+        // Write the block of the moved-on mark too, so that it can be written later even if the disk is full.
         let beginning = header.encode() + [UInt8](repeating: 0, count: ImageLayout.blockBytes)
         queue += [.bytes(beginning, offset: 0), .then(.answer(.hello(hello.answer)))]
     }
@@ -52,7 +52,7 @@ extension FileTransport {
         }
     }
 
-    /// Older data of these pages goes, also what is being written at this moment: a page may be hinted after it was sent.
+    /// Removes the old data of these pages, including data that is being written at this moment: a page may be hinted after it was sent.
     private func clear(_ runs: [PageRun]) {
         if !runs.isEmpty { queue.append(.then(.barrier)) }
         for run in runs {
@@ -64,14 +64,14 @@ extension FileTransport {
         }
     }
 
-    /// The file system cannot punch holes: from now on zeros are written.
+    /// The file system cannot punch holes. From now on zeros are written instead.
     func writeZerosInstead(of run: PageRun) {
         punchesHoles = false
         let zeros = run.slices(ofAtMost: FileSlot.stagingPages).map { FileOperation.zeros($0) }
         queue.insert(contentsOf: zeros, at: queue.startIndex)
     }
 
-    /// Only pages with data are read back; the others are known to read as zero.
+    /// Reads back only pages with data. The others are known to read as zero.
     private func compare(_ digests: DigestRun) {
         guard let image else { preconditionFailure("digests came before the hello") }
         let run = PageRun(first: digests.first, count: digests.digests.count)
@@ -109,7 +109,7 @@ extension FileTransport {
         }
     }
 
-    /// In front of what waits for them.
+    /// Queues the changed tables before the operations that depend on them.
     private func queueChangedTables() {
         guard let tables = image?.tables else { return }
         var blocks: [FileOperation] = []
@@ -140,8 +140,8 @@ extension FileTransport {
         queueChangedTables()
     }
 
-    /// The mark goes into the partial file before the source commits: what is left then is the rename, and until that the source may back
-    /// out.
+    /// Writes the completeness mark into the partial file before the source commits. After that only the rename is left, and until the
+    /// rename the source may back out.
     private func seal() {
         guard var image else { preconditionFailure("the switchover came before the hello") }
         image.comparison?.finish()
@@ -155,7 +155,7 @@ extension FileTransport {
         queue.append(.then(.answerReady))
     }
 
-    /// From here on the image is in its place, or nothing is.
+    /// When this is done, the image has its final name, or there is no image.
     private func commit() {
         queue.append(.errand(.publish))
         if sync != .none { queue.append(.syncFolder) }

@@ -5,9 +5,9 @@ import AerostatMigration
 import Glibc
 import SystemPackage
 
-// One operation: how it is handed to the kernel, and what its end means.
+// One operation: how it is handed to the kernel, and what its completion means.
 extension FileTransport {
-    /// - Parameter again: the slot knows what is left of it.
+    /// - Parameter again: continues with the part that the slot has left.
     func begin(_ operation: FileOperation, in slot: FileSlot, again: Bool = false) throws(TransportError) {
         if !again { aim(slot, at: operation) }
         slot.isDirect = isDirect
@@ -29,13 +29,13 @@ extension FileTransport {
         }
     }
 
-    /// The file, which is made before anything is written.
+    /// The file. It is created before anything is written.
     private var opened: OutputFile {
         guard let file else { preconditionFailure("an operation before there is a file") }
         return file
     }
 
-    /// The image, which there is from the hello on.
+    /// The image. It exists from the hello on.
     private var begun: Image {
         guard let image else { preconditionFailure("an operation before the hello") }
         return image
@@ -66,7 +66,7 @@ extension FileTransport {
         }
     }
 
-    /// All of it was done.
+    /// Records that an operation was done completely.
     func finished(_ operation: FileOperation, in slot: FileSlot) {
         switch operation {
         case .pages(let run), .zeros(let run): noteWritten(run.byteCount)
@@ -95,7 +95,7 @@ extension FileTransport {
 
     func failure(_ error: SystemError) -> TransportError {
         switch error.code {
-        // Not what was sent: pages that came again took no more room, and some are on their way still.
+        // Counts the stored pages, not the bytes sent: pages that were sent again took no more room, and some are still on their way.
         case .noSpace, .diskQuotaExceeded: .noSpace(path: path, written: (image?.tables.counts().data ?? 0) * GuestPage.size)
         default: .system(operation: error.operation, reason: "\(error.place): \(error.code)")
         }

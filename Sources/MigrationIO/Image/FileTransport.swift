@@ -5,7 +5,7 @@ package import AerostatMigration
 import Glibc
 import SystemPackage
 
-/// The link to a guest image: it plays the destination's part, and what the source sends becomes a file.
+/// The link to a guest image. It plays the destination's part and writes what the source sends into a file.
 ///
 ///     hello        ->  the partial file, a header without mark   ->  hello
 ///     runs         ->  writes straight from guest memory, each page at its fixed offset; holes for zero and free pages
@@ -13,42 +13,42 @@ import SystemPackage
 ///     switchover   ->  tables, device state, sync, header with the completeness mark, sync  ->  ready
 ///     commit       ->  rename, sync of the folder                ->  running
 ///
-/// Nothing here waits for the disk but `wait(until:)`. Reads and writes go through the ring, all else is done by a thread of its own
-/// (`FileErrands`). Up to the rename the source may back out, however the disk hangs.
+/// Only `wait(until:)` waits for the disk. Reads and writes go through the ring; everything else is done by a separate thread
+/// (`FileErrands`). The source may back out until the rename, even if the disk hangs.
 ///
-/// Several writes are under way at a time, and always of different pages: a round begins when the one before is in the file.
+/// Several writes are in progress at a time, always of different pages: a round begins only when the previous one is in the file.
 final class FileTransport: Transport {
-    /// Operations under way at a time.
+    /// The number of operations in progress at a time.
     static let depth = 16
-    /// The most that one write moves.
+    /// The most pages that one write moves.
     static let piecePages = (1 << 20) >> GuestPage.shift
-    /// Buffered writes between two flushes: what is left for the sync at the end, while the guest stands still.
+    /// The number of buffered bytes between two flushes. It bounds what is left for the final sync, while the guest is paused.
     private static let flushBytes = 256 << 20
 
     var ring: Ring
     let path: String
     let errands: FileErrands
-    /// What the errands' thread is at.
+    /// The errand that the other thread is doing.
     var errand: (errand: FileErrands.Errand, since: MonotonicClock.Instant)?
-    /// The partial file, once it was made.
+    /// The partial file; `nil` until it was created.
     private(set) var file: OutputFile?
     let doorbell: Doorbell
     let sync: ImageSync
-    /// Whether writes go past the page cache.
+    /// Whether writes bypass the page cache.
     private(set) var isDirect = false
     var punchesHoles: Bool
     var slots: [FileSlot] = (0..<depth).map(FileSlot.init(number:))
-    /// Not started yet.
+    /// Operations that have not started yet.
     var queue: ArraySlice<FileOperation> = []
     var image: Image?
     var memory: GuestRAM?
-    /// What the source has not heard yet.
+    /// Frames that the source has not taken yet.
     var answers: ArraySlice<Frame> = []
     private var state = State.open
-    /// Of the driver's doorbell and the errands'.
+    /// Whether the driver's doorbell and the errands' doorbell are polled.
     private var isPolled = (doorbell: false, errands: false)
     private var bytesUntilFlush = flushBytes
-    /// When the source ended a round, and how long the file took to settle.
+    /// When the source ended a round, and how long the file then took to be complete.
     var roundEnd: MonotonicClock.Instant?
     private(set) var switchOverCost: Duration = .zero
 
@@ -57,7 +57,7 @@ final class FileTransport: Transport {
     var bytesSent = 0
     private(set) var bytesReceived = 0
 
-    /// The image as it is known so far.
+    /// What is known of the image so far.
     struct Image {
         var header: ImageHeader
         let tables: ImageTables
@@ -67,9 +67,9 @@ final class FileTransport: Transport {
 
     private enum State {
         case open
-        /// Commit came, and nothing was renamed: a failure means that there is no image.
+        /// Commit arrived, and nothing was renamed: a failure means that there is no image.
         case committing
-        /// The rename was handed over: a failure tells nothing.
+        /// The rename was handed over: after a failure the outcome is unknown.
         case renaming
         case published
         /// Nothing more can be done with the file.
@@ -79,11 +79,11 @@ final class FileTransport: Transport {
     private static let doorbellToken = UInt64.max
     private static let errandsToken = UInt64.max - 1
 
-    /// Made and used on one thread.
+    /// Created and used on one thread.
     /// - Parameters:
-    ///   - doorbell: wakes `wait(until:)`; it is answered by whoever asked to be woken.
-    ///   - punchesHoles: false writes zeros where a hole would be punched, as on file systems that cannot; for tests.
-    ///   - calls: for tests, others than the kernel's.
+    ///   - doorbell: wakes `wait(until:)`. The caller that asked to be woken answers it.
+    ///   - punchesHoles: false writes zeros instead of punching holes, as on file systems that cannot punch them; for tests.
+    ///   - calls: replacements for the kernel's calls; for tests.
     init(
         _ path: String,
         sync: ImageSync,
@@ -106,12 +106,12 @@ final class FileTransport: Transport {
 
     deinit {
         giveUp()
-        // What is under way ends by itself; a disk that does not answer for a minute is not waited for.
+        // Operations in progress end by themselves. A disk that does not answer within a minute is not waited for.
         let deadline = MonotonicClock.now() + .seconds(60)
         while slots.contains(where: { $0.operation != nil }), MonotonicClock.now() < deadline {
             try? sleep(until: MonotonicClock.now() + .milliseconds(100))
         }
-        // Its memory, and the guest's, must outlive an operation that never ended.
+        // The memory of an operation that never ended, and the guest's, must outlive this object.
         for slot in slots where slot.operation != nil { _ = unsafe Unmanaged.passRetained(slot) }
     }
 
@@ -119,7 +119,7 @@ final class FileTransport: Transport {
 
     var canSend: Bool { queue.isEmpty && errand == nil }
     var hasSentAll: Bool {
-        // Of a file that was given up nothing is left.
+        // Nothing is left to send for a file that was given up.
         if state == .over { return errands.hasEnded }
         return !queue.contains(where: \.isTraffic) && !slots.contains { $0.operation?.isTraffic ?? false }
     }
@@ -144,14 +144,14 @@ final class FileTransport: Transport {
 
     func wait(until deadline: ContinuousClock.Instant?) throws(TransportError) {
         if state == .over {
-            // The file is on its way out.
+            // The file is being removed.
             guard !errands.hasEnded else { throw .closed }
             return try sleep(until: deadline)
         }
         try concluding { () throws(TransportError) in
             let answered = answers.count
             try start()
-            // What needed no waiting is news already.
+            // An answer that needed no waiting is news already.
             if answers.count > answered { return }
             try sleep(until: deadline)
             try start()
@@ -183,7 +183,7 @@ final class FileTransport: Transport {
         if state != .over { try takeErrand() }
     }
 
-    /// Starts what may start, in order.
+    /// Starts the operations that may start, in order.
     private func start() throws(TransportError) {
         guard state != .over else { throw .closed }
         while errand == nil, let next = queue.first {
@@ -208,13 +208,13 @@ final class FileTransport: Transport {
 
     private func completed(_ slot: FileSlot, _ completion: Completion) throws(TransportError) {
         guard let operation = slot.operation else { preconditionFailure("a completion that nobody asked for") }
-        // What was still under way when all was given up.
+        // The operation was still in progress when everything was given up.
         if state == .over { return slot.finish() }
         if let failure = completion.failure {
-            // A signal is no end: the same operation goes again.
+            // A signal does not end the operation: submit it again.
             if failure == .interrupted || failure == .resourceTemporarilyUnavailable { return try begin(operation, in: slot, again: true) }
             if failure == .invalidArgument, operation.isTraffic, slot.isDirect {
-                // The file system promised more than it keeps.
+                // The file system does not support direct writes as it claimed.
                 if isDirect { isDirect = !(file?.setDirect(false) ?? false) }
                 return try begin(operation, in: slot, again: true)
             }
@@ -232,7 +232,7 @@ final class FileTransport: Transport {
         slot.finish()
     }
 
-    /// After so much was written through the page cache, the disk is asked to begin.
+    /// Counts written bytes. After a certain number through the page cache, asks the disk to start writing.
     func noteWritten(_ byteCount: Int) {
         bytesSent += byteCount
         guard !isDirect, sync != .none else { return }
@@ -253,7 +253,7 @@ final class FileTransport: Transport {
 
     // MARK: Beginnings and ends
 
-    /// The partial file was made.
+    /// The partial file was created.
     func useFile() {
         file = errands.file
         isDirect = file?.setDirect(true) ?? false
@@ -263,14 +263,14 @@ final class FileTransport: Transport {
     func noteNotRenamed() { state = .committing }
     func notePublished() { state = .published }
 
-    /// The source gave up, or something failed: the file goes, as soon as the disk lets it. Nobody waits for that here.
+    /// The source gave up, or something failed. The file is removed as soon as the disk allows. Nobody waits for that here.
     private func giveUp() {
         state = .over
         queue = []
         errands.end()
     }
 
-    /// A failure is the end of the file. Before it was renamed, nobody will ever start a guest from it, and that is said.
+    /// A failure ends the file. If it was not renamed yet, nobody will ever start a guest from it, and the error says so.
     private func concluding(_ body: () throws(TransportError) -> Void) throws(TransportError) {
         do throws(TransportError) { try body() } catch {
             let last = state
@@ -287,7 +287,7 @@ final class FileTransport: Transport {
     }
 }
 
-/// A link to an image with a chosen way of making holes, and with other calls than the kernel's, for tests of them.
+/// A link to an image with chosen hole handling and file calls, for tests.
 package func makeFileTransport(
     _ path: String,
     doorbell: Doorbell,

@@ -5,15 +5,15 @@ import Glibc
 
 /// How two images differ.
 public struct ImageDifference: Hashable, Sendable, Codable {
-    /// Whether both guests have the same memory regions; where not, no page was compared.
+    /// Whether both guests have the same memory regions. If not, no page was compared.
     public fileprivate(set) var isSameShape = true
     public fileprivate(set) var pagesCompared = 0
-    /// Free in one of the two, so that nobody says what they hold: left out.
+    /// Pages that are free in one of the two, so that their content is undefined. They are left out.
     public fileprivate(set) var pagesFree = 0
     public fileprivate(set) var differences = 0
     /// The first page that differs.
     public fileprivate(set) var firstDifference: Int?
-    /// Names of the device sections that are not the same in both. No difference of memory: a guest's clock, say, runs on.
+    /// Names of the device sections that differ. They do not count as a difference of memory: a guest's clock, for example, runs on.
     public fileprivate(set) var differingSections: [String] = []
 
     /// Whether both memories have the same shape and the same content.

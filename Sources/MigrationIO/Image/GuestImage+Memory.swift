@@ -2,12 +2,12 @@ public import AerostatGuestMemory
 public import AerostatHost
 public import AerostatMigration
 
-// Guest RAM from an image.
+// Making guest RAM from an image.
 extension GuestImage {
     /// Guest RAM whose pages are read from the file when they are touched. They are not compared with their checksums.
     public func lazyMemory() throws(ImageError) -> GuestRAM {
         try ImageError.reading { () throws(SystemError) in
-            // The guest's pages go their own way; the image's map stays.
+            // The guest changes its set of pages, so it gets a copy. The image's own page map stays as it is.
             let pages = try storedPages()
             return try file.withDescriptor { (descriptor) throws(SystemError) in
                 let offset = UInt64(ImageLayout.memoryOffset)
@@ -16,8 +16,8 @@ extension GuestImage {
         }
     }
 
-    /// The pages with data. Where a mapped hole would make the file grow, only those that the file has really stored: a copy may have
-    /// left out a page of zeros.
+    /// The pages with data. If mapping a hole would make the file grow, only the pages that the file has really stored: a copy of the file
+    /// may have left out a page of zeros.
     private func storedPages() throws(SystemError) -> PageSet {
         let pages = try PageSet(pageCount: tables.data.pageCount)
         guard try !file.withDescriptor({ (descriptor) throws(SystemError) in descriptor.keepsHolesInMappings }) else {
@@ -36,12 +36,12 @@ extension GuestImage {
         return pages
     }
 
-    /// Guest RAM of the image's shape that nothing has been read into yet.
+    /// Guest RAM of the image's shape, into which nothing has been read yet.
     package func emptyMemory() throws(ImageError) -> GuestRAM {
         try ImageError.reading { () throws(SystemError) in try GuestRAM(header.regions) }
     }
 
-    /// Guest RAM into which all pages were read, and compared with their checksums.
+    /// Guest RAM into which all pages were read and compared with their checksums.
     /// - Parameter doorbell: ends it early (`interrupted`).
     public func preloadedMemory(doorbell: Doorbell? = nil) throws(ImageError) -> GuestRAM {
         let memory = try emptyMemory()
@@ -49,9 +49,9 @@ extension GuestImage {
         return memory
     }
 
-    /// Reads all pages into fresh guest RAM and compares each with its checksum. Where it fails the memory is of no use.
+    /// Reads all pages into fresh guest RAM and compares each with its checksum. If this fails, the memory is of no use.
     /// - Parameters:
-    ///   - memory: of the image's regions, never touched.
+    ///   - memory: has the image's regions, and was never touched.
     ///   - doorbell: ends it early (`interrupted`).
     package func preload(into memory: GuestRAM, doorbell: Doorbell? = nil) throws(ImageError) {
         precondition(memory.regions == header.regions, "memory of another shape")
@@ -69,15 +69,15 @@ extension GuestImage {
     }
 }
 
-/// The pages with data, in pieces to be read; guest memory is prepared ahead of them.
+/// The pages with data, in pieces to be read. Guest memory is prepared ahead of the reads.
 private struct DataPages {
     private let data: PageSet
     private var hugePages = ArrivalPreparation()
-    /// Prepared, and not handed out yet.
+    /// Pieces that were prepared but not handed out yet.
     private var pieces: ArraySlice<PageRun> = []
     private var position = PageIndex(0)
 
-    /// Prepared at a time, in aligned stretches so that huge pages fit.
+    /// The number of pages prepared at a time, in aligned stretches so that huge pages fit.
     private static let stretchPages = (16 << 20) / GuestPage.size
 
     init(_ data: PageSet) { self.data = data }

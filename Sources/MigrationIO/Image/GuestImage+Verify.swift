@@ -3,13 +3,13 @@ public import AerostatHost
 public import AerostatMigration
 import Glibc
 
-/// What reading all of an image found.
+/// The result of reading all of an image.
 public struct ImageVerification: Hashable, Sendable {
     /// Pages whose bytes were compared with their checksums.
     public fileprivate(set) var pagesChecked = 0
-    /// Damaged pages, and other places that should be empty and are not.
+    /// Damaged pages, and other places that should be empty but are not.
     public fileprivate(set) var faults = 0
-    /// The one that lies first in the file.
+    /// The fault that lies first in the file.
     public fileprivate(set) var firstFault: ImageError?
     private var firstOffset = Int.max
 
@@ -24,11 +24,11 @@ public struct ImageVerification: Hashable, Sendable {
 }
 
 extension GuestImage {
-    /// Reads everything: each page with data must have its checksum's bytes, and everything else must be zero.
+    /// Reads everything: each page with data must match its checksum, and everything else must be zero.
     /// - Parameters:
     ///   - doorbell: ends it early.
-    ///   - progress: hears how many of the image's data pages were checked.
-    /// - Throws: what keeps pages from being checked at all: a read error, a damaged checksum table.
+    ///   - progress: called with the number of the image's data pages that were checked so far.
+    /// - Throws: an error that prevents checking, such as a read error or a damaged checksum table.
     public func verify(
         doorbell: Doorbell? = nil,
         progress: (_ pagesChecked: Int) -> Void = { _ in }
@@ -47,14 +47,14 @@ extension GuestImage {
         return result
     }
 
-    /// What lies between the header and memory, and behind the device state's last byte.
+    /// Checks what lies between the header and memory, and after the device state's last byte.
     private func verifyGaps(_ result: inout ImageVerification) throws(ImageError) {
         let state = header.layout.deviceStateOffset
         let used = header.deviceStateBytes
         let tail = state + used / ImageLayout.blockBytes * ImageLayout.blockBytes
         for range in [ImageLayout.blockBytes..<ImageLayout.memoryOffset, tail..<header.fileBytes] where !range.isEmpty {
             try forEachBlock(in: range) { (offset, block) throws(ImageError) in
-                // What is written of the mark was looked at when the image was opened.
+                // The moved-on mark was checked when the image was opened.
                 let mark = offset == ImageLayout.leftMarkOffset ? ImageLayout.leftMark(true).count : 0
                 let first = range.lowerBound < state ? mark : max(0, state + used - offset)
                 guard block[first...].contains(where: { $0 != 0 }) else { return }
@@ -63,7 +63,7 @@ extension GuestImage {
         }
     }
 
-    /// Pages that the file system has not stored: they are zeros.
+    /// Checks pages that the file system has not stored: they are zeros.
     private func verifyHole(_ hole: PageRun, _ result: inout ImageVerification) {
         for run in tables.data.runs(within: hole) {
             for page in run.indices { compare(PageIndex(page), Self.zeroPageChecksum, &result) }
@@ -92,7 +92,7 @@ extension GuestImage {
         if let fault = fault(of: page, found) { result.note(fault, at: header.layout.offset(of: page)) }
     }
 
-    /// What is wrong with a page whose bytes have a checksum.
+    /// The fault of a page whose bytes have the checksum `found`; `nil` if it is correct.
     func fault(of page: PageIndex, _ found: UInt32) -> ImageError? {
         let expected = tables.checksum(of: page)
         guard found != expected else { return nil }
@@ -106,15 +106,15 @@ extension GuestImage {
 private struct StoredPages {
     private let image: GuestImage
     private var position = PageIndex(0)
-    /// Pages up to here are stored.
+    /// Pages before this one are stored.
     private var storedEnd = PageIndex(0)
 
-    /// Pages of a hole that are looked at in one go.
+    /// The number of pages of a hole that are checked in one go.
     private static let holePages = 1 << 16
 
     init(_ image: GuestImage) { self.image = image }
 
-    /// The next piece; what lies before it is a hole, which `hole` hears of.
+    /// The next piece. The holes before it are passed to `hole`.
     mutating func next(hole: (PageRun) -> Void) throws(ImageError) -> PageRun? {
         if position >= storedEnd { try findStored(hole) }
         guard position < storedEnd else { return nil }

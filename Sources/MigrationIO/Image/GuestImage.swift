@@ -2,32 +2,32 @@ import AerostatGuestMemory
 import AerostatHost
 public import AerostatMigration
 
-/// A guest image that was opened: its header, page map and device state are checked, its pages are not read yet.
+/// An opened guest image: its header, page map and device state were checked. Its pages have not been read yet.
 ///
-/// Opening costs what the image holds, not what the guest is large: holes in the tables are skipped. Used by one thread at a time.
+/// Opening costs what the image holds, not the size of the guest, because holes in the tables are skipped. Used by one thread at a time.
 public final class GuestImage {
     public let path: String
     public let header: ImageHeader
     public let deviceSections: [DeviceSection]
-    /// What whoever starts the guest must offer (`Guest.requirements`).
+    /// What a process must offer to start the guest (`Guest.requirements`).
     public let requirements: [DeviceSection]
     /// Whether the guest has moved on, or was about to when its process ended.
     public let hasLeft: Bool
-    /// Keeps others from starting the guest; `nil` where the image was opened for reading.
+    /// Keeps others from starting the guest; `nil` if the image was opened for reading.
     public let claim: ImageClaim?
     let file: SourceFile
     let tables: ImageTables
     private var hasChecksums = false
 
-    /// Bytes read at once where the file is read one piece after the other.
+    /// The number of bytes read at once when the file is read sequentially.
     private static let pieceBytes = 256 << 10
 
-    /// Opens an image and believes nothing in it that was not checked.
+    /// Opens an image and checks everything in it before it is used.
     public convenience init(opening path: String, for use: ImageUse = .reading) throws(ImageError) {
         try self.init(opening: path, for: use) {}
     }
 
-    /// - Parameter opened: called when the file is open and not locked yet; for tests.
+    /// - Parameter opened: called when the file is open but not locked yet; for tests.
     package init(opening path: String, for use: ImageUse, opened: () -> Void) throws(ImageError) {
         self.path = path
         file = try ImageClaim.open(path, for: use, opened: opened)
@@ -58,7 +58,7 @@ public final class GuestImage {
         let present = min(fileBytes, block.count)
         do throws(SystemError) { try file.read(at: 0, into: &block, 0..<present) } catch { throw ImageError(error) }
         do throws(ImageError) { return try ImageHeader(decoding: block, fileBytes: fileBytes) } catch {
-            // Of a file that ends in its header the checksum says nothing.
+            // The checksum of a header that is cut off says nothing.
             if present < block.count, error != .notAnImage { throw .length(expected: block.count, found: fileBytes) }
             throw error
         }
@@ -72,12 +72,12 @@ public final class GuestImage {
         }
         guard mark != none else { return false }
         guard mark == ImageLayout.leftMark(true) else {
-            throw .malformed(part: "the mark of a guest that has left", offset: ImageLayout.leftMarkOffset, reason: "it is none")
+            throw .malformed(part: "the mark of a guest that has left", offset: ImageLayout.leftMarkOffset, reason: "it is not valid")
         }
         return true
     }
 
-    /// The file is as long as its header says, so the header's length of the state can be believed.
+    /// The file is as long as its header says, so the header's length of the state can be trusted.
     private static func deviceState(of file: borrowing SourceFile, _ header: ImageHeader) throws(ImageError) -> ImageDeviceState {
         let offset = header.layout.deviceStateOffset
         var bytes = [UInt8](repeating: 0, count: header.deviceStateBytes)
@@ -92,7 +92,7 @@ public final class GuestImage {
 
     // MARK: Tables
 
-    /// The pages' checksums, for whoever compares them. The table is a thousandth of the data.
+    /// Loads the pages' checksums, which only some callers need. The table is a thousandth of the data.
     func loadChecksums() throws(ImageError) {
         guard !hasChecksums else { return }
         let layout = header.layout
@@ -102,8 +102,8 @@ public final class GuestImage {
         hasChecksums = true
     }
 
-    /// Takes over the blocks of some tables, which lie one behind the other.
-    /// - Returns: the checksum over them as they are in the file.
+    /// Loads the blocks of some tables, which are adjacent in the file.
+    /// - Returns: the checksum over the blocks as they are in the file.
     private func load(_ which: [ImageLayout.Table]) throws(ImageError) -> UInt32 {
         let layout = header.layout
         var checksum = BlockChecksum()
@@ -113,7 +113,7 @@ public final class GuestImage {
             let number = (offset - layout.tablesOffset) / ImageLayout.blockBytes
             checksum.add(number, block)
             guard unsafe block.withUnsafeBytes({ unsafe tables.loadBlock(number, from: $0) }) else {
-                throw .malformed(part: "the page map", offset: offset, reason: "it speaks of pages behind the last one")
+                throw .malformed(part: "the page map", offset: offset, reason: "it names pages past the last one")
             }
         }
         return checksum.value

@@ -6,11 +6,11 @@ import SystemPackage
 
 /// What an image is opened for.
 public enum ImageUse: Hashable, Sendable {
-    /// To look at it. Keeps nobody from anything.
+    /// To read it. This restricts nobody.
     case reading
-    /// To start its guest, which no other process may start then, nor a copy of it. Refused where the guest has moved on.
+    /// To start its guest. No other process may then start the guest or a copy of it. Refused if the guest has moved on.
     case starting
-    /// To start a copy of its guest. Copies may run side by side; its own guest must not run meanwhile.
+    /// To start a copy of its guest. Copies may run in parallel, but the image's own guest must not run at the same time.
     case copying
 
     fileprivate var lock: FileLock? {
@@ -22,18 +22,18 @@ public enum ImageUse: Hashable, Sendable {
     }
 }
 
-/// Holds an image as long as a guest from it is here, so that no second process starts the same guest (rule "one owner"): the lock of the
-/// open file that the guest's memory is read from. It goes with this object and that memory, or with the process.
+/// Holds an image while a guest from it is here, so that no second process starts the same guest (rule "one owner"). It is a lock on the
+/// open file that the guest's memory is read from. The lock ends when this object and that memory are gone, or with the process.
 public final class ImageClaim: Sendable {
     /// How often the image may be replaced between opening it and locking it.
     private static let maximumAttempts = 8
 
-    /// How people know the image.
+    /// The image's path, for messages.
     public let path: String
-    /// Whether the guest here is the image's own, and not a copy.
+    /// Whether the guest here is the image's own, not a copy.
     public let isExclusive: Bool
     private let descriptor: OwnedDescriptor
-    /// What the file says, or may say.
+    /// What the file's mark says, or may say.
     private let hasLeft = Mutex(false)
 
     fileprivate init(_ file: borrowing SourceFile, _ lock: FileLock) throws(SystemError) {
@@ -42,16 +42,16 @@ public final class ImageClaim: Sendable {
         descriptor = try file.withDescriptor { file throws(SystemError) in try file.duplicate() }
     }
 
-    /// Opens an image and locks what was opened, before anything of it is read; then sees that the path still leads there. Else another
-    /// process could have the new file at that path while this one has the old.
-    /// - Parameter opened: called when the file is open and not locked yet; for tests.
+    /// Opens an image and locks what was opened before anything is read from it. Then checks that the path still leads to this file.
+    /// Otherwise another process could have the new file at that path while this one has the old one.
+    /// - Parameter opened: called when the file is open but not locked yet; for tests.
     static func open(_ path: String, for use: ImageUse, opened: () -> Void) throws(ImageError) -> SourceFile {
         var writable = false
         for _ in 0..<maximumAttempts {
             let file = try ImageError.reading { () throws(SystemError) in try SourceFile(path, writable: writable) }
             opened()
             guard let lock = use.lock else { return file }
-            // A file server: nothing less than a descriptor that may be written is locked there.
+            // On a file server only a writable descriptor can be locked.
             guard try take(lock, on: file) else {
                 writable = true
                 continue
@@ -68,7 +68,7 @@ public final class ImageClaim: Sendable {
         throw .system(operation: "open the image: others keep replacing it", path: path, reason: "\(Errno.resourceBusy)")
     }
 
-    /// - Returns: false where the descriptor is not of the kind that can be locked.
+    /// - Returns: false if the descriptor is not of a kind that can be locked.
     private static func take(_ lock: FileLock, on file: borrowing SourceFile) throws(ImageError) -> Bool {
         var isHeldByCopies = false
         let isLocked: Bool
@@ -88,8 +88,8 @@ public final class ImageClaim: Sendable {
 
     // MARK: The guest has left
 
-    /// Says in the image, durably, that its guest has left for another process or another image, or is about to; or that it is here
-    /// again. An image that says so is started as a copy only, whatever becomes of this process and its lock. Writes where that changes
+    /// Records in the image, durably, that its guest has left for another process or image, or is about to; or that it is here again. An
+    /// image with this mark can only be started as a copy, even when this process and its lock are gone. Writes only if that changes
     /// something.
     public func setLeft(_ hasLeft: Bool) throws(SystemError) {
         precondition(isExclusive, "a copy's guest was never in the image")
@@ -98,7 +98,7 @@ public final class ImageClaim: Sendable {
             return said != hasLeft
         }
         guard isNews else { return }
-        // The file that is locked, whatever its path leads to by now.
+        // Write to the file that is locked, even if its path leads to another one by now.
         let file = try descriptor.reopen(flags: O_WRONLY)
         try file.writeAll(ImageLayout.leftMark(hasLeft), at: UInt64(ImageLayout.leftMarkOffset), path: path)
         try retryingInterrupts("get the image's mark onto the disk", place: path) { fdatasync(file.number) }
@@ -106,7 +106,7 @@ public final class ImageClaim: Sendable {
 }
 
 extension GuestImage {
-    /// What keeps the image for the guest that is started from it; `nil` where it was opened for reading.
+    /// The claim that keeps the image for the guest that is started from it; `nil` if it was opened for reading.
     static func claim(_ file: borrowing SourceFile, _ use: ImageUse) throws(ImageError) -> ImageClaim? {
         guard let lock = use.lock else { return nil }
         do throws(SystemError) { return try ImageClaim(file, lock) } catch { throw ImageError(error) }

@@ -2,32 +2,32 @@ import AerostatGuestMemory
 import AerostatHost
 import AerostatMigration
 
-/// What an image says of itself, as `aerostat image info --json` shows it. Sizes are bytes.
+/// What an image says about itself, as `aerostat image info --json` shows it. Sizes are in bytes.
 public struct ImageSummary: Hashable, Sendable, Codable {
     public let path: String
     public let formatVersion: Int
     public let createdBy: String
     public let id: String
-    /// ISO 8601, in UTC; absent where the file holds a number that is no time.
+    /// ISO 8601, in UTC; absent if the file holds a number that is not a time.
     public let begun: String?
     public let finished: String?
-    /// Whether the guest was running, and shall when it is restored.
+    /// Whether the guest was running, and will run when it is restored.
     public let running: Bool
     /// Whether it has moved on since, or was about to when its process ended.
     public let hasLeft: Bool
     public let pageSize: Int
     public let regions: [Region]
     public let memoryBytes: Int
-    /// Pages that existed and are not free: stored and zero ones.
+    /// Pages that existed and are not free: stored pages and zero pages.
     public let populatedBytes: Int
     public let storedBytes: Int
     public let zeroBytes: Int
     public let freeBytes: Int
     public let absentBytes: Int
-    /// The file's length, and the room that it takes on the disk.
+    /// The file's length, and the space that it takes on the disk.
     public let fileBytes: Int
     public let diskBytes: Int
-    /// What whoever starts the guest must offer; the first one names its kind.
+    /// What a process must offer to start the guest. The first one names the guest's kind.
     public let requirements: [Section]
     public let deviceSections: [Section]
 

@@ -27,7 +27,7 @@ package final class ConsoleInput: Sendable {
 
     /// Queues bytes for the guest.
     /// - Parameter waits: whether to sleep while the guest is behind, so that the sender has to wait too. Otherwise bytes that do not fit
-    /// are lost.
+    ///   are lost.
     package func put(_ bytes: [UInt8], waits: Bool) {
         if waits { _ = state.wait { $0.isOver || $0.pending.count < Self.capacityBytes ? true : nil } }
         state.update { state in

@@ -17,7 +17,7 @@ final class Belongings: Sendable {
 
     /// Watches for termination signals from now on.
     /// - Parameter endsAtOnce: called for each signal, on a thread of its own. Signals that come meanwhile wait, and several of one number
-    /// become one.
+    ///   become one.
     init(endsAtOnce: @escaping @Sendable (Int32) -> Bool = { _ in true }) throws(SystemError) {
         self.endsAtOnce = endsAtOnce
         try SignalWatch.start(SignalWatch.endings) { [self] number in

@@ -8,7 +8,7 @@ import SystemPackage
 public enum ControlError: Error, Hashable, Sendable, CustomStringConvertible {
     /// A unix socket's path may have 107 bytes.
     case pathTooLong(String)
-    /// An empty text, which the kernel would take for a socket without a path; or one with a zero byte.
+    /// An empty text, which the kernel would take for a socket without a path, or a text with a zero byte.
     case noPath(String)
     /// Somebody listens on the path already.
     case inUse(String)
@@ -16,12 +16,12 @@ public enum ControlError: Error, Hashable, Sendable, CustomStringConvertible {
     case cannotConnect(String, reason: String)
     /// Nobody listens on the path.
     case noListener(String)
-    /// Whoever listens there does not speak QMP.
+    /// The process that listens there does not speak QMP.
     case notQMP(String, reason: String)
     case timedOut(String, seconds: Int)
-    /// Whoever listens there said why, and closed the connection.
+    /// The server closed the connection and said why.
     case sentAway(String, reason: String)
-    /// The connection ended before the answer.
+    /// The connection ended before the answer arrived.
     case connectionLost(String)
     case refused(command: String, QMPError)
     /// The answer is not what the command promises.
@@ -42,13 +42,13 @@ public enum ControlError: Error, Hashable, Sendable, CustomStringConvertible {
         case .sentAway(let path, let reason): "the process behind \(path) ended the connection: \(reason)"
         case .timedOut(let what, let seconds): "\(what): no answer within \(seconds) s"
         case .connectionLost(let path): "the process behind \(path) closed the connection, or has ended"
-        // People typed a command of ours, and not QMP's.
+        // People typed a command of Aerostat, not one of QMP, so QMP's name is left out.
         case .refused(_, let error): "the guest's process refused: \(error)"
-        case .unexpectedAnswer(let command): "\(command) was answered with something else than it promises"
+        case .unexpectedAnswer(let command): "the answer to \(command) does not have the promised form"
         }
     }
 
-    /// Refuses what no socket can have as its path: in the same words where one would be served and where one would be reached.
+    /// Refuses what cannot be a socket's path. Server and client use the same words.
     package static func check(path: String) throws(ControlError) {
         if path.isEmpty || path.utf8.contains(0) { throw .noPath(path) }
         if path.utf8.count > SocketAddress.maximumPathBytes { throw .pathTooLong(path) }

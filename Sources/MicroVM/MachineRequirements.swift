@@ -2,7 +2,7 @@ import AerostatHost
 import AerostatMigration
 import AerostatVirtio
 
-/// What a machine needs of the KVM that it runs on, as the source tells the destination before any memory moves. The section "kvm-machine":
+/// What a machine needs of the KVM that it runs on. The source tells the destination before any memory moves. The section "kvm-machine":
 ///
 ///     vCPUs u32, frequency of the time stamp counter in kHz u32, bytes of extended state u32
 ///     capabilities u32, then a number u32 for each (linux/kvm.h)
@@ -10,13 +10,13 @@ import AerostatVirtio
 ///     CPUID entries u32, then seven u32 for each: what vCPU 0 shows
 ///     version 2 only: virtio devices u32, then for each by its place: length of its name u32, name
 ///
-/// A machine whose one device is a balloon says so with version 1, which every process knows. Version 2 keeps a guest with other devices
-/// from a process that would lose them.
+/// A machine whose only device is a balloon uses version 1, which every process knows. Version 2 keeps a guest with other devices from a
+/// process that would lose them.
 struct MachineRequirements: Hashable, Sendable {
     static let sectionName = "kvm-machine"
     private static let maximumItems: UInt32 = 1024
 
-    /// The layouts of the section.
+    /// The versions of the section's layout.
     private enum Version {
         static let balloonOnly: UInt32 = 1
         static let devicesNamed: UInt32 = 2
@@ -29,7 +29,7 @@ struct MachineRequirements: Hashable, Sendable {
     let capabilities: [UInt32]
     let msrs: [UInt32]
     let cpuid: [CPUIDEntry]
-    /// The names of the virtio devices, by their places.
+    /// The names of the virtio devices, in the order of their places.
     let devices: [String]
 
     init(of machine: VirtualMachine, devices: [String]) {
@@ -102,7 +102,7 @@ struct MachineRequirements: Hashable, Sendable {
         return names
     }
 
-    /// How the guest's devices are made, where all of them can be.
+    /// The makers of the guest's devices. Throws if one of the devices cannot be made.
     func makers(among offered: [DeviceMaker]) throws(GuestError) -> [DeviceMaker] {
         var makers: [DeviceMaker] = []
         for device in devices {
@@ -114,7 +114,7 @@ struct MachineRequirements: Hashable, Sendable {
         return makers
     }
 
-    /// Refuses what this host lacks.
+    /// Throws if this host lacks something that the guest needs.
     func check(against machine: VirtualMachine) throws(GuestError) {
         for number in capabilities where machine.lacks(number) {
             let name = KVMCapability.required.first { $0.number == number }?.name ?? "capability \(number)"
@@ -135,12 +135,12 @@ struct MachineRequirements: Hashable, Sendable {
         try Self.check(cpuid, of: 0, against: machine)
     }
 
-    /// KVM takes 250 parts in a million for equal (its parameter tsc_tolerance_ppm).
+    /// KVM treats frequencies as equal within 250 parts per million (its parameter tsc_tolerance_ppm).
     static func isWithinTolerance(_ one: UInt32, _ other: UInt32) -> Bool {
         UInt64(max(one, other) - min(one, other)) * 1_000_000 <= UInt64(other) * 250
     }
 
-    /// Refuses a processor that lacks features that the guest was shown.
+    /// Throws if the processor lacks features that the guest was shown.
     static func check(_ cpuid: [CPUIDEntry], of vcpu: Int, against machine: VirtualMachine) throws(GuestError) {
         let missing = CPUIDPolicy.missing(required: cpuid, offered: machine.cpuid(of: vcpu))
         guard missing.isEmpty else {

@@ -4,10 +4,10 @@ import Synchronization
 
 // The state that is not RAM: a section for each vCPU, those of the kernel's controllers, timer and clock, and those of the devices.
 //
-// Time stands while a guest travels: its clock goes on from what it was when the guest was paused, its time stamp counters from what they
-// were when the state was saved.
+// Time stops while a guest travels. Its clock continues from the value at the pause, and its time stamp counters from the values at the
+// save.
 extension MicroVM {
-    /// The name of the requirement that says that a guest is one of a machine under KVM.
+    /// The name of the requirement that marks a guest as one of a machine under KVM.
     public static let kind = MachineRequirements.sectionName
 
     /// What a destination must offer.
@@ -20,7 +20,7 @@ extension MicroVM {
             guard standing.isPaused else { throw GuestError("the guest must be paused for its state to be saved") }
             guard standing.isLoaded else { throw GuestError("the machine has no guest yet") }
             if let ending { throw GuestError("the guest has ended: \(ending)") }
-            // Of a machine that never ran it is still the kernel's.
+            // If the machine never ran, nobody has read its clock yet, and the kernel still has it.
             let stopped = standing.clock
             return try reading("the state cannot be read") { () throws(KVMError) in
                 let clock = if let stopped { stopped } else { try machine.clock() }
@@ -50,7 +50,7 @@ extension MicroVM {
 
     /// - Returns: the guest's clock.
     private func takeOver(_ sections: [DeviceSection]) throws(GuestError) -> UInt64 {
-        // All that can be seen to be wrong is seen before anything changes.
+        // Everything that can be found wrong is found before anything changes.
         let devices = try registry.devices.decodeState(sections)
         let (vcpus, saved) = try decoding { () throws(DeviceStateError) in try decode(sections) }
         for (index, state) in vcpus.enumerated() { try MachineRequirements.check(state.cpuid, of: index, against: machine) }
@@ -58,7 +58,7 @@ extension MicroVM {
             for (vcpu, state) in zip(machine.vcpus, vcpus) { try state.restore(to: vcpu, canScaleTSC: machine.traits.canScaleTSC) }
             try machine.restore(saved)
         }
-        // Devices last: what they have not been heard on, they say again to the interrupt controllers.
+        // Devices come last: they repeat to the interrupt controllers what those have not taken yet.
         devices.apply()
         return saved.clock
     }

@@ -7,24 +7,24 @@ import Synchronization
 /// A machine under KVM: guest RAM, vCPUs on threads of their own, interrupt controllers and timers in the kernel, and devices: a serial
 /// port, a power button, and virtio devices on virtio-mmio.
 ///
-/// It begins paused. A guest may end by its own doing (power-off, reset, crash): the machine then stands and can be looked at, but neither
-/// resumed nor saved, so that a migration that is under way fails, and the destination is told.
+/// It begins paused. A guest may end on its own (power-off, reset, crash). The machine then stands and can be inspected, but cannot be
+/// resumed or saved. A migration that is under way fails, and the destination is told.
 public final class MicroVM: Guest {
-    /// How a guest ended by its own doing.
+    /// How a guest ended on its own.
     public enum Ending: Hashable, Sendable {
         case powerOff
         case reset
-        /// Nothing that the guest wanted; why, in one line.
+        /// The guest did not intend this. The reason is one line of text.
         case crash(reason: String)
     }
 
-    /// Who hears of the machine. All of it is called on threads of the machine, under its locks, and must not call back.
+    /// Callbacks of the machine. They are called on its threads, under its locks, and must not call back.
     public struct Observer: Sendable {
         /// Takes a byte that the guest sent to its console.
         public var output: @Sendable (UInt8) -> Void
-        /// More input for the console is worth another try.
+        /// The console can take more input.
         public var roomForInput: @Sendable () -> Void
-        /// Called once.
+        /// Called once, when the guest ends on its own.
         public var ended: @Sendable (Ending) -> Void
 
         public init(
@@ -40,7 +40,7 @@ public final class MicroVM: Guest {
 
     public let memory: GuestRAM
     public let tracker: any DirtyTracker
-    /// The device that asks the guest for hints, where the machine has one.
+    /// The device that asks the guest for hints; `nil` if the machine has none.
     public let hinting: (any FreePageHinting)?
     /// Every device, and where the guest reaches it.
     package let registry: DeviceRegistry
@@ -50,18 +50,18 @@ public final class MicroVM: Guest {
     private let threads: VCPUThreads
     let standing = Mutex(Standing())
 
-    /// Whether the machine stands.
+    /// Whether the machine is paused, and what it holds.
     struct Standing {
         var isPaused = true
         var isShutDown = false
         /// Whether RAM and vCPUs hold a guest.
         var isLoaded = false
-        /// The guest's clock while it is paused: it stands too.
+        /// The guest's clock while the guest is paused: the clock stops too.
         var clock: UInt64?
     }
 
-    /// Makes a machine and puts the software into it.
-    /// - Parameter tracker: forces a tracker; `nil` takes KVM's log.
+    /// Makes a machine and loads the software into it.
+    /// - Parameter tracker: forces a tracker; `nil` uses KVM's log.
     public convenience init(
         booting configuration: MicroVMConfiguration,
         tracker: TrackerKind? = nil,
@@ -89,11 +89,11 @@ public final class MicroVM: Guest {
         try boot(configuration)
     }
 
-    /// An empty machine, to be filled by an incoming migration or an image: RAM first, then `loadDeviceState`, then `resume`.
+    /// Makes an empty machine, to be filled by an incoming migration or an image: first RAM, then `loadDeviceState`, then `resume`.
     /// - Parameters:
-    ///   - memory: perhaps an image's, whose pages come when they are touched.
-    ///   - requirements: what the source said that it needs. Where this host lacks some of it, that is the error.
-    ///   - offering: the devices that there can be. The machine gets those that the guest has, in their places.
+    ///   - memory: may belong to an image, whose pages are read when they are touched.
+    ///   - requirements: what the guest needs, as the source said. Throws if this host lacks some of it.
+    ///   - offering: the devices that can be made. The machine gets those that the guest has, at their places.
     public convenience init(
         shell memory: GuestRAM,
         requirements: [DeviceSection],
@@ -105,11 +105,11 @@ public final class MicroVM: Guest {
         try self.init(memory, vcpus: needs.vcpus, devices: try needs.makers(among: offering), tracker: tracker, observer: observer)
         try needs.check(against: machine)
         try registry.devices.check(requirements.filter { $0.name != MachineRequirements.sectionName })
-        // Now, and not while the guest stands still for them.
+        // Started now, so that a paused guest does not wait for it.
         do throws(SystemError) { try threads.start() } catch { throw GuestError("\(error)") }
     }
 
-    /// The same with RAM of its own.
+    /// Makes an empty machine with RAM of its own.
     public convenience init(
         shell regions: RegionTable,
         requirements: [DeviceSection],
@@ -119,7 +119,7 @@ public final class MicroVM: Guest {
         try self.init(shell: try Self.memory(regions), requirements: requirements, tracker: tracker, observer: observer)
     }
 
-    /// A machine of one vCPU as it is after a reset, with nothing in it: for a rehearsal, in which it is moved and never run.
+    /// A machine with one vCPU in the state after a reset, and nothing in it. For a rehearsal, which moves it and never runs it.
     package convenience init(idle regions: RegionTable, tracker: TrackerKind? = nil) throws(GuestError) {
         try self.init(try Self.memory(regions), vcpus: 1, devices: DeviceMaker.standard, tracker: tracker, observer: Observer())
         try reading("prepare an idle machine") { () throws(KVMError) in
@@ -143,7 +143,7 @@ public final class MicroVM: Guest {
         do {
             let kvm = try KVM()
             let machine = try VirtualMachine(kvm, memory, vcpus: vcpus, log: VirtualMachine.Log(for: kind, ringEntries: ringEntries))
-            // The devices are made before the vCPUs' threads, which hold them. So they hold a weak reference that is set afterwards.
+            // The devices are made before the vCPUs' threads, but call them. So they hold a weak reference that is set later.
             let later = Later<VCPUThreads>()
             let serial = SerialPort(
                 output: observer.output,
@@ -208,7 +208,7 @@ public final class MicroVM: Guest {
         }
     }
 
-    /// Why there can be no machine on this host; `nil` where there can.
+    /// Why this host cannot run a machine; `nil` if it can.
     public static var unavailability: String? {
         do throws(KVMError) {
             _ = try KVM()
@@ -227,14 +227,14 @@ public final class MicroVM: Guest {
     /// The guest's end by its own doing; `nil` while there was none.
     public var ending: Ending? { threads.ending }
 
-    /// Only a guest's kernel could tell, and it is not asked.
+    /// Only the guest's kernel could tell, and nobody asks it.
     public func memoryUse() -> MemoryUse? { nil }
 
     // MARK: For people
 
-    /// Bytes for the guest's console.
-    /// - Returns: how many of them there was room for; the rest is for after `Observer.roomForInput`. None while the machine stands: its
-    ///   state may have been saved already.
+    /// Offers input to the guest's console.
+    /// - Returns: how many bytes had room. Offer the rest after `Observer.roomForInput`. 0 while the machine is paused, because its state
+    ///   may have been saved already.
     public func receive(_ bytes: [UInt8]) -> Int { serial.receive(bytes) }
 
     public func pressPowerButton() { power.pressPowerButton() }
@@ -261,7 +261,7 @@ public final class MicroVM: Guest {
             do throws(SystemError) { try threads.start() } catch { throw GuestError("\(error)") }
             try reading("the clock") { () throws(KVMError) in
                 if let clock = standing.clock { try machine.setClock(clock) }
-                // A guest that looks at its clock's flags learns that it was stopped, and does not take it for a hang.
+                // A guest that checks its clock's flags learns that it was stopped, and does not take the gap for a hang.
                 for vcpu in machine.vcpus { vcpu.noteStop() }
             }
             standing.clock = nil
@@ -271,7 +271,7 @@ public final class MicroVM: Guest {
         }
     }
 
-    /// Looks at a guest that stands, and lets it go on as it did; nobody else pauses or resumes it meanwhile.
+    /// Runs `body` while the guest is paused, then lets it continue as before. Nobody else pauses or resumes it meanwhile.
     package func whileStanding<Result>(_ body: () throws(GuestError) -> Result) throws(GuestError) -> Result {
         try standing.withLock { (standing) throws(GuestError) in
             guard !standing.isPaused else { return try body() }
@@ -284,13 +284,13 @@ public final class MicroVM: Guest {
         }
     }
 
-    /// Brings the vCPUs out of the guest, then parks the devices; on return nobody writes guest RAM.
+    /// Brings the vCPUs out of the guest, then parks the devices. When it returns, nobody writes guest RAM.
     private func standStill() {
         threads.standStill()
         registry.devices.park()
     }
 
-    /// Ends and joins all threads of the machine. It cannot be resumed afterwards; its RAM stays.
+    /// Ends and joins all threads of the machine. It cannot be resumed afterwards. Its RAM stays.
     public func shutdown() {
         standing.withLock { standing in
             guard !standing.isShutDown else { return }
@@ -316,7 +316,7 @@ extension MicroVM.Ending: CustomStringConvertible {
     }
 }
 
-/// An object that its users get before it exists, and do not keep.
+/// A weak reference to an object that is made later.
 private final class Later<Value: AnyObject & Sendable>: Sendable {
     private struct Reference: Sendable {
         weak var value: Value?

@@ -1,16 +1,16 @@
 import AerostatGuestMemory
 import AerostatMigration
 
-/// What a new machine is, and what it starts.
+/// The parts of a new machine, and the software that it starts.
 public struct MicroVMConfiguration: Sendable {
     /// Bytes of RAM, whole pages.
     public var memory: UInt64
     /// 1 to 64.
     public var vcpus: Int
-    /// The virtio devices, in the order of their places. At most 18, no two of one kind.
+    /// The virtio devices, in the order of their places. At most 18, and only one of each kind.
     public var devices = DeviceMaker.standard
     var software: Software
-    /// Of each vCPU's ring of written pages, where the tracker has rings: a power of two.
+    /// The size of each vCPU's ring of written pages, if the tracker uses rings: a power of two.
     package var ringEntries = KVMDirtyRingTracker.entries
 
     enum Software: Sendable {
@@ -25,7 +25,7 @@ public struct MicroVMConfiguration: Sendable {
         software = .linux(kernel: kernel, initrd: initrd, commandLine: commandLine)
     }
 
-    /// The tiny guest, with as much memory as it needs unless told otherwise.
+    /// The tiny guest. By default it has as much memory as it needs.
     package init(_ guest: TinyGuest, memory: UInt64? = nil) {
         self.memory = memory ?? guest.memoryBytes
         vcpus = guest.vcpus

@@ -3,11 +3,11 @@ import CLinux
 import Glibc
 import Synchronization
 
-/// The threads that run the vCPUs: lets them go, brings them to a stand out of the guest, and ends them.
+/// The threads that run the vCPUs. Lets them run, makes them stand outside the guest, and ends them.
 ///
-/// Who wants a vCPU out of the guest sets `attention`, then the vCPU's wish to exit at once, then sends its thread a signal: the thread is
-/// in the guest (the signal brings it out), on the way in (the wish has it come straight back), or before that (it sees `attention`,
-/// because it takes the wish back before it looks).
+/// Whoever wants a vCPU out of the guest sets `attention`, then the vCPU's immediate-exit flag, then sends its thread a signal. The thread
+/// is in one of three places: in the guest (the signal brings it out), about to enter (the flag makes it return at once), or before that
+/// (it sees `attention`, because it clears the flag before it looks).
 final class VCPUThreads: Sendable {
     private let vcpus: [VCPU]
     private let bus: DeviceBus
@@ -19,20 +19,20 @@ final class VCPUThreads: Sendable {
     private struct State {
         var mustStand = true
         var ends = false
-        /// The guest's end, by its own doing. It stands from then on.
+        /// How the guest ended on its own. It stands from then on.
         var ending: MicroVM.Ending?
         var standing = 0
         var threads: [HostThread] = []
-        /// For signals, by vCPU; `nil` where the thread does not run.
+        /// For signals, by vCPU; `nil` while the thread does not run.
         var handles: [pthread_t?]
-        /// Asks every vCPU to come out of the guest once; each writes down the last that it has obeyed.
+        /// Counts the requests for every vCPU to leave the guest once. Each vCPU records the last one that it has obeyed.
         var kicks = 0
         var obeyedKicks: [Int]
     }
 
     /// - Parameters:
-    ///   - serveFullRing: called on a vCPU's thread that cannot go on before the rings of written pages are emptied.
-    ///   - ended: called once, on a vCPU's thread, when the guest has ended itself.
+    ///   - serveFullRing: called on the thread of a vCPU that cannot continue before the rings of written pages are emptied.
+    ///   - ended: called once, on a vCPU's thread, when the guest has ended on its own.
     init(
         _ vcpus: [VCPU],
         _ bus: DeviceBus,
@@ -48,7 +48,7 @@ final class VCPUThreads: Sendable {
 
     // MARK: Their owner
 
-    /// Starts the threads, standing, those that have not been started yet: the last attempt may have got half of them.
+    /// Starts the threads, which stand at first. Skips those that run already: an earlier attempt may have started only some.
     func start() throws(SystemError) {
         for vcpu in vcpus.dropFirst(state.withLock { $0.threads.count }) {
             state.withLock { $0.standing += 1 }
@@ -70,7 +70,7 @@ final class VCPUThreads: Sendable {
         }
     }
 
-    /// On return every vCPU is out of the guest, with what it had begun completed.
+    /// When it returns, every vCPU is out of the guest, and what it had begun is complete.
     func standStill() {
         state.update { state in
             state.mustStand = true
@@ -79,7 +79,7 @@ final class VCPUThreads: Sendable {
         _ = state.wait { $0.standing == $0.threads.count ? true : nil }
     }
 
-    /// Has every vCPU that runs come out of the guest once: what the processor had not told KVM about pages is told then.
+    /// Makes every running vCPU leave the guest once. The processor then tells KVM about the pages that it has not reported yet.
     func kickAll() {
         let wanted = state.update { state in
             state.kicks += 1
@@ -91,7 +91,7 @@ final class VCPUThreads: Sendable {
         }
     }
 
-    /// Ends and joins the threads. The vCPUs stand before.
+    /// Ends and joins the threads. The vCPUs must stand already.
     func end() {
         let threads = state.update { state in
             state.ends = true
@@ -100,7 +100,7 @@ final class VCPUThreads: Sendable {
         for thread in threads { thread.join() }
     }
 
-    /// The guest has ended itself, on the calling vCPU's thread.
+    /// The guest has ended on its own. Called on the thread of that vCPU.
     func guestEnded(_ ending: MicroVM.Ending) {
         let isNews = state.update { state in
             guard state.ending == nil else { return false }
@@ -130,7 +130,7 @@ final class VCPUThreads: Sendable {
     private func run(_ vcpu: VCPU) {
         precondition(aerostat_accept_kicks() == 0, "the kick's signal cannot be taken")
         state.withLock { $0.handles[vcpu.index] = pthread_self() }
-        // Under the lock: nobody sends a signal to a thread that is gone.
+        // Done under the lock, so that nobody sends a signal to a thread that is gone.
         defer { state.withLock { $0.handles[vcpu.index] = nil } }
         guard stand(vcpu) else { return }
         while true {
@@ -148,8 +148,8 @@ final class VCPUThreads: Sendable {
         }
     }
 
-    /// Does what others asked of the thread.
-    /// - Returns: false where it must end.
+    /// Does what others have asked of the thread.
+    /// - Returns: false if it must end.
     private func heed(_ vcpu: VCPU) -> Bool {
         let mustStand = state.update { state in
             state.obeyedKicks[vcpu.index] = state.kicks
@@ -162,8 +162,8 @@ final class VCPUThreads: Sendable {
         return stand(vcpu)
     }
 
-    /// Counted as standing, sleeps until it may go.
-    /// - Returns: false where the thread must end.
+    /// Counts the thread as standing, and sleeps until it may run.
+    /// - Returns: false if the thread must end.
     private func stand(_ vcpu: VCPU) -> Bool {
         state.wait { state -> Bool? in
             if state.ends { return false }

@@ -1,11 +1,11 @@
 import AerostatGuestMemory
 
-/// The first words of guest RAM: what the kernel was booted with. Written by boot; a guest that is made of an image may get another
-/// workload before it runs.
+/// The first words of guest RAM: the kernel's parameters. Boot writes them. A guest that is made from an image may get another workload
+/// before it runs.
 ///
-/// Integers only, in the host's order (little-endian everywhere Aerostat runs), so the Swift struct is the format.
+/// All fields are integers in the host's order (little-endian everywhere Aerostat runs), so the Swift struct is the format.
 struct BootHeader: BitwiseCopyable {
-    /// 2: frame records know opaque pages. 3: they know poisoned ones.
+    /// 2: frame records can be opaque. 3: they can be poisoned.
     static let currentVersion: UInt64 = 3
     static let magicWord: UInt64 = 0x4C45_444F_4D52_4541  // "AERMODEL"
 
@@ -14,18 +14,19 @@ struct BootHeader: BitwiseCopyable {
     var pageCount: UInt64
     var vcpus: UInt64
     var seed: UInt64
-    /// An index into `WorkloadKind.allCases`, and its parameters.
+    /// An index into `WorkloadKind.allCases`. The workload's parameters follow.
     private(set) var workload: UInt64 = WorkloadKind.idle.rawValue
     /// Bytes a second, for each vCPU.
     private(set) var rate: UInt64 = 0
     /// Pages, for each vCPU.
     private(set) var workingSet: UInt64 = 0
-    /// The most pages that one vCPU's churn holds at a time: together half of what was free then (squeeze: 7/8), at most 1 GiB. So churn
-    /// meets the balloon driver's blocks and never starves the guest.
+    /// How many pages one vCPU's churn holds at most: together half of what was free then (squeeze: 7/8), at most 1 GiB. So churn reaches
+    /// the balloon driver's blocks and never starves the guest.
     private(set) var churnPages: UInt64 = 0
     /// An index into `DriverBehaviour.allCases`.
     var driver: UInt64
-    /// What freed memory is filled with; above 32 bits where it is left as it was, and perhaps cleared when it is allocated.
+    /// The word that freed memory is filled with. Above 32 bits if freed memory keeps its content; it may then be cleared when it is
+    /// allocated.
     private(set) var poison: UInt64
 
     static let noPoison = UInt64.max
@@ -34,7 +35,7 @@ struct BootHeader: BitwiseCopyable {
 
     enum WorkloadKind: UInt64 { case idle, steady, churn, hog, squeeze }
 
-    /// - Parameter freePages: what the workload finds free when it begins.
+    /// - Parameter freePages: how many pages are free when the workload begins.
     init(_ behaviour: GuestBehaviour, pageCount: Int, freePages: UInt64) {
         self.pageCount = UInt64(pageCount)
         vcpus = UInt64(behaviour.vcpus)
@@ -44,7 +45,7 @@ struct BootHeader: BitwiseCopyable {
         setWorkload(behaviour.workload, freePages: freePages)
     }
 
-    /// - Precondition: the header was checked, for `vcpus` divides.
+    /// - Precondition: the header was checked, because this divides by `vcpus`.
     mutating func setWorkload(_ new: Workload, freePages: UInt64) {
         (rate, workingSet, churnPages) = (0, 0, 0)
         switch new {
@@ -68,7 +69,7 @@ struct BootHeader: BitwiseCopyable {
     }
 }
 
-/// A boot header that was checked: it may have come from a peer or a file.
+/// A checked boot header. The header may have come from a peer or a file.
 struct KernelParameters: Sendable {
     let vcpus: Int
     let seed: UInt64
@@ -100,9 +101,9 @@ struct KernelParameters: Sendable {
         vcpus = Int(header.vcpus)
         seed = header.seed
         self.workload = workload
-        // At least a byte a second: it is a divisor.
+        // At least a byte a second, because it is a divisor.
         rate = max(1, header.rate)
-        // At least a page: it bounds a loop.
+        // At least a page, because it bounds a loop.
         workingSet = max(1, header.workingSet)
         churnPages = header.churnPages
         driver = DriverBehaviour.allCases[Int(header.driver)]
@@ -111,29 +112,29 @@ struct KernelParameters: Sendable {
     }
 }
 
-/// The allocator's counters, in RAM. What is derived from them is said to the outside.
+/// The allocator's counters, in RAM. Reports to the outside are derived from them.
 package struct AllocatorState: BitwiseCopyable, Hashable {
     /// Pages in allocated blocks.
     package var allocatedPages: UInt64 = 0
-    /// Blocks of the top order whose frame records are in use: those of the memory that was ever touched.
+    /// Blocks of the top order whose frame records are in use: the blocks that were ever touched.
     var describedBlocks: UInt64 = 0
-    /// Whole blocks that nobody ever touched and the balloon driver does not hold.
+    /// Whole blocks that nobody ever touched and that the balloon driver does not hold.
     package var virginBlocks: UInt64 = 0
     /// No virgin block lies before this one.
     var virginCursor: UInt64 = 0
-    /// Entries of the held stack, and how many of them are virgin.
+    /// How many entries the held stack has, and how many of them are virgin.
     package var heldBlocks: UInt64 = 0
     var heldVirginBlocks: UInt64 = 0
-    /// The most entries that the held stack ever had: so much of it is populated.
+    /// How many entries the held stack had at most: that much of it is populated.
     var heldHighWater: UInt64 = 0
     /// Held blocks that the shrinker took back.
     package var shrunkBlocks: UInt64 = 0
-    /// Those of them that it took while the command was open, whether the device had read their hints or not.
+    /// How many of them it took while the command was open, whether the device had read their hints or not.
     package var shrunkInRound: UInt64 = 0
 }
 
 extension Kernel {
-    /// Gives the kernel in RAM another workload, before anything runs it: its vCPUs stay, and so does what they had allocated.
+    /// Gives the kernel in RAM another workload, before anything runs it. Its vCPUs and what they allocated stay.
     static func setWorkload(_ workload: Workload, in memory: KernelMemory) throws(KernelPanic) {
         let kernel = try Kernel(running: memory)
         var header: BootHeader = memory.load(at: 0)

@@ -1,25 +1,25 @@
 import AerostatGuestMemory
 import AerostatHost
 
-/// Reads a machine's dump block by block, in ascending order, each into the same private buffer of 4 MiB.
+/// Reads a machine's dump block by block, in ascending order. Each block goes into the same private buffer of 4 MiB.
 struct DumpReader: ~Copyable {
-    /// What became known of the block that was read last, by the frame in it.
+    /// Facts about each frame of the block that was read last: whether the frame is free.
     private(set) var isFree = [Bool](repeating: false, count: KernelLayout.topBlockPages)
-    /// Whether the frame's page has bytes in the file, and not a hole only.
+    /// Whether the frame's page has data in the file, and is not just a hole.
     private(set) var isInFile = [Bool](repeating: false, count: KernelLayout.topBlockPages)
     private(set) var checksums = [UInt32](repeating: 0, count: KernelLayout.topBlockPages)
     private(set) var isZero = [Bool](repeating: false, count: KernelLayout.topBlockPages)
 
     private var flags = [UInt64](repeating: 0, count: KernelLayout.topBlockPages)
     private var content = [UInt64](repeating: 0, count: KernelLayout.topBlockPages * wordsPerPage)
-    /// The piece of the RAM file at or behind the place that was read last. Kept, because to look for its end anew in every block
-    /// would cost the square of the file's size.
+    /// The extent of data in the RAM file at or after the last position. It is kept because searching for its end again in every block
+    /// would cost quadratic time.
     private var extent: Range<UInt64> = 0..<0
 
     private static let wordsPerPage = GuestPage.size / 8
     private static let zeroChecksum = checksum([UInt64](repeating: 0, count: wordsPerPage).span)
 
-    /// Reads the next block: its flags, and of its RAM what is no hole.
+    /// Reads the next block: its flags, and those parts of its RAM that are not holes.
     mutating func read(block: Int, of dump: borrowing MachineDump) throws(SystemError) {
         try dump.pageFlags.read(at: UInt64(block * KernelLayout.topBlockPages * MachineDump.flagBytes), into: &flags, flags.indices)
         try readContent(block, dump.ram)
@@ -30,12 +30,12 @@ struct DumpReader: ~Copyable {
                 continue
             }
             checksums[frame] = Self.checksum(content.span.extracting(words(of: frame)))
-            // Most pages are not zero, and that their checksum says.
+            // Most pages are not zero, and their checksum shows that.
             isZero[frame] = checksums[frame] == Self.zeroChecksum && content[words(of: frame)].allSatisfy { $0 == 0 }
         }
     }
 
-    /// Copies the page of a frame that is in the file.
+    /// Writes the page of a frame that is in the file to guest memory.
     func write(_ frame: Int, to target: Int, _ memory: KernelMemory) { memory.write(content.span.extracting(words(of: frame)), to: target) }
 
     private func words(of frame: Int) -> Range<Int> { frame * Self.wordsPerPage..<(frame + 1) * Self.wordsPerPage }
@@ -48,7 +48,7 @@ struct DumpReader: ~Copyable {
         while position < end {
             if extent.upperBound <= position { extent = try ram.dataExtent(from: position) ?? ram.byteCount..<ram.byteCount }
             guard extent.lowerBound < end, !extent.isEmpty else { return }
-            // Whole pages: a file system's blocks may be smaller.
+            // Rounded to whole pages: a file system's blocks may be smaller.
             let page = UInt64(GuestPage.size)
             let first = Int((max(extent.lowerBound, position) - start) / page)
             let last = Int((min(extent.upperBound, end) - start + page - 1) / page)

@@ -1,8 +1,9 @@
 /// One entry of mem_map, 16 bytes of guest RAM: what a frame is.
 ///
-/// Only a block's first frame, its head, says what the block is; the records behind it are `inside`, and carry each what is known of their
-/// page's content: nothing, a stamp (the kernel wrote it), the checksum of an opaque page (it came with an imported machine), or that
-/// it holds poison (the kernel filled it when it was freed).
+/// Only the record of a block's first frame, its head, describes the block. The records after it are `inside`. Each record also carries
+/// what is known of its own page's content: nothing, a stamp (the kernel wrote it), the checksum of an opaque page (it came with an
+/// imported machine), or that it holds poison (the kernel filled it when it was freed).
+///
 /// Zeros are a valid record: inside, never stamped.
 package struct FrameRecord: BitwiseCopyable, Hashable, Sendable {
     package enum State: UInt8, Sendable {
@@ -10,17 +11,17 @@ package struct FrameRecord: BitwiseCopyable, Hashable, Sendable {
         case inside = 0
         case free = 1
         case allocated = 2
-        /// Of the top order, and held by the balloon driver.
+        /// A block of the top order that the balloon driver holds.
         case held = 3
-        /// Holds the kernel's own tables (said only in the block in which the tables end).
+        /// Holds the kernel's own tables. Recorded only in the block in which the tables end.
         case table = 4
     }
 
     /// Bits 0-7 state, 8-15 order, 16 stamped, 17 opaque, 18 poisoned.
     package private(set) var word: UInt32 = 0
-    /// Counts the page's rewrites; kept when the block is freed. Of an opaque page: the CRC-32C of its content.
+    /// Counts the rewrites of the page, and is kept when the block is freed. For an opaque page: the CRC-32C of its content.
     package private(set) var generation: UInt32 = 0
-    /// Links of the list that the head is on; 0 ends it (frame 0 is the boot header, so no list can hold it).
+    /// Links of the list that the head is on. 0 ends it: frame 0 is the boot header, so no list can hold it.
     package var next: UInt32 = 0
     package var previous: UInt32 = 0
 
@@ -29,7 +30,7 @@ package struct FrameRecord: BitwiseCopyable, Hashable, Sendable {
     private static let poisonedBit: UInt32 = 1 << 18
     private static let contentBits = stampedBit | opaqueBit | poisonedBit
 
-    /// `nil` where the bits make no sense.
+    /// Returns `nil` if the bits make no sense.
     package var head: (state: State, order: Int)? {
         let order = Int(word >> 8 & 0xFF)
         guard order <= KernelLayout.topOrder, let state = State(rawValue: UInt8(truncatingIfNeeded: word)) else { return nil }
@@ -38,50 +39,50 @@ package struct FrameRecord: BitwiseCopyable, Hashable, Sendable {
 
     package var isStamped: Bool { word & Self.stampedBit != 0 }
 
-    /// Whether the page holds what the guest did not write.
+    /// Whether the page holds content that the guest did not write.
     package var isOpaque: Bool { word & Self.opaqueBit != 0 }
 
-    /// Whether the page was filled when it was freed, and is not written since.
+    /// Whether the page was filled when it was freed, and has not been written since.
     package var isPoisoned: Bool { word & Self.poisonedBit != 0 }
 
-    /// How often the page was written, ever. That an opaque page came is its first time: so its record counts in the sum that
-    /// finds lost ones, although its generation is no count.
+    /// How often the page was written, ever. The arrival of an opaque page counts as its first write. So its record counts in the sum that
+    /// finds lost records, although its generation is not a count.
     var writes: UInt32 { isOpaque ? 1 : generation }
 
-    /// The page's content came from elsewhere.
+    /// Records that the page's content came from elsewhere.
     mutating func setOpaque(checksum: UInt32) {
         word = word & ~Self.stampedBit | Self.opaqueBit
         generation = checksum
     }
 
-    /// The page gets its content of the next generation.
+    /// Records that the page gets the content of its next generation.
     mutating func stamp() {
         generation = writes &+ 1
         word = word & ~Self.contentBits | Self.stampedBit
     }
 
-    /// The page's content is nobody's any more; its writes go on counting.
+    /// Records that the page's content no longer matters. The count of its writes continues.
     mutating func forgetContent(isPoisoned: Bool) {
         generation = writes
         word = word & ~Self.contentBits | (isPoisoned ? Self.poisonedBit : 0)
     }
 
-    /// Makes the record a head (or no head); what it says about the content stays as it is.
+    /// Makes the record a head, or not a head. What it says about the content stays.
     mutating func setHead(_ state: State, order: Int) {
         word = word & Self.contentBits | UInt32(state.rawValue) | UInt32(order) << 8
     }
 
     func isHead(_ state: State, order: Int) -> Bool { Self.isHead(word, state, order: order) }
 
-    /// The same of a record's word alone.
+    /// The same for a record's word alone.
     static func isHead(_ word: UInt32, _ state: State, order: Int) -> Bool {
         word & ~contentBits == UInt32(state.rawValue) | UInt32(order) << 8
     }
 }
 
-/// A doubly linked list of blocks in guest RAM, through their heads' records.
+/// A doubly linked list of blocks in guest RAM. The links are in the records of the blocks' heads.
 package struct FrameList: BitwiseCopyable, Hashable, Sendable {
-    /// Frames; 0 where the list is empty.
+    /// Frames; 0 if the list is empty.
     package var first: UInt64 = 0
     package var last: UInt64 = 0
     package var blocks: UInt64 = 0
@@ -89,7 +90,7 @@ package struct FrameList: BitwiseCopyable, Hashable, Sendable {
 }
 
 extension KernelMemory {
-    /// A frame number that came out of RAM.
+    /// Checks a frame number that came from RAM.
     /// - Returns: `nil` for the end of a list.
     func frame(_ link: UInt64) throws(KernelPanic) -> Int? {
         if link == 0 { return nil }
@@ -99,7 +100,7 @@ extension KernelMemory {
         return Int(link)
     }
 
-    /// The order of a block whose head must be in this state.
+    /// The order of a block. Its head must be in this state.
     func order(of frame: Int, _ state: FrameRecord.State) throws(KernelPanic) -> Int {
         guard let head = record(of: frame).head, head.state == state, frame & (1 << head.order - 1) == 0 else {
             throw KernelPanic("frame \(frame) should be the head of a block that is \(state)")

@@ -1,16 +1,16 @@
 public import AerostatGuestMemory
 import AerostatHost
 
-/// A guest over the memory of a real machine, and what that memory held.
+/// A guest that runs on the memory of a real machine, with a summary of what that memory held.
 ///
-/// Frames that Linux had free are free, in the blocks in which they were, with their stale content. All others are in use and opaque:
-/// the guest keeps them, compares their checksums, and rewrites some of them under its workload.
+/// Frames that Linux had free are free, in the same blocks, with their stale content. All others are in use and opaque: the guest keeps
+/// them, compares their checksums, and rewrites some of them if its workload says so.
 public struct ImportedGuest: Sendable {
     public let guest: ModelGuest
     public let summary: MachineDump.Summary
 
     /// Copies the machine's memory, in one pass over both files.
-    /// - Parameter tracker: forces a tracker; `nil` takes the best that works.
+    /// - Parameter tracker: forces a tracker; `nil` uses the best that works.
     /// - Throws: `ModelGuestConfiguration.Invalid`, or `SystemError` with the path and the place in the file.
     public init(_ dump: borrowing MachineDump, behaviour: GuestBehaviour = GuestBehaviour(), tracker: TrackerKind? = nil) throws {
         try behaviour.validate()
@@ -20,17 +20,17 @@ public struct ImportedGuest: Sendable {
         idle.workload = .idle
         memory.store(BootHeader(idle, pageCount: memory.layout.pageCount, freePages: 0), at: 0)
         summary = try MachineImport(dump, into: Kernel(running: memory)).summary
-        // Only now it is known how much is free.
+        // Only now is it known how much memory is free.
         try Kernel.setWorkload(behaviour.workload, in: memory)
         try guest.start(Kernel(running: memory))
     }
 }
 
-/// Takes a machine's blocks over into fresh, all-zero RAM.
+/// Copies a machine's blocks into fresh, all-zero RAM.
 private struct MachineImport {
     let kernel: Kernel
     var summary = MachineDump.Summary()
-    /// Blocks that were given to vCPUs so far, to each in turn.
+    /// How many blocks the vCPUs have got so far, each in turn.
     private var adoptedBlocks = 0
 
     private var layout: KernelLayout { kernel.layout }
@@ -39,7 +39,7 @@ private struct MachineImport {
         self.kernel = kernel
         kernel.initialiseTables()
         let base = Int(dump.base.rawValue >> UInt64(GuestPage.shift))
-        // Where the tables end on the boundary, there is nothing behind them.
+        // If the tables end on the boundary, nothing is left behind them.
         if layout.firstFrame < base { try kernel.freeBehindTables() }
         var reader = DumpReader()
         for block in 0..<Int(dump.ramBytes / MachineDump.blockBytes) {
@@ -51,7 +51,7 @@ private struct MachineImport {
 
     private mutating func takeOver(_ block: Int, _ source: borrowing DumpReader) throws(KernelPanic) {
         if block != layout.firstBlock {
-            // As if never touched: it needs no records.
+            // Treated as never touched: it needs no records.
             if source.isFreeAndZero { return }
             kernel.allocator.virginBlocks &-= 1
         }
@@ -66,7 +66,7 @@ private struct MachineImport {
         try divide(start, order: KernelLayout.topOrder, source.isFree[...])
     }
 
-    /// Makes free and allocated blocks, each of the largest order that is all one or all the other.
+    /// Divides a block into the largest free and allocated blocks possible.
     private mutating func divide(_ frame: Int, order: Int, _ isFree: ArraySlice<Bool>) throws(KernelPanic) {
         let first = isFree.first!
         guard isFree.allSatisfy({ $0 == first }) else {
@@ -77,7 +77,7 @@ private struct MachineImport {
         if first { try kernel.insertFree(frame, order: order) } else { try adopt(frame, order: order) }
     }
 
-    /// Makes a block of opaque pages a resident one.
+    /// Makes a block of opaque pages resident.
     private mutating func adopt(_ frame: Int, order: Int) throws(KernelPanic) {
         var head = kernel.memory.record(of: frame)
         head.setHead(.allocated, order: order)
@@ -86,7 +86,7 @@ private struct MachineImport {
         let vcpu = adoptedBlocks % kernel.parameters.vcpus
         var owner = kernel.loadVCPU(vcpu)
         try kernel.memory.append(frame, order: order, to: &owner.resident)
-        // That an opaque page came counts as its first write.
+        // The arrival of an opaque page counts as its first write.
         owner.stampedPages &+= 1 << UInt64(order)
         kernel.storeVCPU(owner, vcpu)
         adoptedBlocks += 1

@@ -1,12 +1,12 @@
 import AerostatGuestMemory
 
-// The binary buddy allocator, as Linux's: blocks of 2^order frames, halved on the way down, merged with their buddy on the way up.
-// Every function here is called under the kernel's lock.
+// A binary buddy allocator like Linux's: blocks of 2^order frames are halved to allocate, and merged with their buddies when freed. All
+// functions here are called under the kernel's lock.
 extension Kernel {
-    /// Takes a block: from the free lists, then from memory never touched, then, under pressure, from what the balloon driver holds.
+    /// Takes a block from the free lists, or from untouched memory, or, under pressure, from what the balloon driver holds.
     ///
-    /// The block's pages keep their generations and what is known of their poison, and carry no stamp until they are written.
-    /// - Returns: its first frame; `nil` where there is no such block.
+    /// The block's pages keep their generations and what is known of their poison. They carry no stamp until they are written.
+    /// - Returns: its first frame; `nil` if there is no such block.
     package func allocate(order: Int) throws(KernelPanic) -> Int? {
         var source = try takeFree(order)
         if source == nil { source = claimVirgin() }
@@ -25,7 +25,7 @@ extension Kernel {
         return found.frame
     }
 
-    /// Gives an allocated block back. It must be on no list.
+    /// Frees an allocated block, which must be on no list.
     package func free(_ frame: Int) throws(KernelPanic) {
         let order = try memory.order(of: frame, .allocated)
         forgetContent(frame..<frame + 1 << order)
@@ -33,7 +33,7 @@ extension Kernel {
         try release(frame, order: order)
     }
 
-    /// Gives an allocated block of the top order back except for one frame, which stays allocated: the block stays in pieces.
+    /// Frees an allocated block of the top order except for one frame, which stays allocated. So the block stays in pieces.
     func free(_ frame: Int, keeping kept: Int) throws(KernelPanic) {
         let order = try memory.order(of: frame, .allocated)
         precondition((frame..<frame + 1 << order).contains(kept), "the kept frame is in the block")
@@ -42,7 +42,7 @@ extension Kernel {
         var start = frame
         for half in (0..<order).reversed() {
             let upper = start + 1 << half
-            // The half without the kept frame is free; nothing can merge with it, for its buddy holds that frame.
+            // The half without the kept frame is free. It cannot merge, because its buddy holds that frame.
             try insertFree(kept < upper ? upper : start, order: half)
             if kept >= upper { start = upper }
         }
@@ -52,7 +52,7 @@ extension Kernel {
         allocator.allocatedPages &-= 1 << UInt64(order) - 1
     }
 
-    /// Merges a block that is nobody's with its free buddies and puts it on a free list.
+    /// Merges an unowned block with its free buddies, and puts the result on a free list.
     func release(_ frame: Int, order: Int) throws(KernelPanic) {
         var (frame, order) = (frame, order)
         while order < KernelLayout.topOrder {
@@ -68,10 +68,10 @@ extension Kernel {
 
     // MARK: Where blocks come from
 
-    /// The smallest free block that is large enough, taken off its list.
+    /// Takes the smallest free block that is large enough off its list.
     private func takeFree(_ order: Int) throws(KernelPanic) -> (frame: Int, order: Int)? {
         for candidate in order...KernelLayout.topOrder {
-            // The newest: its lines are likely still in the processor's cache.
+            // The newest block: its cache lines are likely still in the processor's cache.
             guard let frame = try memory.frame(freeList(candidate).last) else { continue }
             guard memory.record(of: frame).isHead(.free, order: candidate), frame & (1 << candidate - 1) == 0 else {
                 throw KernelPanic("frame \(frame) on the free list of order \(candidate) is not a free block of that order")
@@ -87,13 +87,13 @@ extension Kernel {
         return (describe(block: block), KernelLayout.topOrder)
     }
 
-    /// Takes a block of the top order off the free lists or from memory never touched; its records are not changed in the latter case.
+    /// Takes a block of the top order off the free lists, or from untouched memory. In the latter case its records are not changed.
     func takeTopOrderBlock() throws(KernelPanic) -> (block: Int, isVirgin: Bool)? {
         if let (frame, _) = try takeFree(KernelLayout.topOrder) { return (frame >> KernelLayout.topOrder, false) }
         return takeVirginBlock().map { ($0, true) }
     }
 
-    /// Begins the frame records of a block that had none.
+    /// Initialises the frame records of a block that has none.
     /// - Returns: its first frame.
     func describe(block: Int) -> Int {
         memory.clearRecords(ofBlock: block)
@@ -101,7 +101,7 @@ extension Kernel {
         return block << KernelLayout.topOrder
     }
 
-    /// The first block that nobody ever touched, claimed.
+    /// Finds the first block that nobody ever touched, and claims it.
     private func takeVirginBlock() -> Int? {
         var state = allocator
         guard state.virginBlocks > 0 else { return nil }
@@ -126,7 +126,7 @@ extension Kernel {
         return nil
     }
 
-    /// Makes a block virgin again that was claimed and never touched.
+    /// Makes a claimed block virgin again. It must not have been touched.
     func returnVirginBlock(_ block: Int) {
         setClaimed(block, false)
         allocator.virginBlocks &+= 1
@@ -166,7 +166,7 @@ extension Kernel {
         memory.setRecord(record, of: frame)
     }
 
-    /// Clears what is being allocated, where the guest does that.
+    /// Clears memory that is being allocated, if the guest does that.
     func clear(_ frames: Range<Int>) {
         if parameters.clearsAllocated { memory.fill(frames, with: 0) }
     }

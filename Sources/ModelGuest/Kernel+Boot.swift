@@ -2,9 +2,9 @@ import AerostatGuestMemory
 package import AerostatHost
 
 extension Kernel {
-    /// Boots a kernel in fresh, all-zero RAM: tables first, then memory in use, then memory that was in use once.
+    /// Boots a kernel in fresh, all-zero RAM: first tables, then memory in use, then memory that was in use once.
     ///
-    /// Used and freed blocks are drawn in random order, so that both lie mixed in the lower part of RAM, and the rest stays untouched.
+    /// Used and freed blocks are drawn in random order. So they lie mixed in the lower part of RAM, and the rest stays untouched.
     package convenience init(booting configuration: ModelGuestConfiguration, in memory: KernelMemory) throws(SystemError) {
         let pages = memory.layout.pageCount
         let unused = UInt64(Double(pages) * (1 - configuration.usedShare))
@@ -28,13 +28,13 @@ extension Kernel {
     }
 }
 
-/// What boot allocated: blocks that stay in use are on their vCPUs' lists already, these are not.
+/// What boot allocated. Blocks that stay in use are already on their vCPUs' lists; those here are not.
 private struct BootPlan {
     /// Blocks that are filled and then freed.
     var freed: [Int] = []
     /// Every block to fill, with its order.
     var filled: [(frame: Int, order: Int)] = []
-    /// Decides which blocks are left in pieces, and around which frame.
+    /// Decides which blocks stay in pieces, and around which frame.
     var random: SplitMix
     let fragmentationShare: Double
 
@@ -43,7 +43,7 @@ private struct BootPlan {
         var pieces = Int((Double(whole) * fragmentationShare).rounded())
         for (done, frame) in freed.enumerated() {
             let order = try kernel.memory.order(of: frame, .allocated)
-            // Draw without replacement: exactly `pieces` of them are kept in pieces, anywhere.
+            // Draws without replacement: exactly `pieces` blocks anywhere among them stay in pieces.
             guard order == KernelLayout.topOrder, Int.random(in: 0..<whole - done, using: &random) < pieces else {
                 try kernel.free(frame)
                 continue
@@ -65,7 +65,7 @@ extension Kernel {
         }
     }
 
-    /// Frees what is behind the tables in their last block.
+    /// Frees the memory behind the tables in their last block.
     func freeBehindTables() throws(KernelPanic) {
         guard layout.isUsable(block: layout.firstBlock) else { return }
         setClaimed(layout.firstBlock, true)
@@ -73,7 +73,7 @@ extension Kernel {
         memory.updateRecords(start..<layout.firstFrame) { _, record in record.setHead(.table, order: 0) }
         var frame = layout.firstFrame
         while frame < start + KernelLayout.topBlockPages {
-            // The largest block that is aligned here; none reaches over the end, which is aligned to the top order.
+            // The largest block that is aligned here. It cannot reach beyond the end, which is aligned to the top order.
             let order = min(frame.trailingZeroBitCount, KernelLayout.topOrder)
             try insertFree(frame, order: order)
             frame += 1 << order
@@ -97,7 +97,7 @@ extension Kernel {
                 isUsed = Int.random(in: 0..<blocks.used + blocks.freed, using: &plan.random) < blocks.used
                 wanted = KernelLayout.topOrder
             } else {
-                // What is left is less than a block of the top order on either side: smaller ones.
+                // Less than a block of the top order is left on either side, so smaller blocks follow.
                 isUsed = usedPages > 0
                 let left = isUsed ? usedPages : freedPages
                 wanted = Int.bitWidth - 1 - left.leadingZeroBitCount
@@ -116,7 +116,7 @@ extension Kernel {
         return plan
     }
 
-    /// A block of the order, or the largest there is below it.
+    /// Allocates a block of the order, or the largest below it that there is.
     private func allocateAtMost(_ order: Int) throws(KernelPanic) -> (frame: Int, order: Int)? {
         for candidate in (0...order).reversed() {
             if let frame = try allocate(order: candidate) { return (frame, candidate) }
@@ -124,10 +124,10 @@ extension Kernel {
         return nil
     }
 
-    /// Writes the content of all blocks, one thread for each vCPU.
+    /// Writes the content of all blocks, with one thread for each vCPU.
     private func fill(_ plan: BootPlan) throws(SystemError) {
-        // As in a real guest, most of this memory is mapped in huge pages. Untouched blocks are taken in ascending order, so from the
-        // first whole block to the last one there is nothing between them that stays untouched.
+        // As in a real guest, most of this memory is mapped in huge pages. Untouched blocks are taken in ascending order, so nothing
+        // between the first and the last whole block stays untouched.
         let whole = plan.filled.filter { $0.order == KernelLayout.topOrder }.map(\.frame)
         if let first = whole.min(), let last = whole.max() {
             memory.ram.adviseHugePages(PageRun(first: PageIndex(first), count: last + KernelLayout.topBlockPages - first))

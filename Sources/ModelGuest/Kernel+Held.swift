@@ -1,8 +1,8 @@
 import AerostatGuestMemory
 
-// The blocks that the balloon driver holds for hints: a stack of block numbers in RAM, newest on top (Linux's list is last in, first out as
-// well). A held block that was never touched stays without frame records; bit 31 of its entry says so.
-// Every function here is called under the kernel's lock.
+// The blocks that the balloon driver holds for hints: a stack of block numbers in RAM, newest on top (Linux's list is last in, first out
+// too). A held block that was never touched has no frame records; bit 31 of its entry says so. All functions here are called under the
+// kernel's lock.
 extension Kernel {
     private static let virginBit: UInt32 = 1 << 31
 
@@ -24,8 +24,8 @@ extension Kernel {
         }
     }
 
-    /// Takes a free block of the top order out of the allocator and keeps it.
-    /// - Returns: the block; `nil` where none is left.
+    /// Takes a free block of the top order out of the allocator, and holds it.
+    /// - Returns: the block; `nil` if none is left.
     func holdBlock() throws(KernelPanic) -> Int? {
         guard let (block, isVirgin) = try takeTopOrderBlock() else { return nil }
         if !isVirgin { setHead(.held, ofBlock: block) }
@@ -40,7 +40,7 @@ extension Kernel {
         return block
     }
 
-    /// Gives the newest held block back to the allocator, as it was.
+    /// Gives the newest held block back to the allocator, unchanged.
     /// - Returns: whether there was one.
     func returnHeldBlock() throws(KernelPanic) -> Bool {
         guard let held = try popHeld() else { return false }
@@ -52,8 +52,8 @@ extension Kernel {
         return true
     }
 
-    /// The shrinker: memory is short, so the newest held block is used at once, also in the middle of a round, whether
-    /// the device has read its hint or not. (That this loses no page is the engine's business: rule "arm before asking".)
+    /// The shrinker. Memory is short, so the newest held block is used at once, even in the middle of a round, and whether or not the
+    /// device has read its hint. (The engine must make sure that this loses no page: rule "arm before asking".)
     func shrink() throws(KernelPanic) -> (frame: Int, order: Int)? {
         guard let held = try popHeld() else { return nil }
         allocator.shrunkBlocks &+= 1

@@ -1,23 +1,23 @@
 import AerostatGuestMemory
 
-// What a vCPU does between two safe points. A step is short (at most 64 pages written), so that pausing is quick; it reads its
-// record from RAM, works, and writes the record back before it returns.
+// What a vCPU does between two safe points. A step is short (at most 64 pages written), so that pausing is quick. It reads its record from
+// RAM, works, and writes the record back before it returns.
 extension Kernel {
     static let stepPages = 64
     /// How often an idle vCPU's timer ticks.
     private static let idleTickNanoseconds: UInt64 = 100_000_000
-    /// A vCPU that fell behind its rate makes up for this much, not for more.
+    /// A vCPU that fell behind its rate makes up for at most this much.
     private static let maximumLagNanoseconds: UInt64 = 100_000_000
-    /// Blocks that one step of churn may free.
+    /// How many blocks one step of churn may free.
     private static let freesPerStep = 64
 
-    /// Makes one step.
-    /// - Parameter now: on the guest's clock, in nanoseconds.
-    /// - Returns: when the next is due, on the same clock.
+    /// Does one step.
+    /// - Parameter now: the time on the guest's clock, in nanoseconds.
+    /// - Returns: when the next step is due, on the same clock.
     func step(_ vcpu: Int, now: UInt64) throws(KernelPanic) -> UInt64 {
         var record = loadVCPU(vcpu)
         guard record.nextTick <= now else {
-            // A clock that a peer sent may lag behind the record; nothing waits for longer than a second because of it.
+            // A clock that came from a peer may lag behind the record. It must not delay anything for longer than a second.
             return min(record.nextTick, now &+ 1_000_000_000)
         }
         record.steps &+= 1
@@ -40,7 +40,7 @@ extension Kernel {
             max(record.nextTick, now < Self.maximumLagNanoseconds ? 0 : now - Self.maximumLagNanoseconds) &+ product / parameters.rate
     }
 
-    /// Rewrites the next resident pages, each under its next generation.
+    /// Rewrites the next resident pages, each with its next generation.
     private func rewriteResident(_ record: inout VCPURecord) throws(KernelPanic) -> Int {
         var written = 0
         while written < Self.stepPages {
@@ -65,7 +65,7 @@ extension Kernel {
         return written
     }
 
-    /// Stamps more of the block at hand, or gets the next one, of random order, and frees the oldest ones for it.
+    /// Stamps more of the current block, or gets the next one, of random order, and frees the oldest blocks to make room.
     private func churn(_ record: inout VCPURecord) throws(KernelPanic) -> Int {
         if record.fillingBlock == 0 { try beginBlock(&record) }
         guard let block = try memory.frame(UInt64(record.fillingBlock)) else { return 0 }
@@ -87,7 +87,7 @@ extension Kernel {
         defer { record.random = random.state }
         let order = parameters.workload == .squeeze ? KernelLayout.topOrder : Int.random(in: 0...KernelLayout.topOrder, using: &random)
         if record.churn.pages &+ (1 << UInt64(order)) > record.churnTarget {
-            // The target was reached: shrink or grow to another one. So held blocks come under pressure again and again.
+            // The target was reached, so shrink or grow to another one. This puts held blocks under pressure again and again.
             record.churnTarget = UInt64.random(in: 0...max(1, min(parameters.churnPages, UInt64(layout.pageCount))), using: &random)
         }
         let allocated = try locked { () throws(KernelPanic) -> Int? in

@@ -2,10 +2,10 @@ import AerostatGuestMemory
 import AerostatMigration
 import Synchronization
 
-/// The model kernel: code without state of its own. What it knows is in guest RAM, so it goes where the RAM goes.
+/// The model kernel. The code has no state of its own: all state is in guest RAM, so the kernel moves with the RAM.
 ///
-/// The lock is the kernel's one lock. It is a host mutex, because a host thread that waits for it must sleep; no thread holds it at a
-/// safe point, so a paused guest's lock is free and there is nothing in it to move.
+/// The kernel has one lock. It is a host mutex, because a host thread that waits for it must sleep. No thread holds it at a safe
+/// point, so it is free while the guest is paused, and no state of it needs to move.
 package final class Kernel: Sendable {
     package let memory: KernelMemory
     let parameters: KernelParameters
@@ -14,7 +14,7 @@ package final class Kernel: Sendable {
 
     var layout: KernelLayout { memory.layout }
 
-    /// A kernel over RAM that holds one already.
+    /// A kernel on RAM that already holds one.
     init(running memory: KernelMemory) throws(KernelPanic) {
         let regions = memory.ram.regions
         guard regions.byteCount >= ModelGuestConfiguration.minimumMemoryBytes,
@@ -30,7 +30,7 @@ package final class Kernel: Sendable {
 
     // MARK: Panic
 
-    /// Why the kernel halted; `nil` while it is well.
+    /// Why the kernel halted; `nil` if it has not.
     var panicked: KernelPanic? { panic.withLock { $0 } }
 
     func halt(_ reason: KernelPanic) {
@@ -48,7 +48,7 @@ package final class Kernel: Sendable {
 
     func setFreeList(_ list: FrameList, _ order: Int) { memory.store(list, at: layout.freeListOffset(of: order)) }
 
-    /// Pages of tables that were ever initialised; the rest of them is address space only.
+    /// How many pages of tables were ever initialised. The rest of the tables is only address space.
     func tablePages(_ state: AllocatorState) -> UInt64 {
         let page = UInt64(GuestPage.size)
         let bitmap = UInt64(layout.stackOffset - layout.bitmapOffset) / page
@@ -57,7 +57,7 @@ package final class Kernel: Sendable {
         return UInt64(KernelLayout.fixedPages) + bitmap + held + described * UInt64(KernelLayout.recordPagesPerBlock)
     }
 
-    /// Pages on the free lists, virgin, or held.
+    /// How many pages are on the free lists, virgin, or held.
     func freePages(_ state: AllocatorState) -> UInt64 {
         (0..<KernelLayout.topOrder).reduce(topOrderPages(state)) { $0 &+ freeList($1).pages }
     }

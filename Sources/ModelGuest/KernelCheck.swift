@@ -2,11 +2,11 @@ import AerostatGuestMemory
 public import AerostatMigration
 import Synchronization
 
-/// Walks the tables and the pages of a kernel that stands still, and believes nothing that it reads: every number is bounded before use,
-/// every loop ends, and memory that was never touched stays so.
+/// Checks the tables and the pages of a kernel that stands still. It trusts nothing that it reads: every number is bounded before use,
+/// every loop ends, and memory that was never touched stays untouched.
 ///
-/// Each fact is said twice in RAM (a free block by its record and by its list, a page by its stamp and by its content, each
-/// sum by a counter), so one lost page contradicts another one.
+/// Each fact is in RAM twice: a free block in its record and on its list, a page in its stamp and in its content, each sum in a counter. So
+/// one lost page contradicts another one.
 package struct KernelCheck {
     private let kernel: Kernel
     private var result = SelfCheckResult()
@@ -128,7 +128,7 @@ package struct KernelCheck {
         note(difference, at: page)
     }
 
-    /// A page that was filled when it was freed is as it was, whoever has it since (rule "free, never stale data").
+    /// A page that was filled when it was freed must be unchanged, whoever has it now (rule "free, never stale data").
     private mutating func comparePoison(_ page: Int, _ record: FrameRecord) {
         guard let poison = kernel.parameters.poison, !record.isStamped, !record.isOpaque else {
             return complain("frame \(page) is recorded as poisoned, which it cannot be")
@@ -193,7 +193,7 @@ package struct KernelCheck {
         if owned != allocatedPages { complain("\(allocatedPages) pages are allocated, \(owned) are on somebody's list") }
     }
 
-    /// Follows a list, for as long as it can be: forwards, each link compared with the link back.
+    /// Follows a list as far as possible: forwards, comparing each link with the link back.
     private mutating func compare(_ list: FrameList, _ name: String, order: (FrameRecord) -> Int?) {
         var (previous, link) = (UInt64(0), list.first)
         var (blocks, pages) = (UInt64(0), UInt64(0))
@@ -215,7 +215,7 @@ package struct KernelCheck {
         if blocks != list.blocks || pages != list.pages { complain("\(name) has \(blocks) blocks, its count is \(list.blocks)") }
     }
 
-    /// Whether a frame's record is in use; reading another one could only find zeros, but this is cheaper to reason about.
+    /// Whether a frame's record is in use. Reading an unused one would only find zeros, but skipping it is easier to reason about.
     private func isDescribed(_ frame: Int) -> Bool {
         let block = frame >> KernelLayout.topOrder
         return kernel.isClaimed(block) && !heldVirgin.contains(block)
@@ -260,7 +260,7 @@ package struct KernelCheck {
 extension ModelGuest {
     /// Checks the guest's memory: every page in use against its stamp, and the kernel's tables against each other.
     ///
-    /// A running guest stands still meanwhile. Memory that was never touched is not read.
+    /// A running guest is paused meanwhile. Memory that was never touched is not read.
     public func check() throws(GuestError) -> SelfCheckResult {
         try machine.withLock { (machine) throws(GuestError) in
             guard let kernel else { throw GuestError("the guest has no memory content to check yet") }

@@ -1,7 +1,7 @@
 import AerostatGuestMemory
 import AerostatVirtio
 
-/// Where the model kernel keeps its things. All of it follows from the memory's shape, so nothing of it needs to be trusted.
+/// Where the model kernel keeps its data. The layout follows from the memory's shape alone, so no part of it has to be trusted.
 ///
 ///     page 0          boot header: parameters | allocator state, free lists of orders 0...10 | balloon driver
 ///     pages 1...2     vCPU records, 128 bytes each: no two share a pair of cache lines
@@ -11,11 +11,11 @@ import AerostatVirtio
 ///     mem_map         16 bytes for each frame; 4 pages describe one 4 MiB block
 ///     firstFrame ...  memory to allocate
 ///
-/// A frame is a page by its dense index (`PageIndex`). A block of the top order is 1024 frames, aligned by index. A block that would
-/// lie in two regions, and what is left behind the last whole one, is never used: hints need memory that is contiguous for the device.
+/// A frame is a page by its dense index (`PageIndex`). A block of the top order is 1024 frames, aligned by index. A block that would lie in
+/// two regions is never used, and neither is what is left after the last whole block: hints need memory that is contiguous for the device.
 ///
-/// Anonymous memory begins as zeros, and the formats are made so that zeros mean "nothing here yet": the tables of a
-/// 1 TiB guest take 4 GiB of addresses, but only the records of blocks that were once touched are ever populated.
+/// Anonymous memory begins as zeros, and in all formats zeros mean "nothing here yet". So the tables of a 1 TiB guest take 4 GiB of address
+/// space, but only the records of blocks that were once touched are ever populated.
 package struct KernelLayout: Sendable {
     /// Orders 0...10, as Linux: the largest block is 4 MiB.
     package static let topOrder = 10
@@ -35,11 +35,11 @@ package struct KernelLayout: Sendable {
     /// The two 4-byte buffers in which command ids are sent.
     static let startCommandOffset = (ringStateOffset + SplitVirtqueueDriver.stateByteCount(size: ringSize) + 63) & ~63
     static let stopCommandOffset = startCommandOffset + 64
-    /// Header, vCPU records and ring.
+    /// How many pages the header, the vCPU records and the ring take.
     static let fixedPages = 12
 
     package let pageCount: Int
-    /// Whole 4 MiB blocks.
+    /// How many whole 4 MiB blocks there are.
     let blockCount: Int
     let bitmapOffset: Int
     let stackOffset: Int
@@ -66,13 +66,13 @@ package struct KernelLayout: Sendable {
         splitBlocks = split
     }
 
-    /// The block in which the tables end; what is behind them in it is free memory too.
+    /// The block in which the tables end. The rest of it is free memory too.
     var firstBlock: Int { firstFrame >> Self.topOrder }
 
-    /// Whether the allocator owns the block (the first one in part).
+    /// Whether the allocator owns the block. It owns only a part of the first one.
     func isUsable(block: Int) -> Bool { (firstBlock..<blockCount).contains(block) && !splitBlocks.contains(block) }
 
-    /// Blocks that are whole and free before anything is allocated.
+    /// How many blocks are whole and free before anything is allocated.
     var virginBlocksAtBoot: Int {
         let first = firstBlock + 1
         return max(0, blockCount - first) - splitBlocks.count { (first..<blockCount).contains($0) }

@@ -2,7 +2,7 @@ package import AerostatGuestMemory
 import AerostatHost
 import Synchronization
 
-/// The model kernel found its own tables broken: its memory was lost or damaged. It halts, as a real kernel would; the process goes on.
+/// The model kernel found its own tables broken: its memory was lost or damaged. It halts, as a real kernel would. The process continues.
 package struct KernelPanic: Error, Hashable, Sendable, CustomStringConvertible {
     package let description: String
 
@@ -11,8 +11,8 @@ package struct KernelPanic: Error, Hashable, Sendable, CustomStringConvertible {
 
 /// Guest RAM as the model kernel sees it: plain values at byte offsets, page contents, frame records.
 ///
-/// Offsets count through the regions laid end to end. The unsafe code of this module is in this file and in `PageContent`; every
-/// access is bounded by the RAM, and every write is marked as the write door demands.
+/// Offsets count through the regions as if these were adjacent. The unsafe code of this module is in this file and in `PageContent`. Every
+/// access is bounded by the RAM, and every write is marked, as the write door requires.
 @safe
 package struct KernelMemory: Sendable {
     package let ram: GuestRAM
@@ -25,7 +25,7 @@ package struct KernelMemory: Sendable {
 
     // MARK: Plain values
 
-    /// Loads a value that was stored by `store`; it lies in one page and is aligned.
+    /// Loads a value that `store` stored. It must be aligned and lie in one page.
     package func load<Value: BitwiseCopyable>(_ type: Value.Type = Value.self, at offset: Int) -> Value {
         let (page, inside) = place(offset, MemoryLayout<Value>.self)
         return unsafe ram.hostAddress(of: page).load(fromByteOffset: inside, as: Value.self)
@@ -51,14 +51,14 @@ package struct KernelMemory: Sendable {
         updateRecords(frame..<frame + 1) { $1 = record }
     }
 
-    /// Whether a free block begins at a frame. It may be another vCPU's, which is writing the frame's record at this moment; that one says
-    /// "allocated" before and after.
+    /// Whether a free block begins at a frame. If the block is another vCPU's, that vCPU may be writing the frame's record now; the record
+    /// says "allocated" before and after.
     func isFree(_ frame: Int, order: Int) -> Bool {
         let (page, inside) = place(layout.recordOffset(of: frame), MemoryLayout<FrameRecord>.self)
         return FrameRecord.isHead(unsafe word(ram.hostAddress(of: page) + inside).pointee.load(ordering: .relaxed), .free, order: order)
     }
 
-    /// The first word of a record, which others may look at without the kernel's lock.
+    /// The first word of a record. Others may read it without the kernel's lock.
     @unsafe private func word(_ record: UnsafeMutableRawPointer) -> UnsafeMutablePointer<Atomic<UInt32>> {
         unsafe record.assumingMemoryBound(to: Atomic<UInt32>.self)
     }
@@ -83,7 +83,7 @@ package struct KernelMemory: Sendable {
         }
     }
 
-    /// Zeros the records of one block of the top order: whole pages.
+    /// Zeros the records of one block of the top order. They are whole pages.
     func clearRecords(ofBlock block: Int) {
         let offset = layout.recordOffset(of: block << KernelLayout.topOrder)
         ram.clear(PageRun(first: PageIndex(offset >> GuestPage.shift), count: KernelLayout.recordPagesPerBlock))
@@ -96,7 +96,7 @@ package struct KernelMemory: Sendable {
 
     // MARK: Page contents
 
-    /// Writes each frame's content for a generation one higher than its record's, and marks its record as stamped.
+    /// Writes each frame's content for a generation that is one higher than its record's, and marks its record as stamped.
     func stamp(_ frames: Range<Int>, seed: UInt64) {
         updateRecords(frames) { _, record in record.stamp() }
         unsafe ram.withWritablePages(PageRun(first: PageIndex(frames.lowerBound), count: frames.count)) { buffer in
@@ -107,7 +107,7 @@ package struct KernelMemory: Sendable {
         }
     }
 
-    /// Fills frames with a word, again and again.
+    /// Fills frames with copies of a word.
     func fill(_ frames: Range<Int>, with word: UInt32) {
         guard !frames.isEmpty else { return }
         unsafe ram.withWritablePages(PageRun(first: PageIndex(frames.lowerBound), count: frames.count)) { buffer in
@@ -117,7 +117,7 @@ package struct KernelMemory: Sendable {
         }
     }
 
-    /// The first word of a frame that is not the one it was filled with.
+    /// The first word of a frame that differs from the word it was filled with.
     func firstWord(of frame: Int, otherThan word: UInt32) -> UInt64? {
         let page = unsafe UnsafeRawPointer(ram.hostAddress(of: PageRun(first: PageIndex(frame), count: 1)))
         for offset in stride(from: 0, to: GuestPage.size, by: 8) {
@@ -133,7 +133,7 @@ package struct KernelMemory: Sendable {
         return unsafe PageContent(seed: seed, frame: frame, generation: generation).firstDifference(page)
     }
 
-    /// The CRC-32C of a frame's bytes, through a copy: the checksum wants bytes that stand still.
+    /// The CRC-32C of a copy of a frame's bytes. A copy, because the checksum needs bytes that do not change.
     func checksum(of frame: Int) -> UInt32 {
         unsafe withUnsafeTemporaryAllocation(byteCount: GuestPage.size, alignment: 8) { copy in
             unsafe copy.copyMemory(

@@ -1,17 +1,17 @@
 public import AerostatGuestMemory
 import AerostatHost
 
-/// The memory of a Linux machine that stood still: its RAM as one file, byte by byte from physical address 0, and what its
-/// `/proc/kpageflags` said about each page frame (Documentation/admin-guide/mm/pagemap.rst), 64 bits a frame.
+/// The memory of a paused Linux machine: its RAM as one file, byte by byte from physical address 0, and what its `/proc/kpageflags` said
+/// about each page frame (Documentation/admin-guide/mm/pagemap.rst), 64 bits a frame.
 ///
-/// The model guest that is made of it has the kernel's own tables in front. What the machine called frame 0 lies behind them on a
-/// boundary of the largest blocks, so that each of the machine's blocks is a block of the guest:
+/// The model guest that is made from it has the kernel's own tables in front. The machine's frame 0 lies behind them, on a boundary of the
+/// largest blocks. So each of the machine's blocks is a block of the guest:
 ///
 ///     0              tables' end      base                                   base + ramBytes
 ///     | the kernel's | free, never    | the machine's memory, frame by frame |
 ///     | own tables   | touched        |                                      |
 public struct MachineDump: ~Copyable, Sendable {
-    /// Whole blocks of 4 MiB.
+    /// A multiple of 4 MiB.
     public let ramBytes: UInt64
     /// Where the machine's memory begins in the guest's.
     public let base: GuestAddress
@@ -20,11 +20,12 @@ public struct MachineDump: ~Copyable, Sendable {
     let ram: SourceFile
     let pageFlags: SourceFile
 
-    /// The smallest machine: what the model kernel needs to be of use.
+    /// The smallest machine: the minimum of the model kernel.
     public static let minimumBytes: UInt64 = ModelGuestConfiguration.minimumMemoryBytes
     /// 64 GiB.
     public static let maximumBytes: UInt64 = 1 << 36
-    /// Flags may go on behind RAM: Linux counts frames up to the end of a memory section (128 MiB), and firmware may lie below 4 GiB.
+    /// How many frames the flags may cover beyond RAM: Linux counts frames up to the end of a memory section (128 MiB), and firmware may
+    /// lie below 4 GiB.
     public static let maximumSurplusFrames: UInt64 = 1 << 20
 
     static let blockBytes = UInt64(KernelLayout.topBlockPages << GuestPage.shift)
@@ -32,11 +33,11 @@ public struct MachineDump: ~Copyable, Sendable {
     /// Bit 10, KPF_BUDDY: the frame lies in a free block (include/uapi/linux/kernel-page-flags.h).
     static let buddyFlag: UInt64 = 1 << 10
 
-    /// Why two files are not a machine's memory.
+    /// Why two files are not the memory of a machine.
     public enum Invalid: Error, Hashable, Sendable, CustomStringConvertible {
         case ramSize(path: String, bytes: UInt64)
         case flagsSize(path: String, bytes: UInt64, frames: UInt64)
-        /// RAM with a hole in the addresses: frame numbers are not places in the file.
+        /// The machine has a hole in its addresses, so frame numbers are not positions in the file.
         case freeBehindRAM(path: String, frame: UInt64, ramBytes: UInt64)
 
         public var description: String {
@@ -53,7 +54,7 @@ public struct MachineDump: ~Copyable, Sendable {
         }
     }
 
-    /// Opens the two files and compares their sizes; reads the flags behind RAM only.
+    /// Opens the two files and compares their sizes. Of the flags it reads only those behind RAM.
     /// - Throws: `Invalid`, or `SystemError` with the path.
     public init(ram ramPath: String, pageFlags flagsPath: String) throws {
         let ram = try SourceFile(ramPath)
@@ -68,7 +69,7 @@ public struct MachineDump: ~Copyable, Sendable {
         guard allowed.contains(pageFlags.byteCount), pageFlags.byteCount % flagBytes == 0 else {
             throw Invalid.flagsSize(path: flagsPath, bytes: pageFlags.byteCount, frames: frames)
         }
-        // More memory needs more tables, but each block that the base moves up by adds four pages of them only.
+        // More memory needs more tables. But each block by which the base moves up adds only four pages of them.
         var base = Self.blockBytes
         var regions = try RegionTable(contiguousBytes: base + ramBytes)
         while UInt64(KernelLayout(regions).firstFrame) << UInt64(GuestPage.shift) > base {
@@ -96,19 +97,19 @@ public struct MachineDump: ~Copyable, Sendable {
         }
     }
 
-    /// What a dump holds, counted in pages while it is imported.
+    /// What a dump holds, in pages, counted during the import.
     public struct Summary: Hashable, Sendable, Codable {
         /// All of the machine's page frames.
         public var frames = 0
-        /// Those that Linux had free.
+        /// Frames that Linux had free.
         public var free = 0
-        /// The part of `free` in blocks of 4 MiB that are free whole: what hints can speak of.
+        /// The part of `free` in blocks of 4 MiB that are wholly free: what hints can cover.
         public var freeTopOrder = 0
-        /// Nothing but zeros, holes included.
+        /// Pages that hold only zeros, holes included.
         public var zero = 0
-        /// In holes of the RAM file.
+        /// Pages in holes of the RAM file.
         public var holes = 0
-        /// Neither free nor zero: what an image of the machine has to hold.
+        /// Pages neither free nor zero: what an image of the machine must hold.
         public var usedData = 0
 
         public init() {}

@@ -5,21 +5,21 @@ public import AerostatMigration
 import AerostatVirtio
 import Synchronization
 
-// The state that is not RAM: the devices' sections, and the registers, little-endian:
+// The state that is not RAM: the devices' sections, and a section of registers, little-endian:
 //
 //     page of the boot header u64 (always 0), vCPUs u32, the guest's clock in nanoseconds u64
 extension ModelGuest {
-    /// The name of the requirement that says that a guest is a model guest.
+    /// The name of the requirement that marks a guest as a model guest.
     public static let kind = "model-guest"
     static let registersSection = kind
     private static let registersVersion: UInt32 = 1
 
-    /// What a destination must have: a model guest of its own that can go on with the kernel in RAM.
+    /// What a destination must have: a model guest that can continue the kernel in RAM.
     private static let requirement = DeviceSection(name: kind, version: UInt32(BootHeader.currentVersion), bytes: [])
 
     public var requirements: [DeviceSection] { [Self.requirement] }
 
-    /// Whether a model guest here can be the guest that requires this; the error is the refusal.
+    /// Checks whether a model guest here can take over the guest that requires this. Throws the refusal.
     public static func check(requirements: [DeviceSection]) throws(GuestError) {
         for requirement in requirements where requirement != Self.requirement {
             guard requirement.name == kind else { throw GuestError("no model guest offers what the guest requires: \(requirement.name)") }
@@ -62,8 +62,8 @@ extension ModelGuest {
         }
     }
 
-    /// Gives a guest another workload between the arrival of its RAM and that of its device state. Its vCPUs stay as many as they are.
-    /// - Throws: where the guest is past that point, the workload is nonsense, or RAM holds no model kernel.
+    /// Gives a guest another workload after its RAM has arrived and before its device state is loaded. The number of vCPUs stays.
+    /// - Throws: if the guest is past that point, the workload is invalid, or RAM holds no model kernel.
     public func override(workload: Workload) throws(GuestError) {
         do throws(ModelGuestConfiguration.Invalid) { try workload.validate() } catch { throw GuestError("\(error)") }
         try machine.withLock { (machine) throws(GuestError) in

@@ -5,7 +5,7 @@ public import AerostatMigration
 import AerostatVirtio
 import Synchronization
 
-/// A model guest: a small kernel, run by real threads over real guest RAM, that the engine moves as it would move a virtual machine.
+/// A model guest: a small kernel, run by real threads on real guest RAM. The engine moves it as it would move a virtual machine.
 ///
 /// It begins paused. All of its state lies in RAM, except three registers: the page of the boot header, the number of vCPUs and the
 /// guest's clock.
@@ -19,10 +19,10 @@ public final class ModelGuest: Guest {
     let interrupt: Doorbell
     let control = RunControl()
     let machine = Mutex(Machine())
-    /// `nil` in a shell that has not got its RAM and registers yet. Not under the machine's lock, which a check holds for long.
+    /// `nil` in a shell that does not have its RAM and registers yet. Not under the machine's lock, because a check holds that for long.
     let loaded = Mutex<Kernel?>(nil)
 
-    /// Whether the guest stands, and what runs it.
+    /// Whether the guest is paused, and what runs it.
     struct Machine {
         var isPaused = true
         var hasEnded = false
@@ -30,25 +30,25 @@ public final class ModelGuest: Guest {
     }
 
     /// Boots a guest. Fills its used and freed memory, on as many threads as it has vCPUs.
-    /// - Parameter tracker: forces a tracker; `nil` takes the best that works.
+    /// - Parameter tracker: forces a tracker; `nil` uses the best that works.
     public convenience init(booting configuration: ModelGuestConfiguration, tracker: TrackerKind? = nil) throws {
         try configuration.validate()
         try self.init(shell: configuration.memory, tracker: tracker)
         try start(Kernel(booting: configuration, in: KernelMemory(memory)))
     }
 
-    /// Takes a kernel that was made in this machine's RAM, and lets it find its device.
+    /// Takes a kernel that was made in this machine's RAM, and lets it probe its device.
     func start(_ kernel: Kernel) throws(KernelPanic) {
         try BalloonDriver(kernel: kernel, transport: balloonTransport).probe()
         loaded.withLock { $0 = kernel }
     }
 
-    /// An empty machine of a given shape, to be filled by an incoming migration: RAM first, then `loadDeviceState`, then `resume`.
+    /// Makes an empty machine of a given shape, to be filled by an incoming migration: first RAM, then `loadDeviceState`, then `resume`.
     public convenience init(shell regions: RegionTable, tracker: TrackerKind? = nil) throws(SystemError) {
         try self.init(shell: GuestRAM(regions), tracker: tracker)
     }
 
-    /// The same around RAM that is there already, such as that of an image, whose pages come when they are touched.
+    /// The same with given RAM, such as that of an image, whose pages are read when they are touched.
     public init(shell memory: GuestRAM, tracker: TrackerKind? = nil) throws(SystemError) {
         self.memory = memory
         self.tracker = try makeTracker(tracker, for: memory)
@@ -65,13 +65,13 @@ public final class ModelGuest: Guest {
 
     public var hinting: (any FreePageHinting)? { balloon }
 
-    /// For how long the guest has run, as it sees it.
+    /// How long the guest has run, by its own clock.
     package var clockNanoseconds: UInt64 { control.clock.nanoseconds }
 
-    /// The kernel that runs here, for tests that look into it.
+    /// The kernel that runs here, for tests that inspect it.
     package var kernel: Kernel? { loaded.withLock { $0 } }
 
-    /// Why the guest's kernel halted; `nil` while it is well.
+    /// Why the guest's kernel halted; `nil` if it has not.
     public var panic: String? { kernel?.panicked?.description }
 
     public func memoryUse() -> MemoryUse? {
@@ -101,7 +101,7 @@ public final class ModelGuest: Guest {
         }
     }
 
-    /// Parks the threads, then the devices; on return nobody writes guest RAM. Called under the machine's lock.
+    /// Parks the threads, then the devices. When it returns, nobody writes guest RAM. Called under the machine's lock.
     func standStill() {
         control.requestStill()
         interrupt.ring()
@@ -112,11 +112,11 @@ public final class ModelGuest: Guest {
     func run() {
         devices.unpark()
         control.run()
-        // What interrupted while the driver stood still, and what is in its record: it looks again.
+        // The driver must look again: there may be interrupts that came while it stood still, and work in its record.
         interrupt.ring()
     }
 
-    /// Ends and joins all threads of the guest. It cannot be resumed afterwards; its RAM stays.
+    /// Ends and joins all threads of the guest. It cannot be resumed afterwards. Its RAM stays.
     public func shutdown() {
         machine.withLock { machine in
             guard !machine.hasEnded else { return }
@@ -143,7 +143,7 @@ public final class ModelGuest: Guest {
                 try HostThread(name: "kworker") { [control, interrupt] in runWorker(driver, control, interrupt) }
             )
         } catch {
-            // Half a guest does not run: those threads that did start wait to be let go, and end.
+            // A guest with only some of its threads must not run. Threads that did start are waiting to run, and now end.
             control.end()
             machine.hasEnded = true
             throw GuestError("\(error)")
@@ -175,7 +175,7 @@ private func runWorker(_ driver: BalloonDriver, _ control: RunControl, _ interru
         if driver.kernel.panicked == nil {
             do throws(KernelPanic) { next = try driver.step() } catch { driver.kernel.halt(error) }
         }
-        // Whoever wants it to stand rings the bell too.
+        // Whoever wants this thread to stand rings the doorbell too.
         if next == .sleepUntilInterrupt { interrupt.wait() }
     } while control.safePoint()
 }

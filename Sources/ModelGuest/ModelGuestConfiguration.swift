@@ -5,17 +5,17 @@ import AerostatHost
 public enum Workload: Hashable, Sendable {
     /// A timer tick now and then.
     case idle
-    /// Rewrites whole pages of a working set, round and round.
+    /// Rewrites whole pages of a working set, again and again.
     /// - Parameters:
     ///   - writeRate: bytes a second.
-    ///   - workingSet: bytes; cut to what the guest has in use.
+    ///   - workingSet: bytes; at most what the guest has in use.
     case steady(writeRate: Int, workingSet: Int = Workload.defaultWorkingSet)
-    /// Allocates blocks of random size, stamps and frees them, so that memory which the balloon driver holds comes under pressure.
-    /// - Parameter rate: bytes a second stamped.
+    /// Allocates blocks of random size, stamps them and frees them, which puts pressure on the memory that the balloon driver holds.
+    /// - Parameter rate: how many bytes a second are stamped.
     case churn(rate: Int)
-    /// Takes more and more memory in the largest blocks, and lets go of it again: memory pressure, under which what the balloon driver
-    /// holds is needed at once.
-    /// - Parameter rate: bytes a second stamped.
+    /// Takes more and more memory in the largest blocks, and frees it again. Under this pressure memory that the balloon driver holds is
+    /// needed at once.
+    /// - Parameter rate: how many bytes a second are stamped.
     case squeeze(rate: Int)
     /// Rewrites everything in use as fast as each vCPU can.
     case hog
@@ -24,51 +24,51 @@ public enum Workload: Hashable, Sendable {
     public static let defaultWorkingSet = 256 << 20
 }
 
-/// How the guest's balloon driver answers. Everything but `correct`, `slow` and `reloading` is a hostile guest, for demonstrations and
-/// tests of the device. Its number is in guest RAM: new ones stand last.
+/// How the guest's balloon driver answers. Every case except `correct`, `slow` and `reloading` is a hostile guest, for demonstrations and
+/// tests of the device. The case's number is in guest RAM, so add new ones at the end.
 public enum DriverBehaviour: String, CaseIterable, Hashable, Sendable {
-    /// As Linux's driver.
+    /// Like Linux's driver.
     case correct
     /// Negotiates, then never answers a hint command.
     case silent
-    /// Answers each command under another id.
+    /// Answers each command with another id.
     case wrongID = "wrong-id"
-    /// Reports blocks behind the end of RAM, and some that reach over it.
+    /// Reports blocks beyond the end of RAM, and some that reach over it.
     case outsideRAM = "outside-ram"
     /// Reports blocks that neither begin nor end on a page.
     case unaligned
     /// Offers a descriptor chain that leads back into itself.
     case descriptorLoop = "descriptor-loop"
-    /// Moves the available index further than the ring is long, and names descriptors that do not exist.
+    /// Advances the available index by more than the ring's length, and names descriptors that do not exist.
     case badIndices = "bad-indices"
-    /// Answers, then moves the available index further than the ring is long, past buffers that name memory in use.
+    /// Answers, then advances the available index by more than the ring's length, past buffers that name memory in use.
     case indexJump = "index-jump"
-    /// Answers the first command; each later one under the id of the one before it, with blocks that are in use by now.
+    /// Answers the first command. Answers each later one with the id of the one before, and with blocks that are in use by now.
     case staleID = "stale-id"
-    /// As Linux's driver that is unloaded in the middle of most rounds, with blocks on their way, and loaded again at once.
+    /// Like Linux's driver when it is unloaded in the middle of most rounds, with blocks on their way, and loaded again at once.
     case reloading
-    /// As Linux's driver on a busy machine: the device hears of blocks milliseconds after they were offered, when some are in use again.
+    /// Like Linux's driver on a busy machine: the device gets blocks milliseconds after they were offered, when some are in use again.
     case slow
 }
 
-/// How a model guest behaves, whatever its memory is made of.
+/// How a model guest behaves, whatever its memory holds.
 public struct GuestBehaviour: Hashable, Sendable {
     /// 1 to 64; each is a thread.
     public var vcpus = 1
-    /// Everything that looks random in the guest follows from it.
+    /// The seed of all random choices in the guest.
     public var seed: UInt64 = 1
     public var workload = Workload.idle
     public var driver = DriverBehaviour.correct
-    /// What the guest fills memory with that it frees, as Linux with `init_on_free` (0) or `page_poison`; the balloon device is told.
-    /// `nil` leaves freed memory as it was.
+    /// The word with which the guest fills memory that it frees, like Linux with `init_on_free` (0) or `page_poison`. The guest tells the
+    /// balloon device. `nil`: freed memory keeps its content.
     public var poison: UInt32?
-    /// Whether the guest clears what it allocates, as Linux with `init_on_alloc`: also each block that the balloon driver holds. Not
-    /// together with `poison`.
+    /// Whether the guest clears what it allocates, like Linux with `init_on_alloc`, including each block that the balloon driver holds.
+    /// Excludes `poison`.
     public var clearsAllocated = false
 
     public init() {}
 
-    /// Looks whether all values are in their ranges.
+    /// Checks that all values are in their ranges.
     public func validate() throws(ModelGuestConfiguration.Invalid) {
         if clearsAllocated, poison != nil {
             throw .init(description: "memory is cleared when it is allocated, or filled when it is freed: not both")
@@ -79,17 +79,17 @@ public struct GuestBehaviour: Hashable, Sendable {
     }
 }
 
-/// A model guest as somebody asks for it: its memory made up. `validate()` says what is wrong with it in words.
+/// A request for a model guest with generated memory. `validate()` says in words what is wrong with it.
 @dynamicMemberLookup
 public struct ModelGuestConfiguration: Hashable, Sendable {
     public var memory: RegionTable
-    /// Its members are the configuration's own: `configuration.vcpus`.
+    /// Its members are also members of the configuration: `configuration.vcpus`.
     public var behaviour = GuestBehaviour()
     /// The share of RAM that is allocated and filled at boot.
     public var usedShare = 0.10
     /// The share of RAM that is filled at boot and then freed.
     public var freedShare = 0.50
-    /// The share of the freed memory that is left in blocks smaller than those which are hinted.
+    /// The share of the freed memory that stays in blocks too small to be hinted.
     public var fragmentationShare = 0.0
 
     public init(memory: RegionTable) { self.memory = memory }
@@ -99,9 +99,9 @@ public struct ModelGuestConfiguration: Hashable, Sendable {
         set { behaviour[keyPath: member] = newValue }
     }
 
-    /// Less does not hold the guest's tables and a few blocks of the top order.
+    /// A smaller guest cannot hold its tables and a few blocks of the top order.
     public static let minimumMemoryBytes: UInt64 = 16 << 20
-    /// The virtqueue and whatever a damaged index in it reaches (65536 descriptors of 16 bytes) lie in the first region.
+    /// The first region must hold the virtqueue and everything that a damaged index in it can reach (65536 descriptors of 16 bytes).
     public static let minimumFirstRegionBytes: UInt64 = 2 << 20
     /// The most vCPUs, each a thread.
     public static let maximumVCPUs = 64
@@ -113,7 +113,7 @@ public struct ModelGuestConfiguration: Hashable, Sendable {
         public let description: String
     }
 
-    /// Looks whether such a guest can be made.
+    /// Checks whether such a guest can be made.
     public func validate() throws(Invalid) {
         guard memory.byteCount >= Self.minimumMemoryBytes else {
             throw Invalid(description: "the model guest needs at least 16 MiB of memory, not \(exactSize(memory.byteCount))")
@@ -132,7 +132,7 @@ public struct ModelGuestConfiguration: Hashable, Sendable {
 }
 
 extension Workload {
-    /// Looks whether all values are in their ranges.
+    /// Checks that all values are in their ranges.
     public func validate() throws(ModelGuestConfiguration.Invalid) {
         switch self {
         case .idle, .hog: break

@@ -1,11 +1,11 @@
 import AerostatGuestMemory
 
-/// What a used page contains: 512 words that follow from the guest's seed, the frame and how often it was rewritten.
+/// The content of a used page: 512 words that follow from the guest's seed, the frame, and how often it was rewritten.
 ///
-/// Word i is the splitmix64 of a counter (Steele, Lea, Flood: "Fast splittable pseudorandom number generators", 2014). So the content
-/// does not compress, no two frames or generations agree anywhere, and every word can be recomputed alone.
+/// Word i is the splitmix64 of a counter (Steele, Lea, Flood: "Fast splittable pseudorandom number generators", 2014). So the content does
+/// not compress, no two frames or generations are equal anywhere, and every word can be recomputed on its own.
 struct PageContent {
-    /// A word that is not as it should be.
+    /// A word with an unexpected value.
     struct Difference: Hashable, Sendable {
         let word: Int
         let expected: UInt64
@@ -41,7 +41,7 @@ struct PageContent {
 
     /// - Parameter page: 4096 readable bytes, page aligned.
     func firstDifference(_ page: UnsafeRawPointer) -> Difference? {
-        // Eight words at a time without a branch between them; which one differs is asked only when one does.
+        // Compares eight words at a time without a branch. Finds out which one differs only if one does.
         var index = 0
         while index < Self.wordCount {
             var difference: UInt64 = 0
@@ -60,7 +60,7 @@ struct PageContent {
     }
 }
 
-/// The model kernel's random numbers: splitmix64, whose whole state is one word in guest RAM.
+/// The model kernel's random numbers: splitmix64. Its whole state is one word in guest RAM.
 package struct SplitMix: RandomNumberGenerator {
     package var state: UInt64
 

@@ -1,12 +1,12 @@
 import AerostatHost
 import Synchronization
 
-/// Lets the guest's threads run, brings them to a stand at their safe points, and ends them. Nothing polls: sleepers are woken.
+/// Lets the guest's threads run, makes them stand at their safe points, and ends them. Nothing polls: sleepers are woken.
 final class RunControl: Sendable {
     private struct State {
         var isStill = true
         var ends = false
-        /// Threads that must stand for the guest to be still, and those that do.
+        /// How many threads must stand before the guest is still, and how many do.
         var threads = 0
         var parked = 0
     }
@@ -14,7 +14,7 @@ final class RunControl: Sendable {
     private let state = Monitor(State())
     let clock = KernelClock()
 
-    /// Counts a thread in, before it starts.
+    /// Counts a thread as parked, before it starts.
     func addThread() {
         state.withLock { state in
             state.threads += 1
@@ -24,8 +24,8 @@ final class RunControl: Sendable {
 
     // MARK: The guest's threads
 
-    /// What a thread calls first, before anything else: it was counted in as parked.
-    /// - Returns: false where the thread must end.
+    /// Called by a thread before anything else. It was counted as parked.
+    /// - Returns: false if the thread must end.
     func start() -> Bool {
         state.wait { state -> Bool? in
             if state.ends { return false }
@@ -35,8 +35,8 @@ final class RunControl: Sendable {
         } ?? false
     }
 
-    /// A point at which all the thread's state is in RAM: here it stands while the guest is paused.
-    /// - Returns: false where the thread must end.
+    /// A point at which all of the thread's state is in RAM. The thread stands here while the guest is paused.
+    /// - Returns: false if the thread must end.
     func safePoint() -> Bool {
         let mustStand = state.withLock { state in
             if state.isStill || state.ends { state.parked += 1 }
@@ -47,7 +47,7 @@ final class RunControl: Sendable {
         return start()
     }
 
-    /// Sleeps at most until a time; less where the guest must stand or end.
+    /// Sleeps until a time, or until the guest must stand or end.
     func sleep(until deadline: MonotonicClock.Instant?) {
         _ = state.wait(until: deadline) { $0.isStill || $0.ends ? true : nil }
     }
@@ -56,7 +56,7 @@ final class RunControl: Sendable {
 
     // MARK: Their owner
 
-    /// Asks all threads to stand. Those that sleep on a doorbell must be rung by the caller.
+    /// Asks all threads to stand. The caller must ring those that sleep on a doorbell.
     func requestStill() { state.update { $0.isStill = true } }
 
     /// Sleeps until all threads stand.
@@ -70,11 +70,11 @@ final class RunControl: Sendable {
         state.update { $0.isStill = false }
     }
 
-    /// Asks all threads to end, standing or not.
+    /// Asks all threads to end, whether they stand or not.
     func end() { state.update { $0.ends = true } }
 }
 
-/// The guest's clock: nanoseconds for which it ran. It stands while the guest is paused, and travels as a register.
+/// The guest's clock: how many nanoseconds it has run. It stops while the guest is paused, and moves as a register.
 final class KernelClock: Sendable {
     private struct State {
         var elapsed: Duration = .zero
@@ -88,7 +88,7 @@ final class KernelClock: Sendable {
         set { state.withLock { $0.elapsed = .nanoseconds(Int64(clamping: min(newValue, 1 << 62))) } }
     }
 
-    /// When the clock will show a time, if it goes on running.
+    /// The instant at which the clock will show a time, if it keeps running.
     func instant(of nanoseconds: UInt64) -> MonotonicClock.Instant {
         let now = self.nanoseconds
         return MonotonicClock.now() + .nanoseconds(nanoseconds > now ? Int64(clamping: nanoseconds - now) : 0)

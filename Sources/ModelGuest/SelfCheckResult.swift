@@ -4,10 +4,10 @@ public struct SelfCheckResult: Hashable, Sendable, Codable {
     public var pagesChecked = 0
     public var pagesWrong = 0
     public var firstWrongPage: WrongPage?
-    /// In use, the guest's own tables included.
+    /// Pages in use, the guest's own tables included.
     public var pagesUsed = 0
     public var pagesFree = 0
-    /// The part of `pagesFree` in blocks of the order that is hinted; held ones included.
+    /// The part of `pagesFree` in blocks of the order that is hinted, held blocks included.
     public var pagesFreeTopOrder = 0
     /// The part of `pagesFree` that the balloon driver holds.
     public var pagesHeld = 0
@@ -16,21 +16,22 @@ public struct SelfCheckResult: Hashable, Sendable, Codable {
     /// Whether nothing wrong was found.
     public var isClean: Bool { pagesWrong == 0 && invariants == .ok }
 
-    /// A page that does not contain what its record says.
+    /// A page whose content differs from its record.
     public struct WrongPage: Hashable, Sendable, Codable {
         /// Dense page index.
         public var page: Int
-        /// The first 64-bit word that differs, in hexadecimal; of a page that came with an imported machine, the CRC-32C of the whole.
+        /// The first 64-bit word that differs, in hexadecimal. For a page that came with an imported machine, the CRC-32C of the whole
+        /// page.
         public var expected: String
         public var found: String
     }
 
-    /// What the kernel's tables say about each other: `"ok"`, or a list of contradictions.
+    /// Whether the kernel's tables agree with each other: `"ok"`, or a list of contradictions.
     public enum Invariants: Hashable, Sendable, Codable {
         case ok
         case violated([String])
 
-        /// More than this is not listed.
+        /// How many contradictions are listed at most.
         public static let maximumListed = 16
 
         public init(from decoder: any Decoder) throws {

@@ -1,19 +1,19 @@
 import AerostatGuestMemory
 
-/// All that a vCPU's loop remembers from one safe point to the next: 128 bytes of guest RAM, written by this vCPU only.
+/// Everything that a vCPU's loop keeps from one safe point to the next: 128 bytes of guest RAM, written only by this vCPU.
 package struct VCPURecord: BitwiseCopyable {
-    /// State of the random number generator.
+    /// The state of the random number generator.
     var random: UInt64
-    /// On the guest's clock, in nanoseconds.
+    /// A time on the guest's clock, in nanoseconds.
     var nextTick: UInt64 = 0
-    /// Steps made: the heartbeat.
+    /// How many steps were made: the heartbeat.
     package var steps: UInt64 = 0
-    /// Blocks that were filled at boot, or imported, and stay.
+    /// Blocks that were filled at boot, or imported, and stay allocated.
     package var resident = FrameList()
-    /// Pages stamped, ever, and opaque pages that came: all vCPUs' together are the sum of all frames' writes, so a lost page of frame
-    /// records does not add up.
+    /// How many pages were stamped, ever, plus the opaque pages that came. Over all vCPUs this is the sum of all frames' writes, so a lost
+    /// page of frame records does not add up.
     package var stampedPages: UInt64 = 0
-    /// Where the rewriting of the resident blocks stands: the block (0 = begin with the first), the page in it, pages since the first.
+    /// How far the resident blocks are rewritten: the block (0 = begin with the first), the page in it, and the pages since the first.
     var cursorBlock: UInt32 = 0
     var cursorPage: UInt32 = 0
     var passPages: UInt64 = 0

@@ -16,15 +16,15 @@ import Glibc
     )
 
     static func main() async {
-        // First of all. Nothing is opened before: a process with all of 0, 1 and 2 closed opens its first descriptor here, as 0. It is not
-        // done by a constructor in C, because that would also run in the processes of those who embed the library.
+        // This comes before anything is opened: in a process that starts with 0, 1 and 2 all closed, the first descriptor opened here
+        // becomes 0. A constructor in C would come even earlier, but it would also run in the processes of those who embed the library.
         StandardStream.prepare()
         HostLimits.saveAddressSpace()
         ProcessLog.begin()
         #if BrokenEngines
             BrokenEngineChoice.obey()
         #endif
-        // Before anything is awaited: that takes a thread, and where there is none it is waited for, for ever.
+        // Checked before anything is awaited. The first await needs a thread; if none can be started, it waits for ever.
         do throws(HostLimits.Shortage) { try HostLimits.require(.anything) } catch {
             writeToStandardError("Error: \(error)\n", patience: .seconds(2))
             Glibc.exit(ExitCode.failed.rawValue)
@@ -34,7 +34,7 @@ import Glibc
         Glibc.exit(code.rawValue)
     }
 
-    /// Runs the command that was typed, to its end.
+    /// Parses the command line and runs the command to its end.
     private static func perform() async -> ExitCode {
         do {
             var command = try await asyncParseAsRoot()
@@ -45,14 +45,14 @@ import Glibc
         }
     }
 
-    /// What the argument parser does at the end of a command, with streams that may be closed or full: help and versions are results,
-    /// anything else is for people.
+    /// Ends a command as the argument parser would, but with streams that may be closed or full. Help and version texts are results for
+    /// standard output; anything else is for people.
     private static func conclude(_ error: any Error) -> ExitCode {
         let code = exitCode(for: error)
         let text = fullMessage(for: error)
         if text.isEmpty { return code }
         if code == .success { return writeResult(text) ? .success : .unwritten }
-        // What the log says came before.
+        // Log lines are older than this text, so they come first.
         ProcessLog.flush()
         writeToStandardError(text + "\n", patience: .seconds(2))
         return code

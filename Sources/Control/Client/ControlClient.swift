@@ -5,17 +5,17 @@ import NIOCore
 import NIOPosix
 import SystemPackage
 
-/// Speaks QMP to a control socket.
+/// A QMP client of a control socket.
 public final class ControlClient: Sendable {
     public let path: String
-    /// What the server tells unasked; ends with the connection.
+    /// The server's events. The stream ends with the connection.
     public let events: AsyncStream<Event>
 
     private let channel: any Channel
     private let inbox: Inbox
 
     /// Connects and negotiates.
-    /// - Parameter timeout: for each of the two, in seconds.
+    /// - Parameter timeout: for each of the two steps, in seconds.
     public static func connect(to path: String, timeout: Int = 5) async throws(ControlError) -> ControlClient {
         let socket = try await connectedSocket(path, timeout: .seconds(timeout))
         let inbox = Inbox(path: path)
@@ -56,7 +56,7 @@ public final class ControlClient: Sendable {
 
     deinit { close() }
 
-    /// A socket for NIO, which would itself refuse the longest paths that the kernel takes.
+    /// Returns a connected socket for NIO, because NIO itself refuses the longest paths that the kernel takes.
     private static func connectedSocket(_ path: String, timeout: Duration) async throws(ControlError) -> CInt {
         try ControlError.check(path: path)
         let deadline = MonotonicClock.now() + timeout
@@ -66,7 +66,7 @@ public final class ControlClient: Sendable {
             } catch {
                 guard case .system(let cause) = error else { throw .cannotConnect(path, reason: "\(error)") }
                 switch cause.code.rawValue {
-                // The queue of clients that wait for the server is full, and nothing in the kernel tells when it no longer is.
+                // The server's queue of waiting clients is full, and the kernel has no way to report when it has room again.
                 case EAGAIN where MonotonicClock.now() < deadline && !Task.isCancelled: try? await Task.sleep(for: .milliseconds(10))
                 case EAGAIN: throw .timedOut("the control socket \(path)", seconds: Int(timeout.components.seconds))
                 case ENOENT, ECONNREFUSED: throw .noListener(path)
@@ -87,7 +87,7 @@ public final class ControlClient: Sendable {
         }
     }
 
-    /// Closes the connection; commands under way fail.
+    /// Closes the connection. Commands that wait for an answer fail.
     public func close() { channel.close(promise: nil) }
 
     /// Whether the guest runs.

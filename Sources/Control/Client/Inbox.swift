@@ -1,7 +1,7 @@
 import NIOCore
 import Synchronization
 
-/// Brings what arrives on a client's connection to those who wait for it.
+/// Delivers what arrives on a client's connection to those who wait for it.
 final class Inbox: Sendable {
     typealias Answer = Result<JSONValue, ControlError>
 
@@ -12,7 +12,7 @@ final class Inbox: Sendable {
         var greetingWaiter: CheckedContinuation<Answer, Never>?
         var waiters: [Int: CheckedContinuation<Answer, Never>] = [:]
         var nextID = 1
-        /// Why the connection ended.
+        /// Why the connection ended; `nil` while it is open.
         var end: ControlError?
     }
 
@@ -20,7 +20,7 @@ final class Inbox: Sendable {
     private let state = Mutex(State())
     private let continuation: AsyncStream<Event>.Continuation
 
-    /// Events that nobody takes are dropped beyond this many, the oldest first.
+    /// How many events wait for a reader. Beyond that the oldest are dropped.
     static let maximumEvents = 10_000
 
     init(path: String) {
@@ -52,7 +52,7 @@ final class Inbox: Sendable {
             }
             if let end { return waiter.resume(returning: .failure(end)) }
             let text = JSONValue.object(message.merging(["id": .integer(id)]) { $1 }).text() + "\n"
-            // A write that fails ends the connection, and with it the wait.
+            // A write that fails ends the connection, which ends the wait too.
             channel.writeAndFlush(ByteBuffer(string: text), promise: nil)
         }
     }
@@ -70,12 +70,12 @@ final class Inbox: Sendable {
         } else if let id = message["id"]?.integer {
             state.withLock { $0.waiters.removeValue(forKey: id) }?.resume(returning: Self.answer(message))
         } else if let error = message["error"] {
-            // Without an id: not an answer to us, and so the end.
-            end(.sentAway(path, reason: error["desc"]?.string ?? "an error without words"))
+            // An error without an id answers no request: it ends the connection.
+            end(.sentAway(path, reason: error["desc"]?.string ?? "an error without a description"))
         }
     }
 
-    /// The connection is over: everybody hears why. Only the first cause counts.
+    /// The connection has ended: tells everybody who waits why. Only the first cause counts.
     func end(_ error: ControlError) {
         let waiters = state.withLock { state in
             if state.end == nil { state.end = error }

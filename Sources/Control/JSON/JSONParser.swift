@@ -1,4 +1,4 @@
-/// Why a text is not JSON that we take.
+/// Why a text is not JSON that this parser accepts.
 public enum JSONError: Error, Hashable, Sendable, CustomStringConvertible {
     case unexpected(byte: UInt8, at: Int)
     case invalidString(at: Int)
@@ -8,7 +8,7 @@ public enum JSONError: Error, Hashable, Sendable, CustomStringConvertible {
     case tooDeep(limit: Int, at: Int)
     case tooLong(limit: Int)
     case truncated(at: Int)
-    /// Byte 0xFF, in a stream.
+    /// Byte 0xFF in a stream.
     case freshStart
 
     public var description: String {
@@ -24,24 +24,24 @@ public enum JSONError: Error, Hashable, Sendable, CustomStringConvertible {
         case .tooDeep(let limit, let place): "nested deeper than \(limit) levels at byte \(place)"
         case .tooLong(let limit): "longer than \(limit) bytes"
         case .truncated(let place): "ends too early, at byte \(place)"
-        case .freshStart: "byte 0xff: what was begun is forgotten"
+        case .freshStart: "byte 0xff: the unfinished document before it is dropped"
         }
     }
 }
 
-/// Reads JSON (RFC 8259) byte by byte, so that the first wrong byte is an error at once and nobody waits for the rest of a document
-/// that can no longer become one. The documents of a stream may stand on lines or follow each other directly.
+/// Reads JSON (RFC 8259) byte by byte. The first wrong byte is an error at once, so nobody waits for the rest of a document that can no
+/// longer become valid. The documents of a stream may be separated by line ends or follow each other directly.
 ///
 /// Memory is bounded by the limits: at most `bytes` are held for one document, on at most `depth` levels.
 public struct JSONParser: Sendable {
-    /// The most that one document may take.
+    /// The most that one document may use.
     public struct Limits: Sendable {
         public var bytes: Int
         public var depth: Int
 
-        /// What one QMP request may take.
+        /// The limits for a QMP request.
         public static let request = Limits(bytes: 64 << 10, depth: 64)
-        /// What our own client takes from a server: a report with many rounds is long.
+        /// The limits for a server's replies to our client: a report with many rounds is long.
         public static let reply = Limits(bytes: 16 << 20, depth: 64)
         /// For documents that this process wrote.
         static let trusted = Limits(bytes: .max, depth: 64)
@@ -52,7 +52,7 @@ public struct JSONParser: Sendable {
         case object([String: JSONValue], key: String?)
     }
 
-    /// What may stand next, between tokens.
+    /// What may come next, between tokens.
     private enum Expectation {
         case value, valueOrEnd, key, keyOrEnd, colon, commaOrEnd
     }
@@ -66,13 +66,13 @@ public struct JSONParser: Sendable {
     private var stack: [Container] = []
     private var expectation = Expectation.value
     private var token = Token.none
-    /// The bytes of the token that is being read; a string's as they stand, escapes included.
+    /// The bytes of the token that is being read. A string's bytes are raw, escapes included.
     private var bytes: [UInt8] = []
     private var position = 0
 
     public init(limits: Limits) { self.limits = limits }
 
-    /// Whether a document has begun and not ended.
+    /// Whether a document has begun and not ended yet.
     public var isInside: Bool {
         if case .none = token { !stack.isEmpty } else { true }
     }
@@ -81,8 +81,8 @@ public struct JSONParser: Sendable {
     var depth: Int { stack.count }
 
     /// Takes the stream's next byte.
-    /// - Returns: the document that this byte completed. A number or word at the top level ends with the byte after it.
-    /// - Throws: at the first byte that cannot belong to a document. The parser then begins anew.
+    /// - Returns: the document that this byte completed. A number or keyword at the top level ends with the byte after it.
+    /// - Throws: at the first byte that cannot belong to a document. The parser then starts afresh.
     public mutating func feed(_ byte: UInt8) throws(JSONError) -> JSONValue? {
         do throws(JSONError) {
             let document = try take(byte)
@@ -94,7 +94,7 @@ public struct JSONParser: Sendable {
         }
     }
 
-    /// Forgets what was begun.
+    /// Drops the document that has begun.
     public mutating func reset() { self = JSONParser(limits: limits) }
 
     /// Parses a text that holds one document.
@@ -102,7 +102,7 @@ public struct JSONParser: Sendable {
         var parser = JSONParser(limits: limits)
         var result: JSONValue?
         var count = 0
-        // The line end closes a number or word at the top level.
+        // The line end terminates a number or keyword at the top level.
         for byte in Array(text) + [0x0a] {
             if result != nil, !isSpace(byte) { throw .unexpected(byte: byte, at: count) }
             if let document = try parser.feed(byte) { result = document }
@@ -127,7 +127,7 @@ public struct JSONParser: Sendable {
                 return nil
             }
             let document = try accept(try endWord())
-            // The byte after a bare value at the top level may be white space, or begin the next document.
+            // The byte after a bare value at the top level may be white space, or may begin the next document.
             let next = try begin(byte)
             precondition(document == nil || next == nil, "one byte ends at most one document")
             return document ?? next
@@ -199,7 +199,7 @@ public struct JSONParser: Sendable {
         }
     }
 
-    /// Puts a string where it belongs: it may be a key.
+    /// Adds a complete string to its container, as a key or as a value.
     private mutating func accept(_ string: String) throws(JSONError) -> JSONValue? {
         guard case .object(let members, nil) = stack.last else { return try accept(.string(string)) }
         if members[string] != nil { throw .duplicateKey(string, at: position) }
@@ -208,9 +208,9 @@ public struct JSONParser: Sendable {
         return nil
     }
 
-    /// Puts a complete value where it belongs.
+    /// Adds a complete value to its container.
     private mutating func accept(_ value: JSONValue) throws(JSONError) -> JSONValue? {
-        // Popped, so that the container is held once and grows in place.
+        // Popped, so that there is only one reference to the container and it grows in place.
         switch stack.popLast() {
         case nil:
             expectation = .value
@@ -231,7 +231,7 @@ public struct JSONParser: Sendable {
         byte == 0x20 || byte == 0x0a || byte == 0x0d || byte == 0x09
     }
 
-    /// What a number or a word may go on with.
+    /// Whether a number or keyword may continue with this byte.
     private static func isWordByte(_ byte: UInt8) -> Bool {
         switch byte {
         case UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"): true

@@ -1,9 +1,9 @@
-/// Cuts a byte stream into documents and goes on after what is not one.
+/// Splits a byte stream into documents, and continues after invalid input.
 ///
-/// After a wrong byte the rest of its line is skipped; so that requests without line ends recover too, skipping also ends where the
-/// brackets that were open are closed, or before the next opening brace where none was open. A brace that is itself the wrong byte
-/// begins the next document. Byte 0xFF, which UTF-8 never has, is an error and ends whatever was begun, as with QEMU: a client that
-/// does not know how far its words came can make a fresh start.
+/// After a wrong byte the rest of its line is skipped. Requests without line ends must recover too, so skipping also ends when the brackets
+/// that were open are closed, or, if none was open, before the next opening brace. If the wrong byte is itself a brace, it begins the next
+/// document. Byte 0xFF never occurs in UTF-8. As with QEMU, it is an error and drops whatever has begun, so that a client that does not
+/// know how much of its input arrived can start afresh.
 package struct JSONStream: Sendable {
     package enum Element: Sendable {
         case document(JSONValue)
@@ -16,7 +16,7 @@ package struct JSONStream: Sendable {
 
     package init(limits: JSONParser.Limits) { parser = JSONParser(limits: limits) }
 
-    /// Whether a document has begun and not ended.
+    /// Whether a document has begun and not ended yet.
     package var isInside: Bool { parser.isInside }
 
     package mutating func feed(_ byte: UInt8) -> Element? {
@@ -35,7 +35,7 @@ package struct JSONStream: Sendable {
             return try parser.feed(byte).map { .document($0) }
         } catch {
             if byte == UInt8(ascii: "{") {
-                // Nowhere where a value ends or a key stands may a brace open: this is the next request after an unfinished one.
+                // A brace cannot come after a value or in place of a key: it is the next request after an unfinished one.
                 _ = try? parser.feed(byte)
             } else {
                 skippedDepth = depth

@@ -1,6 +1,6 @@
-/// The inside of a JSON string: escapes become characters.
+/// The content of a JSON string: turns escapes into characters.
 enum JSONString {
-    /// - Returns: `nil` where an escape is wrong, a surrogate is alone or the bytes are not UTF-8.
+    /// - Returns: `nil` if an escape is wrong, a surrogate is unpaired, or the bytes are not UTF-8.
     static func decode(_ raw: [UInt8]) -> String? {
         guard raw.contains(UInt8(ascii: "\\")) else { return String(validating: raw, as: UTF8.self) }
         var result: [UInt8] = []
@@ -29,7 +29,7 @@ enum JSONString {
         return String(validating: result, as: UTF8.self)
     }
 
-    /// What follows `\u`: four digits, and for a high surrogate the low one's escape.
+    /// Decodes what follows `\u`: four digits, and the escape of the low surrogate after a high one.
     private static func unicodeEscape(_ rest: inout ArraySlice<UInt8>) -> Unicode.Scalar? {
         guard let first = codeUnit(&rest) else { return nil }
         guard UTF16.isLeadSurrogate(first) else { return Unicode.Scalar(first) }
@@ -52,9 +52,9 @@ enum JSONString {
     }
 }
 
-/// A JSON number: an integer stays one where it fits 64 bits, and no number changes its text on the way through.
+/// A JSON number. An integer that fits 64 bits stays an integer. No number changes its text between reading and writing.
 enum JSONNumber {
-    /// - Returns: `nil` where the text is not JSON's grammar.
+    /// - Returns: `nil` if the text does not follow JSON's grammar.
     static func decode(_ raw: [UInt8]) -> JSONValue? {
         var rest = raw[...]
         if rest.first == UInt8(ascii: "-") { rest = rest.dropFirst() }

@@ -9,7 +9,7 @@ extension JSONValue {
         case indented
     }
 
-    /// The document as JSON text, members in the order of their names.
+    /// The document as JSON text. Members are sorted by name.
     public func text(_ layout: Layout = .compact) -> String {
         var text = ""
         write(to: &text, layout, depth: 0)
@@ -77,14 +77,14 @@ extension JSONValue {
 }
 
 extension JSONValue {
-    /// A value of ours as a document.
-    /// - Throws: where a number in it is not finite.
+    /// Encodes one of our types as a document.
+    /// - Throws: if a number in it is not finite.
     public init(encoding value: some Encodable) throws {
         let data = try JSONEncoder().encode(value)
         self = try JSONParser.parse(data, limits: .trusted)
     }
 
-    /// Reads a type of ours out of the document.
+    /// Decodes one of our types from the document.
     public func decode<Value: Decodable>(_ type: Value.Type) throws -> Value {
         try JSONDecoder().decode(type, from: Data(text().utf8))
     }

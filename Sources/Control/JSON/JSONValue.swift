@@ -1,28 +1,28 @@
-/// A JSON document. A number that was read is written again as it came.
+/// A JSON document. A number that was read is written again with the same text.
 public enum JSONValue: Hashable, Sendable {
     case null
     case bool(Bool)
     case integer(Int)
-    /// Finite, always.
+    /// Always finite.
     case number(Double)
-    /// A number whose text neither an integer nor a double would give back: `12345678901234567890`, `1e2`, `-0`. In JSON's grammar, always.
+    /// A number whose text would change as an integer or a double: `12345678901234567890`, `1e2`, `-0`. Always valid in JSON's grammar.
     case numeral(String)
     case string(String)
     case array([JSONValue])
     case object([String: JSONValue])
 
-    /// The member of that name, where this is an object that has it.
+    /// The member of that name; `nil` if this is not an object or does not have it.
     public subscript(_ name: String) -> JSONValue? {
         guard case .object(let members) = self else { return nil }
         return members[name]
     }
 
-    /// The string, where this is one.
+    /// The string; `nil` if this is something else.
     public var string: String? {
         if case .string(let value) = self { value } else { nil }
     }
 
-    /// The integer, where this is one and fits 64 bits.
+    /// The integer; `nil` if this is something else or does not fit 64 bits.
     public var integer: Int? {
         switch self {
         case .integer(let value): value
@@ -32,12 +32,12 @@ public enum JSONValue: Hashable, Sendable {
         }
     }
 
-    /// The boolean, where this is one.
+    /// The boolean; `nil` if this is something else.
     public var bool: Bool? {
         if case .bool(let value) = self { value } else { nil }
     }
 
-    /// The array's elements, where this is one.
+    /// The array's elements; `nil` if this is something else.
     public var array: [JSONValue]? {
         if case .array(let value) = self { value } else { nil }
     }

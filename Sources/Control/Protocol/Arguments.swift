@@ -1,10 +1,11 @@
-/// The arguments of one request, taken out one by one with QEMU's words for what is wrong. What nobody took is refused.
+/// The arguments of one request. Each is taken out by its name, with QEMU's words for what is wrong. Arguments that nobody took are
+/// refused.
 struct Arguments {
     private var members: [String: JSONValue]
 
     init(_ members: [String: JSONValue]) { self.members = members }
 
-    /// Refuses what was not taken.
+    /// Refuses the arguments that nobody took.
     func finish() throws(QMPError) {
         if let name = members.keys.min() { throw QMPError("Parameter '\(name)' is unexpected") }
     }
@@ -22,14 +23,14 @@ struct Arguments {
         return value
     }
 
-    /// A number that counts something; a negative one is refused.
+    /// Takes a count. A negative number is refused.
     mutating func takeOptionalCount(_ name: String) throws(QMPError) -> Int? {
         guard let value = try takeOptional(name, as: .integer) else { return nil }
         guard value >= 0 else { throw QMPError("Parameter '\(name)' expects a number that is not negative") }
         return value
     }
 
-    /// One of a few words.
+    /// Takes one of a fixed set of words.
     mutating func takeOptionalChoice<Choice: RawRepresentable<String>>(_ name: String) throws(QMPError) -> Choice? {
         guard let word = try takeOptional(name, as: .string) else { return nil }
         guard let choice = Choice(rawValue: word) else { throw QMPError("Parameter '\(name)' does not accept value '\(word)'") }
@@ -37,7 +38,7 @@ struct Arguments {
     }
 }
 
-/// How a JSON value becomes an argument, and its name in QEMU's errors.
+/// How a JSON value becomes an argument, and the name of the type in QEMU's errors.
 struct ArgumentType<Value>: Sendable {
     let name: String
     let read: @Sendable (JSONValue) -> Value?

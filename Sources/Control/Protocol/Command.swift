@@ -1,14 +1,14 @@
-/// What a client may ask of the machine: QMP's commands under QMP's names, and ours beside them.
+/// What a client may ask of the machine: commands of QMP under QMP's names, and our own.
 public enum Command: Hashable, Sendable {
-    /// `query-status`: answered by a `RunState`'s `json`.
+    /// `query-status`. The answer is a `RunState`'s `json`.
     case queryStatus
     /// `stop`
     case stop
-    /// `cont`. `force` (ours) runs the guest even where another process may run it.
+    /// `cont`. `force` (ours) runs the guest even if another process may be running it.
     case resume(force: Bool)
-    /// `migrate`: returns when the migration has begun.
+    /// `migrate`. Returns when the migration has begun.
     case migrate(uri: String)
-    /// `migrate_cancel`: returns at once; nothing to cancel is no error.
+    /// `migrate_cancel`. Returns at once. It is no error if there is nothing to cancel.
     case cancelMigration
     /// `migrate-set-parameters`
     case setMigrationParameters(MigrationParameterChanges)
@@ -16,16 +16,16 @@ public enum Command: Hashable, Sendable {
     case queryMigrationParameters
     /// `query-migrate`
     case queryMigration
-    /// `pmemsave`: writes guest-physical memory to a file. Without `size` (ours): all from `address` on.
+    /// `pmemsave`: writes guest-physical memory to a file. Without `size` (ours), everything from `address` on.
     case saveMemory(address: UInt64, size: UInt64?, path: String)
-    /// `check-guest` (ours): the guest checks its own memory; answered by a `SelfCheck`.
+    /// `check-guest` (ours): the guest checks its own memory. The answer is a `SelfCheck`.
     case checkGuest
     /// `system_powerdown`: presses the guest's power button.
     case powerDown
     /// `quit`
     case quit
 
-    /// Whether it is done at once: all may have it, however many are connected.
+    /// Whether the command is done at once. Every client may use such a command, however many are connected.
     var isBrief: Bool {
         switch self {
         case .queryStatus, .stop, .resume, .cancelMigration, .setMigrationParameters, .queryMigrationParameters, .queryMigration,
@@ -37,7 +37,7 @@ public enum Command: Hashable, Sendable {
     }
 }
 
-/// What a client may ask of the protocol itself; the server answers it.
+/// What a client may ask of the protocol itself. The server answers it.
 package enum ProtocolCommand: Hashable, Sendable {
     /// `qmp_capabilities`
     case negotiate(enable: [JSONValue])
@@ -51,7 +51,7 @@ package enum ProtocolCommand: Hashable, Sendable {
     case setMigrationCapabilities([JSONValue])
 }
 
-/// A request with all its arguments checked.
+/// A request whose arguments are all checked.
 package enum Request: Hashable, Sendable {
     case machine(Command)
     case `protocol`(ProtocolCommand)
@@ -99,7 +99,7 @@ package enum Request: Hashable, Sendable {
 
     private static func migrate(_ arguments: inout Arguments) throws(QMPError) -> Command {
         let uri = try arguments.take("uri", as: .string)
-        // QEMU ignores `detach` over QMP; its block migration is gone, and we never had one.
+        // QEMU ignores `detach` over QMP, and has dropped its block migration. We never had one.
         _ = try arguments.takeOptional("detach", as: .boolean)
         for name in ["blk", "inc"] where try arguments.takeOptional(name, as: .boolean) == true {
             throw QMPError("Parameter '\(name)' is not supported: there are no disks to migrate")
@@ -116,12 +116,12 @@ package enum Request: Hashable, Sendable {
     }
 }
 
-/// A client's message, taken apart.
+/// A client's message, split into its parts.
 package struct Envelope {
     package let name: String
     package let arguments: [String: JSONValue]
 
-    /// The `id` that the reply must carry, also where the message is refused.
+    /// The `id` that the reply must carry, even if the message is refused.
     package static func id(of message: JSONValue) -> JSONValue? { message["id"] }
 
     package init(_ message: JSONValue) throws(QMPError) {

@@ -1,7 +1,7 @@
 public import AerostatMigration
 import FoundationEssentials
 
-/// What the server tells every client unasked.
+/// What the server tells every client without being asked.
 public enum Event: Hashable, Sendable {
     /// The guest was paused.
     case stop
@@ -12,7 +12,7 @@ public enum Event: Hashable, Sendable {
     case migrationPass(Int)
     /// Somebody pressed the guest's power button.
     case powerDown
-    /// The guest or the process ends: `guest` says whether the guest itself asked for it.
+    /// The guest or the process ends. `guest` says whether the guest asked for it.
     case shutdown(guest: Bool, reason: String)
 
     /// The QMP message.
@@ -39,7 +39,7 @@ public enum Event: Hashable, Sendable {
         return .object(members)
     }
 
-    /// Reads a message; `nil` where it is no event, or one that we have no word for.
+    /// Reads a message. Returns `nil` if it is not an event, or not one that we know.
     package init?(message: JSONValue) {
         let data = message["data"]
         switch message["event"]?.string {

@@ -1,12 +1,12 @@
 public import AerostatMigration
 
-/// What `migrate-set-parameters` sets; what is absent stays as it is. The values are checked when they are applied.
+/// The changes that `migrate-set-parameters` makes. A parameter that is absent stays as it is. Values are checked when they are applied.
 public struct MigrationParameterChanges: Hashable, Sendable {
     /// Milliseconds.
     public var downtimeLimit: Int?
-    /// Bytes a second, 0 for no limit.
+    /// Bytes a second; 0 for no limit.
     public var maxBandwidth: Int?
-    /// Milliseconds, 0 for none.
+    /// Milliseconds; 0 for no timeout.
     public var timeout: Int?
     public var onTimeout: MigrationParameters.TimeoutAction?
     public var freePageHints: Bool?
@@ -28,7 +28,7 @@ public struct MigrationParameterChanges: Hashable, Sendable {
         imageSync = try arguments.takeOptionalChoice("image-sync")
     }
 
-    /// As the arguments of the command.
+    /// The changes as arguments of the command.
     public var arguments: [String: JSONValue] {
         let members: [String: JSONValue?] = [
             "downtime-limit": downtimeLimit.map(JSONValue.integer),
@@ -43,8 +43,8 @@ public struct MigrationParameterChanges: Hashable, Sendable {
         return members.compactMapValues { $0 }
     }
 
-    /// The parameters with the changes made.
-    /// - Throws: where a value is out of its range; nothing is changed then.
+    /// Returns the parameters with the changes made.
+    /// - Throws: if a value is out of range. Then nothing changes.
     public func applied(to old: MigrationParameters) throws(QMPError) -> MigrationParameters {
         var new = old
         if let downtimeLimit { new.downtimeLimit = .milliseconds(downtimeLimit) }
@@ -65,7 +65,7 @@ public struct MigrationParameterChanges: Hashable, Sendable {
 }
 
 extension MigrationParameters {
-    /// The answer to `query-migrate-parameters`: the same names and units as `migrate-set-parameters` takes.
+    /// The answer to `query-migrate-parameters`, with the names and units that `migrate-set-parameters` takes.
     public var json: JSONValue {
         [
             "downtime-limit": .integer(downtimeLimit.milliseconds),
@@ -87,7 +87,7 @@ extension Duration {
         return Int(seconds * 1000 + attoseconds / 1_000_000_000_000_000)
     }
 
-    /// Whole milliseconds, at least one where it is more than none.
+    /// Whole milliseconds, rounded up: any positive time is at least 1.
     package var millisecondsRoundedUp: Int {
         let whole = milliseconds
         return self > .milliseconds(whole) ? whole + 1 : whole

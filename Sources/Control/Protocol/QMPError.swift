@@ -1,6 +1,6 @@
-/// A command that was refused, as QMP says it.
+/// A refused command, in QMP's form.
 public struct QMPError: Error, Hashable, Sendable, CustomStringConvertible {
-    /// QMP's classes of errors, as far as this server uses them.
+    /// The error classes of QMP that this server uses.
     public enum Class: String, Hashable, Sendable {
         case generic = "GenericError"
         case commandNotFound = "CommandNotFound"

@@ -1,23 +1,23 @@
 public import AerostatMigration
 
-/// Whether the guest runs, under QEMU's names.
+/// Whether the guest runs, in QEMU's terms.
 public enum RunState: String, CaseIterable, Hashable, Sendable {
     case running
     /// Stopped by a person.
     case paused
-    /// Waits for a migration to come in.
+    /// Waits for an incoming migration.
     case inMigrate = "inmigrate"
-    /// Is being made from an image.
+    /// Its memory is being read from an image.
     case restoreVM = "restore-vm"
-    /// Stopped, because the guest has gone to another process.
+    /// Stopped, because the guest has moved to another process.
     case postMigrate = "postmigrate"
-    /// Started with `--paused`, never ran.
+    /// Started with `--paused`, and has not run yet.
     case preLaunch = "prelaunch"
-    /// Stopped for the switch-over of a migration.
+    /// Stopped for a migration's switch-over.
     case finishMigrate = "finish-migrate"
-    /// Has powered off, or reset itself, and is kept to be looked at.
+    /// Has powered off or reset itself, and is kept for inspection.
     case shutdown
-    /// Has crashed, and is kept to be looked at.
+    /// Has crashed, and is kept for inspection.
     case guestPanicked = "guest-panicked"
 
     /// The answer to `query-status`.
@@ -50,12 +50,12 @@ public struct SelfCheck: Hashable, Sendable, Codable {
     public var pagesUsed: Int
     public var pagesFree: Int
     public var pagesFreeTopOrder: Int
-    /// The part of `pagesFree` that the balloon driver holds for hints; none once a migration is over.
+    /// The part of `pagesFree` that the balloon driver holds for hints. 0 once a migration is over.
     public var pagesHeld: Int
-    /// The allocator's invariants that do not hold, in words; empty where all do.
+    /// The allocator's broken invariants, in words. Empty if all hold.
     public var brokenInvariants: [String]
 
-    /// Nothing wrong was found.
+    /// Whether nothing wrong was found.
     public var isClean: Bool { pagesWrong == 0 && brokenInvariants.isEmpty }
 
     public init(
@@ -91,7 +91,7 @@ public struct SelfCheck: Hashable, Sendable, Codable {
 }
 
 extension MigrationReport {
-    /// The answer to `query-migrate`: empty before the first migration, as QEMU's.
+    /// The answer to `query-migrate`. Empty before the first migration, as in QEMU.
     public var json: JSONValue {
         get throws(QMPError) {
             if status == .none { return [:] }

@@ -1,7 +1,6 @@
 import NIOPosix
 
-/// Runs tasks that may block, on threads that nobody else needs: neither the event loop nor the few threads of the default executor
-/// stand still meanwhile.
+/// Runs tasks that may block on threads of its own, so that neither the event loop nor the few threads of the default executor stop.
 final class BlockingExecutor: TaskExecutor {
     private let pool: NIOThreadPool
 
@@ -12,10 +11,10 @@ final class BlockingExecutor: TaskExecutor {
 
     func enqueue(_ job: consuming ExecutorJob) {
         let job = UnownedJob(job)
-        // A job must run even where the pool has been shut down: its task would never end.
+        // A job must run even after the pool was shut down: otherwise its task would never end.
         pool.submit { _ in unsafe job.runSynchronously(on: self.asUnownedTaskExecutor()) }
     }
 
-    /// Ends the threads; the tasks have ended before.
+    /// Ends the threads. The tasks must have ended before.
     func shutdown() { pool.shutdownGracefully { _ in } }
 }

@@ -7,8 +7,8 @@ import NIOPosix
 import Synchronization
 import SystemPackage
 
-/// Serves a control socket: QMP over a unix socket that only its owner may open, to several clients at once (`ClientPlaces` says to how
-/// many).
+/// Serves a control socket: QMP over a unix socket that only its owner may open, to several clients at once (`ClientPlaces` sets the
+/// limits).
 ///
 /// ```
 ///             event loop                     threads of the server
@@ -16,31 +16,31 @@ import SystemPackage
 ///  client <-- OutputLimit <----------------- reply, event <------------- broadcast
 /// ```
 ///
-/// Nothing here needs a thread of the default executor, so that a process which keeps those busy can still be spoken to.
+/// Nothing here needs a thread of the default executor. So a process that keeps those busy still answers.
 public final class ControlServer: Sendable {
     typealias Connection = NIOAsyncChannel<ByteBuffer, ByteBuffer>
 
     public let path: String
 
-    /// How long the end of a connection waits for its command that is under way and for a client that does not read.
+    /// How long a closing connection waits for its command under way, and for a client that does not read.
     static let closingGrace = TimeAmount.seconds(2)
 
     private let handler: any CommandHandler
     private let logger: Logger
-    /// One for each command that may take long, and two for all that is done at once.
+    /// One for each command that may take long, and two for all commands that are done at once.
     private let executor = BlockingExecutor(threadCount: ClientPlaces.fullCount + 2)
     private let state = Mutex(State())
-    /// Owns the path, and takes it away when it ends; NIO serves a duplicate.
+    /// Owns the path, and removes it at the end. NIO serves a duplicate of the descriptor.
     private let socket: Mutex<ListeningSocket?>
 
     private struct State {
-        /// Where clients arrive; `nil` until it is there, and when the server ends.
+        /// Accepts clients; `nil` until the server listens, and when it closes.
         var listener: (any Channel)?
         var places = ClientPlaces()
         var isClosing = false
     }
 
-    /// Binds the path and begins to serve. A socket that nobody listens on any more is replaced; one that is alive is refused.
+    /// Binds the path and begins to serve. Replaces a socket that nobody listens on any more; refuses one that is in use.
     public static func listen(path: String, handler: any CommandHandler, logger: Logger) async throws(ControlError) -> ControlServer {
         let socket = try bind(path)
         let number = socket.number
@@ -58,22 +58,22 @@ public final class ControlServer: Sendable {
         self.socket = Mutex(socket)
     }
 
-    /// Tells every client that has negotiated. Never waits: a client that does not read is dropped in the end.
-    /// - Parameter ago: when it happened, where nobody could be told at once.
+    /// Sends an event to every client that has negotiated. Never waits: a client that does not read is dropped in the end.
+    /// - Parameter ago: how long ago it happened, if it could not be sent at once.
     public func broadcast(_ event: Event, ago: Duration = .zero) {
         let message = event.message(at: Event.now() - ago / .seconds(1))
         for client in state.withLock({ $0.places.clients }) { client.session.notify(message) }
     }
 
-    /// Stops serving: commands that are under way are answered, what was sent leaves, and the path is removed. Not to be awaited by a
-    /// command, which would wait for itself until the grace of two seconds ends.
+    /// Stops serving. Commands under way are answered, replies are sent, and the path is removed. A command must not await this: it would
+    /// wait for itself until the grace of two seconds ends.
     public func close() async {
         let (listener, clients) = state.withLock { state in
             state.isClosing = true
             return (state.listener.take(), state.places.clients)
         }
         guard let listener else { return }
-        // Before the listener goes: a client that looks for the path afterwards finds none, instead of one that is dead.
+        // Remove the path before the listener closes: a client that comes later then finds no socket, instead of a dead one.
         socket.withLock { $0 = nil }
         listener.close(promise: nil)
         for client in clients { client.task.cancel() }
@@ -84,7 +84,7 @@ public final class ControlServer: Sendable {
         executor.shutdown()
     }
 
-    /// Closes it when the grace is over.
+    /// Closes a channel when the grace is over.
     private static func forceClosing(_ channel: any Channel) -> Scheduled<Void> {
         channel.eventLoop.scheduleTask(in: closingGrace) { channel.close(promise: nil) }
     }
@@ -110,7 +110,7 @@ public final class ControlServer: Sendable {
     private func serve(_ number: CInt) async throws {
         let descriptor = try retryingInterrupts("duplicate a descriptor") { fcntl(number, F_DUPFD_CLOEXEC, 0) }
         let listener = try await ServerBootstrap(group: ControlLoop.group)
-            // So that a client that sends its commands and closes its side still hears the replies.
+            // A client that sends its commands and closes its side must still get the replies.
             .childChannelOption(.allowRemoteHalfClosure, value: true)
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
@@ -124,8 +124,7 @@ public final class ControlServer: Sendable {
         state.withLock { $0.listener = listener }
     }
 
-    /// Gives a connection a task of its own, from its first moment: one that waited for somebody to take it, when the server ends, would
-    /// trap.
+    /// Starts a connection's task at once. A connection that still waits for its task when the server ends would trap.
     private func welcome(_ connection: Connection) {
         let session = ControlSession(channel: connection.channel, handler: handler, logger: logger)
         state.withLock { state in
@@ -157,7 +156,7 @@ public final class ControlServer: Sendable {
         logger.info("a control client that was quiet has made room for another: \(count) were connected")
         quiet.tell("this connection has made room for another: \(count) clients were connected, and it had been quiet the longest")
         client.task.cancel()
-        // One that does not read is not waited for.
+        // Do not wait for a client that does not read.
         _ = Self.forceClosing(quiet.channel)
     }
 }

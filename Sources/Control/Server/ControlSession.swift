@@ -3,12 +3,12 @@ import Logging
 import NIOCore
 import Synchronization
 
-/// One client's connection: reads requests, has them carried out one after the other, and writes the replies.
+/// One client's connection: reads requests, carries them out one after the other, and writes the replies.
 final class ControlSession: Sendable {
     let channel: any Channel
     private let handler: any CommandHandler
     private let logger: Logger
-    /// Set by `qmp_capabilities`; events flow from then on.
+    /// Set by `qmp_capabilities`. Events are sent from then on.
     private let isNegotiated = Atomic(false)
     private let quiet = Mutex<MonotonicClock.Instant?>(MonotonicClock.now())
 
@@ -18,10 +18,10 @@ final class ControlSession: Sendable {
         self.logger = logger
     }
 
-    /// Since when the client has asked nothing; `nil` while a command of its is under way.
+    /// Since when the client has asked nothing; `nil` while one of its commands is under way.
     var quietSince: MonotonicClock.Instant? { quiet.withLock { $0 } }
 
-    /// Serves until the client leaves, or the task is cancelled; the command that is under way is then ended and answered first.
+    /// Serves until the client leaves or the task is cancelled. A command under way is completed and answered first.
     /// - Parameter mayDoEverything: asked before each command that may take long.
     func serve(_ connection: NIOAsyncChannel<ByteBuffer, ByteBuffer>, mayDoEverything: @Sendable () -> Bool) async {
         do {
@@ -31,23 +31,23 @@ final class ControlSession: Sendable {
                     try await self.answer(inbound, mayDoEverything)
                 } catch is CancellationError {
                 }
-                // Closing throws away what is not written: everything sent before this leaves first.
+                // Closing drops data that is not written yet, so everything sent so far is flushed first.
                 try await self.channel.writeAndFlush(ByteBuffer())
             }
         } catch {
-            // A client may leave at any moment; that is no fault.
+            // A client may leave at any moment. That is no error.
             logger.debug("a control client's connection ended", metadata: ["error": "\(error)"])
         }
     }
 
-    /// Tells a client that it is one too many.
+    /// Tells a client that there are too many.
     func refuse(_ connection: NIOAsyncChannel<ByteBuffer, ByteBuffer>, _ reason: String) async {
         try? await connection.executeThenClose { _, _ in
             try await self.send(Self.refusal(QMPError(reason), id: nil))
         }
     }
 
-    /// Sends an event, where the client has come so far. Never waits.
+    /// Sends an event, if the client has negotiated. Never waits.
     func notify(_ message: JSONValue) {
         guard isNegotiated.load(ordering: .acquiring) else { return }
         channel.writeAndFlush(Self.line(message), promise: nil)
@@ -73,7 +73,7 @@ final class ControlSession: Sendable {
                 if Task.isCancelled { return }
             }
         }
-        // The client may have closed its own side only.
+        // The client may have closed only its own side.
         if stream.isInside { try await send(Self.refusal(QMPError("JSON parse error, the input ends inside a document"), id: nil)) }
     }
 
@@ -99,23 +99,22 @@ final class ControlSession: Sendable {
                 throw QMPError(.commandNotFound, "Capabilities negotiation is already complete, command ignored")
             }
             if let capability = enable.first { throw QMPError("This monitor has no capability \(capability.text())") }
-            // Released before the reply is queued: no event is lost after it.
+            // Released before the reply is queued, so that no event is lost after the reply.
             isNegotiated.store(true, ordering: .releasing)
             return [:]
         case .protocol(let command): return try Greeting.answer(command)
         case .machine(let command):
             guard command.isBrief || mayDoEverything() else {
                 throw QMPError(
-                    "\(envelope.name) is for the first \(ClientPlaces.fullCount) clients of the control socket, and this is a later one: "
-                        + "it may "
-                        + "ask, stop, cont, cancel and quit. Close one of the others, then try again"
+                    "\(envelope.name) is for the first \(ClientPlaces.fullCount) clients of the control socket only. This one came later: "
+                        + "it may ask, stop, cont, cancel and quit. Close one of the others, then try again"
                 )
             }
             return try await handler.handle(command)
         }
     }
 
-    /// Returns when the kernel has taken it: a client that does not read waits for itself only.
+    /// Returns when the kernel has taken the message. A client that does not read makes only itself wait.
     private func send(_ message: JSONValue) async throws {
         try await channel.writeAndFlush(Self.line(message))
     }

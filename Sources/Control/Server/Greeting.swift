@@ -2,7 +2,7 @@ import AerostatHost
 
 /// What the server says about itself.
 enum Greeting {
-    /// QMP's form of a version; the numbers are ours, as the package's name says.
+    /// A version in QMP's form. The numbers are ours, as the package name says.
     static let version: JSONValue = [
         "qemu": [
             "major": .integer(AerostatVersion.major), "minor": .integer(AerostatVersion.minor), "micro": .integer(AerostatVersion.micro),
@@ -10,10 +10,10 @@ enum Greeting {
         "package": "Aerostat",
     ]
 
-    /// The first message on a connection. We offer no out-of-band execution.
+    /// The first message on a connection. Out-of-band execution is not offered.
     static let message: JSONValue = ["QMP": ["version": version, "capabilities": []]]
 
-    /// Answers what needs no machine.
+    /// Answers commands that need no machine.
     static func answer(_ command: ProtocolCommand) throws(QMPError) -> JSONValue {
         switch command {
         case .negotiate: preconditionFailure("the session negotiates")
@@ -28,7 +28,7 @@ enum Greeting {
         }
     }
 
-    /// We have one of QEMU's migration capabilities, and it is always on.
+    /// Of QEMU's migration capabilities we have one, which is always on.
     private static func accept(_ item: JSONValue) throws(QMPError) {
         guard let name = item["capability"]?.string, let state = item["state"]?.bool else {
             throw QMPError("Parameter 'capabilities' expects objects with 'capability' and 'state'")

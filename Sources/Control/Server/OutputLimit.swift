@@ -1,11 +1,11 @@
 import NIOCore
 
-/// Closes the connection of a client that does not read: what waits for it would grow without a bound.
+/// Closes the connection of a client that does not read. Otherwise its queued output would grow without bound.
 final class OutputLimit: ChannelOutboundHandler {
     typealias OutboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
 
-    /// More than any reply; room for some ten thousand events.
+    /// More than any reply, and room for about ten thousand events.
     static let maximumBytes = 4 << 20
 
     private var waitingBytes = 0

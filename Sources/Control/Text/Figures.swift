@@ -1,4 +1,4 @@
-/// Figures as people read them.
+/// Formats numbers for people.
 package enum Figures {
     /// "1.50 GiB"
     package static func size(_ bytes: Int) -> String {
@@ -30,7 +30,7 @@ package enum Figures {
         return value < 0 ? "-" + text : text
     }
 
-    /// With that many digits after the point.
+    /// With a fixed number of digits after the point.
     package static func decimal(_ value: Double, digits: Int) -> String {
         let scale = (0..<digits).reduce(1.0) { scale, _ in scale * 10 }
         let rounded = Int((clamped(value) * scale).rounded())
@@ -51,6 +51,6 @@ package enum Figures {
         return decimal(value, digits: digits) + " " + units[unit]
     }
 
-    /// What came over a socket may be any number.
+    /// A number that came over a socket may be anything.
     private static func clamped(_ value: Double) -> Double { value.isNaN ? 0 : min(max(value, -1e15), 1e15) }
 }

@@ -1,8 +1,8 @@
 package import AerostatMigration
 
-// Where the guest is, as the process that was asked says it.
+// Where the guest is, as the asked process reports it.
 extension MigrationText {
-    /// For a person who has moved the guest, or called it back: to them this process is the source.
+    /// For a person who has migrated the guest or cancelled that. To them this process is the source.
     package static func whereabouts(_ state: RunState, after report: MigrationReport, control: String) -> String {
         switch (state, report.status) {
         case (.running, .none): inThisProcess
@@ -18,7 +18,7 @@ extension MigrationText {
         }
     }
 
-    /// For a person who asks about this process: its guest may never have left, or have come back, or have come from elsewhere.
+    /// For a person who asks about this process. Its guest may have stayed, come back, or come from elsewhere.
     package static func standing(_ state: RunState, after report: MigrationReport, control: String) -> String {
         switch (state, report.status) {
         case (.running, .none): inThisProcess
@@ -38,7 +38,7 @@ extension MigrationText {
 
     private static let inThisProcess = "the guest runs in this process"
 
-    /// Told so by a person, who vouches for the destination, or for the image.
+    /// A person used `--force`, and so vouched that the destination does not run the guest, or that nobody starts its image.
     private static let again = "the guest runs in this process again: it was resumed with --force"
 
     private static func resume(_ control: String) -> String { "'aerostat resume --control \(control)'" }
@@ -48,27 +48,25 @@ extension MigrationText {
     private static func unknown(_ report: MigrationReport, _ control: String) -> String {
         if let image = report.destination, isInImage(report) {
             return """
-                the guest is paused here and may be in its image. Look whether \(image.dropFirst("file:".count)) is that of this migration \
-                ('aerostat image info'): if it is, end this side with 'aerostat quit --control \(control)'; only if it is not, run the \
-                guest \
-                here with 'aerostat resume --force --control \(control)'
+                the guest is paused here and may be in its image. Check with 'aerostat image info' whether this migration wrote \
+                \(image.dropFirst("file:".count)). If it did, end this side with 'aerostat quit --control \(control)'. Only if it did \
+                not, run the guest here with 'aerostat resume --force --control \(control)'
                 """
         }
         return """
-            the guest is paused here and may be running at the destination. Ask the destination (aerostat status): if the guest runs \
-            there, \
-            end this side with 'aerostat quit --control \(control)'; only if the destination is gone, run it here with \
-            'aerostat resume --force --control \(control)'
+            the guest is paused here and may be running at the destination. Ask the destination with 'aerostat status'. If the guest \
+            runs there, end this side with 'aerostat quit --control \(control)'. Only if the destination is gone, run the guest here \
+            with 'aerostat resume --force --control \(control)'
             """
     }
 
-    /// What is the same for both.
+    /// The texts that both have in common.
     private static func elsewhere(_ state: RunState, _ report: MigrationReport, _ control: String) -> String {
         switch state {
         case .running: inThisProcess
         case .paused, .finishMigrate: report.status == .unknown ? unknown(report, control) : "the guest is paused"
         case .preLaunch: "the guest has not been started; \(resume(control)) runs it"
-        case .inMigrate: "this process waits for a guest to come in"
+        case .inMigrate: "this process waits for an incoming guest"
         case .restoreVM: "the guest's memory is being read from its image"
         case .postMigrate:
             if let image = report.destination, isInImage(report) {

@@ -1,17 +1,17 @@
 package import AerostatMigration
 
-/// A migration in words: while it goes on, and at its end.
+/// Describes a migration in words, while it runs and when it is over.
 package struct MigrationText: Sendable {
     let report: MigrationReport
 
     package init(_ report: MigrationReport) { self.report = report }
 
-    /// Where it stands, in two lines, and what is waited for.
+    /// How far the migration is, in two lines, and what it waits for.
     package var progress: [String] { figures + (report.waitingFor.map { ["  waiting for \($0)"] } ?? []) }
 
     private var figures: [String] {
         let ram = report.ram
-        // Before the first round nothing is known but the guest's size, before the first pages no rate, before its end no dirty rate.
+        // Before the first round only the guest's size is known, before the first pages no rate, and before the round's end no dirty rate.
         guard !report.rounds.isEmpty else { return ["\(stage): a guest of \(Figures.size(ram.total))"] }
         var first = ["\(Figures.size(ram.remaining)) left of \(Figures.size(ram.total))"]
         if bytesPerSecond > 0 { first.append(Figures.rate(bytesPerSecond: bytesPerSecond)) }
@@ -41,8 +41,8 @@ package struct MigrationText: Sendable {
         }
     }
 
-    /// Whether enough was sent to tell the link's rate from: a whole round, or much, or not so little in some time. Before that most of the
-    /// time may have gone into the waiting for hints.
+    /// Whether enough was sent to measure the link's rate: a whole round, or a lot, or at least a little over some time. Before that most
+    /// of the time may have been spent waiting for hints.
     private var isRateKnown: Bool {
         let sent = report.ram.transferred
         return report.ram.dirtySyncCount > 0 || sent >= Self.muchBytes
@@ -50,13 +50,13 @@ package struct MigrationText: Sendable {
     }
 
     private static let muchBytes = 64 << 20
-    /// Twice what is sent to learn the link's rate before hints are waited for.
+    /// Twice what is sent to measure the link's rate before the wait for hints.
     private static let littleBytes = 8 << 20
     private static let someMilliseconds = 5000
-    /// No rate is known so well that more can be told.
+    /// No rate is known well enough for a longer estimate.
     private static let longestSeconds = 86400.0
 
-    /// How long until the rest fits the downtime limit, as far as the last round tells.
+    /// How long until the rest fits the downtime limit, judging by the last round.
     private var estimate: String {
         let isPaused = report.status == .device || report.status == .pausedByTimeout
         let dirty = isPaused ? 0 : Double(report.ram.dirtyPagesRate) * Double(report.ram.pageSize)
@@ -67,7 +67,7 @@ package struct MigrationText: Sendable {
         return "about \(Figures.time(milliseconds: seconds * 1000)) to go"
     }
 
-    /// How it ended, in one line, without where the guest is now.
+    /// How the migration ended, in one line. It does not say where the guest is now.
     package var outcome: String {
         let time = Figures.time(milliseconds: Double(report.totalTime))
         let cause = report.errorDescription.map { ": \($0)" } ?? ""
@@ -82,7 +82,7 @@ package struct MigrationText: Sendable {
         }
     }
 
-    /// The figures, a line each; none where nothing was sent.
+    /// The figures, one a line. Empty if nothing was sent.
     package var table: [String] {
         guard report.ram.transferred > 0 else { return [] }
         let ram = report.ram

@@ -1,5 +1,5 @@
 extension Values {
-    /// A path. An empty one names nothing, or, put behind a folder, the folder.
+    /// A path. An empty text is refused: it names nothing, or, after a folder's path, it names the folder.
     package static func path(_ text: String) throws(ValueError) -> String {
         guard !text.isEmpty else { throw ValueError(text, "a path must not be empty") }
         return text
@@ -11,7 +11,7 @@ extension Values {
         return text
     }
 
-    /// An image as a path, or as `file:PATH`.
+    /// An image, given as a path or as `file:PATH`.
     package static func image(_ text: String) throws(ValueError) -> String {
         _ = try path(text.hasPrefix("file:") ? String(text.dropFirst("file:".count)) : text)
         return text

@@ -1,26 +1,26 @@
-/// What people type: sizes, rates, times and shares. Each function can be the `transform` of a command's option.
+/// Parses what people type: sizes, rates, times and shares. Each function can be the `transform` of a command's option.
 package enum Values {
     /// A size in bytes: a number with K, M, G or T, which are powers of 1024 as in QEMU and virsh, or with KiB, MiB, GiB or TiB; decimals
-    /// allowed; or plain bytes. Not with GB, which is 1000 or 1024 MB, as one takes it.
+    /// are allowed; or plain bytes. GB is refused, because some people take it for 1000 MB and others for 1024.
     package static func size(_ text: String) throws(ValueError) -> Int {
         let units = [("k", 1 << 10), ("m", 1 << 20), ("g", 1 << 30), ("t", 1 << 40)]
         let form = "a size is a number with K, M, G or T, also as KiB, MiB, GiB or TiB, powers of 1024 (4G); or plain bytes"
         return try read(text, units: units.map { ($0.0 + "ib", $0.1) } + units + [("", 1)], form: form)
     }
 
-    /// A rate in bytes a second, 0 for no limit; typed in bits a second with k, M or G (powers of 1000), also as Mbit, Mbit/s or Mbps.
-    /// - Parameter minimum: the least that is no 0, in bytes a second.
+    /// A rate in bytes a second; 0 for no limit. It is typed in bits a second with k, M or G (powers of 1000), or as Mbit, Mbit/s or Mbps.
+    /// - Parameter minimum: the smallest rate other than 0, in bytes a second.
     package static func rate(_ text: String, minimum: Int = 1) throws(ValueError) -> Int {
         let prefixes = [("k", 1000), ("m", 1_000_000), ("g", 1_000_000_000), ("", 1)]
         let units = ["bit/s", "bit", "bps", ""].flatMap { unit in prefixes.map { ($0.0 + unit, $0.1) } }
         let form = "a rate is a number of bits a second with k, M or G, also as Mbit/s or Mbps (8G); 0 is no limit"
-        // GBps are bytes to many.
+        // Many people read GBps as bytes.
         if text.contains("Bp") || text.contains("BP") { throw ValueError(text, form) }
         let bits = try read(text, units: units, form: form)
         let isZero = !text.contains { ("1"..."9").contains($0) }
         guard isZero || bits >= minimum * 8 else {
             let least = minimum * 8 < 1000 ? "\(minimum * 8) bit/s" : Figures.decimal(Double(minimum * 8) / 1000, digits: 3) + " kbit/s"
-            throw ValueError(text, "less than \(least), the least; 0 is no limit")
+            throw ValueError(text, "less than \(least), the minimum; 0 is no limit")
         }
         return bits / 8
     }
@@ -33,19 +33,20 @@ package enum Values {
         return time
     }
 
-    /// A share from 0 to 1; typed as a percentage, decimals allowed.
+    /// A share from 0 to 1, typed as a percentage; decimals are allowed.
     package static func percentage(_ text: String) throws(ValueError) -> Double {
         let millionths = try read(text, units: [("%", 1_000_000)], form: "a share is a percentage (10%)")
         guard millionths <= 100_000_000 else { throw ValueError(text, "more than 100%") }
         return Double(millionths) / 100_000_000
     }
 
-    /// Reads `digits[.digits]unit` exactly, the unit in any case; what is smaller than the unit's smallest part is cut off.
+    /// Reads `digits[.digits]unit` exactly. The unit may be in upper or lower case. Digits below the smallest fraction of the unit are cut
+    /// off.
     private static func read(_ text: String, units: [(name: String, factor: Int)], form: String) throws(ValueError) -> Int {
-        // Beyond ASCII there are characters whose small letter is one of these.
+        // Some characters beyond ASCII have one of these letters as their lower case.
         guard text.utf8.allSatisfy({ $0 < 0x80 }) else { throw ValueError(text, form) }
         let lower = text.lowercased()
-        // A unit that another one ends in stands behind it; the empty one ends all.
+        // A unit that is the end of another one comes after it in the list. The empty unit fits any text and comes last.
         guard let unit = units.first(where: { lower.hasSuffix($0.name) }) else { throw ValueError(text, form) }
         let parts = lower.dropLast(unit.name.count).split(separator: ".", maxSplits: 1, omittingEmptySubsequences: false)
         guard parts.allSatisfy({ !$0.isEmpty && $0.utf8.allSatisfy { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) } }),
@@ -64,7 +65,7 @@ package enum Values {
     private static let maximumDecimals = 9
 }
 
-/// Text that is not the value asked for.
+/// A text that is not a valid value.
 package struct ValueError: Error, Hashable, Sendable, CustomStringConvertible {
     package let text: String
     package let reason: String

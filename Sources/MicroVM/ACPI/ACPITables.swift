@@ -1,17 +1,18 @@
 package import AerostatGuestMemory
 import AerostatHost
 
-/// What the machine tells its guest about itself: the tables of hardware-reduced ACPI (6.5), which need no firmware and no PC of old.
+/// What the machine tells its guest about itself: the tables of hardware-reduced ACPI (6.5), which needs neither firmware nor the legacy
+/// hardware of a PC.
 ///
 ///     RSDP -> XSDT -> FADT -> DSDT (devices)
 ///                  -> MADT (vCPUs, IOAPIC)
 package enum ACPITables {
-    /// As many as 8-bit APIC numbers name: 255 means all of them.
+    /// As many as 8-bit APIC ids can name: 255 is the broadcast id.
     package static let maximumVCPUs = 255
 
     /// Writes all tables to their place below 1 MiB.
     /// - Parameter devices: a node for each device.
-    /// - Returns: where the root pointer is.
+    /// - Returns: the address of the root pointer.
     package static func write(into memory: GuestRAM, vcpus: Int, devices: [AML.Term]) throws(AccessError) -> GuestAddress {
         precondition((1...maximumVCPUs).contains(vcpus), "\(vcpus) vCPUs")
         var position = BootLayout.acpiTables.rawValue + 64  // behind the root pointer
@@ -54,9 +55,10 @@ package enum ACPITables {
 
     /// Section 5.2.9.
     private static func fadt(dsdt: UInt64) -> [UInt8] {
-        // There is no VGA, no message-signalled interrupt, no PCIe power management and no CMOS clock, so nobody looks for them.
+        // There is no VGA, no message-signalled interrupt, no PCIe power management and no CMOS clock: the guest need not look for them.
         let bootArchitecture: UInt16 = 1 << 2 | 1 << 3 | 1 << 4 | 1 << 5
-        // WBINVD works, processors know C1, power and sleep button are no fixed hardware, there is a reset register, no ACPI hardware.
+        // WBINVD works, processors know C1, power and sleep button are not fixed hardware, there is a reset register, there is no ACPI
+        // hardware.
         let flags: UInt32 = 1 << 0 | 1 << 2 | 1 << 4 | 1 << 5 | 1 << 10 | 1 << 20
         var table = FieldBytes(byteCount: 276 - headerBytes)
         func at(_ offset: Int) -> Int { offset - headerBytes }
@@ -72,7 +74,7 @@ package enum ACPITables {
         return described("FACP", revision: 6, table.bytes)
     }
 
-    /// Section 5.2.12. There are no two interrupt controllers of old, and every interrupt comes in where its number says.
+    /// Section 5.2.12. There is no pair of legacy interrupt controllers, and every interrupt arrives at the input of its number.
     private static func madt(vcpus: Int) -> [UInt8] {
         var body = FieldBytes([])
         body.append(UInt32(MachineLayout.localAPICBase))
@@ -115,10 +117,10 @@ package enum ACPITables {
         return table.bytes
     }
 
-    /// What makes the sum of all bytes zero.
+    /// The byte that makes the sum of all bytes zero.
     private static func checksum(_ bytes: some Sequence<UInt8>) -> UInt8 { 0 &- bytes.reduce(0, &+) }
 
-    /// A register of one byte among the I/O ports (section 5.2.3.2).
+    /// A one-byte register among the I/O ports (section 5.2.3.2).
     private static func port(_ number: UInt16) -> [UInt8] {
         let (systemIO, bits, byteAccess): (UInt8, UInt8, UInt8) = (1, 8, 1)
         var address = FieldBytes([systemIO, bits, 0, byteAccess])

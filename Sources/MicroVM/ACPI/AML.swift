@@ -1,6 +1,7 @@
 import AerostatHost
 
-/// Terms of the language in which ACPI describes devices, as bytes (ACPI 6.5, chapter 20). A term list is terms one behind the other.
+/// Encodes terms of AML, the language in which ACPI describes devices (ACPI 6.5, chapter 20). A term list is its terms, one after the
+/// other.
 package enum AML {
     package typealias Term = [UInt8]
 
@@ -23,7 +24,7 @@ package enum AML {
     /// - Parameter text: ASCII.
     package static func string(_ text: String) -> Term { [0x0D] + Array(text.utf8) + [0] }
 
-    /// An identifier that the standard compresses into an integer: three letters and four hexadecimal digits, "PNP0501" for example.
+    /// An identifier that the standard compresses into an integer: three letters and four hexadecimal digits, such as "PNP0501".
     package static func compressedID(_ text: String) -> Term {
         let characters = Array(text.utf8)
         guard characters.count == 7, let number = UInt16(text.dropFirst(3), radix: 16) else {
@@ -35,7 +36,7 @@ package enum AML {
 
     package static func package(_ elements: [Term]) -> Term { [0x12] + sized([UInt8(elements.count)] + elements.joined()) }
 
-    /// What a device occupies.
+    /// The resources that a device uses.
     package static func resources(_ descriptors: [AMLResource]) -> Term {
         let endTag: [UInt8] = [0x79, 0]  // with the checksum left out
         let bytes = descriptors.flatMap(\.bytes) + endTag
@@ -44,7 +45,7 @@ package enum AML {
 
     // MARK: Names
 
-    /// "_SB_", "\_SB_.PWRB": segments of four characters, shorter ones filled up with underscores.
+    /// "_SB_", "\_SB_.PWRB": segments of four characters. Shorter ones are filled up with underscores.
     package static func path(_ text: String) -> Term {
         let isAbsolute = text.hasPrefix("\\")
         let segments = text.drop { $0 == "\\" }.split(separator: ".").map { segment in
@@ -69,7 +70,7 @@ package enum AML {
         return [0x14] + sized(path(name) + [arguments | serialized] + terms.joined())
     }
 
-    /// Some I/O ports, and a name for each of them as a field of one byte.
+    /// Some I/O ports, with a name for each of them as a field of one byte.
     package static func ports(_ name: String, from port: UInt16, _ fields: String...) -> Term {
         let (systemIO, byteAccess): (UInt8, UInt8) = (1, 1)
         let list: Term = fields.reduce([]) { $0 + path($1) + [8] }
@@ -84,7 +85,7 @@ package enum AML {
     package static func ifNonzero(_ condition: Term, _ terms: Term...) -> Term { [0xA0] + sized(condition + terms.joined()) }
     package static func notify(_ device: String, _ value: UInt8) -> Term { [0x86] + path(device) + integer(value) }
 
-    /// A length that counts itself, and what it is the length of (section 20.2.4).
+    /// Content behind its length, which counts its own bytes too (section 20.2.4).
     private static func sized(_ content: Term) -> Term {
         guard content.count + 1 > 0x3F else { return [UInt8(content.count + 1)] + content }
         guard let more = (1...3).first(where: { content.count + 1 + $0 < 1 << (4 + 8 * $0) }) else {
@@ -96,12 +97,12 @@ package enum AML {
     }
 }
 
-/// Something that a device occupies (ACPI 6.5, section 6.4).
+/// A resource that a device uses (ACPI 6.5, section 6.4).
 package enum AMLResource: Hashable, Sendable {
     /// Registers in memory.
     case memory(base: UInt32, byteCount: UInt32)
     case ports(base: UInt16, count: UInt8)
-    /// An interrupt that rises, and that nobody shares.
+    /// An edge-triggered interrupt that no other device shares.
     case interrupt(UInt32)
 
     var bytes: [UInt8] {

@@ -1,4 +1,4 @@
-// How the guest finds each device: a node in the ACPI name space (ACPI 6.5, chapter 6). Attached to the registry with the device.
+// How the guest finds each device: a node in the ACPI name space (ACPI 6.5, chapter 6). The registry gets it together with the device.
 
 extension SerialPort {
     package static let nodes: [AML.Term] = [
@@ -22,7 +22,7 @@ extension PowerControl {
 
     private static var powerButtonNode: AML.Term { AML.device("PWRB", AML.name("_HID", AML.compressedID("PNP0C0C"))) }
 
-    /// Whose interrupt has the guest look what happened.
+    /// The generic event device. Its interrupt tells the guest to look what happened.
     private static var eventDeviceNode: AML.Term {
         let wasPressed: UInt8 = 0x80
         return AML.device(
@@ -44,7 +44,7 @@ extension PowerControl {
 }
 
 extension AML {
-    /// A virtio-mmio device (LNRO0005), by its place among them: at most 100.
+    /// A virtio-mmio device (LNRO0005). `place` is its number among them, below 100.
     package static func virtioDevice(_ place: Int, base: UInt64, byteCount: UInt64, interrupt: UInt32) -> Term {
         device(
             "VR\(place / 10)\(place % 10)",

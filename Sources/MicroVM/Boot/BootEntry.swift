@@ -1,11 +1,11 @@
 package import AerostatGuestMemory
 
-/// How the boot vCPU begins: the registers that are not zero, and the segments. The other vCPUs wait for their startup interrupt.
+/// How the boot vCPU starts: the registers that are not zero, and the segments. The other vCPUs wait for their startup interrupt.
 package struct BootEntry: Hashable, Sendable {
     package enum Mode: Hashable, Sendable {
-        /// 32 bits, protected, no paging: the PVH entry.
+        /// 32-bit protected mode without paging: the PVH entry.
         case protected32
-        /// 64 bits, with these page tables: the Linux boot protocol's 64-bit entry, and the tiny guest.
+        /// 64-bit mode with these page tables: the Linux boot protocol's 64-bit entry, and the tiny guest.
         case long64(pageTables: GuestAddress)
     }
 
@@ -14,9 +14,9 @@ package struct BootEntry: Hashable, Sendable {
     package let instruction: UInt64
     /// RSP.
     package let stack: UInt64
-    /// Boot parameters, in the 64-bit entry.
+    /// The address of the boot parameters, for the 64-bit entry.
     package let rsi: UInt64
-    /// Start information, in the PVH entry.
+    /// The address of the start information, for the PVH entry.
     package let rbx: UInt64
 
     package init(_ mode: Mode, instruction: UInt64, stack: UInt64 = BootLayout.stackTop.rawValue, rsi: UInt64 = 0, rbx: UInt64 = 0) {
@@ -63,16 +63,16 @@ package struct BootEntry: Hashable, Sendable {
     /// For DS, ES, FS, GS and SS (__BOOT_DS).
     package var data: BootSegment { BootSegment(selector: 0x18, descriptor: 0x00CF_9300_0000_FFFF) }
 
-    /// For TR: present and busy, because processors insist; nobody uses it.
+    /// For TR: present and busy, because processors require it. Nobody uses it.
     package var task: BootSegment { BootSegment(selector: 0x20, descriptor: 0x0000_8B00_0000_0067) }
 
     /// For GDTR.
     package var descriptorTable: (base: GuestAddress, limit: UInt16) { (BootLayout.descriptorTable, UInt16(descriptors.count * 8 - 1)) }
 
-    /// Flat segments. A task segment's descriptor has a second, upper half in 64-bit mode.
+    /// Flat segments. In 64-bit mode the descriptor of a task segment has a second, upper half.
     private var descriptors: [UInt64] { [0, 0, code.descriptor, data.descriptor, task.descriptor, 0] }
 
-    /// Puts the table that the selectors choose from into RAM.
+    /// Writes the table that the selectors refer to into RAM.
     package func writeDescriptors(into memory: GuestRAM) throws(AccessError) {
         for (index, descriptor) in descriptors.enumerated() {
             try memory.store(descriptor, at: GuestAddress(BootLayout.descriptorTable.rawValue + UInt64(index) * 8))
@@ -80,14 +80,14 @@ package struct BootEntry: Hashable, Sendable {
     }
 }
 
-/// A segment register: its selector, and what it has loaded of the descriptor (Intel SDM volume 3, section 3.4.5).
+/// A segment register: its selector, and what it loaded from the descriptor (Intel SDM volume 3, section 3.4.5).
 package struct BootSegment: Hashable, Sendable {
     package let selector: UInt16
     package let descriptor: UInt64
 
-    /// All start at address 0.
+    /// All segments start at address 0.
     package var base: UInt64 { 0 }
-    /// In bytes, less one.
+    /// In bytes, minus one.
     package var limit: UInt32 {
         let limit = UInt32(truncatingIfNeeded: descriptor & 0xFFFF | descriptor >> 32 & 0xF_0000)
         return isInPages ? limit << 12 | 0xFFF : limit

@@ -1,11 +1,11 @@
 package import AerostatHost
 
-/// Why a kernel cannot be started, in one line for people.
+/// Why a kernel cannot be started. The description is one line for people.
 package enum BootError: Error, Hashable, Sendable, CustomStringConvertible {
     /// A file could not be read.
     case file(SystemError)
     case notAKernel(path: String)
-    /// A kernel, but one that cannot be started here.
+    /// The file is a kernel, but cannot be started here.
     case unsuitable(path: String, reason: String)
     case truncated(path: String, byteCount: UInt64, needed: UInt64)
     case emptyInitrd(path: String)
@@ -13,7 +13,7 @@ package enum BootError: Error, Hashable, Sendable, CustomStringConvertible {
     case commandLineHasZero
     /// - Parameters:
     ///   - byteCount: guest RAM below the PCI hole.
-    ///   - needed: where the kernel ends.
+    ///   - needed: the address at which the kernel ends.
     case memoryTooSmall(byteCount: UInt64, needed: UInt64)
     case initrdTooLarge(path: String, byteCount: UInt64, room: UInt64)
 
@@ -38,6 +38,6 @@ package enum BootError: Error, Hashable, Sendable, CustomStringConvertible {
         }
     }
 
-    /// Rounded up.
+    /// Rounds up.
     private static func mebibytes(_ bytes: UInt64) -> UInt64 { bytes >> 20 + (bytes & (1 << 20 - 1) == 0 ? 0 : 1) }
 }

@@ -1,6 +1,6 @@
 package import AerostatGuestMemory
 
-/// What lies where below 1 MiB when the first instruction runs, as PCs have had it: the kernel takes what it wants and reuses the rest.
+/// The layout below 1 MiB when the first instruction runs, as on PCs. The kernel takes what it wants from there and reuses the rest.
 ///
 ///     0x00500  segment descriptors                    0x09000  page tables (six pages)
 ///     0x06000  PVH start information                  0x20000  command line
@@ -14,14 +14,14 @@ package enum BootLayout {
     package static let stackTop = GuestAddress(0x8FF0)
     package static let pageTables = GuestAddress(0x9000)
     package static let commandLine = GuestAddress(0x2_0000)
-    /// The most bytes of command line that have room, with the zero behind them.
+    /// How many bytes of command line have room, including the zero that ends it.
     package static let commandLineBytes = 0x1_0000
 
-    /// Where RAM that a kernel may use ends below 1 MiB.
+    /// The end of the RAM below 1 MiB that a kernel may use.
     package static let lowMemoryEnd: UInt64 = 0x9_FC00
-    /// Where it goes on.
+    /// The start of the RAM above it.
     package static let highMemoryStart: UInt64 = 0x10_0000
-    /// The root pointer is looked for from here on (ACPI 6.5, section 5.2.5.1).
+    /// The kernel searches for the root pointer from here on (ACPI 6.5, section 5.2.5.1).
     package static let acpiTables = GuestAddress(0xE_0000)
     package static let acpiTablesEnd: UInt64 = resetVector.rawValue
     /// 0xFFFF:0 in 16-bit mode.

@@ -1,9 +1,9 @@
 import AerostatGuestMemory
 import AerostatHost
 
-/// What a kernel is told at its entry, in both ways of telling it.
+/// What a kernel is told at its entry, in the forms of both entries.
 struct BootParameters {
-    /// A piece of the address space, as firmware's E820 call named them.
+    /// A piece of the address space, as firmware's E820 call reports it.
     struct MapEntry: Hashable, Sendable {
         enum Kind: UInt32 {
             case usable = 1
@@ -17,10 +17,10 @@ struct BootParameters {
 
     let memoryMap: [MapEntry]
     let initrd: Range<UInt64>?
-    /// ACPI's.
+    /// The address of ACPI's root pointer.
     let rootPointer: GuestAddress
 
-    /// RAM, but for what lies at the end of the first MiB.
+    /// All RAM, except what lies at the end of the first MiB.
     static func memoryMap(of regions: RegionTable) -> [MapEntry] {
         let (low, high) = (BootLayout.lowMemoryEnd, BootLayout.highMemoryStart)
         let first = regions.regions[0]
@@ -34,7 +34,7 @@ struct BootParameters {
 
     // MARK: The 64-bit entry (Documentation/arch/x86/zero-page.rst)
 
-    /// Of a kernel that comes without one.
+    /// The header for a kernel that comes without one.
     static let plainSetupHeader: [UInt8] = {
         let start = BzImage.setupHeaderOffset
         var header = FieldBytes(byteCount: 0x268 - start)

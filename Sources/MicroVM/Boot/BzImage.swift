@@ -1,22 +1,22 @@
 import AerostatHost
 
-/// What the header of a bzImage says (Documentation/arch/x86/boot.rst).
+/// The header of a bzImage (Documentation/arch/x86/boot.rst of Linux).
 struct BzImage: Sendable {
-    /// Goes into the boot parameters, at the offset where it was.
+    /// Copied into the boot parameters, at the offset that it has in the file.
     let setupHeader: [UInt8]
-    /// The part of the file that goes into memory.
+    /// The part of the file that is copied into memory.
     let code: KernelCode
     let initrdMaximumAddress: UInt64
     let commandLineMaximum: Int
 
     static let setupHeaderOffset = 0x1F1
-    /// The 64-bit entry point, from where the code is loaded.
+    /// The 64-bit entry point, relative to the address at which the code is loaded.
     private static let longEntryOffset: UInt64 = 0x200
     private static let oldestVersion: UInt16 = 0x020C
-    /// Where the header's last field may end: one byte says how much follows it.
+    /// How far the header's last field may reach: a single byte holds the length of what follows it.
     private static let maximumHeaderEnd = 0x202 + 0xFF
 
-    /// - Returns: `nil` where the file does not begin like one.
+    /// - Returns: `nil` if the file does not begin like a bzImage.
     init?(_ file: borrowing SourceFile) throws(BootError) {
         let header = try file.header(byteCount: Self.maximumHeaderEnd)
         guard header.bytes.count >= 0x210, header.get(0x1FE, as: UInt16.self) == 0xAA55,
@@ -31,7 +31,7 @@ struct BzImage: Sendable {
             throw unsuitable("its boot protocol is \(version >> 8).\(minor / 10)\(minor % 10), too old for a 64-bit entry")
         }
         let headerEnd = 0x202 + Int(header.bytes[0x201])
-        // Up to and with init_size.
+        // Up to and including init_size.
         guard headerEnd >= 0x264 else { throw unsuitable("its header is too short for its boot protocol") }
         guard header.bytes.count >= headerEnd else { throw .truncated(path: path, byteCount: file.byteCount, needed: UInt64(headerEnd)) }
         let (loadedHigh, kernel64): (UInt8, UInt16) = (1, 1)

@@ -1,12 +1,12 @@
 import AerostatHost
 
-/// A kernel as an ELF file: "vmlinux", uncompressed (System V ABI, chapter 4; Documentation of Xen, "x86/HVM direct boot ABI").
+/// An uncompressed kernel as an ELF file, "vmlinux" (System V ABI, chapter 4; Documentation of Xen, "x86/HVM direct boot ABI").
 struct ELFKernel: Sendable {
     let code: KernelCode
 
     private static let headerBytes = 64
     private static let programHeaderBytes = 56
-    /// Kernels have five or so.
+    /// Kernels have about five.
     private static let maximumProgramHeaders = 64
     /// Kernels have a few hundred bytes.
     private static let maximumNoteBytes: UInt64 = 1 << 16
@@ -15,7 +15,7 @@ struct ELFKernel: Sendable {
     /// XEN_ELFNOTE_PHYS32_ENTRY: the physical address of the 32-bit entry.
     private static let physicalEntryNote: UInt32 = 18
 
-    /// - Returns: `nil` where the file does not begin like one.
+    /// - Returns: `nil` if the file does not begin like an ELF file.
     init?(_ file: borrowing SourceFile) throws(BootError) {
         let header = try file.header(byteCount: Self.headerBytes)
         guard header.bytes.starts(with: [0x7F] + "ELF".utf8) else { return nil }
@@ -64,7 +64,7 @@ struct ELFKernel: Sendable {
         code = KernelCode(segments: segments, end: end, entry: entry)
     }
 
-    /// Each note: lengths of name and content, kind; then name and content, filled up to whole words of 32 bits.
+    /// Parses the notes. Each has the lengths of its name and content, its kind, then name and content, padded to whole 32-bit words.
     private static func pvhEntry(in notes: FieldBytes) -> UInt64? {
         var position = 0
         while notes.bytes.count - position >= 12 {

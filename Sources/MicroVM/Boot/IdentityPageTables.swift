@@ -1,15 +1,15 @@
 package import AerostatGuestMemory
 
-/// Page tables that map the first 4 GiB to themselves, in pages of 2 MiB: RAM below the hole, and the devices in it.
+/// Page tables that map the first 4 GiB to themselves with 2 MiB pages: RAM below the hole, and the devices in the hole.
 package enum IdentityPageTables {
-    /// What is mapped.
+    /// How much is mapped.
     package static let mappedBytes: UInt64 = 4 << 30
 
     // Intel SDM volume 3, section 4.5.
     private static let (present, writable, large): (UInt64, UInt64, UInt64) = (1, 1 << 1, 1 << 7)
     private static let entries = 512
 
-    /// - Returns: the root, for CR3.
+    /// - Returns: the address of the root table, for CR3.
     package static func write(into memory: GuestRAM) throws(AccessError) -> GuestAddress {
         let root = BootLayout.pageTables.rawValue
         let (pointers, directories) = (root + 0x1000, root + 0x2000)

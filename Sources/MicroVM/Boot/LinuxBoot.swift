@@ -1,17 +1,17 @@
 package import AerostatGuestMemory
 import AerostatHost
 
-/// A Linux kernel, perhaps with an initrd, that a machine starts without firmware: its files, opened and checked.
+/// A Linux kernel and perhaps an initrd, which a machine starts without firmware. The files are open and checked.
 ///
-/// The kernel is a bzImage (Linux boot protocol 2.12 or newer, 64-bit entry) or an ELF file (PVH entry where it has that note, else the
-/// 64-bit entry). Of the files nothing is read that does not go into guest memory.
+/// The kernel is a bzImage (Linux boot protocol 2.12 or newer, 64-bit entry) or an ELF file (PVH entry if it has that note, else the 64-bit
+/// entry). Apart from the headers, only what goes into guest memory is read from the files.
 package struct LinuxBoot: ~Copyable, Sendable {
     private let kernel: SourceFile
     private let initrd: SourceFile?
     private let commandLine: [UInt8]
     private let header: Header
 
-    /// COMMAND_LINE_SIZE of Linux for x86, with its zero; ELF files do not say.
+    /// COMMAND_LINE_SIZE of Linux for x86, without its zero. ELF files do not state a maximum.
     private static let plainCommandLineMaximum = 2047
 
     /// Opens the files and reads their headers.
@@ -37,13 +37,13 @@ package struct LinuxBoot: ~Copyable, Sendable {
         self.header = header
     }
 
-    /// What counts of a kernel's header, of whichever kind.
+    /// The facts that matter, from a kernel's header of either kind.
     private struct Header {
         let code: KernelCode
         let setupHeader: [UInt8]
-        /// The address of the last byte that an initrd may have.
+        /// The highest address that a byte of the initrd may have.
         let initrdMaximumAddress: UInt64
-        /// Without the zero behind it.
+        /// Without the zero that ends it.
         let commandLineMaximum: Int
 
         init(_ image: BzImage) {
@@ -61,12 +61,12 @@ package struct LinuxBoot: ~Copyable, Sendable {
         }
     }
 
-    /// Puts everything that the kernel needs into RAM that nobody has used: the kernel, the initrd, the command line, ACPI tables,
-    /// what the entry needs.
+    /// Writes everything that the kernel needs into unused RAM: the kernel, the initrd, the command line, ACPI tables, and what the entry
+    /// needs.
     /// - Parameters:
-    ///   - memory: a machine's, as `MachineLayout` has it.
-    ///   - devices: a node of the ACPI tables for each device.
-    /// - Returns: how the boot vCPU begins.
+    ///   - memory: a machine's, with the layout of `MachineLayout`.
+    ///   - devices: an ACPI node for each device.
+    /// - Returns: how the boot vCPU starts.
     package borrowing func load(into memory: GuestRAM, vcpus: Int, devices: [AML.Term]) throws(BootError) -> BootEntry {
         let low = memory.regions.regions[0]
         precondition(low.base == GuestAddress(0) && low.end <= MachineLayout.holeStart, "not a machine's memory")
@@ -83,7 +83,7 @@ package struct LinuxBoot: ~Copyable, Sendable {
         }
     }
 
-    /// As high as it may lie: the kernel, wherever it moves itself to, grows from below.
+    /// As high as possible: the kernel grows upwards from wherever it moves itself.
     private borrowing func initrdPlace(below end: UInt64) throws(BootError) -> Range<UInt64>? {
         switch initrd {
         case .none: return nil
@@ -144,7 +144,7 @@ package struct LinuxBoot: ~Copyable, Sendable {
         }
     }
 
-    /// Copies a part of a file into RAM, where it has room.
+    /// Copies a part of a file into RAM that has room for it.
     private static func copy(_ file: borrowing SourceFile, _ range: Range<UInt64>, to address: UInt64, _ memory: GuestRAM) throws(BootError)
     {
         let stepBytes = 1 << 20

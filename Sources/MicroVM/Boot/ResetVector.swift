@@ -1,11 +1,11 @@
 package import AerostatGuestMemory
 
-/// What lies where a PC's firmware would begin.
+/// The code at the address where a PC's firmware begins.
 ///
-/// Linux on hardware-reduced ACPI (arch/x86/kernel/reboot.c, efi_reboot_required) restarts through EFI, and where there is no EFI by a jump
-/// to the firmware, in 16-bit mode: it does not try the reset register. So what it finds there resets the machine.
+/// Linux on hardware-reduced ACPI (arch/x86/kernel/reboot.c, efi_reboot_required) restarts through EFI. Without EFI it jumps to the
+/// firmware in 16-bit mode, and does not try the reset register. So the code at that address resets the machine.
 package enum ResetVector {
-    /// Pulls the reset line, and waits for it.
+    /// Pulls the reset line, then waits for the reset.
     private static let code: [UInt8] = [
         0xB0, PowerControl.keyboardReset,  // mov al, 0xFE
         0xE6, UInt8(PowerControl.keyboardPort),  // out 0x64, al

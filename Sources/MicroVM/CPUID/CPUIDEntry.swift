@@ -1,8 +1,8 @@
-/// What the CPUID instruction answers to one question: `kvm_cpuid_entry2` without its padding.
+/// One answer of the CPUID instruction: `kvm_cpuid_entry2` without its padding.
 package struct CPUIDEntry: Hashable, Sendable {
     package var function: UInt32
     package var index: UInt32
-    /// Bit 0: the index matters.
+    /// Bit 0: the index is significant.
     package var flags: UInt32
     package var eax: UInt32
     package var ebx: UInt32

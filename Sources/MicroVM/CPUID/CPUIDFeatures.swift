@@ -1,11 +1,11 @@
-/// One register of CPUID that is a set of features, and how Linux calls them.
+/// One register of CPUID that is a set of features, and Linux's names for them.
 struct CPUIDFeatures {
     let function: UInt32
     let index: UInt32
     let register: any WritableKeyPath<CPUIDEntry, UInt32> & Sendable
-    /// From bit 0 on; "-" is nothing that we know.
+    /// From bit 0 on; "-" is a bit that we do not know.
     private let names: [Substring]
-    /// The bits that a guest may see: known ones whose state can be moved.
+    /// The bits that a guest may see: known features whose state can be migrated.
     let visible: UInt32
 
     private init(_ function: UInt32, _ index: UInt32, _ register: any WritableKeyPath<CPUIDEntry, UInt32> & Sendable, _ names: String) {
@@ -18,13 +18,13 @@ struct CPUIDFeatures {
         }
     }
 
-    /// A feature's name for people, also of bits that have none.
+    /// A feature's name for people. Works for bits without a name too.
     func name(ofBit bit: Int) -> String {
         if bit < names.count, names[bit] != "-" { return String(names[bit]) }
         return "bit \(bit) of CPUID 0x\(String(function, radix: 16)).\(index)"
     }
 
-    // MARK: What there is (Intel SDM volume 2, CPUID; AMD APM volume 3, appendix E; Documentation/virt/kvm/x86/cpuid.rst)
+    // MARK: The features (Intel SDM volume 2, CPUID; AMD APM volume 3, appendix E; Documentation/virt/kvm/x86/cpuid.rst)
 
     static let all = [
         CPUIDFeatures(
@@ -119,23 +119,23 @@ struct CPUIDFeatures {
         ),
     ]
 
-    /// Features whose state is not carried, which say something about this host's hardware only, or which change with control registers
-    /// (the kernel sets those bits itself).
+    /// Features that a guest must not see: their state is not migrated, they describe only this host's hardware, or their bits follow
+    /// control registers (the kernel sets those bits itself).
     private static let hidden: Set<Substring> = [
-        // The guest would wait in the processor, or turn its power and clocks.
+        // The guest would wait in the processor, or change its power state and clocks.
         "monitor", "mwaitx", "est", "tm", "tm2", "acpi", "pbe", "cppc", "rdpru", "irperf", "ptsc",
         // Performance counters, traces, debug stores, machine checks.
         "dtes64", "ds", "ds_cpl", "pdcm", "sdbg", "cqm", "rdt_a", "intel_pt", "arch_lbr", "ibs", "lwp", "perfctr_core", "perfctr_nb",
         "perfctr_llc", "bpext", "mce", "mca", "wdt",
-        // Virtual machines in virtual machines, enclaves, keys.
+        // Nested virtual machines, enclaves, keys.
         "vmx", "svm", "smx", "skinit", "sgx", "sgx_lc", "tme", "keylocker", "pconfig", "ppin",
-        // State that has its own permissions or ioctls.
+        // State with permissions or ioctls of its own.
         "amx_bf16", "amx_tile", "amx_int8", "shstk", "ibt", "uintr", "enqcmd", "pks",
-        // The hardware's shape.
+        // The shape of the hardware.
         "dca", "cid", "xtpr", "pn", "extapic", "nodeid_msr", "hybrid", "core_capabilities",
-        // As the guest sets them up.
+        // Bits that follow what the guest sets up.
         "osxsave", "ospke",
-        // Of KVM: what it writes to guest memory by itself, or needs an agreement with the machine's maker.
+        // KVM's features that write to guest memory on their own, or that need support of the machine's process.
         "kvm_mmu", "kvm_asyncpf", "kvm_asyncpf_vmexit", "kvm_asyncpf_int", "kvm_steal_time", "kvm_pv_tlb_flush", "kvm_poll_control",
         "kvm_msi_ext_dest_id", "kvm_hc_map_gpa_range", "kvm_migration_control",
     ]

@@ -1,14 +1,14 @@
-// One package, one thread in each core; and the sizes of extended state.
+// The topology (one package, one thread in each core), and the sizes of extended state.
 extension CPUIDPolicy {
-    /// Bits that number the vCPUs.
+    /// How many bits number the vCPUs.
     var identifierBits: UInt32 { UInt32(Int.bitWidth - (vcpus - 1).leadingZeroBitCount) }
-    /// How many numbers they have.
+    /// How many numbers those bits have.
     var identifierSpan: UInt32 { 1 << identifierBits }
 
-    /// How many vCPUs have a cache in common, less one: the last level is everybody's.
+    /// How many vCPUs share a cache, minus one. All share the last level.
     func sharing(ofLevel level: UInt32) -> UInt32 { level >= 3 ? identifierSpan - 1 : 0 }
 
-    /// Leaf 0xB, where the processor has one: threads, then cores.
+    /// Leaf 0xB, if the processor has one: threads, then cores.
     func topologyEntries(_ vcpu: Int) -> [CPUIDEntry] {
         guard let last = supported.leaf(0)?.eax, last >= 0xB else { return [] }
         let (thread, core): (UInt32, UInt32) = (1, 2)
@@ -27,24 +27,24 @@ extension CPUIDPolicy {
 
     // MARK: Extended state (Intel SDM volume 1, chapter 13)
 
-    /// Components that are visible, as their bits.
+    /// The visible components, one bit each.
     private var stateComponents: UInt32 {
         CPUIDFeatures.all.first { $0.function == 0xD && $0.index == 0 }.map { (supported.leaf(0xD)?.eax ?? 0) & $0.visible } ?? 0
     }
 
-    /// Leaf 0xD has a subleaf for each component behind the second one; others are hidden with what they are of.
+    /// Leaf 0xD has a subleaf for each component after the second. A hidden feature hides its component too.
     func isVisibleComponent(_ entry: CPUIDEntry) -> Bool {
         guard entry.function == 0xD, entry.index >= 2 else { return entry.function != 0xB }
         return entry.index < 32 && stateComponents >> entry.index & 1 == 1
     }
 
-    /// The legacy area and the header.
+    /// The size of the legacy area and the header.
     private static let stateHeaderBytes: UInt32 = 512 + 64
 
-    /// Bytes that all components together take in the standard format.
+    /// How many bytes all components take in the standard format.
     var stateBytes: UInt32 { components.map { $0.ebx + $0.eax }.max().map { max($0, Self.stateHeaderBytes) } ?? Self.stateHeaderBytes }
 
-    /// Bytes that they take one behind the other.
+    /// How many bytes they take in the compacted format, one after the other.
     var compactStateBytes: UInt32 {
         let isAligned: UInt32 = 1 << 1
         return components.reduce(Self.stateHeaderBytes) { bytes, component in
@@ -58,6 +58,6 @@ extension CPUIDPolicy {
 }
 
 extension CPUIDEntry {
-    /// The subleaf of 0xD that lists further features and states.
+    /// Whether this is one of the subleaves of 0xD that list further features and states.
     var isStateList: Bool { function == 0xD && index <= 1 }
 }

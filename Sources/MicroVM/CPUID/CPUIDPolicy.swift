@@ -1,7 +1,7 @@
-/// What the vCPUs see of the processor: only features that KVM offers and whose state moves with the guest, and a topology that is the
-/// machine's own: one package, as many cores as vCPUs, one thread each.
+/// What the vCPUs see of the processor: only features that KVM offers and whose state moves with the guest, and the machine's own topology
+/// (one package, as many cores as vCPUs, one thread each).
 package struct CPUIDPolicy: Sendable {
-    /// KVM_CAP_TSC_DEADLINE_TIMER: not among what KVM_GET_SUPPORTED_CPUID answers.
+    /// KVM_CAP_TSC_DEADLINE_TIMER. KVM_GET_SUPPORTED_CPUID does not report this feature.
     package let hasTSCDeadlineTimer: Bool
     package let vcpus: Int
     let supported: [CPUIDEntry]
@@ -14,17 +14,18 @@ package struct CPUIDPolicy: Sendable {
         self.hasTSCDeadlineTimer = hasTSCDeadlineTimer
     }
 
-    /// The highest leaf of each range that is passed on at all.
+    /// The highest leaf of each range that a guest may see.
     private static let maximumLeaves: [(range: UInt32, last: UInt32)] = [
         (0, 0xD), (0x4000_0000, 0x4000_0001), (0x8000_0000, 0x8000_0021),
     ]
-    /// Leaves of features go through `CPUIDFeatures`; these hold something else besides, or only that: names, sizes, caches, topology.
+    /// Leaves of features go through `CPUIDFeatures`. These hold something else as well, or only something else: names, sizes, caches,
+    /// topology.
     private static let leaves: Set<UInt32> = [
         0, 1, 2, 4, 6, 7, 0xB, 0xD, 0x4000_0000, 0x4000_0001, 0x8000_0000, 0x8000_0001, 0x8000_0002, 0x8000_0003, 0x8000_0004,
         0x8000_0005, 0x8000_0006, 0x8000_0008, 0x8000_001D, 0x8000_001E, 0x8000_0021,
     ]
 
-    /// What one vCPU sees; for KVM_SET_CPUID2.
+    /// What one vCPU sees, for KVM_SET_CPUID2.
     package func entries(vcpu: Int) -> [CPUIDEntry] {
         precondition((0..<vcpus).contains(vcpu), "vCPU \(vcpu) of \(vcpus)")
         return supported.compactMap { entry in
@@ -44,7 +45,7 @@ package struct CPUIDPolicy: Sendable {
     }
 
     private func hideFeatures(_ entry: inout CPUIDEntry) {
-        // Registers that are features and have no row are not known to be harmless.
+        // Feature registers without a row in the table are hidden: nobody knows whether they are harmless.
         let (before, isFeatures) = (entry, [6, 7, 0x8000_0021, 0x4000_0001].contains(entry.function) || entry.isStateList)
         if isFeatures { (entry.eax, entry.ebx, entry.ecx, entry.edx) = (0, 0, 0, 0) }
         for features in CPUIDFeatures.all where features.function == entry.function && features.index == entry.index {
@@ -52,7 +53,7 @@ package struct CPUIDPolicy: Sendable {
         }
     }
 
-    /// What is not a feature, or is one by this machine's choice.
+    /// Fills in what is not a feature, and the features that this machine decides about.
     private func describe(_ entry: inout CPUIDEntry, _ vcpu: Int) {
         switch (entry.function, entry.index) {
         case (1, _):
@@ -63,7 +64,7 @@ package struct CPUIDPolicy: Sendable {
         case (7, 0):
             // The number of further subleaves.
             entry.eax = min(supported.leaf(7)?.eax ?? 0, 2)
-            // KVM offers Intel's register of known flaws on AMD's processors too, where guests do not expect it.
+            // On AMD's processors KVM offers Intel's register of known flaws too, which guests do not expect there.
             let flaws: UInt32 = 1 << 29
             if isAMD { entry.edx &= ~flaws }
         case (0xD, 0): (entry.ebx, entry.ecx) = (stateBytes, stateBytes)

@@ -3,21 +3,21 @@ package import AerostatMigration
 package import AerostatVirtio
 import Synchronization
 
-/// The registers through which a guest goes to sleep, resets itself, and hears of its power button: those of hardware-reduced ACPI
-/// (6.5, sections 4.8.3.7 and 5.6.9), and the keyboard controller's reset line, which guests try after them.
+/// The registers with which a guest powers off, resets itself, and reads its power button: those of hardware-reduced ACPI (6.5, sections
+/// 4.8.3.7 and 5.6.9), and the keyboard controller's reset line, which guests try after them.
 ///
-/// Every vCPU may call at any time. The closures are called under a lock: they must not call back.
+/// Any vCPU may call at any time. The closures are called under a lock and must not call back.
 package final class PowerControl: Sendable {
     package enum Request: Hashable, Sendable {
         case powerOff
         case reset
     }
 
-    /// The keyboard controller's command and status port; nothing else of that controller exists.
+    /// The keyboard controller's command and status port. No other part of that controller exists.
     package static let keyboardPort: UInt16 = 0x64
     /// Pulses the processor's reset line.
     package static let keyboardReset: UInt8 = 0xFE
-    /// All ports that it answers.
+    /// All ports of this device.
     package static let ports = [
         MachineLayout.sleepControlPort, MachineLayout.sleepStatusPort, MachineLayout.resetPort, MachineLayout.eventPort, keyboardPort,
     ]
@@ -33,7 +33,7 @@ package final class PowerControl: Sendable {
     private static let sleepTypeShift: UInt8 = 2
     private static let sleepTypeMask: UInt8 = 7
     private static let sleepEnable: UInt8 = 1 << 5
-    /// Of the event port: the power button.
+    /// The bit of the event port for the power button.
     static let powerButton: UInt8 = 1
 
     /// Events that the guest has not read.
@@ -42,14 +42,14 @@ package final class PowerControl: Sendable {
     private let interrupt: @Sendable (Bool) -> Void
 
     /// - Parameters:
-    ///   - request: called on the vCPU's thread when the guest wants to be off, or to begin anew.
+    ///   - request: called on the vCPU's thread when the guest powers off or resets itself.
     ///   - interrupt: sets the level of `MachineLayout.eventInterrupt`.
     package init(request: @escaping @Sendable (Request) -> Void, interrupt: @escaping @Sendable (Bool) -> Void) {
         self.request = request
         self.interrupt = interrupt
     }
 
-    /// Tells the guest that somebody pressed its power button. It decides what that means.
+    /// Tells the guest that somebody pressed its power button. The guest decides what to do.
     package func pressPowerButton() {
         events.withLock { events in
             if events == 0 { interrupt(true) }
@@ -67,7 +67,7 @@ package final class PowerControl: Sendable {
         }
     }
 
-    /// The guest writes to one of `ports`. What means nothing does nothing.
+    /// The guest writes to one of `ports`. Values without a meaning are ignored.
     package func write(port: UInt16, _ value: UInt8) {
         switch (port, value) {
         case (MachineLayout.sleepControlPort, _):
@@ -79,14 +79,14 @@ package final class PowerControl: Sendable {
     }
 }
 
-// The section "power": one byte, the events that the guest has not read.
+// The section "power": one byte with the events that the guest has not read.
 extension PowerControl: MachineDevice {
     package static let identity = DeviceIdentity(name: "power", version: 1)
 
     package var identity: DeviceIdentity { Self.identity }
     package var requirements: [DeviceSection] { [] }
 
-    /// It does nothing by itself: it acts when a vCPU or a person asks. A press of the button while it is parked waits for the guest.
+    /// There is nothing to stop: the device acts only when a vCPU or a person asks. A button press while it is parked waits for the guest.
     package func park() {}
     package func unpark() {}
 
@@ -94,7 +94,7 @@ extension PowerControl: MachineDevice {
 
     package func saveState() -> [UInt8] { [events.withLock { $0 }] }
 
-    /// Taking it over drives the interrupt line, so the interrupt controllers' state is in place by then.
+    /// Applying the state drives the interrupt line, so the interrupt controllers' state must be in place before.
     package func decodeState(_ bytes: [UInt8], version: UInt32) throws(DeviceStateError) -> DeviceRestoration {
         guard version == Self.identity.version else { throw .version(version) }
         var reader = StateReader(bytes)

@@ -2,8 +2,8 @@ import AerostatHost
 package import AerostatMigration
 package import AerostatVirtio
 
-// The section "serial": the registers in the order of their declaration, one byte each but the divisor's two, then the number of
-// received bytes and the bytes.
+// The section "serial": the registers in the order of their declaration, one byte each (the divisor has two), then the number of received
+// bytes, then those bytes.
 extension SerialPort: MachineDevice {
     package static let identity = DeviceIdentity(name: "serial", version: 1)
 
@@ -28,7 +28,7 @@ extension SerialPort: MachineDevice {
         return writer.bytes
     }
 
-    /// Taking it over drives the interrupt line, so the interrupt controllers' state is in place by then.
+    /// Applying the state drives the interrupt line, so the interrupt controllers' state must be in place before.
     package func decodeState(_ bytes: [UInt8], version: UInt32) throws(DeviceStateError) -> DeviceRestoration {
         guard version == Self.identity.version else { throw .version(version) }
         var reader = StateReader(bytes)
@@ -51,7 +51,7 @@ extension SerialPort: MachineDevice {
 }
 
 extension StateReader {
-    /// A byte that is not above a maximum.
+    /// Takes a byte that must not exceed a maximum.
     mutating func take(_ field: String, upTo maximum: UInt8) throws(DeviceStateError) -> UInt8 {
         let value: UInt8 = try take(field)
         guard value <= maximum else { throw .value(field: field, UInt64(value)) }

@@ -2,11 +2,11 @@ import Synchronization
 
 /// A 16550A serial port, for the console.
 ///
-/// What the guest sends leaves at once, so its transmitter is always empty; what comes for it waits in sixteen bytes until it reads
-/// them. Every vCPU may call at any time. The closures are called under the port's lock, which keeps bytes and levels in order: they must
+/// The transmitter is always empty, because each byte from the guest leaves at once. Input waits in a FIFO of sixteen bytes until the guest
+/// reads it. Any vCPU may call at any time. The closures are called under the port's lock, which keeps bytes and levels in order; they must
 /// not call back.
 package final class SerialPort: Sendable {
-    /// How many ports it has.
+    /// How many I/O ports it uses.
     package static let portCount: UInt16 = 8
 
     private let registers = Mutex(Registers())
@@ -16,8 +16,8 @@ package final class SerialPort: Sendable {
 
     /// - Parameters:
     ///   - output: takes a byte that the guest sent.
-    ///   - interrupt: sets the level of the interrupt line; called when it changes, and at a restore.
-    ///   - roomForInput: called when `receive` is worth another call, after one that could not take all.
+    ///   - interrupt: sets the level of the interrupt line. Called when the level changes, and at a restore.
+    ///   - roomForInput: called when `receive` can take more, after a call that could not take everything.
     package init(
         output: @escaping @Sendable (UInt8) -> Void,
         interrupt: @escaping @Sendable (Bool) -> Void,
@@ -29,7 +29,7 @@ package final class SerialPort: Sendable {
     }
 
     /// The guest reads a port.
-    /// - Parameter offset: from the first of its ports; 0 to 7.
+    /// - Parameter offset: relative to the first of its ports; 0 to 7.
     package func read(_ offset: UInt16) -> UInt8 { change { $0.read(offset) } }
 
     /// The guest writes to a port.
@@ -41,16 +41,16 @@ package final class SerialPort: Sendable {
         return [(first..<first + Self.portCount, DeviceBus.Ports(read: { self.read($0) }, write: { self.write($0, $1) }))]
     }
 
-    /// Bytes for the guest.
-    /// - Returns: how many of them, from the first on, there was room for; the caller keeps the others until `roomForInput`. None while
-    ///   the port is parked: its state may have been saved already.
+    /// Offers input to the guest.
+    /// - Returns: how many bytes had room, counted from the first. The caller keeps the others until `roomForInput`. 0 while the port is
+    ///   parked, because its state may have been saved already.
     package func receive(_ bytes: some Collection<UInt8>) -> Int { change { $0.receive(bytes) } }
 
     // MARK: Standing still
 
     package func park() { registers.withLock { $0.isParked = true } }
 
-    /// Whoever has input offers it anew.
+    /// Asks for input again.
     package func unpark() {
         registers.withLock { registers in
             registers.isParked = false
@@ -58,14 +58,14 @@ package final class SerialPort: Sendable {
         }
     }
 
-    /// The input that waited is gone, and so is the interrupt.
+    /// Drops waiting input and the interrupt.
     package func reset() { restore(Registers()) }
 
     private func change<Result>(_ body: (inout Registers) -> Result) -> Result {
         registers.withLock { registers in
             let result = body(&registers)
             if registers.pulses {
-                // The line falls and rises again, which an interrupt controller that looks for edges needs to see.
+                // The line falls and rises again: an edge-triggered interrupt controller needs to see that.
                 registers.pulses = false
                 if registers.level { interrupt(false) }
                 registers.level = false
@@ -86,7 +86,7 @@ package final class SerialPort: Sendable {
 
     var snapshot: Registers { registers.withLock { $0 } }
 
-    /// Takes over another port's registers and drives the line. Whoever has input offers it anew.
+    /// Takes over another port's registers, drives the line, and asks for input again.
     func restore(_ restored: Registers) {
         registers.withLock { registers in
             let isParked = registers.isParked

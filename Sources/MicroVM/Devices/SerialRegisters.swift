@@ -5,20 +5,20 @@ extension SerialPort {
 
         var interruptEnable: UInt8 = 0
         var isFIFOEnabled = false
-        /// The FIFO control register's two highest bits.
+        /// The two highest bits of the FIFO control register.
         var triggerCode: UInt8 = 0
         var lineControl: UInt8 = 0
         var modemControl: UInt8 = 0
         var scratch: UInt8 = 0
         var divisor: UInt16 = 12  // 9600 baud, as firmware leaves it
-        /// The modem status register's lower half: what changed since it was read.
+        /// The lower half of the modem status register: what changed since the last read.
         var modemChanges: UInt8 = 0
         var hasOverrun = false
-        /// The transmitter has emptied, and nobody has been told yet.
+        /// The transmitter has become empty, and the guest has not been told yet.
         var isTransmitterInterruptPending = false
         var received: [UInt8] = []
 
-        // Not state of the machine: what was last said to the outside.
+        // Not part of the machine's state: what was last signalled to the outside.
         var level = false
         var pulses = false
         var hasRefusedInput = false
@@ -38,18 +38,18 @@ extension SerialPort {
         private var hasDivisorLatch: Bool { lineControl & Self.divisorLatch != 0 }
         private var capacity: Int { isFIFOEnabled ? Self.fifoBytes : 1 }
 
-        /// How many bytes from outside it takes now. In loop mode the outside is cut off.
+        /// How many input bytes have room now. In loop mode the port takes no input.
         var room: Int { isLoop || isParked ? 0 : capacity - received.count }
 
         // MARK: Interrupts
 
         var isInterrupting: Bool { cause != Cause.none }
 
-        /// The most urgent cause that is enabled.
+        /// The most urgent enabled cause.
         private var cause: UInt8 {
             if interruptEnable & Enable.lineStatus != 0, hasOverrun { return Cause.lineStatus }
             if interruptEnable & Enable.received != 0, !received.isEmpty {
-                // Nothing more is on its way: what is below the trigger has waited long enough.
+                // No more input is on its way, so bytes below the trigger level have waited long enough.
                 return !isFIFOEnabled || received.count >= trigger ? Cause.received : Cause.timeout
             }
             if interruptEnable & Enable.transmitter != 0, isTransmitterInterruptPending { return Cause.transmitter }
@@ -88,7 +88,7 @@ extension SerialPort {
             case 0: transmit(value, output)
             case 1 where hasDivisorLatch: divisor = divisor & 0xFF | UInt16(value) << 8
             case 1:
-                // Whoever begins to listen hears that the transmitter is empty.
+                // A guest that enables this interrupt is told that the transmitter is empty.
                 if value & ~interruptEnable & Enable.transmitter != 0 { isTransmitterInterruptPending = true }
                 interruptEnable = value & 0xF
             case 2: writeFIFOControl(value)
@@ -97,7 +97,7 @@ extension SerialPort {
                 let before = modemLines
                 modemControl = value & 0x1F
                 noteChange(of: before)
-            case 5, 6: break  // for the factory's tests
+            case 5, 6: break  // for factory tests
             default: scratch = value
             }
         }
@@ -118,11 +118,11 @@ extension SerialPort {
             let enable = value & 1 != 0
             if enable != isFIFOEnabled || (enable && value & 2 != 0) { received = [] }
             isFIFOEnabled = enable
-            // The other bits count only with this one.
+            // The other bits count only together with this one.
             triggerCode = enable ? value >> 6 : 0
         }
 
-        /// Without a loop somebody is always there and ready.
+        /// Outside loop mode a peer is always connected and ready.
         private var modemLines: UInt8 {
             guard isLoop else { return ModemStatus.clear | ModemStatus.dataSet | ModemStatus.carrier }
             var lines: UInt8 = 0
@@ -133,7 +133,7 @@ extension SerialPort {
             return lines
         }
 
-        /// The ring indicator counts only when it ends.
+        /// The ring indicator counts only when it falls.
         private mutating func noteChange(of before: UInt8) {
             let changed = before ^ modemLines
             let counted = changed & ~ModemStatus.ring | (changed & before & ModemStatus.ring)

@@ -1,6 +1,6 @@
 import CLinux
 
-/// CPUID entries as KVM takes and gives them (`struct kvm_cpuid2`): a count, a word of padding, and ten words for each entry.
+/// CPUID entries in KVM's format (`struct kvm_cpuid2`): a count, a word of padding, and ten words for each entry.
 enum CPUIDTable {
     private static let wordsPerEntry = 10
 

@@ -1,10 +1,10 @@
 import CLinux
 
-/// The ring in which KVM writes down the pages that one vCPU wrote (KVM_CAP_DIRTY_LOG_RING).
+/// The ring in which KVM records the pages that one vCPU wrote (KVM_CAP_DIRTY_LOG_RING).
 ///
-/// The kernel fills entries and sets their flag; whoever harvests takes them in order and flags them as taken; KVM_RESET_DIRTY_RINGS
-/// protects those pages again and gives the entries back.
-// @unchecked: one harvester at a time (`DirtyRings` holds a lock); the flag that both sides look at is atomic.
+/// The kernel fills entries and sets their flag. The harvester takes them in order and flags them as taken. KVM_RESET_DIRTY_RINGS
+/// write-protects those pages again and gives the entries back to the kernel.
+// @unchecked: there is only one harvester at a time (`DirtyRings` holds a lock), and the flag that both sides access is atomic.
 @safe final class DirtyRing: @unchecked Sendable {
     private let mapping: SharedMapping
     private let entries: UnsafeMutablePointer<kvm_dirty_gfn>
@@ -21,8 +21,8 @@ import CLinux
         self.count = count
     }
 
-    /// Takes all entries that there are now: at most as many as the ring has.
-    /// - Returns: how many.
+    /// Takes all entries that are filled now, at most as many as the ring has.
+    /// - Returns: how many were taken.
     func take(_ found: (_ slot: Int, _ page: UInt64) -> Void) -> Int {
         var (slot, offset): (UInt32, UInt64) = (0, 0)
         for taken in 0..<count {

@@ -3,7 +3,7 @@ import CLinux
 import Glibc
 import SystemPackage
 
-/// One of KVM's requests, and its name for people.
+/// A request of KVM, and its name for people.
 struct KVMRequest: Sendable {
     let name: String
     let number: UInt
@@ -14,9 +14,9 @@ struct KVMRequest: Sendable {
     }
 }
 
-/// Something that not every KVM can.
+/// A capability that not every KVM has.
 package struct KVMCapability: Hashable, Sendable {
-    /// In KVM's documentation.
+    /// Its name in KVM's documentation.
     let name: String
     let number: UInt32
 
@@ -34,7 +34,7 @@ package struct KVMCapability: Hashable, Sendable {
     static let maximumVCPUs = KVMCapability("KVM_CAP_MAX_VCPUS", KVM_CAP_MAX_VCPUS)
     static let emulationFailureExit = KVMCapability("KVM_CAP_EXIT_ON_EMULATION_FAILURE", KVM_CAP_EXIT_ON_EMULATION_FAILURE)
 
-    /// Without these there is no machine, or none that could be moved.
+    /// Without these no machine can run, or none that could be migrated.
     package static let required = [
         KVMCapability("KVM_CAP_USER_MEMORY", KVM_CAP_USER_MEMORY),
         KVMCapability("KVM_CAP_IRQCHIP", KVM_CAP_IRQCHIP),
@@ -55,10 +55,10 @@ package struct KVMCapability: Hashable, Sendable {
     ]
 }
 
-/// A descriptor of KVM's: the device itself, a machine or a vCPU. Each request of theirs goes through here.
+/// A descriptor of KVM: the device, a machine or a vCPU. All requests on it go through here.
 struct KVMDescriptor: ~Copyable, Sendable {
     private let descriptor: OwnedDescriptor
-    /// For errors.
+    /// What it is, for error messages.
     let place: String
 
     init(_ descriptor: consuming OwnedDescriptor, place: String) {
@@ -68,7 +68,7 @@ struct KVMDescriptor: ~Copyable, Sendable {
 
     var number: Int32 { descriptor.number }
 
-    /// - Parameter argument: read or written as the request says.
+    /// - Parameter argument: read or written, depending on the request.
     @discardableResult
     func request(_ request: KVMRequest, _ argument: UnsafeMutableRawPointer?) throws(KVMError) -> Int {
         try perform(request) { unsafe aerostat_kvm(descriptor.number, request.number, argument) }
@@ -79,7 +79,7 @@ struct KVMDescriptor: ~Copyable, Sendable {
         try perform(request) { aerostat_kvm_number(descriptor.number, request.number, number) }
     }
 
-    /// With a list that begins with the number of its entries.
+    /// Makes a request with a list that begins with the number of its entries.
     @discardableResult
     func request(_ request: KVMRequest, words: inout [UInt32]) throws(KVMError) -> Int {
         try perform(request) {
@@ -87,34 +87,34 @@ struct KVMDescriptor: ~Copyable, Sendable {
         }
     }
 
-    /// With a structure as bytes.
+    /// Makes a request with a structure, returned as bytes.
     func read(_ request: KVMRequest, byteCount: Int) throws(KVMError) -> [UInt8] {
         var bytes = [UInt8](repeating: 0, count: byteCount)
         try exchange(request, &bytes)
         return bytes
     }
 
-    /// With a structure as bytes, which the kernel reads, fills, or both.
+    /// Makes a request with a structure as bytes, which the kernel reads, fills, or both.
     func exchange(_ request: KVMRequest, _ bytes: inout [UInt8]) throws(KVMError) {
         try perform(request) {
             unsafe bytes.withUnsafeMutableBytes { unsafe aerostat_kvm(descriptor.number, request.number, $0.baseAddress) }
         }
     }
 
-    /// With a structure that the kernel reads.
+    /// Makes a request with a structure that the kernel reads.
     func set<Value: BitwiseCopyable>(_ request: KVMRequest, _ value: Value) throws(KVMError) {
         var value = value
         try perform(request) { unsafe aerostat_kvm(descriptor.number, request.number, &value) }
     }
 
-    /// With a structure that the kernel fills, and may read before.
+    /// Makes a request with a structure that the kernel fills, and may read before.
     func get<Value: BitwiseCopyable>(_ request: KVMRequest, _ value: Value) throws(KVMError) -> Value {
         var value = value
         try perform(request) { unsafe aerostat_kvm(descriptor.number, request.number, &value) }
         return value
     }
 
-    /// Of the device, or of a machine, which may have less than it; 0 where the capability is absent.
+    /// The value of a capability of the device or of a machine, which may support less than the device. 0 if the capability is absent.
     func value(of capability: KVMCapability) throws(KVMError) -> Int {
         try request(KVMRequest("KVM_CHECK_EXTENSION", aerostat_kvm_check_extension), number: UInt(capability.number))
     }
@@ -132,15 +132,15 @@ struct KVMDescriptor: ~Copyable, Sendable {
 /// `/dev/kvm`.
 package struct KVM: ~Copyable {
     package static let path = "/dev/kvm"
-    /// Of the interface (KVM_GET_API_VERSION).
+    /// The version of the interface (KVM_GET_API_VERSION).
     private static let version = 12
-    /// The most vCPUs of a machine here.
+    /// How many vCPUs a machine may have here.
     package static let maximumVCPUs = 64
 
     let path: String
     private let device: KVMDescriptor
 
-    /// Opens the device and looks whether it will do.
+    /// Opens the device, and checks that it can run machines.
     package init(path: String = KVM.path, requiring capabilities: [KVMCapability] = KVMCapability.required) throws(KVMError) {
         self.path = path
         device = try Self.open(path, capabilities)
@@ -162,7 +162,7 @@ package struct KVM: ~Copyable {
         return device
     }
 
-    /// 0 where the capability is absent.
+    /// The value of a capability; 0 if it is absent.
     func value(of capability: KVMCapability) throws(KVMError) -> Int {
         try device.value(of: capability)
     }
@@ -172,12 +172,12 @@ package struct KVM: ~Copyable {
         return KVMDescriptor(OwnedDescriptor(adopting: Int32(number)), place: "the machine")
     }
 
-    /// Bytes of a vCPU's mapping.
+    /// The size of a vCPU's mapping in bytes.
     func vcpuMappingBytes() throws(KVMError) -> Int {
         try device.request(KVMRequest("KVM_GET_VCPU_MMAP_SIZE", aerostat_kvm_get_vcpu_mmap_size))
     }
 
-    /// The most entries that the kernel has room for (KVM_MAX_CPUID_ENTRIES).
+    /// How many entries the kernel has room for (KVM_MAX_CPUID_ENTRIES).
     static let maximumCPUIDEntries = 256
 
     /// What this KVM on this processor could show to a guest.
@@ -185,11 +185,11 @@ package struct KVM: ~Copyable {
         try CPUIDTable.read(KVMRequest("KVM_GET_SUPPORTED_CPUID", aerostat_kvm_get_supported_cpuid), from: device)
     }
 
-    /// The model-specific registers that hold a guest's state: those that KVM names, without those of what `CPUIDPolicy` hides, and the
-    /// memory types, which KVM keeps and does not name.
+    /// The model-specific registers that hold a guest's state: those that KVM names, except those of features that `CPUIDPolicy` hides, and
+    /// the memory types, which KVM keeps but does not name.
     func savedMSRs() throws(KVMError) -> [UInt32] {
         let request = KVMRequest("KVM_GET_MSR_INDEX_LIST", aerostat_kvm_get_msr_index_list)
-        // A count and as many indices; the kernel says E2BIG and the right count where there is too little room.
+        // A count, and as many indices. If there is too little room, the kernel returns E2BIG and the right count.
         var words = [UInt32](repeating: 0, count: 1 + 1024)
         words[0] = 1024
         try device.request(request, words: &words)

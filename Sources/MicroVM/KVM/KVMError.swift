@@ -2,20 +2,20 @@ import CLinux
 import Glibc
 public import SystemPackage
 
-/// Why KVM does not do what was asked, and what helps.
+/// Why KVM refuses a request, and what helps.
 public enum KVMError: Error, Hashable, Sendable, CustomStringConvertible {
-    /// There is no such device.
+    /// The device does not exist.
     case absent(path: String)
-    /// The device may not be opened; `group` owns it.
+    /// This user may not open the device; `group` owns it.
     case forbidden(path: String, group: String)
     /// Something else is wrong with the device.
     case unusable(path: String, Errno)
-    /// It speaks another version of the interface than 12, the only one that ever was.
+    /// It has a version of the interface other than 12, the only one there ever was.
     case version(Int, path: String)
-    /// It lacks what a machine needs here.
+    /// It lacks a capability that a machine needs here.
     case capability(String, path: String)
     case vcpus(Int, maximum: Int)
-    /// A request failed: its name in KVM's documentation, and what it was about.
+    /// A request failed: its name in KVM's documentation, and what it was made on.
     case request(String, place: String, Errno)
 
     public var description: String {
@@ -32,7 +32,7 @@ public enum KVMError: Error, Hashable, Sendable, CustomStringConvertible {
         }
     }
 
-    /// What kept the device from being opened.
+    /// The error for a device that could not be opened.
     package static func opening(_ path: String, _ code: Errno) -> KVMError {
         switch code {
         case .noSuchFileOrDirectory, .noSuchAddressOrDevice: .absent(path: path)
@@ -41,7 +41,7 @@ public enum KVMError: Error, Hashable, Sendable, CustomStringConvertible {
         }
     }
 
-    /// Of the file; its number where the group has no name.
+    /// The group of the file, or its number if the group has no name.
     private static func owningGroup(of path: String) -> String {
         var status = stat()
         guard unsafe stat(path, &status) == 0 else { return "kvm" }

@@ -1,11 +1,11 @@
 import AerostatGuestMemory
 import CLinux
 
-// How a vCPU stands before its first instruction: as after a reset, plus what firmware would have set, plus the boot entry.
+// The state of a vCPU before its first instruction: as after a reset, plus what firmware would have set, plus the boot entry.
 extension VCPU {
     /// - Parameters:
-    ///   - savedMSRs: the registers that hold a guest's state, where the processor has them.
-    ///   - entry: where the vCPU begins; `nil` where it waits for its startup interrupt.
+    ///   - savedMSRs: the registers that hold a guest's state, as far as the processor has them.
+    ///   - entry: where the vCPU begins; `nil` if it waits for its startup interrupt.
     func prepare(_ cpuid: [CPUIDEntry], savedMSRs: [UInt32], _ entry: BootEntry?) throws(KVMError) {
         try show(cpuid)
         try setFirmwareRegisters()
@@ -45,13 +45,13 @@ extension VCPU {
         )
     }
 
-    /// Intel SDM volume 4. A register that this processor does not have is left out.
+    /// Intel SDM volume 4. Registers that this processor does not have are left out.
     private func setFirmwareRegisters() throws(KVMError) {
         // IA32_MISC_ENABLE: fast string instructions. IA32_MTRR_DEF_TYPE: on, and memory is write-back.
         _ = try setMSRs([MSR(index: 0x1A0, value: 1), MSR(index: 0x2FF, value: 1 << 11 | 6)])
     }
 
-    /// Local interrupt 0 is the legacy controllers', 1 is the non-maskable one (Intel SDM volume 3, section 12.5.1).
+    /// Local interrupt 0 comes from the legacy controllers, 1 is the non-maskable one (Intel SDM volume 3, section 12.5.1).
     private func routeLegacyInterrupts() throws(KVMError) {
         var controller = try descriptor.get(KVMRequest("KVM_GET_LAPIC", aerostat_kvm_get_lapic), kvm_lapic_state())
         unsafe withUnsafeMutableBytes(of: &controller) { bytes in

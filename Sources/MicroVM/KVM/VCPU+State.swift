@@ -4,18 +4,18 @@ import AerostatVirtio
 import CLinux
 import SystemPackage
 
-// The section "kvm-vcpu-N": what one vCPU is. Little-endian, structures as KVM has them (Documentation/virt/kvm/api.rst):
+// The section "kvm-vcpu-N": the state of one vCPU. Little-endian; structures as in KVM (Documentation/virt/kvm/api.rst of Linux):
 //
 //     CPUID entries u32, then seven u32 for each          frequency of the time stamp counter in kHz u32
 //     sregs, regs, xsave, xcrs, debugregs, lapic: each a length u32 and as many bytes
 //     MSRs u32, then for each an index u32 and a value u64
 //     vcpu_events, mp_state: as above
 //
-// This is also the order in which a vCPU takes them. Special registers come before all that depends on the mode and on the APIC's base; the
-// local APIC before the MSRs, because the deadline of its timer is one and is only taken in the timer's deadline mode; among the MSRs the
-// time stamp counter is last but for that deadline, which is set in its terms. Events and the activity state are last.
+// A vCPU also takes the parts in this order. Special registers come before everything that depends on the mode and on the APIC's base. The
+// local APIC comes before the MSRs: the deadline of its timer is an MSR, and is accepted only in the timer's deadline mode. The time stamp
+// counter is the last MSR except for that deadline, which is relative to it. Events and the activity state are last.
 
-/// A structure that is read and written whole.
+/// A structure that is read and written as a whole.
 struct VCPUPart: Sendable {
     let name: String
     let get: KVMRequest
@@ -30,7 +30,7 @@ struct VCPUPart: Sendable {
         self.byteCount = byteCount
     }
 
-    /// - Parameter xsaveBytes: with the processor's dynamic features it is larger than the structure in the headers.
+    /// - Parameter xsaveBytes: larger than the structure in the headers if the processor has dynamic features.
     static func beforeMSRs(xsaveBytes: Int) -> [VCPUPart] {
         [
             VCPUPart("sregs", aerostat_kvm_get_sregs, aerostat_kvm_set_sregs, MemoryLayout<kvm_sregs>.size),
@@ -57,7 +57,7 @@ struct VCPUPart: Sendable {
     static let minimumXSAVEBytes = 4096
 }
 
-/// A vCPU's state, as it travels.
+/// A vCPU's state, as it is saved and sent.
 struct VCPUState: Hashable, Sendable {
     var cpuid: [CPUIDEntry]
     var tscKilohertz: UInt32
@@ -67,15 +67,15 @@ struct VCPUState: Hashable, Sendable {
 
     static func sectionName(_ index: Int) -> String { "kvm-vcpu-\(index)" }
     private static let version: UInt32 = 1
-    /// The most that a section may say it has.
+    /// How many a section may have.
     static let maximumMSRs = 1024
 
-    // MARK: From and to a vCPU that stands
+    // MARK: From and to a paused vCPU
 
     init(of vcpu: VCPU) throws(KVMError) {
         let shown = vcpu.shownToGuest
         cpuid = shown.cpuid
-        // First: an INIT or a start-up that waits for the vCPU is carried out by this, which changes all that follows.
+        // Read first: this carries out an INIT or startup interrupt that waits for the vCPU, and so changes everything read after it.
         let activity = try vcpu.descriptor.read(VCPUPart.activity.get, byteCount: VCPUPart.activity.byteCount)
         tscKilohertz = try vcpu.tscKilohertz()
         beforeMSRs = try Self.read(VCPUPart.beforeMSRs(xsaveBytes: vcpu.xsaveBytes), from: vcpu)
@@ -90,10 +90,10 @@ struct VCPUState: Hashable, Sendable {
         return contents
     }
 
-    /// Has a vCPU that never ran take the state over.
+    /// Puts the state into a vCPU that never ran.
     func restore(to vcpu: VCPU, canScaleTSC: Bool) throws(KVMError) {
         try vcpu.show(cpuid)
-        // Within KVM's tolerance it is taken without scaling, and the next destination hears the guest's own.
+        // Within KVM's tolerance the frequency is accepted without scaling. The next destination is told the guest's original one.
         let own = try vcpu.tscKilohertz()
         guard canScaleTSC || MachineRequirements.isWithinTolerance(tscKilohertz, own) else {
             throw .request("KVM_SET_TSC_KHZ to \(tscKilohertz) kHz", place: "\(vcpu.descriptor.place), \(own) kHz", .invalidArgument)
@@ -102,7 +102,7 @@ struct VCPUState: Hashable, Sendable {
         vcpu.change { ($0.tscKilohertz, $0.msrs) = (tscKilohertz, msrs.map(\.index)) }
         try Self.write(beforeMSRs, VCPUPart.beforeMSRs(xsaveBytes: vcpu.xsaveBytes), to: vcpu)
         for msr in try vcpu.setMSRs(msrs) {
-            // Some can be read only. Nothing is lost where it has the value already.
+            // Some registers are read-only. Nothing is lost if the value is the same.
             guard try vcpu.readMSRs([msr.index]).first?.value == msr.value else {
                 let number = String(msr.index, radix: 16)
                 throw .request("KVM_SET_MSRS", place: "\(vcpu.descriptor.place), MSR 0x\(number)", .invalidArgument)
@@ -113,7 +113,7 @@ struct VCPUState: Hashable, Sendable {
 
     private static func write(_ contents: [[UInt8]], _ parts: [VCPUPart], to vcpu: VCPU) throws(KVMError) {
         for (part, content) in zip(parts, contents) {
-            // A processor with less extended state saved less of it.
+            // A processor with less extended state has saved fewer bytes.
             var bytes = content + Array(repeating: 0, count: part.byteCount - content.count)
             try vcpu.descriptor.exchange(part.set, &bytes)
         }
@@ -141,7 +141,7 @@ struct VCPUState: Hashable, Sendable {
         return DeviceSection(name: Self.sectionName(index), version: Self.version, bytes: writer.bytes)
     }
 
-    /// - Parameter section: foreign input. Lengths are checked here; what the bytes mean, KVM checks when it takes them.
+    /// - Parameter section: foreign input. Lengths are checked here. KVM checks the content when it takes it.
     init(_ section: DeviceSection, xsaveBytes: Int, knownMSRs: Set<UInt32>) throws(DeviceStateError) {
         guard section.version == Self.version else { throw .version(section.version) }
         var reader = StateReader(section.bytes)
@@ -181,7 +181,7 @@ extension VCPU {
         try descriptor.request(KVMRequest("KVM_SET_TSC_KHZ", aerostat_kvm_set_tsc_khz), number: UInt(kilohertz))
     }
 
-    /// Tells a guest that uses KVM's clock that it was stopped. One that does not is not told.
+    /// Tells a guest that uses KVM's clock that it was stopped. KVM refuses this for other guests.
     func noteStop() {
         do throws(KVMError) { try descriptor.request(KVMRequest("KVM_KVMCLOCK_CTRL", aerostat_kvm_kvmclock_ctrl)) } catch { return }
     }

@@ -4,17 +4,17 @@ import Glibc
 import Synchronization
 import SystemPackage
 
-/// One vCPU. Its own thread runs it; while that stands, whoever holds the machine's lock may ask for its state.
-// @unchecked: the memory shared with the kernel is touched by the vCPU's thread alone, except for one flag, which is atomic.
+/// One vCPU. Its own thread runs it. While the thread stands, whoever holds the machine's lock may read its state.
+// @unchecked: only the vCPU's thread touches the memory that is shared with the kernel, except for one flag, which is atomic.
 @safe final class VCPU: @unchecked Sendable {
     let index: Int
     let descriptor: KVMDescriptor
-    /// Bytes of its extended state.
+    /// The size of its extended state in bytes.
     let xsaveBytes: Int
     private let shown = Mutex(Shown())
     private let mapping: SharedMapping
     private let run: UnsafeMutablePointer<kvm_run>
-    /// Where KVM puts the pages that this vCPU wrote, with that kind of log.
+    /// Where KVM records the pages that this vCPU wrote, if the machine logs with rings.
     let ring: DirtyRing?
 
     init(
@@ -33,13 +33,13 @@ import SystemPackage
         if case .rings(let entries) = log { ring = try DirtyRing(descriptor, entries: entries) } else { ring = nil }
     }
 
-    /// What its guest sees of the processor, and cannot change: known without asking a vCPU that runs, which would not answer before it
-    /// comes out of the guest.
+    /// What the guest sees of the processor and cannot change. It is kept here, so that nobody has to ask a running vCPU, which would not
+    /// answer before it leaves the guest.
     struct Shown: Sendable {
         var cpuid: [CPUIDEntry] = []
-        /// The frequency of the time stamp counter; `nil` where it is the host's.
+        /// The frequency of the time stamp counter; `nil` if it is the host's.
         var tscKilohertz: UInt32?
-        /// The registers that hold state.
+        /// The registers that hold a guest's state.
         var msrs: [UInt32] = []
     }
 
@@ -47,32 +47,32 @@ import SystemPackage
 
     func change(_ body: (inout Shown) -> Void) { shown.withLock { body(&$0) } }
 
-    /// Before it first runs.
+    /// Sets the CPUID, before the vCPU first runs.
     func show(_ cpuid: [CPUIDEntry]) throws(KVMError) {
         try CPUIDTable.write(cpuid, with: KVMRequest("KVM_SET_CPUID2", aerostat_kvm_set_cpuid2), to: descriptor)
         change { $0.cpuid = cpuid }
     }
 
-    /// What a stay in the guest led to.
+    /// Why a vCPU left the guest.
     enum Event: Hashable, Sendable {
-        /// What the guest asked of a device was done.
+        /// The guest accessed a device, and was served.
         case served
-        /// A signal, or the wish to come out at once.
+        /// A signal, or the request to leave at once.
         case interrupted
-        /// The ring of written pages must be emptied before the guest goes on.
+        /// The ring of written pages must be emptied before the guest can continue.
         case ringFull
         case ended(MicroVM.Ending)
     }
 
-    /// Has `enter` come out at once; also from another thread.
+    /// Makes `enter` return at once. May be called on any thread.
     func setImmediateExit(_ isWanted: Bool) { unsafe aerostat_kvm_set_immediate_exit(run, isWanted ? 1 : 0) }
 
-    /// Runs the guest until it wants something, and does that.
+    /// Runs the guest until it leaves, and serves its device accesses.
     func enter(_ bus: DeviceBus) -> Event {
         guard aerostat_kvm_number(descriptor.number, aerostat_kvm_run, 0) == 0 else {
             switch Errno(rawValue: errno) {
             case .interrupted: return .interrupted
-            // A vCPU that waited for its startup interrupt and got it.
+            // The vCPU waited for its startup interrupt and got it.
             case .resourceTemporarilyUnavailable: return .served
             case let code: return .ended(.crash(reason: "KVM_RUN failed (vCPU \(index)): \(code)"))
             }
@@ -88,10 +88,10 @@ import SystemPackage
         return .served
     }
 
-    /// Completes what the guest has begun with a device, without letting it go on: only then is its state whole.
+    /// Completes a device access that the guest has begun, without running the guest further. The vCPU's state is consistent only then.
     func settle(_ bus: DeviceBus) -> Event {
         setImmediateExit(true)
-        // One instruction reaches for a device at most 4096 times: KVM lets string instructions go back to the guest after 1024.
+        // One instruction accesses a device at most 4096 times: KVM returns to the guest after 1024 accesses of a string instruction.
         for _ in 0..<4096 {
             let event = enter(bus)
             if event != .served { return event }

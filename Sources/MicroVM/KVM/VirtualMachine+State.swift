@@ -3,7 +3,7 @@ import AerostatMigration
 import AerostatVirtio
 import CLinux
 
-// The state of the machine that is no vCPU's, in three sections; structures are as KVM has them:
+// The state of the machine outside the vCPUs, in three sections. Structures are as in KVM:
 //
 //     "kvm-irqchip"   master and slave PIC, IOAPIC: 512 bytes each
 //     "kvm-pit"       pit_state2
@@ -47,7 +47,7 @@ extension VirtualMachine {
         return writer.bytes
     }
 
-    /// What the sections hold, lengths checked.
+    /// The content of the sections, with checked lengths.
     struct Saved {
         fileprivate let controllers: [[UInt8]]
         fileprivate let timer: [UInt8]
@@ -71,7 +71,7 @@ extension VirtualMachine {
         }
     }
 
-    /// After the vCPUs: an interrupt that a controller still holds goes to a local APIC at once.
+    /// Call this after the vCPUs are restored: an interrupt that a controller still holds goes to a local APIC at once.
     func restore(_ saved: Saved) throws(KVMError) {
         for (number, state) in zip(Self.controllers, saved.controllers) {
             var chip = Self.header(number) + state

@@ -2,39 +2,39 @@ import AerostatGuestMemory
 import AerostatHost
 import CLinux
 
-/// A machine of KVM's: its memory slots, interrupt controllers and timers in the kernel, and its vCPUs.
+/// A virtual machine of KVM: its memory slots, its interrupt controllers and timers in the kernel, and its vCPUs.
 final class VirtualMachine: DeviceWiring, Sendable {
     let descriptor: KVMDescriptor
     let memory: GuestRAM
     /// The memory that was present when the machine was made: what KVM maps, by slot.
     let slots: [HostRange]
     let vcpus: [VCPU]
-    /// How KVM tells which pages were written.
+    /// How KVM records which pages were written.
     let log: Log
     let traits: Traits
 
     enum Log: Hashable, Sendable {
-        /// A bitmap for each slot, cleared by hand.
+        /// A bitmap for each slot, cleared manually.
         case bitmap
-        /// A ring for each vCPU, with so many entries.
+        /// A ring with this many entries for each vCPU.
         case rings(entries: Int)
-        /// Not at all: something else does it.
+        /// KVM records nothing: another tracker is used.
         case none
     }
 
-    /// What is known of the KVM under the machine.
+    /// Facts about the KVM that runs the machine.
     struct Traits: Sendable {
         let savedMSRs: [UInt32]
         let supportedCPUID: [CPUIDEntry]
         let hasTSCDeadlineTimer: Bool
-        /// Bytes of a vCPU's extended state; 4096 unless the processor has more.
+        /// The size of a vCPU's extended state in bytes: 4096 unless the processor has more.
         let xsaveBytes: Int
         let canScaleTSC: Bool
-        /// The frequency of a new vCPU's time stamp counter.
+        /// The time stamp counter's frequency in a new vCPU.
         let tscKilohertz: UInt32
     }
 
-    /// Makes a machine around guest RAM; its vCPUs are as after a reset.
+    /// Makes a machine around guest RAM. Its vCPUs are in the state after a reset.
     init(_ kvm: borrowing KVM, _ memory: GuestRAM, vcpus count: Int, log: Log) throws(KVMError) {
         let limit = min(KVM.maximumVCPUs, try kvm.value(of: .maximumVCPUs))
         guard (1...limit).contains(count) else { throw .vcpus(count, maximum: limit) }
@@ -83,11 +83,11 @@ final class VirtualMachine: DeviceWiring, Sendable {
         try machine.set(KVMRequest("KVM_ENABLE_CAP \(capability.name)", aerostat_kvm_enable_cap), request)
     }
 
-    /// Before the first vCPU, which brings its ring with it.
+    /// Must come before the first vCPU is made, because the vCPU's ring is made with it.
     private static func enableLog(_ log: Log, _ kvm: borrowing KVM, _ machine: borrowing KVMDescriptor) throws(KVMError) {
         switch log {
         case .bitmap:
-            // Both bits: cleared by hand, and all set at first. Then switching the log on protects nothing yet, and arming is what does it.
+            // Both bits: cleared manually, and all set at first. Then enabling the log protects no page yet, and arming does it.
             let wanted = KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE | KVM_DIRTY_LOG_INITIALLY_SET
             guard try kvm.value(of: .manualDirtyLog) & Int(wanted) == Int(wanted) else {
                 throw .capability("\(KVMCapability.manualDirtyLog.name) with value \(wanted)", path: kvm.path)
@@ -105,7 +105,7 @@ final class VirtualMachine: DeviceWiring, Sendable {
 
     // MARK: Memory slots
 
-    /// One slot for each range of memory that is present. Where there is none, an access leaves the guest, and finds no device.
+    /// Makes one slot for each region of RAM. The slot's number is the region's index.
     private static func setSlot(
         _ slot: Int,
         _ range: HostRange,
@@ -121,7 +121,7 @@ final class VirtualMachine: DeviceWiring, Sendable {
         try machine.set(KVMRequest("KVM_SET_USER_MEMORY_REGION", aerostat_kvm_set_user_memory_region), request)
     }
 
-    /// Switches KVM's log of writes on or off for all of RAM.
+    /// Enables or disables KVM's log of writes for all RAM.
     func setLogging(_ isLogged: Bool) throws(KVMError) {
         for slot in slots.indices { try Self.setSlot(slot, slots[slot], isLogged: isLogged, descriptor) }
     }
@@ -156,7 +156,7 @@ final class VirtualMachine: DeviceWiring, Sendable {
         try descriptor.set(KVMRequest("KVM_IOEVENTFD", aerostat_kvm_ioeventfd), request)
     }
 
-    /// Sets the level of an interrupt line of the in-kernel controllers.
+    /// Sets the level of an interrupt line of the controllers in the kernel.
     func setLine(_ interrupt: UInt32, _ level: Bool) {
         var request = kvm_irq_level()
         request.irq = interrupt

@@ -1,8 +1,8 @@
-/// Who answers at which I/O port and at which address outside RAM. Any vCPU may ask at any time.
+/// Which device answers at which I/O port, and at which address outside RAM. Any vCPU may access it at any time.
 ///
-/// Where nobody answers, reads give ones and writes go nowhere, as on a PC's bus.
+/// Where no device answers, reads return all ones and writes are ignored, as on a PC's bus.
 package struct DeviceBus: Sendable {
-    /// Answers at a range of ports, one byte at a time. Offsets are from the first port of the range.
+    /// Answers at a range of ports, one byte at a time. Offsets are relative to the first port of the range.
     package struct Ports: Sendable {
         let read: @Sendable (_ offset: UInt16) -> UInt8
         let write: @Sendable (_ offset: UInt16, UInt8) -> Void
@@ -13,7 +13,7 @@ package struct DeviceBus: Sendable {
         }
     }
 
-    /// Answers at a range of addresses. Offsets are from its beginning; an access may reach over its end.
+    /// Answers at a range of addresses. Offsets are relative to its beginning. An access may reach beyond its end.
     package struct Registers: Sendable {
         let read: @Sendable (_ offset: UInt64, _ width: Int) -> UInt64
         let write: @Sendable (_ offset: UInt64, _ width: Int, _ value: UInt64) -> Void

@@ -3,13 +3,13 @@ public import AerostatGuestMemory
 public import AerostatHost
 public import AerostatVirtio
 
-/// A kind of virtio device that a machine can have, and how one is made.
+/// A kind of virtio device that a machine can have, and how to make one.
 public struct DeviceMaker: Sendable {
-    /// The name of the device's identity: what a moved guest asks for.
+    /// The name in the device's identity. A guest that moves in asks for the device by it.
     public let name: String
     let make: @Sendable (GuestRAM, _ interrupt: @escaping @Sendable (_ level: Bool) -> Void) throws(SystemError) -> any VirtioDevice
 
-    /// - Parameter make: gets the guest's memory and what raises the device's interrupt (see `VirtioSignals`).
+    /// - Parameter make: receives the guest's memory and the function that raises the device's interrupt (see `VirtioSignals`).
     public init(
         name: String,
         make:
@@ -24,6 +24,6 @@ public struct DeviceMaker: Sendable {
         try BalloonDevice(memory, interrupt: interrupt)
     }
 
-    /// What a machine has unless told otherwise, and what can arrive in one.
+    /// The devices of a machine by default, and the devices that an arriving guest may have.
     public static let standard = [balloon]
 }

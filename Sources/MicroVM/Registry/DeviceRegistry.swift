@@ -3,32 +3,32 @@ package import AerostatHost
 package import AerostatMigration
 package import AerostatVirtio
 
-/// The lines between a device and the kernel: KVM's, or a test's.
+/// The connections between a device and the kernel. KVM implements them, or a test.
 package protocol DeviceWiring {
-    /// Has the kernel raise an interrupt, as an edge, whenever an eventfd is written.
+    /// Makes the kernel raise an interrupt, as an edge, whenever an eventfd is written.
     func connect(_ event: Doorbell, toInterrupt interrupt: UInt32) throws(KVMError)
 
-    /// Has the kernel ring a doorbell whenever a vCPU writes 32 bits to an address, without leaving to this process.
-    /// - Parameter value: only where it writes this; `nil` where it writes anything.
+    /// Makes the kernel ring a doorbell whenever a vCPU writes 32 bits to an address. The vCPU does not leave to this process.
+    /// - Parameter value: only this value rings; `nil` if any value does.
     func connect(_ address: UInt64, value: UInt32?, to doorbell: Doorbell) throws(KVMError)
 }
 
-/// Gives each device of a machine its place: ports or addresses, an interrupt, a node in the ACPI tables, and a line to the kernel for each
-/// doorbell and interrupt. It knows no device by name.
+/// Gives each device of a machine its place: ports or addresses, an interrupt, a node in the ACPI tables, and a connection to the kernel
+/// for each doorbell and interrupt. It knows no device by name.
 ///
-/// What limits the number of virtio devices is the IOAPIC: each device has an interrupt of its own, as an edge that nobody shares.
+/// The IOAPIC limits the number of virtio devices: each has an edge-triggered interrupt that it shares with no other.
 package struct DeviceRegistry {
     package private(set) var devices = MachineDevices()
     package private(set) var bus = DeviceBus()
-    /// What the guest is told of the devices, in the order in which they were attached.
+    /// The ACPI nodes of the devices, in the order in which the devices were attached.
     package private(set) var nodes: [AML.Term] = []
-    /// The virtio devices by their place, from 0 on.
+    /// The names of the virtio devices, by place, from 0 on.
     package private(set) var virtioNames: [String] = []
     private var takenInterrupts = MachineLayout.reservedInterrupts
 
     package init() {}
 
-    /// A device at fixed places of a PC.
+    /// Attaches a device at its fixed places in a PC.
     package mutating func attach(
         _ device: any MachineDevice,
         ports: [(Range<UInt16>, DeviceBus.Ports)],
@@ -41,7 +41,7 @@ package struct DeviceRegistry {
         self.nodes += nodes
     }
 
-    /// A virtio device, at the next place that is free.
+    /// Attaches a virtio device at the next free place.
     /// - Returns: the device.
     @discardableResult
     package mutating func attach(

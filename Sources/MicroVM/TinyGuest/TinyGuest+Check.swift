@@ -1,17 +1,17 @@
 package import AerostatGuestMemory
 import CTinyGuest
 
-// What a tiny guest's memory must hold, wherever its vCPUs were stopped. Any copy of its memory can be looked at.
+// What a tiny guest's memory must hold, wherever its vCPUs were stopped. Any copy of its memory can be checked.
 extension TinyGuest {
-    /// What the guest says of itself.
+    /// What the guest records about itself.
     package struct Record: Hashable, Sendable {
-        /// For each vCPU: its round, from 1 on, and the pages that it has done in it.
+        /// For each vCPU: its round, from 1 on, and how many pages it has written in that round.
         package var progress: [Progress]
         package var hasBalloon: Bool
         /// The last command id that it read.
         package var seenID: UInt32
         package var answeredID: UInt32
-        /// Commands that it answered.
+        /// How many commands it answered.
         package var answers: UInt32
         /// Whether it waits for DONE.
         package var holdsBlocks: Bool
@@ -44,17 +44,17 @@ extension TinyGuest {
         )
     }
 
-    /// What is wrong with the memory of a guest that stands; empty where nothing is.
+    /// What is wrong in the memory of a paused guest. Empty if nothing is.
     ///
-    /// Exact: a page holds what its vCPU wrote in this round or, behind the place where it stands, in the round before. Only the page
-    /// that it was about to write may be of both.
+    /// The check is exact. A page holds what its vCPU wrote in this round or, beyond the vCPU's position, in the round before. Only the
+    /// page that the vCPU was about to write may hold parts of both.
     package func faults(in memory: GuestRAM) throws(AccessError) -> [String] {
         let record = try record(in: memory)
         var faults: [String] = []
         for page in 0..<pages {
             let progress = record.progress[page % vcpus]
             let turn = UInt64(page / vcpus)
-            // A vCPU that has not begun is in round 0, as is a page that was never written.
+            // A vCPU that has not begun is in round 0. So is a page that was never written.
             var allowed: [UInt64] = progress.round == 0 || turn <= progress.pages ? [progress.round] : []
             if progress.round > 0, turn >= progress.pages { allowed.append(progress.round - 1) }
             let words = try load(memory, Self.pattern + UInt64(page * GuestPage.size))
@@ -63,21 +63,21 @@ extension TinyGuest {
         for block in 0..<(record.hasBalloon ? reusedBlocks : 0) where record.startedID != 0 {
             let words = try load(memory, free + UInt64(block * blockBytes))
             let allowed = [UInt64(record.startedID), UInt64(record.answeredID)]
-            // Before the first answer is complete, a block may be as it was.
+            // Before the first answer is complete, a block may have its old content.
             guard record.answeredID != 0 else { continue }
             if !isWritten(words, UInt64(block), by: allowed) { faults.append("block \(block): \(words), where commands are \(allowed)") }
         }
         return faults
     }
 
-    /// Number, round and the two copies of the check word.
+    /// The number, the round, and the two copies of the check word.
     private func load(_ memory: GuestRAM, _ address: UInt64) throws(AccessError) -> [UInt64] {
         var words: [UInt64] = []
         for offset in [0, 8, 16, 4088] as [UInt64] { words.append(try memory.load(at: GuestAddress(address + offset))) }
         return words
     }
 
-    /// Whether each word is one that some of the rounds wrote; round 0 wrote zeros.
+    /// Whether each word was written in one of the rounds. Round 0 wrote zeros.
     private func isWritten(_ words: [UInt64], _ number: UInt64, by rounds: [UInt64]) -> Bool {
         let versions = rounds.map { round -> [UInt64] in
             let check = (round &* 0x9E37_79B9_7F4A_7C15 &+ number) ^ seed

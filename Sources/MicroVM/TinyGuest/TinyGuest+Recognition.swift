@@ -2,14 +2,14 @@ package import AerostatGuestMemory
 import CTinyGuest
 
 extension TinyGuest {
-    /// The tiny guest that a machine's memory holds; `nil` where it holds another guest. The memory is foreign: it may have come from
-    /// anywhere.
+    /// Recognizes a tiny guest in a machine's memory. Returns `nil` if the memory holds another guest. The memory is foreign: it may have
+    /// come from anywhere.
     package init?(in memory: GuestRAM) {
         do throws(AccessError) {
             guard let found = try Self.parameters(in: memory) else { return nil }
             self = found
         } catch {
-            // Such a guest would not fit.
+            // A tiny guest would not fit this memory.
             return nil
         }
     }

@@ -1,22 +1,22 @@
 package import AerostatGuestMemory
 import CTinyGuest
 
-/// A guest of our own in a few hundred bytes of machine code (`TinyGuest.S`): it writes a pattern over memory, answers on the serial
-/// port, and drives a round of hints. It runs on any KVM, also on one that emulates instructions, in milliseconds.
+/// A guest of our own, in a few hundred bytes of machine code (`TinyGuest.S`). It writes a pattern over memory, answers on the serial port,
+/// and drives a round of hints. It runs within milliseconds on any KVM, even one that emulates instructions.
 ///
 ///     1 MiB    code, a page     + 4 KiB parameters, record and ring (five pages)
 ///     2 MiB    the pattern's pages, then the free blocks
 package struct TinyGuest: Hashable, Sendable {
-    /// Pages that the vCPUs write round and round.
+    /// How many pages the vCPUs write again and again.
     package var pages: Int
     package var seed: UInt64
     package var vcpus: Int
     /// Whether it looks for a balloon.
     package var drivesBalloon: Bool
-    /// Free memory that it reports, in blocks of so many bytes.
+    /// The free memory that it reports: how many blocks, and their size in bytes.
     package var freeBlocks: Int
     package var blockBytes: Int
-    /// Blocks that it takes into use again after each report.
+    /// How many blocks it takes into use again after each report.
     package var reusedBlocks: Int
 
     package init(
@@ -43,16 +43,16 @@ package struct TinyGuest: Hashable, Sendable {
     static let record = parameters + UInt64(TINY_RECORD)
     static let pattern: UInt64 = 2 << 20
 
-    /// The balloon's interrupt at the local controller.
+    /// The balloon's interrupt vector at the local APIC.
     package static let vector = Int(TINY_VECTOR)
 
     /// Where the free blocks begin.
     var free: UInt64 { (Self.pattern + UInt64(pages * GuestPage.size) + 0x1F_FFFF) & ~0x1F_FFFF }
 
-    /// What it needs, in whole blocks of 2 MiB.
+    /// The memory that it needs, rounded up to blocks of 2 MiB.
     package var memoryBytes: UInt64 { (free + UInt64(freeBlocks * blockBytes) + 0x1F_FFFF) & ~0x1F_FFFF }
 
-    /// Puts the guest into RAM that nobody has used. Free memory is filled with something, as if it had been in use before.
+    /// Loads the guest into unused RAM. Free memory is filled with data, as if it had been in use before.
     package func load(into memory: GuestRAM) throws(AccessError) -> BootEntry {
         precondition(
             UInt64(TINY_IOAPIC) == MachineLayout.ioapicBase && UInt64(TINY_LOCAL_APIC) == MachineLayout.localAPICBase

@@ -2,12 +2,12 @@ package import AerostatGuestMemory
 package import AerostatHost
 import CLinux
 
-/// KVM's own log of the pages that vCPUs wrote, as a bitmap for each memory slot, joined with the software log: KVM does not see what this
+/// KVM's log of the pages that vCPUs wrote, as a bitmap for each memory slot, joined with the software log. KVM does not see what this
 /// process itself writes (devices, DMA, the control plane).
 ///
-/// The log is read by one request and cleared, and the pages protected anew, by another (manual protect). A page written in between loses
-/// nothing. Was its bit read as set, then clearing protects it before the harvest returns, and whoever reads its bytes afterwards reads
-/// that write too. Was it not, then it is not among the bits to clear, and stays in the log for the next harvest.
+/// One request reads the log, and another one clears it and protects the pages again (manual protect). A page written in between is not
+/// lost. If its bit was read as set, clearing protects the page before the harvest returns, and whoever reads its bytes afterwards reads
+/// that write too. If its bit was not set, it is not among the bits to clear, and stays in the log for the next harvest.
 package final class KVMDirtyLogTracker: DirtyTracker {
     private let machine: VirtualMachine
     private let software: SoftwareTracker
@@ -15,7 +15,7 @@ package final class KVMDirtyLogTracker: DirtyTracker {
 
     private struct State {
         var isArmed = false
-        /// The log of the largest slot, as KVM copies it out; then zeros and ones for clearing.
+        /// The log of the largest slot, as KVM copies it out; then a mask for clearing.
         let words: LogWords
     }
 
@@ -32,11 +32,11 @@ package final class KVMDirtyLogTracker: DirtyTracker {
         software.arm()
         try state.withLock { state throws(SystemError) in
             do throws(KVMError) {
-                // Of several slots some may be logged where an error comes.
+                // If an error comes midway, some slots may be logged already.
                 state.isArmed = true
                 try machine.setLogging(true)
-                // Initially all bits are set and no page is protected. A page is protected when its bit is cleared, so all of them are,
-                // now (rule "arm before asking"): else the first harvest would take every page for written, and undo every hint given by
+                // At first all bits are set and no page is protected. Clearing its bit protects a page, so all bits are cleared now (rule
+                // "arm before asking"). Otherwise the first harvest would take every page for written, and undo every hint given until
                 // then.
                 for slot in machine.slots.indices {
                     state.words.fill()
@@ -69,8 +69,7 @@ package final class KVMDirtyLogTracker: DirtyTracker {
         state.withLock { state in
             guard state.isArmed else { return }
             state.isArmed = false
-            // Where KVM has no memory to change a slot, writes stay logged: the guest is slower, and nothing else. Arming begins anew
-            // anyway.
+            // If KVM has no memory to change a slot, writes stay logged. That only makes the guest slower, and arming starts afresh anyway.
             do throws(KVMError) { try machine.setLogging(false) } catch { return }
         }
     }
@@ -86,7 +85,7 @@ package final class KVMDirtyLogTracker: DirtyTracker {
         try unsafe machine.descriptor.request(KVMRequest("KVM_GET_DIRTY_LOG", aerostat_kvm_get_dirty_log), &request)
     }
 
-    /// Clears the bits that are set in `words`, and protects their pages. Where a stretch has none the kernel is not asked.
+    /// Clears the bits that are set in `words`, and protects their pages. Stretches without set bits need no request.
     private func clear(_ slot: Int, _ words: LogWords) throws(KVMError) {
         let pages = pageCount(slot)
         var position = 0
@@ -104,7 +103,7 @@ package final class KVMDirtyLogTracker: DirtyTracker {
 }
 
 extension KVMError {
-    /// For interfaces that know of system calls only.
+    /// Converts the error for interfaces that know only system calls.
     var asSystemError: SystemError {
         guard case .request(let name, let place, let code) = self else { preconditionFailure("a tracker makes requests only: \(self)") }
         return SystemError("do \(name)", place: place, code: code)

@@ -2,7 +2,7 @@ package import AerostatGuestMemory
 package import AerostatHost
 import CLinux
 
-/// All vCPUs' rings of written pages, and what was taken from them and not yet asked for.
+/// The rings of written pages of all vCPUs, and the pages taken from them that no harvest has fetched yet.
 final class DirtyRings: Sendable {
     private let machine: VirtualMachine
     private let found: Monitor<PageSet>
@@ -12,10 +12,10 @@ final class DirtyRings: Sendable {
         found = Monitor(try PageSet(pageCount: machine.memory.pageCount))
     }
 
-    /// Empties the rings, and has KVM protect the pages that were in them. Called by the harvest, and by a vCPU whose ring is full.
+    /// Empties the rings, and makes KVM protect the pages that were in them. Called by the harvest, and by a vCPU whose ring is full.
     ///
-    /// A page is marked before it is protected, and both happen before the lock is left: a write after the mark is read with the page, or
-    /// is the first after the protection, and in a ring again.
+    /// A page is marked before it is protected, and both happen under the lock. A write after the mark either comes before the protection,
+    /// and is then read with the page; or it comes after, and is in a ring again.
     func empty() throws(KVMError) {
         try found.withLock { found throws(KVMError) in
             var taken = 0
@@ -28,12 +28,12 @@ final class DirtyRings: Sendable {
         }
     }
 
-    /// On a vCPU's thread that cannot go on before.
+    /// Called on the thread of a vCPU that cannot continue before its ring is emptied.
     func serveFullRing() {
         do throws(KVMError) { try empty() } catch { preconditionFailure("rings of our own: \(error)") }
     }
 
-    /// Moves what was found to a bitmap; forgets it where there is none.
+    /// Moves the pages found so far to a bitmap. Without a bitmap it drops them.
     func move(into dirty: PageSet?) {
         found.withLock { found in
             found.forEachUsedWord { index in
@@ -46,8 +46,8 @@ final class DirtyRings: Sendable {
 
 /// KVM's log of the pages that vCPUs wrote, as a ring for each vCPU, joined with the software log as in `KVMDirtyLogTracker`.
 ///
-/// Its cost grows with what was written, not with the size of the guest. Processors with a page-modification log of their own tell KVM
-/// of pages when a vCPU leaves the guest, so each harvest has all of them leave once.
+/// The cost grows with what was written, not with the size of the guest. Processors with page-modification logging tell KVM about pages
+/// when a vCPU leaves the guest, so each harvest makes all vCPUs leave once.
 package final class KVMDirtyRingTracker: DirtyTracker {
     private let machine: VirtualMachine
     private let rings: DirtyRings
@@ -55,10 +55,10 @@ package final class KVMDirtyRingTracker: DirtyTracker {
     private let software: SoftwareTracker
     private let isArmed = Monitor(false)
 
-    /// Of each ring; the most that KVM allows.
+    /// The size of each ring: the maximum that KVM allows.
     static let entries = 65536
 
-    /// - Parameter kickAll: has each vCPU that runs leave the guest once, and waits until they did.
+    /// - Parameter kickAll: makes each running vCPU leave the guest once, and waits until all have.
     init(_ machine: VirtualMachine, _ rings: DirtyRings, kickAll: @escaping @Sendable () -> Void) {
         self.machine = machine
         self.rings = rings
@@ -72,8 +72,7 @@ package final class KVMDirtyRingTracker: DirtyTracker {
         disarm()
         software.arm()
         try isArmed.withLock { isArmed throws(SystemError) in
-            // With rings, switching the log on protects all pages.
-            // Of several slots some may be logged where an error comes.
+            // With rings, enabling the log protects all pages. If an error comes midway, some slots may be logged already.
             isArmed = true
             do throws(KVMError) { try machine.setLogging(true) } catch { throw error.asSystemError }
         }
@@ -94,11 +93,11 @@ package final class KVMDirtyRingTracker: DirtyTracker {
             isArmed = false
             do throws(KVMError) {
                 try machine.setLogging(false)
-                // Nothing new comes; what is left belongs to nobody.
+                // No new pages come. Those left in the rings are dropped.
                 try rings.empty()
             } catch {
-                // Where KVM has no memory to change a slot, writes stay logged, and full rings are emptied: the guest is slower, and
-                // nothing else. Arming begins anew anyway.
+                // If KVM has no memory to change a slot, writes stay logged, and full rings are emptied. That only makes the guest slower,
+                // and arming starts afresh anyway.
             }
             rings.move(into: nil)
         }

@@ -1,15 +1,15 @@
 import AerostatGuestMemory
 import AerostatHost
 
-/// One memory slot's log as KVM reads and writes it: bit p % 64 of word p / 64 is the slot's page p.
+/// One memory slot's log in KVM's format: bit p % 64 of word p / 64 is the slot's page p.
 // @unchecked: used under the tracker's lock.
 @safe final class LogWords: @unchecked Sendable {
     private let storage: Mapping
     let base: UnsafeMutablePointer<UInt64>
     private let count: Int
 
-    /// The most words that are cleared by one request, which keeps the kernel's lock on the guest's page tables as long: 1 GiB of guest
-    /// memory.
+    /// How many words one request clears at most: 1 GiB of guest memory. The kernel holds its lock on the guest's page tables for that
+    /// long.
     static let wordsPerRequest = 4096
 
     init(pageCount: Int) throws(SystemError) {
@@ -21,7 +21,7 @@ import AerostatHost
     /// Sets all bits.
     func fill() { unsafe base.update(repeating: .max, count: count) }
 
-    /// The next words with bits in them, `wordsPerRequest` at most; `nil` where there are none from a word on.
+    /// The next words with set bits, at most `wordsPerRequest`; `nil` if there are none from `position` on.
     func nextStretch(from position: Int, pages: Int) -> Range<Int>? {
         let end = (pages + 63) / 64
         var first = position
@@ -32,8 +32,8 @@ import AerostatHost
         return first..<last
     }
 
-    /// Adds the pages whose bits are set to a bitmap of the whole guest.
-    /// - Parameter firstPage: the guest's number of the slot's page 0.
+    /// Adds the pages with set bits to a bitmap of the whole guest.
+    /// - Parameter firstPage: the guest's index of the slot's page 0.
     func merge(pages: Int, into dirty: PageSet, from firstPage: PageIndex) {
         let (word, shift) = (firstPage.rawValue >> 6, UInt64(firstPage.rawValue & 63))
         for index in 0..<(pages + 63) / 64 {

@@ -20,7 +20,7 @@ struct Cancel: AsyncParsableCommand {
         let report = try await followMigration(on: client, at: .unwatched) { _ in }
         let state = try await client.runState()
         let place = MigrationText.whereabouts(state, after: report, control: options.control)
-        // Switch-over may have been too far to be called back.
+        // The migration may have been past the point where it can be cancelled.
         let missed: ExitCode = ExitCode(report) == .success ? .failed : ExitCode(report)
         let code = report.status == .cancelled ? .success : missed
         try options.print(report.json, text: "\(MigrationText(report).outcome); \(place)", code: code)
@@ -38,7 +38,7 @@ struct Quit: AsyncParsableCommand {
     func run() async throws {
         let client = try await options.connect()
         _ = try await client.execute("quit")
-        // The connection ends with the process.
+        // The connection ends when the process ends.
         for await _ in client.events {}
         try options.print([:], text: "the guest's process has ended")
     }

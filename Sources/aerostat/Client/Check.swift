@@ -5,7 +5,7 @@ struct Check: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Has the guest check every page of its memory.",
         discussion: """
-            The guest may run or be paused. Exits with 0 where nothing is wrong and with 2 where something is.
+            The guest may be running or paused. Exits with 0 if nothing is wrong, and with 2 if something is.
 
             Example:
               aerostat check --control /run/guest.sock
@@ -17,7 +17,7 @@ struct Check: AsyncParsableCommand {
     func run() async throws {
         let client = try await options.connect()
         let check = try await client.checkGuest()
-        let copy = try await client.runState() == .postMigrate ? ["  this is the copy that the guest left here when it went"] : []
+        let copy = try await client.runState() == .postMigrate ? ["  this is the copy that stayed here when the guest moved away"] : []
         try options.print(check.json, text: (lines(check) + copy).joined(separator: "\n"), code: check.isClean ? .success : .differs)
     }
 

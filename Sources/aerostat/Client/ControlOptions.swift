@@ -2,7 +2,7 @@ import AerostatControl
 import AerostatHost
 import ArgumentParser
 
-/// What every subcommand that speaks to a guest takes.
+/// The options of every subcommand that talks to a guest.
 struct ControlOptions: ParsableArguments {
     @Option(help: ArgumentHelp("The guest's control socket.", valueName: "path"), completion: .file(), transform: Values.controlPath)
     var control: String
@@ -15,8 +15,8 @@ struct ControlOptions: ParsableArguments {
         return try await ControlClient.connect(to: control)
     }
 
-    /// Prints the result, at the end of a command: the document under `--json`, else the text.
-    /// - Parameter code: what the command ends with where the result could be written.
+    /// Prints the result at the end of a command: the document with `--json`, else the text.
+    /// - Parameter code: the exit code. `.success` becomes `.unwritten` if the result cannot be written.
     func print(_ document: JSONValue, text: String, code: ExitCode = .success) throws(ExitCode) {
         try printResult(json ? document.text(.indented) : text, code: code)
     }

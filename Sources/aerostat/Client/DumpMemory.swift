@@ -6,7 +6,7 @@ struct DumpMemory: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Writes the guest's whole memory to a file.",
         discussion: """
-            The guest's process writes the file. A running guest goes on writing meanwhile: pause it first for a picture of one moment.
+            The guest's process writes the file. A running guest changes memory meanwhile: pause it first for a consistent dump.
 
             Example:
               aerostat dump-memory --control /run/guest.sock -o guest.ram
@@ -22,12 +22,12 @@ struct DumpMemory: AsyncParsableCommand {
         let path = absolutePath(output)
         let client = try await options.connect()
         let answer = try await client.execute("pmemsave", ["val": 0, "filename": .string(path)])
-        let copy = try await client.runState() == .postMigrate ? ": the copy that the guest left here when it went" : ""
+        let copy = try await client.runState() == .postMigrate ? ": the copy that stayed here when the guest moved away" : ""
         try options.print(answer, text: "wrote \(path)\(copy)")
     }
 }
 
-/// The guest's process has another working folder.
+/// Makes a path absolute, because the guest's process has its own working directory.
 func absolutePath(_ path: String) -> String {
     path.hasPrefix("/") ? path : FileManager.default.currentDirectoryPath + "/" + path
 }

@@ -2,19 +2,19 @@ import AerostatControl
 import AerostatMigration
 import ArgumentParser
 
-/// The command's exit codes; 64 for usage is the argument parser's.
+/// The exit codes of the command. 64 (usage) comes from the argument parser.
 extension ExitCode {
-    /// The guest still runs where it ran.
+    /// The guest still runs where it ran before.
     static let failed = ExitCode(1)
     /// Verification, or the guest's check of itself, found a difference.
     static let differs = ExitCode(2)
     /// The link was lost between commit and running.
     static let outcomeUnknown = ExitCode(3)
-    /// What was asked for was done, and its result could not be written to standard output (EX_IOERR of sysexits.h). Any other code goes
-    /// before it: the others say where the guest is.
+    /// The command did what was asked, but could not write the result to standard output (EX_IOERR in sysexits.h). Any other code takes
+    /// precedence, because the others say where the guest is.
     static let unwritten = ExitCode(74)
 
-    /// For a migration that is over.
+    /// The exit code for a migration that is over.
     init(_ report: MigrationReport) {
         self =
             switch report.status {

@@ -3,18 +3,19 @@ import AerostatHost
 import AerostatMigration
 import Synchronization
 
-/// How often to ask for a migration's report. Each answer takes the processors for a moment, which the guest and the link need too.
+/// How often to ask for a migration's report. Each answer briefly takes processor time that the guest and the link need too.
 struct FollowingPace {
     let interval: Duration
-    /// At the beginning of each round too.
+    /// Whether to ask at the beginning of each round too.
     let rounds: Bool
 
     static let watched = FollowingPace(interval: .milliseconds(200), rounds: true)
-    /// Where only the end counts, which is an event: asked for all the same, if rarely.
+    /// For callers that need only the end. The end is an event, so polling is rare.
     static let unwatched = FollowingPace(interval: .seconds(2), rounds: false)
 }
 
-/// Waits for the end of a migration, and asks for its report now and then; at events not while the guest stands still to be switched over.
+/// Waits for the end of a migration, and passes its report to `body` now and then. A new round is no reason to ask while the guest is
+/// paused for the switch-over.
 func followMigration(
     on client: ControlClient,
     at pace: FollowingPace,
@@ -38,7 +39,7 @@ func followMigration(
             default: break
             }
         }
-        // The next question hears why.
+        // The next request says why the connection ended.
         ticker.yield()
     }
     defer {
@@ -54,8 +55,7 @@ func followMigration(
     throw .connectionLost(client.path)
 }
 
-/// A signal that asks for the end (the interrupt key, SIGTERM, SIGHUP) cancels the migration. A second one ends this command and leaves the
-/// migration to itself.
+/// A termination signal (the interrupt key, SIGTERM, SIGHUP) cancels the migration. A second one ends this command, but not the migration.
 final class MigrationCanceller: Sendable {
     private let pending: Flag
 
@@ -63,7 +63,7 @@ final class MigrationCanceller: Sendable {
         let value = Atomic(false)
     }
 
-    /// Whether such a signal has come.
+    /// Whether such a signal has arrived.
     var isPending: Bool { pending.value.load(ordering: .sequentiallyConsistent) }
 
     init(_ client: ControlClient) throws(SystemError) {
@@ -77,6 +77,6 @@ final class MigrationCanceller: Sendable {
         }
     }
 
-    /// The migration is over.
+    /// Stops watching for signals. The migration is over.
     func end() { SignalWatch.end(SignalWatch.endings) }
 }

@@ -13,13 +13,11 @@ struct Migrate: AsyncParsableCommand {
         discussion: """
             The destination waits with 'aerostat run --incoming URI'. URI is tcp:HOST:PORT, unix:PATH or fd:N; or file:PATH for a guest \
             image, which 'aerostat run --restore file:PATH' starts. The interrupt key, SIGTERM and SIGHUP cancel the migration, and the \
-            guest \
-            stays where it is; a second one ends this command and leaves the migration to itself.
+            guest stays where it is. A second signal ends this command, but not the migration.
 
-            Exits with 0 when the guest runs at the destination, or is in its image; 1 when it failed or was cancelled, and the guest is \
-            still here; 2 when \
-            verification found a difference; 3 when the link was lost between commit and running; 74 when the guest has gone, and this \
-            could not be written to standard output.
+            Exits with 0 if the guest runs at the destination or is in its image; 1 if the migration failed or was cancelled and the \
+            guest is still here; 2 if verification found a difference; 3 if the link was lost between commit and running; 74 if the \
+            guest has moved, but the result could not be written to standard output.
 
             Example:
               aerostat migrate --control /run/guest.sock tcp:192.0.2.7:4444 --verify
@@ -33,7 +31,7 @@ struct Migrate: AsyncParsableCommand {
     var uri: String
 
     @Option(
-        help: ArgumentHelp("How long the guest may stand still at switch-over, at most 2000s; 300ms unless told.", valueName: "time"),
+        help: ArgumentHelp("How long the guest may be paused for the switch-over, at most 2000s (default: 300ms).", valueName: "time"),
         transform: { try Values.duration($0, maximum: MigrationParameters.maximumDowntimeLimit) }
     )
     var downtimeLimit: Duration = MigrationParameters().downtimeLimit
@@ -45,12 +43,12 @@ struct Migrate: AsyncParsableCommand {
     var bandwidthLimit: Int = 0
 
     @Option(
-        help: ArgumentHelp("How long the guest may take to reach switch-over; without it, any time.", valueName: "time"),
+        help: ArgumentHelp("How long the migration may take to reach switch-over (default: no limit).", valueName: "time"),
         transform: { try Values.duration($0) }
     )
     var timeout: Duration?
 
-    @Option(help: "What happens then: the migration is cancelled (the default), or the guest is paused so that the rest gets across.")
+    @Option(help: "After --timeout: cancel the migration (the default), or pause the guest so that the rest gets across.")
     var onTimeout: MigrationParameters.TimeoutAction?
 
     @Flag(help: "Do not ask the guest which memory is free.")
@@ -58,17 +56,17 @@ struct Migrate: AsyncParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "The longest to hold the first round back for hints, at most 60s; 1s unless told, or half of a shorter --timeout.",
+            "How long to hold the first round back for hints, at most 60s (default: 1s, or half of a shorter --timeout).",
             valueName: "time"
         ),
         transform: { try Values.duration($0, maximum: MigrationParameters.maximumHintGrace) }
     )
     var hintGrace: Duration?
 
-    @Flag(help: "Compare all memory of both sides, while paused, before the guest is let go.")
+    @Flag(help: "Compare all memory of both sides during the pause, before the guest runs at the destination.")
     var verify = false
 
-    @Option(help: "For an image: wait for the disk after each of the rounds (the default), at the end, or not at all (none).")
+    @Option(help: "For an image: wait for the disk after each round (rounds, the default), at the end (end), or never (none).")
     var sync: ImageSync?
 
     @Option(
@@ -95,14 +93,14 @@ struct Migrate: AsyncParsableCommand {
     func run() async throws {
         var recorder = try record.map(MigrationRecorder.init)
         let client = try await options.connect()
-        // Before the migration begins: the key would end this command, and not the migration, in the moments until then.
+        // Installed before the migration begins. Otherwise an early interrupt would end this command and leave the migration running.
         let canceller = try MigrationCanceller(client)
         defer { canceller.end() }
         let start = WallClock.milliseconds()
         do {
             _ = try await client.execute("migrate-set-parameters", parameters.arguments)
             _ = try await client.execute("migrate", ["uri": .string(resolvedURI)])
-            // What was cancelled a moment before it began was not cancelled.
+            // A cancel that arrived just before the migration began had no effect, so it is repeated.
             if canceller.isPending { _ = try await client.execute("migrate_cancel") }
         } catch ControlError.refused(let command, let error) {
             let state = try await client.runState()
@@ -110,7 +108,7 @@ struct Migrate: AsyncParsableCommand {
             if report.status == .none { report.status = .failed }
             throw ControlError.refused(command: command, QMPError(error.class, "\(error)\n\(place(state, report))"))
         } catch ControlError.connectionLost {
-            // It may have begun, and even ended.
+            // The migration may have begun, and may even be over.
             if try reportLoss(MigrationReport(), since: start) { return }
             throw ExitCode.outcomeUnknown
         }
@@ -130,20 +128,20 @@ struct Migrate: AsyncParsableCommand {
             throw ExitCode.outcomeUnknown
         }
         view.clear()
-        // The report is final: that the source's process ends now changes nothing in it.
+        // The report is final. It does not matter if the source's process ends now.
         let isWritten = conclude(report, try? await client.runState())
-        // Afterwards, and whatever becomes of it: the exit code says where the guest is.
+        // The record comes last, and its failure changes nothing: the exit code says where the guest is.
         recorder?.write(report)
         if ExitCode(report) != .success { throw ExitCode(report) }
         if !isWritten { throw ExitCode.unwritten }
     }
 
-    /// A script that wants a document is not shown how it comes about.
+    /// A script that wants JSON gets no progress display.
     private var isWatched: Bool { !options.json || Terminal.isStandardErrorTerminal }
 
     private var pace: FollowingPace { isWatched || record != nil ? .watched : .unwatched }
 
-    /// - Parameter state: `nil` where the source's process has ended since.
+    /// - Parameter state: `nil` if the source's process has ended since.
     /// - Returns: whether the result could be written.
     private func conclude(_ report: MigrationReport, _ state: RunState?) -> Bool {
         let text = MigrationText(report)
@@ -153,8 +151,8 @@ struct Migrate: AsyncParsableCommand {
         return writeResult(document.text(.indented))
     }
 
-    /// The source's process ended, or closed its control socket, in the middle of the migration: nobody here knows where the guest is,
-    /// unless it is in an image, which can be looked at.
+    /// The source's process ended, or closed its control socket, during the migration. Nobody here knows where the guest is, unless it is
+    /// in an image, which can be checked.
     /// - Returns: whether the guest is in its image.
     private func reportLoss(_ last: MigrationReport, since start: UInt64) throws -> Bool {
         var report = last
@@ -189,10 +187,10 @@ struct Migrate: AsyncParsableCommand {
         return MigrationText.whereabouts(state, after: report, control: options.control)
     }
 
-    /// All of them, so that nothing lingers from an earlier migration.
+    /// Sets every parameter, so that none remains from an earlier migration.
     private var parameters: MigrationParameterChanges {
         var changes = MigrationParameterChanges()
-        // Rounded up, here and there: 0 would mean none, and not a little.
+        // Rounded up, here and below: a short time must not become 0, which means none.
         changes.downtimeLimit = downtimeLimit.millisecondsRoundedUp
         changes.maxBandwidth = bandwidthLimit
         changes.timeout = timeout.map(\.millisecondsRoundedUp) ?? 0
@@ -204,7 +202,7 @@ struct Migrate: AsyncParsableCommand {
         return changes
     }
 
-    /// Paths are the caller's, but the guest's process opens them.
+    /// The caller's paths may be relative, but the guest's process opens them.
     private var resolvedURI: String {
         for scheme in ["unix:", "file:"] where uri.hasPrefix(scheme) {
             return scheme + absolutePath(String(uri.dropFirst(scheme.count)))

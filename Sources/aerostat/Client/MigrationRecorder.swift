@@ -3,18 +3,18 @@ import AerostatHost
 import AerostatMigration
 import ArgumentParser
 
-/// Writes a migration's report, and samples of it over time, to a file.
+/// Writes a migration's report to a file, with samples of it over time.
 struct MigrationRecorder {
     private let file: OutputFile
     private let start = ContinuousClock.now
     private var samples: [JSONValue] = []
-    /// How many reports make one sample: doubled whenever the samples are full, so that a migration of days is recorded too.
+    /// How many reports make one sample. Doubled whenever the samples are full, so that a migration of days is recorded too.
     private var stride = 1
     private var seen = 0
 
     private static let maximumSamples = 4096
 
-    /// Begins the file at once: a path that cannot be written is better known before the guest has moved.
+    /// Creates the file at once, so that an unwritable path is reported before the guest moves.
     init(path: String) throws {
         do throws(SystemError) { file = try OutputFile(path, .text) } catch { throw ValidationError("--record: \(error)") }
     }
@@ -23,7 +23,7 @@ struct MigrationRecorder {
         defer { seen += 1 }
         guard seen % stride == 0 else { return }
         var sample = report
-        // These are long, and whole in the report.
+        // The list of rounds is long, and the final report has all of it.
         sample.rounds = []
         guard let document = try? sample.json else { return }
         samples.append([
@@ -35,7 +35,7 @@ struct MigrationRecorder {
         }
     }
 
-    /// Says on standard error where it could not.
+    /// Prints an error on standard error if writing fails.
     func write(_ report: MigrationReport) {
         do {
             let document: JSONValue = ["report": try report.json, "samples": .array(samples)]

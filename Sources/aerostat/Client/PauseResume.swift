@@ -3,7 +3,7 @@ import ArgumentParser
 
 struct Pause: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Stops the guest's processors; its memory stays.",
+        abstract: "Pauses the guest. Its memory stays.",
         discussion: "Example:\n  aerostat pause --control /run/guest.sock"
     )
 
@@ -21,9 +21,9 @@ struct Resume: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Lets a paused guest run.",
         discussion: """
-            After a migration whose outcome is unknown, the guest may be running at the destination: --force runs it here all the same. \
-            Two processes that run one guest destroy its data; make sure that the destination is gone. The same holds after a migration to \
-            an image: --force runs the guest here again, once you have made sure that nobody starts it from the image.
+            After a migration whose outcome is unknown, the guest may be running at the destination. --force runs it here all the same. \
+            Make sure first that the destination is gone: two processes that run one guest destroy its data. The same holds after a \
+            migration to an image: before you use --force, make sure that nobody starts the guest from the image.
 
             Example:
               aerostat resume --control /run/guest.sock

@@ -6,8 +6,8 @@ struct PowerDown: AsyncParsableCommand {
         commandName: "powerdown",
         abstract: "Presses the guest's power button.",
         discussion: """
-            The guest decides what that means: Linux with an ACPI daemon, or a shell that reads the button's event device, powers off, and \
-            the guest's process ends with it. 'aerostat quit' ends a guest that does not listen.
+            The guest decides what to do. Linux powers off if an ACPI daemon runs, or a shell that reads the button's event device. The \
+            guest's process then ends too. 'aerostat quit' ends a guest that does not react.
 
             Example:
               aerostat powerdown --control /run/guest.sock

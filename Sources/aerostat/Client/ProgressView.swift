@@ -2,7 +2,7 @@ import AerostatControl
 import AerostatHost
 import AerostatMigration
 
-/// Shows a migration's progress on standard error: lines that are drawn anew on a terminal, else a line for each round and every
+/// Shows a migration's progress on standard error. On a terminal its lines are redrawn; otherwise it prints a line for each round and every
 /// two seconds.
 struct ProgressView {
     private let isShown: Bool
@@ -11,27 +11,27 @@ struct ProgressView {
     private var lastRound = 0
     private var lastLine: ContinuousClock.Instant?
 
-    /// - Parameter isShown: false where nobody wants to see it.
+    /// - Parameter isShown: false if nobody wants to see it.
     init(isShown: Bool = true) { self.isShown = isShown }
 
     mutating func show(_ report: MigrationReport) {
-        // The end has words of its own.
+        // The caller prints the outcome.
         guard isShown, !report.status.isOver else { return }
         let lines = MigrationText(report).progress
         if isTerminal { draw(lines) } else { log(lines, round: report.roundCount) }
     }
 
-    /// Takes the drawn lines away.
+    /// Erases the drawn lines.
     mutating func clear() {
         guard drawnLines > 0 else { return }
-        // Up to the first of them, then clear to the end of the screen.
+        // Move up to the first drawn line, then clear to the end of the screen.
         writeToStandardError("\u{1b}[\(drawnLines)A\r\u{1b}[J")
         drawnLines = 0
     }
 
     private mutating func draw(_ lines: [String]) {
         clear()
-        // A line that wrapped would not be counted.
+        // A line that wraps would take two rows and be counted as one.
         let width = max(Terminal.columns - 1, 1)
         writeToStandardError(lines.map { $0.prefix(width) + "\n" }.joined())
         drawnLines = lines.count

@@ -3,7 +3,7 @@ import Glibc
 import Synchronization
 import SystemPackage
 
-// What the console is connected to.
+// The places that a console can be connected to.
 extension Console {
     static let help = """
         \r
@@ -13,11 +13,11 @@ extension Console {
 
         """
 
-    /// Keys where a person sits at a terminal, plain bytes elsewhere.
+    /// Reads keys if a person sits at a terminal, and plain bytes otherwise.
     func openStandardStreams() throws {
         try write { writeAll($0, to: STDOUT_FILENO) }
         guard RawTerminal.isInteractive(STDIN_FILENO) else {
-            // A background job that reads from its terminal is stopped by it.
+            // The terminal stops a background job that reads from it.
             if isatty(STDIN_FILENO) == 0 { try readInput(STDIN_FILENO) }
             return
         }
@@ -28,7 +28,7 @@ extension Console {
             read(STDIN_FILENO) { bytes in
                 for meaning in keys.read(bytes) {
                     switch meaning {
-                    // A person is not made to wait: the keys that end the process must always be heard.
+                    // Never wait for a slow guest here: the keys that end the process must always work.
                     case .input(let bytes): input.put(bytes, waits: false)
                     case .quit: quit()
                     case .help: writeToStandardError(Self.help)
@@ -38,13 +38,13 @@ extension Console {
         }
     }
 
-    /// What the guest says replaces what the file held.
+    /// The guest's output replaces what the file held.
     func openFile(_ path: String) throws {
         let file = Descriptor(try .emptied(path, mode: 0o600))
         try write { writeAll($0, to: file.number) }
     }
 
-    /// One client at a time; the next one waits. What the guest says while there is none goes nowhere.
+    /// Serves one client at a time; the next one waits. Output is dropped while there is no client.
     func openSocket(_ path: String) throws {
         let listener = Listener(try .onlyForOwner(.unix(path: path)))
         try write { [self] bytes in
@@ -56,7 +56,7 @@ extension Console {
                 let descriptor = Descriptor(socket)
                 client.withLock { $0 = descriptor }
                 read(descriptor.number) { input.put($0, waits: true) }
-                // The writer does not wait for somebody who has gone.
+                // Fails the writer's calls, so that it does not wait for a client that has gone.
                 shutdown(descriptor.number, Int32(SHUT_RDWR))
                 client.withLock { $0 = nil }
             }
@@ -67,14 +67,14 @@ extension Console {
         _ = try HostThread(name: "console in") { [self] in read(number) { input.put($0, waits: true) } }
     }
 
-    /// Carries the noncopyable socket into a closure.
+    /// Holds the noncopyable socket, so that a closure can capture it.
     private final class Listener: Sendable {
         let socket: ListeningSocket
         init(_ socket: consuming ListeningSocket) { self.socket = socket }
     }
 }
 
-/// Writes all of it, however long the reader takes; where there is no reader any more, nothing.
+/// Writes all bytes, however slow the reader is. Gives up if there is no reader any more.
 private func writeAll(_ bytes: [UInt8], to number: Int32) {
     var rest = bytes[...]
     while !rest.isEmpty {

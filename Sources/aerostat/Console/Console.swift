@@ -10,27 +10,27 @@ import SystemPackage
 ///     vCPU ---> ConsoleOutput ---> a thread ---> terminal, pipe, file or client
 ///     vCPU <--- ConsoleInput <---- a thread <--- keys, pipe or client
 ///
-/// A terminal is in raw mode until `end()`, or until the process ends in any other way.
+/// A terminal stays in raw mode until `end()`, or until the process ends in any other way.
 final class Console: Sendable {
     let output = ConsoleOutput()
     let input = ConsoleInput()
     let logger: Logger
-    /// Rung at the end.
+    /// Rung by `end()`.
     let doorbell: Doorbell
     let terminal = Mutex<RawTerminal?>(nil)
-    /// Who is connected, where the console is a socket.
+    /// The connected client, if the console is a socket.
     let client = Mutex<Descriptor?>(nil)
-    /// Asks the process to end, for a person at the terminal.
+    /// Asks the process to end, on behalf of a person at the terminal.
     let quit: @Sendable () -> Void
 
-    /// A descriptor that several threads use; the last one closes it.
+    /// A descriptor that several threads use. It is closed when the last reference goes.
     final class Descriptor: Sendable {
         private let owned: OwnedDescriptor
         init(_ owned: consuming OwnedDescriptor) { self.owned = owned }
         var number: Int32 { owned.number }
     }
 
-    /// `nil` where there is to be none.
+    /// Returns `nil` if the guest is to have no console.
     /// - Parameter quit: called when a person at the terminal wants the process to end.
     init?(at place: ConsolePlace, logger: Logger, quit: @escaping @Sendable () -> Void) throws {
         if place == .none { return nil }
@@ -48,15 +48,15 @@ final class Console: Sendable {
 
     // MARK: The guest's side
 
-    /// How a machine is connected to its console.
+    /// The callbacks that connect a machine to its console.
     func observer(ended: @escaping @Sendable (MicroVM.Ending) -> Void) -> MicroVM.Observer {
         MicroVM.Observer(output: { [output] in output.put($0) }, roomForInput: { [input] in input.guestHasRoom() }, ended: ended)
     }
 
-    /// There is a guest now, to hear what people say.
+    /// From now on the guest gets what people type.
     func attach(_ guest: MicroVM) { input.attach { guest.receive($0) } }
 
-    /// Waits a moment for what the guest has said to be read, and gives the terminal its own mode back.
+    /// Waits a moment until the guest's last output is read, then restores the terminal's mode.
     func end() {
         output.end()
         input.end()
@@ -66,18 +66,18 @@ final class Console: Sendable {
 
     // MARK: Threads
 
-    /// Starts the thread that takes what the guest says.
+    /// Starts the thread that writes the guest's output.
     func write(_ body: @escaping @Sendable ([UInt8]) -> Void) throws(SystemError) {
         _ = try HostThread(name: "console out") { [output, logger] in
             while let bytes = output.next() {
                 body(bytes)
                 let lost = output.takeLost()
-                if lost > 0 { logger.warning("nobody read the guest's console: \(lost) bytes that it said are lost") }
+                if lost > 0 { logger.warning("nobody read the guest's console: \(lost) bytes of its output are lost") }
             }
         }
     }
 
-    /// Reads what people say until they stop, or the console ends.
+    /// Reads input until it ends, or until the console ends.
     func read(_ number: Int32, _ body: ([UInt8]) -> Void) {
         var buffer = [UInt8](repeating: 0, count: 4096)
         while true {

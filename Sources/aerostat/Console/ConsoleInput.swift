@@ -1,8 +1,8 @@
 import AerostatHost
 
-/// What people have said to the guest and it has not read yet: its serial port holds a few bytes, and says when it has room again.
+/// Input that the guest has not read yet. Its serial port holds a few bytes, and says when it has room again.
 package final class ConsoleInput: Sendable {
-    /// Takes bytes for the guest, and says how many of them there was room for.
+    /// Takes bytes for the guest, and returns how many of them had room.
     package typealias Receiver = @Sendable ([UInt8]) -> Int
 
     private static let capacityBytes = 4096
@@ -10,7 +10,7 @@ package final class ConsoleInput: Sendable {
     private struct State {
         var pending: [UInt8] = []
         var receiver: Receiver?
-        /// It is worth asking the port.
+        /// Whether it is worth offering bytes to the port.
         var hasRoom = true
         var isOver = false
     }
@@ -19,15 +19,15 @@ package final class ConsoleInput: Sendable {
 
     package init() {}
 
-    /// There is a guest now.
+    /// From now on this guest gets the input.
     package func attach(_ receiver: @escaping Receiver) { state.update { ($0.receiver, $0.hasRoom) = (receiver, true) } }
 
-    /// The port has room. Called under the port's lock, so nothing is handed over here.
+    /// The port has room again. Called under the port's lock, so no bytes are handed over here.
     package func guestHasRoom() { state.update { $0.hasRoom = true } }
 
-    /// Takes bytes for the guest.
-    /// - Parameter waits: whether to sleep where the guest is behind, so that whoever writes has to wait too; else what does not fit is
-    ///   lost.
+    /// Queues bytes for the guest.
+    /// - Parameter waits: whether to sleep while the guest is behind, so that the sender has to wait too. Otherwise bytes that do not fit
+    ///   are lost.
     package func put(_ bytes: [UInt8], waits: Bool) {
         if waits { _ = state.wait { $0.isOver || $0.pending.count < Self.capacityBytes ? true : nil } }
         state.update { state in
@@ -36,7 +36,7 @@ package final class ConsoleInput: Sendable {
         }
     }
 
-    /// Hands bytes over, on the calling thread, until the end.
+    /// Hands bytes to the guest, on the calling thread, until the end.
     package func run() {
         while let (receiver, bytes) = next() {
             let count = receiver(bytes)
@@ -51,7 +51,7 @@ package final class ConsoleInput: Sendable {
         state.wait { state -> (Receiver, [UInt8])?? in
             if state.isOver { return .some(nil) }
             guard let receiver = state.receiver, state.hasRoom, !state.pending.isEmpty else { return nil }
-            // Before the port is asked: it may say so again at once.
+            // Cleared before the port is offered bytes: it may say at once that it has room again.
             state.hasRoom = false
             return (receiver, state.pending)
         }.flatMap(\.self)

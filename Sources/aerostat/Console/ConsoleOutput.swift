@@ -1,19 +1,20 @@
 import AerostatHost
 
-/// What the guest has said on its console and nobody has taken yet.
+/// Output of the guest's console that the reader has not taken yet.
 ///
-/// A vCPU that says more than is taken is held back, but not for long: a reader that has stopped must not stop the guest, and a guest that
-/// is to be paused must come out. After a moment in which nothing was taken, what does not fit is lost, until something is taken again.
+/// A vCPU that writes faster than the reader takes has to wait, but not for long: a reader that has stopped must not stop the guest, and a
+/// vCPU must leave the guest when it is to be paused. If nothing is taken for a moment (`patience`), output that does not fit is lost until
+/// the reader takes something again.
 package final class ConsoleOutput: Sendable {
     private static let capacityBytes = 256 << 10
     private let patience: Duration
 
     private struct State {
         var bytes: [UInt8] = []
-        /// Nothing was taken for as long as a vCPU waits.
+        /// The reader took nothing for as long as a vCPU waits.
         var isStuck = false
         var lostBytes = 0
-        /// What was taken has not all left yet.
+        /// Some of what was taken is not written yet.
         var isLeaving = false
         var isOver = false
 
@@ -32,7 +33,7 @@ package final class ConsoleOutput: Sendable {
 
     private let state = Monitor(State())
 
-    /// - Parameter patience: how long a vCPU is held back by a reader that takes nothing.
+    /// - Parameter patience: how long a vCPU waits for a reader that takes nothing.
     package init(patience: Duration = .milliseconds(250)) { self.patience = patience }
 
     /// Takes a byte from the guest, on a vCPU's thread.
@@ -46,11 +47,11 @@ package final class ConsoleOutput: Sendable {
                 state.withLock { ($0.isStuck, $0.lostBytes) = (true, $0.lostBytes + 1) }
             }
         }
-        // Whoever takes them may be asleep.
+        // Wakes the reader, which may be asleep.
         state.update { _ in }
     }
 
-    /// Sleeps until there is something, and takes it; what was taken before has left. `nil` at the end.
+    /// Sleeps until there is output, and takes it. The call also says that all output taken before is written. Returns `nil` at the end.
     package func next() -> [UInt8]? {
         state.update { $0.isLeaving = false }
         let isMore = state.wait { $0.bytes.isEmpty ? ($0.isOver ? false : nil) : true }
@@ -61,7 +62,7 @@ package final class ConsoleOutput: Sendable {
         }
     }
 
-    /// Bytes that were lost since this was last asked.
+    /// How many bytes were lost since the last call.
     package func takeLost() -> Int {
         state.withLock { state in
             defer { state.lostBytes = 0 }
@@ -69,7 +70,7 @@ package final class ConsoleOutput: Sendable {
         }
     }
 
-    /// No more comes. Waits a moment for what is there to leave.
+    /// No more output comes. Waits a moment until all of it is written.
     package func end() {
         state.update { $0.isOver = true }
         _ = state.wait(until: MonotonicClock.now() + .seconds(1)) { $0.bytes.isEmpty && !$0.isLeaving ? true : nil }

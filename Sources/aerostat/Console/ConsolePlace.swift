@@ -7,13 +7,13 @@ enum ConsolePlace: Hashable, Sendable {
     case stdio
     /// A socket that this process serves, to one client at a time.
     case unix(path: String)
-    /// A file that takes what the guest says; nothing is said to the guest.
+    /// A file that receives the guest's output. The guest gets no input.
     case file(path: String)
     case none
 
     init(_ text: String) throws(ValidationError) {
         func failure(_ why: String) -> ValidationError {
-            ValidationError("'\(text)' is no place for a console: \(why); use stdio, unix:PATH, file:PATH or none")
+            ValidationError("'\(text)' is not a place for a console: \(why); use stdio, unix:PATH, file:PATH or none")
         }
         switch text {
         case "stdio": self = .stdio

@@ -6,20 +6,19 @@ import AerostatMigrationIO
 import AerostatModelGuest
 import ArgumentParser
 
-/// `aerostat demo`: the same guest moved twice, without hints and with them.
+/// `aerostat demo`: moves the same guest twice, without hints and with them.
 struct DemoCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "demo",
         abstract: "Moves a guest between two processes, without and with free-page hints, and shows the difference.",
         discussion: """
             Each of the two migrations has a source and a destination process of its own, joined by TCP on the loopback interface. Both \
-            compare all memory before the guest is let go, and the guest checks itself where it arrived. Needs no privileges. The \
-            interrupt \
-            key, SIGTERM and SIGHUP end it with its guests, and leave nothing behind.
+            compare all memory before the guest runs at the destination, and the guest checks itself there. Needs no privileges. The \
+            interrupt key, SIGTERM and SIGHUP end the demo and its guests, and leave nothing behind.
 
-            With --image the guest is the one in a guest image, a real Linux machine's memory for example ('tools/guest-image' makes \
-            one); both \
-            migrations start from it. It does what it did when the image was written, unless --workload says otherwise.
+            With --image the guest comes from a guest image, for example one of a real Linux machine's memory ('tools/guest-image' \
+            makes one). Both migrations start from the image. The guest does what it did when the image was written, unless --workload \
+            says otherwise.
 
             Examples:
               aerostat demo --memory 2GiB --workload churn --vcpus 2
@@ -35,10 +34,10 @@ struct DemoCommand: AsyncParsableCommand {
     @Flag(help: "Print one JSON document on stdout; text for people goes to stderr.")
     var json = false
 
-    @Flag(inversion: .prefixedNo, help: "Compare all memory of both sides before the guest is let go.")
+    @Flag(inversion: .prefixedNo, help: "Compare all memory of both sides before the guest runs at the destination.")
     var verify = true
 
-    /// Large enough that the difference is seen, small enough for any machine.
+    /// Large enough to show the difference, small enough for any machine.
     static let defaultMemory: UInt64 = 1 << 30
 
     func validate() throws {
@@ -86,7 +85,7 @@ struct DemoCommand: AsyncParsableCommand {
         return "a guest of \(Bytes(Int(guest.memory.byteCount))), \(used) in use, \(freed) written and freed again\n"
     }
 
-    /// One migration that is over.
+    /// One finished migration.
     private struct Run {
         let report: MigrationReport
         let isVerified: Bool
@@ -126,9 +125,9 @@ struct DemoCommand: AsyncParsableCommand {
         return Run(report: report, isVerified: report.verify?.status != .failed && check.isClean && state == .running)
     }
 
-    /// The guest as `run` takes it: what was said.
+    /// The options of `run` that make the guest.
     private var guestArguments: [String] {
-        // All of an image is read first: the migration is measured, not the disk. The guest stays in it: what moves are copies.
+        // All of an image is read first, so that the migration is measured and not the disk. The image keeps its guest: copies of it move.
         let origin =
             image.map { ["--restore", "file:" + $0, "--clone", "--preload"] }
             ?? ["--memory", "\(options.memory ?? Int(Self.defaultMemory))"]
@@ -137,7 +136,7 @@ struct DemoCommand: AsyncParsableCommand {
 
     private func percent(_ share: Double) -> String { "\((share * 1000).rounded() / 10) %" }
 
-    /// Text for people, before there is a result.
+    /// Prints text for people before there is a result.
     private func say(_ text: String) {
         if json { writeToStandardError(text) } else { try? StandardStream.output.write(text, patience: .seconds(1)) }
     }

@@ -6,12 +6,12 @@ import SystemPackage
 /// A child process that runs `aerostat run`, and the connection to its control socket.
 final class GuestCommand: Sendable {
     let control: String
-    /// Where it waits for a guest, if it does.
+    /// The address at which it waits for a guest, if it does.
     let incoming: String?
     let client: ControlClient
     private let process: ChildProcess
 
-    /// What a child did instead of becoming ready.
+    /// A child that failed before it was ready.
     struct NotReady: Error, CustomStringConvertible {
         let description: String
     }
@@ -21,7 +21,7 @@ final class GuestCommand: Sendable {
         let incoming: String?
     }
 
-    /// Starts the command and waits until it can be spoken to.
+    /// Starts the command, and waits until its control socket can be used.
     /// - Parameters:
     ///   - arguments: for `aerostat run`, without `--control`.
     ///   - control: the path of its control socket.
@@ -31,7 +31,7 @@ final class GuestCommand: Sendable {
             var pipe = try PipeEnds()
             let process = try ChildProcess(Self.program, words, output: pipe.writingNumber, errors: STDERR_FILENO)
             pipe.closeWriter()
-            // The line comes once; the end of the file comes instead where the child failed, and its reason is on standard error.
+            // The child prints one line when it is ready. If it fails, the pipe ends instead, and its reason is on standard error.
             return (process, readLine(pipe.reader.number))
         }
         guard let line, let ready = try? JSONDecoder().decode(Ready.self, from: line) else {
@@ -56,17 +56,17 @@ final class GuestCommand: Sendable {
         self.process = process
     }
 
-    /// Asks it to end, and waits until it has.
+    /// Asks the process to end, and waits until it has.
     func quit() async {
         _ = try? await client.execute("quit")
         await aside { [process] in _ = process.wait() }
     }
 
-    /// Ends it at once.
+    /// Kills the process.
     func kill() { process.signal(SIGKILL) }
 }
 
-/// Bytes up to the first line feed, at most 64 KiB; `nil` at the end of the file.
+/// Reads up to the first line feed. Returns `nil` if the file ends before it, or after 64 KiB without one.
 private func readLine(_ descriptor: Int32) -> Data? {
     var line = Data()
     var byte: UInt8 = 0

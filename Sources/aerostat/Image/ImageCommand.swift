@@ -3,35 +3,34 @@ import AerostatMigration
 import AerostatMigrationIO
 import ArgumentParser
 
-/// `aerostat image`: what can be done with a guest image while nobody runs it.
+/// `aerostat image`: commands for guest images that nobody runs.
 struct ImageCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "image",
-        abstract: "Looks into guest images, checks and compares them; makes one of a real machine's memory.",
+        abstract: "Inspects, verifies and compares guest images, and makes one of a real machine's memory.",
         discussion: """
             'aerostat migrate file:PATH' writes an image, 'aerostat run --restore file:PATH' starts it.
 
-            Exits with 0 where all is well; 1 when an image cannot be read or is refused (torn, cut off, foreign, of a newer version); 2 \
-            when \
-            a checksum or a page differs; 64 for usage.
+            Exits with 0 if all is well; 1 if an image cannot be read or is refused (torn, cut off, foreign, of a newer version); 2 if a \
+            checksum or a page differs; 64 for usage.
             """,
         subcommands: [ImageInfo.self, ImageVerify.self, ImageCompare.self, ImageImport.self]
     )
 }
 
-/// What every subcommand that reads images takes.
+/// The options of every subcommand that reads images.
 struct ImageOptions: ParsableArguments {
     @Flag(help: "Print one JSON document on stdout; text for people goes to stderr.")
     var json = false
 
-    /// Prints the result, at the end of a command: the document under `--json`, else the text.
-    /// - Parameter code: what the command ends with where the result could be written.
+    /// Prints the result at the end of a command: the document with `--json`, else the text.
+    /// - Parameter code: the exit code. `.success` becomes `.unwritten` if the result cannot be written.
     func print(_ document: JSONValue, text: String, code: ExitCode = .success) throws(ExitCode) {
         try printResult(json ? document.text(.indented) : text, code: code)
     }
 }
 
-/// An image that is of no use, and why.
+/// An image that cannot be used, and why.
 struct ImageRefused: Error, CustomStringConvertible {
     let path: String
     let error: ImageError
@@ -43,7 +42,7 @@ struct ImageRefused: Error, CustomStringConvertible {
 }
 
 extension GuestImage {
-    /// Opens an image that a person named, also as a URI.
+    /// Opens an image that a person named by its path or as a URI.
     static func named(_ name: String, for use: ImageUse = .reading) throws(ImageRefused) -> GuestImage {
         let path = name.hasPrefix("file:") ? String(name.dropFirst("file:".count)) : name
         do throws(ImageError) { return try GuestImage(opening: path, for: use) } catch { throw ImageRefused(path: path, error: error) }
@@ -60,7 +59,7 @@ extension ImageError {
     }
 }
 
-/// Rows for people: names on the left, what they stand for on the right.
+/// Lays out rows for people: names on the left, values on the right.
 func imageTable(_ rows: [(String, String)]) -> [String] {
     rows.map { "  " + $0.0 + String(repeating: " ", count: max(20 - $0.0.count, 1)) + $0.1 }
 }

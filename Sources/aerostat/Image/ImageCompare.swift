@@ -8,10 +8,10 @@ struct ImageCompare: AsyncParsableCommand {
         commandName: "compare",
         abstract: "Compares the memory of two guest images, page by page.",
         discussion: """
-            Pages that are free in one of the two are left out: nobody uses what they hold. Devices are compared too and named where they \
-            differ, which is no difference of memory.
+            Pages that are free in either image are left out, because nobody uses their content. Devices are compared too. Those that \
+            differ are named, but they do not count as a difference of memory.
 
-            Exits with 0 where the memory is the same and with 2 where it is not.
+            Exits with 0 if the memory is the same, and with 2 if it is not.
 
             Example:
               aerostat image compare before.image after.image
@@ -20,10 +20,10 @@ struct ImageCompare: AsyncParsableCommand {
 
     @OptionGroup var options: ImageOptions
 
-    @Argument(help: "An image.", completion: .file(), transform: Values.image)
+    @Argument(help: "One image.", completion: .file(), transform: Values.image)
     var first: String
 
-    @Argument(help: "Another one.", completion: .file(), transform: Values.image)
+    @Argument(help: "The other image.", completion: .file(), transform: Values.image)
     var second: String
 
     func run() async throws {

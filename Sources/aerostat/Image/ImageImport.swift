@@ -11,14 +11,12 @@ struct ImageImport: AsyncParsableCommand {
         commandName: "import",
         abstract: "Makes an image of a real Linux machine's memory.",
         discussion: """
-            Takes the RAM of a machine that stood still, as one file from physical address 0 (QEMU's memory-backend-file, for example), \
-            and \
-            what its /proc/kpageflags said. In the image's guest the frames that Linux had free are free, in the same blocks and with what \
-            they held; all others are in use: the guest keeps them, compares them with their checksums, and rewrites some of them where \
-            its \
-            workload says so: --workload, --write-rate, --working-set, --vcpus and --seed are those of 'aerostat run'. The guest is some \
-            MiB \
-            larger than the machine: its own tables lie in front. 'tools/guest-image' makes such files and imports them.
+            Takes the RAM of a paused machine, as one file that begins at physical address 0 (such as QEMU's memory-backend-file), and a \
+            copy of the machine's /proc/kpageflags. Frames that Linux had free are free in the image's guest too, in the same blocks and \
+            with the same content. All other frames are in use: the guest keeps them, compares them with their checksums, and rewrites \
+            some of them if its workload says so. --workload, --write-rate, --working-set, --vcpus and --seed are as for 'aerostat run'. \
+            The guest is some MiB larger than the machine, because its own tables lie in front. 'tools/guest-image' makes such files and \
+            imports them.
 
             Example:
               aerostat image import --ram machine.ram --page-flags machine.flags -o machine.image
@@ -67,11 +65,11 @@ struct ImageImport: AsyncParsableCommand {
         try options.print(JSONValue(encoding: imported.summary), text: lines(imported.summary).joined(separator: "\n"))
     }
 
-    /// The engine writes the image, as that of any guest. What is free goes along: what it holds is what the machine left there.
+    /// The engine writes the image, as it does for any guest. Free pages are written too, with the content that the machine left in them.
     private func write(_ guest: ModelGuest, to path: String) throws {
         var parameters = MigrationParameters()
         parameters.usesHints = false
-        // The guest stands still, but it shall run when it is restored.
+        // The guest is paused here, but it must run when it is restored.
         let owner = SourceMigration.Owner(statusChanged: { _ in }, roundBegan: { _ in }, isGuestRunning: { true }, handOver: { true })
         let migration = try SourceMigration(guest: guest, parameters: parameters, owner: owner)
         try migration.start(to: .file(path: path))

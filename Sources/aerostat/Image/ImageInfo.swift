@@ -5,7 +5,7 @@ import ArgumentParser
 struct ImageInfo: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "info",
-        abstract: "Says what a guest image holds.",
+        abstract: "Shows what a guest image holds.",
         discussion: """
             Checks the header, the page map and the device state; 'aerostat image verify' reads the pages too.
 

@@ -10,7 +10,7 @@ struct ImageVerify: AsyncParsableCommand {
         commandName: "verify",
         abstract: "Reads a whole guest image and compares it with its checksums.",
         discussion: """
-            Exits with 0 where all of it is as it was written, with 2 where something is damaged and with 1 where it cannot be read.
+            Exits with 0 if all of it is as it was written, with 2 if something is damaged, and with 1 if it cannot be read.
 
             Example:
               aerostat image verify /srv/guest.image
@@ -22,7 +22,7 @@ struct ImageVerify: AsyncParsableCommand {
     @Argument(help: "The image.", completion: .file(), transform: Values.image)
     var image: String
 
-    /// The document of `--json`.
+    /// The document that `--json` prints.
     private struct Result: Encodable {
         struct Fault: Encodable {
             var page: Int?
@@ -55,7 +55,7 @@ struct ImageVerify: AsyncParsableCommand {
             result.pagesChecked = verification.pagesChecked
             if let fault = verification.firstFault { result.note(fault, faults: verification.faults) }
         } catch let refused as ImageRefused where refused.error.isDamage {
-            // Not a page, but a part without which no page can be trusted.
+            // Not a page is damaged, but a part without which no page can be trusted.
             result.note(refused.error, faults: 1)
         }
         try options.print(JSONValue(encoding: result), text: text(result), code: result.faults > 0 ? .differs : .success)
@@ -73,14 +73,14 @@ struct ImageVerify: AsyncParsableCommand {
 
     private func text(_ result: Result) -> String {
         guard let fault = result.firstFault else {
-            return "\(image): \(Figures.count(result.pagesChecked)) pages with data, and every one is as it was written"
+            return "\(image): \(Figures.count(result.pagesChecked)) pages with data, and all of them are as they were written"
         }
-        let more = result.faults > 1 ? "\n\(Figures.count(result.faults)) places are damaged in all" : ""
+        let more = result.faults > 1 ? "\n\(Figures.count(result.faults)) places are damaged in total" : ""
         return "\(image): DAMAGED: \(fault.message)\(more)"
     }
 }
 
-/// How far reading has come, on standard error where a person sits there.
+/// Shows how much has been read, if standard error is a terminal.
 private struct ImageProgress {
     let total: Int
     private var shown = ContinuousClock.now

@@ -4,19 +4,20 @@ import Glibc
 import Synchronization
 import SystemPackage
 
-/// What a command makes beside itself: child processes, and a folder. They end with it, whatever ends it: an error, or a signal that asks
-/// for the end. After SIGKILL the kernel ends the children, and the folder is left.
+/// What a command creates while it runs: child processes and a temporary folder. Both go when the command ends, whether it ends by an error
+/// or by a termination signal. After SIGKILL the kernel ends the children, but the folder stays.
 final class Belongings: Sendable {
-    /// How long to wait for killed children, which end at once unless they hang in the kernel.
+    /// How long to wait for killed children. They end at once unless they hang in the kernel.
     private static let patience = Duration.seconds(5)
 
-    /// The folder. A thread that ends the process keeps the lock to the process's last moment.
+    /// The folder. A thread that ends the process holds the lock until the process is gone.
     private let folder = Mutex<String?>(nil)
-    /// Told of each signal; returns whether it ends the command at once.
+    /// Called for each signal; returns whether the command must end at once.
     private let endsAtOnce: @Sendable (Int32) -> Bool
 
-    /// From now on the signals that ask for the end are heard.
-    /// - Parameter endsAtOnce: asked about each signal, on a thread of its own. A signal behind it may be the last one that is heard.
+    /// Watches for termination signals from now on.
+    /// - Parameter endsAtOnce: called for each signal, on a thread of its own. Signals that come meanwhile wait, and several of one number
+    ///   become one.
     init(endsAtOnce: @escaping @Sendable (Int32) -> Bool = { _ in true }) throws(SystemError) {
         self.endsAtOnce = endsAtOnce
         try SignalWatch.start(SignalWatch.endings) { [self] number in
@@ -24,8 +25,8 @@ final class Belongings: Sendable {
         }
     }
 
-    /// Makes a folder for temporary files, which only this user may enter. There is one at a time.
-    /// - Parameter name: the beginning of its name. Short: the paths of sockets have their limit.
+    /// Makes a folder for temporary files, which only this user may enter. There can be only one at a time.
+    /// - Parameter name: how its name begins. Keep it short: a socket's path has a length limit.
     /// - Returns: its path.
     func makeFolder(_ name: String) throws(SystemError) -> String {
         try folder.withLock { (folder) throws(SystemError) in
@@ -40,13 +41,13 @@ final class Belongings: Sendable {
         }
     }
 
-    /// Removes the folder, where it is still there.
+    /// Removes the folder, if it is still there.
     func removeFolder() { folder.withLock { Self.remove(&$0) } }
 
-    /// Returns at once, unless a signal is ending the process: then never.
+    /// Returns at once, unless a signal is ending the process. Then it never returns.
     func checkpoint() { folder.withLock { _ in } }
 
-    /// Ends the children, for good, and removes the folder.
+    /// Kills the children and removes the folder.
     func end() { folder.withLock { Self.clear(&$0) } }
 
     private static func clear(_ folder: inout String?) {
@@ -58,14 +59,14 @@ final class Belongings: Sendable {
         if let path = folder.take() { try? FileManager.default.removeItem(atPath: path) }
     }
 
-    /// As a shell shows the end by a signal.
+    /// Ends the process with the exit code that a shell shows for a signal.
     private func endProcess(by number: Int32) {
-        // A second signal is not made to wait.
+        // A second signal ends the process at once.
         SignalWatch.end(SignalWatch.endings)
         folder.withLock { folder in
             Self.clear(&folder)
             ProcessLog.flush()
-            // Not exit(): other threads are at work, and what they use must not be taken apart under them.
+            // Not exit(): other threads are still running, and it would destroy objects that they use.
             _exit(128 + number)
         }
     }

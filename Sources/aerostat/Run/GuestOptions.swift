@@ -17,7 +17,7 @@ struct GuestOptions: ParsableArguments {
     @Option(
         name: .customLong("hole"),
         help: ArgumentHelp(
-            "Guest-physical addresses without RAM, such as 3GiB-4GiB: RAM goes on behind them. May be given several times, in order.",
+            "Guest-physical addresses without RAM, such as 3GiB-4GiB. RAM continues above them. Can be repeated, in ascending order.",
             valueName: "from-to"
         ),
         transform: Self.addresses
@@ -43,16 +43,15 @@ struct GuestOptions: ParsableArguments {
     var freed: Double?
 
     @Option(
-        help: ArgumentHelp("Share of the freed memory that is left in blocks too small to be hinted (default: 0%).", valueName: "share"),
+        help: ArgumentHelp("Share of the freed memory that stays in blocks too small to be hinted (default: 0%).", valueName: "share"),
         transform: Values.percentage
     )
     var fragmentation: Double?
 
     @Option(
         help: ArgumentHelp(
-            "What the guest fills memory with that it frees: 32 bits, such as 0 or 0xaaaaaaaa. The balloon device is told. Absent, freed "
-                + "memory "
-                + "stays as it was.",
+            "The guest fills memory with this word of 32 bits, such as 0 or 0xaaaaaaaa, when it frees it, and tells the balloon device "
+                + "(default: freed memory keeps its content).",
             valueName: "word"
         ),
         transform: Self.word
@@ -61,8 +60,8 @@ struct GuestOptions: ParsableArguments {
 
     @Flag(
         help: ArgumentHelp(
-            "The guest clears memory when it allocates it, also what it is about to hint, as Linux does with init_on_alloc (Debian's "
-                + "default)."
+            "The guest clears memory when it allocates it, including the blocks that it hints, as Linux does with init_on_alloc "
+                + "(Debian's default)."
         )
     )
     var initOnAlloc = false
@@ -71,13 +70,13 @@ struct GuestOptions: ParsableArguments {
     var workload: WorkloadName?
 
     @Option(
-        help: ArgumentHelp("Bytes a second that steady, churn and squeeze write, 4KiB to 1TiB (default: 100MiB).", valueName: "size"),
+        help: ArgumentHelp("How many bytes a second steady, churn and squeeze write, 4KiB to 1TiB (default: 100MiB).", valueName: "size"),
         transform: Self.writeRate
     )
     var writeRate: Int?
 
     @Option(
-        help: ArgumentHelp("Memory that steady rewrites round and round, at most what is used (default: 256MiB).", valueName: "size"),
+        help: ArgumentHelp("Memory that steady rewrites again and again, at most what is used (default: 256MiB).", valueName: "size"),
         transform: Self.workingSet
     )
     var workingSet: Int?
@@ -85,14 +84,13 @@ struct GuestOptions: ParsableArguments {
     @Option(help: "Virtual CPUs, each a thread; 1 to 64 (default: 1).")
     var vcpus: Int?
 
-    @Option(help: "Everything that looks random in the guest follows from this number (default: 1).")
+    @Option(help: "The seed of all random choices in the guest (default: 1).")
     var seed: UInt64?
 
     @Option(
         help: ArgumentHelp(
-            "How dirty pages are tracked: pagemap-scan or software; under KVM kvm-dirty-log, kvm-dirty-ring or pagemap-scan. The best "
-                + "that works "
-                + "where absent."
+            "How dirty pages are tracked: pagemap-scan or software; under KVM kvm-dirty-log, kvm-dirty-ring or pagemap-scan (default: the "
+                + "best that works)."
         )
     )
     var tracker: TrackerKind?

@@ -15,13 +15,11 @@ struct MachineOptions: ParsableArguments {
 
     @Option(
         help: ArgumentHelp(
-            "Where the guest's serial port is: stdio, unix:PATH (a socket to connect to), file:PATH or none (default: stdio for --guest "
-                + "kvm, "
-                + "else none).",
+            "Where the guest's serial port goes: stdio, unix:PATH (a socket to connect to), file:PATH or none (default: stdio for "
+                + "--guest kvm, else none).",
             discussion: """
-                With stdio the line with READY goes to standard error, so that standard output is the guest's alone. At a terminal all \
-                keys are \
-                the guest's but Ctrl-A: Ctrl-A x ends the process, Ctrl-A h tells more.
+                With stdio the line with READY goes to standard error, so that standard output carries only the guest's output. At a \
+                terminal the guest gets all keys except Ctrl-A: Ctrl-A x ends the process, Ctrl-A h shows help.
                 """,
             valueName: "place"
         ),
@@ -29,7 +27,7 @@ struct MachineOptions: ParsableArguments {
     )
     var console: ConsolePlace?
 
-    @Flag(help: "When the guest powers off, resets itself or crashes, keep the process and the guest's memory for those who want to look.")
+    @Flag(help: "When the guest powers off, resets itself or crashes, keep the process and the guest's memory for inspection.")
     var noShutdown = false
 
     static let defaultCommandLine = "console=ttyS0"

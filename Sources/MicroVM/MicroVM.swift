@@ -224,7 +224,7 @@ public final class MicroVM: Guest {
     /// The guest-physical memory that KVM maps, by slot.
     package var memorySlots: [MemoryRegion] { machine.slots.map(\.region) }
 
-    /// The guest's end by its own doing; `nil` while there was none.
+    /// How the guest ended on its own; `nil` if it has not.
     public var ending: Ending? { threads.ending }
 
     /// Only the guest's kernel could tell, and nobody asks it.

@@ -5,11 +5,11 @@ import Glibc
 import TestSupport
 import Testing
 
-/// Blocks of memory that come and go in a reserved space.
+/// Blocks of memory that are plugged and unplugged in a reserved space.
 @Suite(.serialized) struct BlockTests {
     /// Two regions with a hole between them: pages 0..<1024 and 1024..<5120, which the guest sees from frame 8192 on.
     private static let table = regionTable([(0, 1024), (8192, 4096)])
-    /// The second begins at a multiple of 2 MiB in every respect.
+    /// The second region begins at a multiple of 2 MiB in its address, in its page numbers and in this process.
     private static func region(_ first: Int, _ count: Int) -> MemoryRegion {
         MemoryRegion(base: address(first), byteCount: UInt64(count) << 12)
     }
@@ -76,7 +76,7 @@ import Testing
         try Self.store(1, 3, in: memory)
         try tracker.arm()
         let embedder = BackedMemory.embedder(backing, 1024 << 12)
-        // What an embedder's memory holds came without a write.
+        // The content of an embedder's memory was there without a write.
         if let embedder, !backing.hasHugePages { unsafe (embedder.address + 100 * 4096).storeBytes(of: 7, as: UInt8.self) }
         try memory.plug(MemoryBlock(Self.region(2048, 1024), try BackedMemory.backing(backing, embedder)))
         let held = embedder == nil || backing.hasHugePages ? [] : [2148]
@@ -181,7 +181,7 @@ import Testing
         memory.clear(PageRun(2060, 30))
         #expect(try memory.read(at: Self.address(2060), byteCount: 30 << 12).allSatisfy { $0 == 0 })
         #expect(memory.hostRanges().count == 4)
-        // Part of an adopted block goes; the rest stays where it is.
+        // Part of an adopted block is unplugged; the rest stays where it is.
         try memory.unplug(Self.region(2052, 4))
         #expect(try memory.read(at: Self.address(2048), byteCount: 4 << 12) == Array(bytes[..<(4 << 12)]))
         #expect(try memory.read(at: Self.address(2056), byteCount: 4 << 12) == Array(bytes[8 << 12..<12 << 12]))
@@ -208,7 +208,7 @@ import Testing
         let ranges = memory.hostRanges()
         #expect(ranges.count == 3 && ranges[1].file?.descriptor == ranges[2].file?.descriptor)
         #expect(ranges[1].file?.offset == 1024 << 12 && ranges[2].file?.offset == 1046 << 12)
-        // Beside each other they are one.
+        // Adjacent blocks become one piece.
         try memory.plug(MemoryBlock(Self.region(2064, 6), .memfd))
         #expect(memory.hostRanges().count == 2)
         try Self.store(9, 2080, in: memory)
@@ -272,7 +272,7 @@ import Testing
                 for page in pages { content[page] = nil }
             case 5:
                 let found = Set(try tracker.harvestedPages(of: memory))
-                // A page may be written and discarded, or unplugged, since.
+                // A page may have been written and then discarded or unplugged.
                 #expect(found.isSuperset(of: written.filter { content[$0] != nil }), place)
                 written = []
             default:

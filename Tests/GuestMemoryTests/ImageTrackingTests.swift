@@ -36,7 +36,7 @@ private let kinds: [TrackerKind] = canScan ? [.software, .pagemapScan] : [.softw
         #expect(try memory.presentPages() == [10] + Array(512..<768) + [800, 1600])
         for page in Array(512..<1024) + Array(1536..<2048) + [10] { try memory.touch(page) }
         #expect(try harvest(tracker, memory) == [], "reading is not writing")
-        // Read then written; then never read.
+        // First pages that were read before, then one that was never read.
         for page in [600, 601, 900, 1600] { try memory.setFirstByte(page, 2) }
         #expect(try harvest(tracker, memory) == [600, 601, 900, 1600])
         try memory.setFirstByte(601, 3)
@@ -60,7 +60,7 @@ private let kinds: [TrackerKind] = canScan ? [.software, .pagemapScan] : [.softw
         try tracker.arm()
         for page in [520, 1000] { try memory.setFirstByte(page, 2) }
         let zeros = try OwnedDescriptor.open("/dev/zero", flags: O_RDONLY)
-        // Over the border between data and hole; the door's mark is not what is tested.
+        // A write across the border between data and hole. The door's mark is not what is tested.
         let bytes = unsafe memory.withWritablePages(PageRun(766, 4)) { unsafe Glibc.read(zeros.number, $0.baseAddress!, $0.count) }
         #expect(bytes == 4 * 4096)
         #expect(try harvest(tracker, memory) == [520, 766, 767, 768, 769, 1000])
@@ -88,7 +88,7 @@ private let kinds: [TrackerKind] = canScan ? [.software, .pagemapScan] : [.softw
         tracker.disarm()
     }
 
-    /// Random reads, writes, discards, evictions from the page cache and harvests, beside a set.
+    /// Compares random reads, writes, discards, evictions from the page cache and harvests with a set.
     @Test(.enabled(if: canScan), arguments: 1...6 as ClosedRange<UInt64>)
     func `Random operations do what a set does`(seed: UInt64) throws {
         var random = SeededGenerator(seed: seed)
@@ -111,7 +111,7 @@ private let kinds: [TrackerKind] = canScan ? [.software, .pagemapScan] : [.softw
         }
         try tracker.arm()
         var written: Set<Int> = []
-        // Reading a hole of anonymous memory maps the zero page, which the kernel calls written.
+        // Reading a hole of anonymous memory maps the zero page, which the kernel reports as written.
         var allowed: Set<Int> = []
         var anonymous = Set(1024..<1536)
         for step in 0..<3000 {

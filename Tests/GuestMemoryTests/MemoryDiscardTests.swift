@@ -47,7 +47,7 @@ extension DirtyTracker {
         for page in 0..<Self.pages {
             let expected = Self.run.indices.contains(page) ? 0 : UInt8(page % 250 + 1)
             for offset in [0, 4095] as [UInt64] {
-                // Not read through guest memory's own addresses before it is known what is resident: reading may provide a page.
+                // Check what is resident before guest memory is read through its own addresses: reading may populate a page.
                 if !Self.run.indices.contains(page) { #expect(try memory.load(at: GuestAddress(UInt64(page) << 12 + offset)) == expected) }
             }
         }
@@ -65,7 +65,7 @@ extension DirtyTracker {
             let status = UnsafeMutablePointer<stat>.allocate(capacity: 1)
             defer { unsafe status.deallocate() }
             try #require(unsafe fstat(file.descriptor, status) == 0)
-            // Reading a hole of shared memory fills it, which this test has just done.
+            // Reading a hole of shared memory fills it, and this test has just done that.
             #expect(unsafe status.pointee.st_blocks * 512 >= Self.pages * 4096)
         }
     }
@@ -90,9 +90,9 @@ extension DirtyTracker {
         try memory.setFirstByte(1, 1)
         let found = Set(try tracker.harvestedPages(of: memory))
         #expect(found.isSuperset(of: [1, 700]), "\(kind)")
-        // Of huge pages all is found that is written, also with zeros; the whole ones that were given back are not.
+        // Of huge pages, every written part is found, even if zeros were written. Whole huge pages that were given back are not found.
         if kind == .pagemapScan { #expect(backing.hasHugePages ? !found.contains(1200) : found == [1, 700], "\(found.count)") }
-        // And armed again.
+        // The pages are armed again.
         #expect(try tracker.harvestedPages(of: memory) == [])
         try memory.setFirstByte(700, 2)
         #expect(try tracker.harvestedPages(of: memory).contains(700))
@@ -109,7 +109,7 @@ extension DirtyTracker {
     ) throws {
         let made = try Self.filled(backing, PageRun(0, 100))
         let memory = made.memory
-        // Of shared memory this takes the entries away and leaves the pages in the file, as the kernel does when memory is short.
+        // For shared memory this drops the page-table entries and leaves the pages in the file, as the kernel does when memory is short.
         func takeOut(_ run: PageRun) { unsafe madvise(memory.hostAddress(of: run), run.byteCount, MADV_DONTNEED) }
         takeOut(PageRun(80, 10))
         let tracker = try makeTracker(kind, for: memory)
@@ -175,7 +175,7 @@ extension DirtyTracker {
         let (memory, embedder) = (made.memory, try #require(made.embedder))
         let listener = Listener(memory)
         let subscription = memory.subscribe(listener)
-        // F_SEAL_FUTURE_WRITE: what is mapped stays writable, and holes are refused.
+        // F_SEAL_FUTURE_WRITE: mapped memory stays writable, and punching holes is refused.
         #expect(aerostat_fcntl(embedder.descriptor, aerostat_f_add_seals, 0x10) == 0)
         let error = #expect(throws: SystemError.self) { try memory.discard(PageRun(5, 2)) }
         #expect(error?.code == .notPermitted && error?.description.contains("hole") == true)

@@ -50,7 +50,7 @@ import Testing
         model.reduce(0) { $1 >> 6 == index ? $0 | 1 << UInt64($1 & 63) : $0 }
     }
 
-    /// The run begins at the first member at or after the start, has members only, and nothing is passed over.
+    /// The run begins at the first member at or after the start, contains only members, and no member is skipped.
     private static func checkNextRun(
         _ bitmap: PageSet,
         _ model: Set<Int>,
@@ -132,7 +132,7 @@ extension PageSetTests {
             bitmap.forEachRun { found += $0.indices }
             #expect(found == pages.sorted())
         }
-        // All words take some 30 ms each time, and their memory.
+        // Reading all words would take some 30 ms each time, and their memory.
         #expect(ContinuousClock.now - start < .seconds(2))
         for page in pages where page % 2 == 0 { bitmap.remove(PageRun(first: PageIndex(page), count: 1)) }
         #expect(bitmap.count() == pages.count { $0 % 2 != 0 })

@@ -3,11 +3,11 @@ import TestSupport
 import Testing
 
 @Suite struct RegionTableTests {
-    /// Three regions: two touch each other, one lies behind a hole.
+    /// Three regions: two are adjacent, one lies after a hole.
     private static let page: UInt64 = 4096
     private static let table = regionTable([(2, 4), (6, 3), (20, 5)])
 
-    /// Dense page of a guest frame number, the slow way.
+    /// The dense page of a guest frame number, computed slowly.
     private static func densePage(ofFrame frame: UInt64) -> Int? {
         var dense = 0
         for region in table.regions {

@@ -69,8 +69,8 @@ private let kinds: [TrackerKind] = canScan ? [.software, .pagemapScan] : [.softw
         tracker.disarm()
     }
 
-    /// The classic loss: while a writer writes, a copier harvests and copies what it found; when the writer has stopped, one more
-    /// harvest makes the copy equal. Few and long writes in each round, so that hardly one is covered up by a later one.
+    /// The classic loss. While a writer writes, a copier harvests and copies what it found. After the writer has stopped, one more harvest
+    /// makes the copy equal. Each round has few and long writes, so that a later write rarely hides an earlier one.
     @Test(arguments: kinds, [1, 2] as [UInt64])
     func `No write is lost between a writer and a copier`(kind: TrackerKind, seed: UInt64) throws {
         let rounds = 300
@@ -82,14 +82,14 @@ private let kinds: [TrackerKind] = canScan ? [.software, .pagemapScan] : [.softw
         let dirty = try PageSet(pageCount: 64)
         func copyDirty() throws {
             try tracker.harvest(into: dirty)
-            // Against the direction in which the writer fills: what it has marked and not yet written is read first.
+            // Copies against the writer's direction, so that it first reads what the writer has marked and not yet written.
             for page in (0..<64).reversed() where dirty.contains(PageIndex(page)) {
                 try copy.write(try memory.read(at: address(page), byteCount: 4096), at: address(page))
             }
             dirty.removeAll()
         }
         for page in 0..<64 { try copy.fill(1, at: address(page), byteCount: 4096) }
-        // Even: the writer's turn to begin a round is awaited; odd: it writes.
+        // Even: the copier waits for the writer to begin a round. Odd: the writer writes.
         let turn = Monitor(0)
         let writer = try HostThread(name: "writer") {
             var random = SeededGenerator(seed: seed)
@@ -140,7 +140,7 @@ private let kinds: [TrackerKind] = canScan ? [.software, .pagemapScan] : [.softw
     }
 
     @Test func `Asking which pages exist makes none exist, with and without PAGEMAP_SCAN`() throws {
-        // More than are read at once: runs end at that border, go across it, and at the end of memory.
+        // More pages than one read returns: runs end at that border, cross it, and end at the end of memory.
         let memory = try GuestRAM(regionTable(pages: 200_000))
         let runs = [1000..<1010, 1011..<1012, 65500..<65536, 131_000..<131_100, 199_990..<200_000]
         for run in runs { try memory.fill(1, at: address(run.lowerBound), byteCount: run.count * 4096) }

@@ -5,9 +5,9 @@ import SystemPackage
 import TestSupport
 import Testing
 
-/// Sockets of processes that are alive and have no time, and hosts that lack something for a while.
+/// Sockets of processes that are alive but busy, and hosts that lack a resource for some time.
 @Suite struct BusySocketTests {
-    /// A unix socket that is listened on, and whose backlog is full.
+    /// A listening unix socket whose backlog is full.
     private final class BusyOwner {
         let path: String
         private let listener: OwnedDescriptor
@@ -34,7 +34,7 @@ import Testing
             unsafe unlink(path)
         }
 
-        /// Takes everybody who waits.
+        /// Accepts all waiting connections.
         func makeRoom() {
             _ = aerostat_fcntl(listener.number, F_SETFL, O_NONBLOCK)
             while case let number = aerostat_accept(listener.number), number >= 0 { waiting.append(number) }

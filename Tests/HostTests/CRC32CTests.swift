@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 
 @Suite struct CRC32CTests {
-    /// RFC 3720, appendix B.4; the last is the check value of the catalogue of CRCs.
+    /// RFC 3720, appendix B.4. The last one is the check value of the catalogue of CRCs.
     static let vectors: [(bytes: [UInt8], crc: UInt32)] = [
         ([UInt8](repeating: 0, count: 32), 0x8A91_36AA),
         ([UInt8](repeating: 0xFF, count: 32), 0x62A8_AB43),

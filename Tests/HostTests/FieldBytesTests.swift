@@ -1,7 +1,7 @@
 import AerostatHost
 import Testing
 
-/// What a reader of these tests says is wrong.
+/// The errors of a reader in these tests.
 private enum Fault: FieldReadingError, Hashable {
     case truncated(field: String, offset: Int)
     case trailing(byteCount: Int)

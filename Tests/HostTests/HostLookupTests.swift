@@ -5,7 +5,7 @@ import Testing
 
 /// Name servers that do not answer.
 @Suite struct HostLookupTests {
-    /// A resolver that answers when it is let.
+    /// A resolver that answers when the test allows it.
     private final class SilentResolver: Sendable {
         private let isReleased = Monitor(false)
         private let ended = Monitor(0)

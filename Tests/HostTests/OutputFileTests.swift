@@ -5,7 +5,7 @@ import SystemPackage
 import TestSupport
 import Testing
 
-/// Whatever an option writes, nothing is lost that was there, unless it was meant.
+/// Whatever an option writes, no existing file is lost unintentionally.
 @Suite struct OutputFileTests {
     private let folder: TestFolder
 
@@ -27,7 +27,7 @@ import Testing
         return unsafe lstat(folder[name], &status) == 0 && status.st_mode & S_IFMT == S_IFLNK
     }
 
-    // MARK: What was there
+    // MARK: The older file
 
     @Test func `An older file stays until the new one is whole, and a file that is not finished leaves nothing`() throws {
         try make("file", "older")
@@ -77,7 +77,7 @@ import Testing
         }
         #expect(throws: SystemError.self) { _ = try OwnedDescriptor.emptied(folder["image"], mode: 0o600) }
         #expect(try content("image") == image)
-        // Also where a guest runs from it: the guest keeps the file that it has.
+        // This holds even if a guest runs from it: the guest keeps the file that it has.
         let holder = try OwnedDescriptor.open(folder["image"], flags: O_RDONLY)
         #expect(try holder.lock(.exclusive))
         try OutputFile(folder["image"], .image).finish()
@@ -104,7 +104,7 @@ import Testing
     @Test func `Text goes straight into what is no regular file; memory and images are refused there`() throws {
         try OutputFile.write("nobody reads this", to: "/dev/null")
         #expect(unsafe mkfifo(folder["fifo"], 0o600) == 0)
-        // That nobody reads it is said, and not waited for.
+        // If nobody reads it, that is an error, and the call does not wait.
         #expect(throws: SystemError.self) { try OutputFile(folder["fifo"], .text) }
         let reader = try OwnedDescriptor.open(folder["fifo"], flags: O_RDONLY | O_NONBLOCK)
         try OutputFile.write("read", to: folder["fifo"])
@@ -126,7 +126,7 @@ import Testing
         #expect(try content("open") == "before, behind")
     }
 
-    // MARK: Beside it
+    // MARK: The partial file
 
     @Test func `One at a time writes to a path; what a killed writer left is replaced`() throws {
         let first = try OutputFile(folder["file"], .text)

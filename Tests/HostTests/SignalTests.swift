@@ -2,7 +2,7 @@ import AerostatHost
 import Glibc
 import Testing
 
-/// Signals belong to the whole process: these tests use such that nobody else here does.
+/// Signals belong to the whole process, so these tests use signals that nothing else here uses.
 @Suite(.serialized) struct SignalTests {
     @Test func `A watched signal is told by its number, and does again what it does by itself when the watch ends`() throws {
         let heard = Monitor<[Int32]>([])
@@ -53,7 +53,7 @@ import Testing
         defer { signal(SIGUSR1, SIG_DFL) }
         let child = try ChildProcess("/bin/cat", ["/proc/self/status"], output: path, errors: "/dev/null")
         #expect(child.wait(until: MonotonicClock.now() + .seconds(10)) == 0)
-        // Those of the C library and of real time are inherited from whoever started the tests.
+        // The ignored signals of the C library and the real-time ones are inherited from the parent of the tests.
         #expect(mask("SigIgn:", of: path) & 0x7FFF_FFFF == 0)
         #expect(mask("SigBlk:", of: path) & 0x7FFF_FFFF == 0)
     }

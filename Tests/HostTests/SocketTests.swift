@@ -30,7 +30,7 @@ import Testing
         unsafe #expect(access(path, F_OK) != 0)
     }
 
-    /// A bound socket whose process is gone: the file stays.
+    /// A bound socket whose process is gone. The file stays.
     private func bindAndForget(_ path: String) throws {
         let listener = try ListeningSocket(.unix(path: path + ".x"))
         unsafe #expect(rename(path + ".x", path) == 0)

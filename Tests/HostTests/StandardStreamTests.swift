@@ -20,7 +20,7 @@ private final class TestPipe: Sendable {
 
     func setBlocking(_ blocks: Bool) { _ = fcntl(input, F_SETFL, blocks ? 0 : O_NONBLOCK) }
 
-    /// Leaves no room. - Returns: how many bytes that took.
+    /// Fills the pipe. - Returns: how many bytes that took.
     func fill() -> Int {
         setBlocking(false)
         defer { setBlocking(true) }
@@ -35,7 +35,7 @@ private final class TestPipe: Sendable {
 
     func closeReader() { reader.withLock { $0 = nil } }
 
-    /// Reads exactly so much, however long it takes.
+    /// Reads exactly this many bytes, however long it takes.
     func read(_ byteCount: Int) -> [UInt8] {
         let number = reader.withLock { $0?.number ?? -1 }
         var bytes: [UInt8] = []
@@ -48,7 +48,7 @@ private final class TestPipe: Sendable {
         return bytes
     }
 
-    /// Reads lines until one of them is the one that is waited for.
+    /// Reads lines until the given one arrives.
     func lines(through last: String) -> [String] {
         var lines: [String] = []
         var line: [UInt8] = []
@@ -162,7 +162,7 @@ private final class TestPipe: Sendable {
             writer.put("\(number)\n")
             #expect(writer.flush(within: .seconds(10)))
         }
-        // The same descriptor leads elsewhere now.
+        // The same descriptor now leads elsewhere.
         try #require(dup2(pipe.input, full.number) >= 0)
         writer.put("heard\n")
         #expect(pipe.lines(through: "heard") == ["3 lost", "heard"])

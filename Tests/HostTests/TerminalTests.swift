@@ -19,7 +19,7 @@ import Testing
     func `Ctrl-A and the key behind it are for the console, all else is for the guest`(keys: [UInt8], expected: [ConsoleKeys.Meaning]) {
         var console = ConsoleKeys()
         #expect(console.read(keys) == expected)
-        // One at a time they mean the same.
+        // One key at a time, they mean the same.
         var slow = ConsoleKeys()
         var input: [UInt8] = []
         var rest: [ConsoleKeys.Meaning] = []
@@ -51,7 +51,7 @@ import Testing
             #expect(unsafe write(near, keys, keys.count) == keys.count)
             var bytes = [UInt8](repeating: 0, count: 16)
             #expect(unsafe read(far, &bytes, bytes.count) == keys.count && Array(bytes[..<keys.count]) == keys)
-            // As a shell does while the process is stopped.
+            // Does what a shell does while the process is stopped.
             var cooked = before
             #expect(unsafe tcsetattr(far, TCSANOW, &cooked) == 0)
             RawTerminal.reapply()

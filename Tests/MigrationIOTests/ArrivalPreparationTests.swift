@@ -24,7 +24,7 @@ import Testing
 
     @Test func `Where a block took a fault for each page, the following ones are populated`() throws {
         let memory = try GuestRAM(regionTable(pages: 4096))
-        // One fault each, whatever the size of its pages.
+        // One fault for each block, whatever the size of its pages.
         let other = try GuestRAM(regionTable(pages: 200 * 512))
         func fault(_ range: Range<Int>) throws {
             for block in range { try other.store(UInt8(1), at: other.regions.address(of: PageIndex(block * 512))) }

@@ -5,7 +5,7 @@ import AerostatMigrationIO
 import TestSupport
 import Testing
 
-/// Bytes from nobody in particular to a destination; a scripted source that speaks the stream and lies.
+/// Sends a destination random bytes, and a scripted source that speaks the stream and lies.
 @Suite(.serialized) struct HostilePeerTests {
     private static let regions = regionTable(pages: 64)
 

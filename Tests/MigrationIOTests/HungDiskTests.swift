@@ -6,13 +6,13 @@ import Glibc
 import TestSupport
 import Testing
 
-/// A guest that stands still does not wait for a disk that hangs.
+/// A paused guest does not wait for a disk that hangs.
 @Suite struct HungDiskTests {
     private let folder: TestFolder
 
     init() throws { folder = try TestFolder() }
 
-    /// A call of the disk that hangs until it is let go.
+    /// A disk call that hangs until the gate is opened.
     private final class Gate: Sendable {
         private let state = Monitor((isReached: false, isOpen: false))
 
@@ -46,7 +46,7 @@ import Testing
         #expect(folder.entries == [])
     }
 
-    /// Hangs where the file gets its full length, for the guest stands still then; or its first one.
+    /// Hangs when the file gets its full length, because the guest is paused then; or when it gets its first length.
     private func hangingLength(_ gate: Gate, call: Int) -> FileCalls {
         let count = Locked(0)
         var calls = FileCalls.system
@@ -61,7 +61,7 @@ import Testing
         return calls
     }
 
-    /// Fails where the file gets its full length.
+    /// Fails when the file gets its full length.
     private var failingLength: FileCalls {
         let count = Locked(0)
         var calls = FileCalls.system

@@ -6,7 +6,7 @@ import Glibc
 import TestSupport
 import Testing
 
-/// One owner of a guest that is in an image.
+/// A guest in an image has one owner.
 @Suite struct ImageClaimTests {
     /// A few pages.
     private struct Sample {
@@ -36,7 +36,7 @@ import Testing
         guest = nil
         var copies: [GuestImage] = [try open(.copying), try open(.copying)]
         #expect(throws: ImageError.inUse(byCopies: true)) { try open(.starting) }
-        // Asking took nothing away.
+        // The refused attempts took no lock away.
         #expect(throws: ImageError.inUse(byCopies: true)) { try open(.starting) }
         copies.removeLast()
         #expect(throws: ImageError.inUse(byCopies: true)) { try open(.starting) }
@@ -67,7 +67,7 @@ import Testing
             if openings == 1 { #expect(unsafe rename(other.path, sample.path) == 0) }
         }
         #expect(openings == 2)
-        // It holds what the path leads to.
+        // It holds the file that the path leads to.
         #expect(throws: ImageError.self) { try open(.starting) }
         #expect(try image.compare(with: open(.reading)).isSameMemory)
         let memory = try image.lazyMemory()

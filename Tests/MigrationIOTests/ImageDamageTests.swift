@@ -6,7 +6,7 @@ import Glibc
 import TestSupport
 import Testing
 
-/// Files that are no images, or no longer.
+/// Files that are not images, or not any more.
 @Suite(.serialized) struct ImageDamageTests {
     @Test func `A file of another length is refused, whichever`() throws {
         let sample = try SampleImage()
@@ -14,7 +14,8 @@ import Testing
         let full = try RawFile(sample.path).byteCount
         let tables = ImageLayout.Table.allCases.map { layout.offset(of: $0) }
         let edges = [0, 8, 4096, ImageLayout.memoryOffset, layout.offset(of: PageIndex(700)), layout.deviceStateOffset, full] + tables
-        // Growing back makes what was cut off zeros: from the end towards the beginning, nothing that is looked at is missing already.
+        // Extending the file again replaces what was cut off by zeros. From the end towards the beginning, everything that is checked is
+        // still there.
         for length in Set(edges.flatMap { [$0 - 1, $0, $0 + 1, $0 + 4096] }).sorted(by: >) where length >= 0 && length != full {
             try RawFile(sample.path).setLength(length)
             let error = try #require(refusal(sample.path), "\(length) bytes")
@@ -74,7 +75,7 @@ import Testing
         }
     }
 
-    /// What a header may say, with its checksum right.
+    /// A header with a wrong field and a correct checksum.
     struct Lie: Sendable, CustomTestStringConvertible {
         let name: String
         let offset: Int
@@ -176,16 +177,16 @@ import Testing
             }
             #expect(reason.contains(words), "\(reason)")
         }
-        // Page 1 is data, and zero too.
+        // Page 1 is data, and also zero.
         try expectMalformed("page 1 has two states") { file.flip(2, at: layout.offset(of: .zero)) }
         file.flip(2, at: layout.offset(of: .zero))
-        // Page 4 is zero, and free too.
+        // Page 4 is zero, and also free.
         try expectMalformed("page 4 has two states") { file.flip(16, at: layout.offset(of: .free)) }
         file.flip(16, at: layout.offset(of: .free))
         // Page 2048 does not exist.
         try expectMalformed("behind the last") { file.flip(1, at: layout.offset(of: .data) + 2048 / 8) }
         file.flip(1, at: layout.offset(of: .data) + 2048 / 8)
-        // Page 1 is none any more: its bytes are still there.
+        // Page 1 is no longer data, but its bytes are still there.
         try expectMalformed("absent") { file.flip(2, at: layout.offset(of: .data)) }
         file.flip(2, at: layout.offset(of: .data))
         // Page 2047 never existed; now it has data whose bytes are in a hole.
@@ -202,7 +203,7 @@ import Testing
         let sample = try SampleImage()
         let file = try RawFile(sample.path)
         let offset = try file.header.layout.deviceStateOffset
-        // The requirement: name length at 0, name "scripted", version at 12, length at 16, one byte. Behind it the device's section.
+        // The requirement: name length at 0, name "scripted", version at 12, length at 16, one byte. The device's section follows it.
         switch variant {
         case 0: file.write([65, 0, 0, 0], at: offset)
         case 1: file.write([255, 255, 255, 255], at: offset)
@@ -256,7 +257,7 @@ import Testing
         }
         file.flip(1, at: offset + 4095)
 
-        // A place in the middle of a page: what is left of it is no block.
+        // The cut is in the middle of a page, so its remainder is not a block.
         let image = try GuestImage(opening: sample.path)
         try image.preload(into: GuestRAM(image.header.regions))
         file.setLength(offset + 100)

@@ -6,9 +6,9 @@ import Glibc
 import TestSupport
 import Testing
 
-/// Images that are as they should be.
+/// Intact images.
 @Suite(.serialized) struct ImageTests {
-    /// Writes a guest's image by a whole migration.
+    /// Writes a guest's image by a complete migration.
     private func migrate(_ setup: Pair.Setup, to path: String) throws -> Pair {
         let pair = try Pair(setup)
         try pair.migration.start(to: .file(path: path))
@@ -16,7 +16,7 @@ import Testing
         return pair
     }
 
-    /// Every page of the image is the guest's, free ones left out, and everything that is no data is a hole.
+    /// Every page of the image equals the guest's, except free ones, and everything that is not data is a hole.
     private func expectImage(_ path: String, holds memory: GuestRAM, isFree: (Int) -> Bool = { _ in false }) throws {
         let image = try GuestImage(opening: path)
         let verification = try image.verify()
@@ -34,7 +34,7 @@ import Testing
         var setup = Pair.Setup(tracker: tracker, writing: 40, working: 100..<1200, hints: hints ? .honest : nil, filled: 0..<1600)
         setup.free = hints ? 700..<1500 : 0..<0
         setup.parameters.verifies = true
-        // Slow, so that pages change in every round, and while they are written.
+        // Slow, so that pages change in every round, and while they are being written.
         setup.parameters.bandwidthLimit = 20 << 20
         setup.parameters.downtimeLimit = .milliseconds(6)
         setup.parameters.timeout = .milliseconds(1000)
@@ -96,7 +96,7 @@ import Testing
         let folder = try ImageFolder()
         let memory = try GuestRAM(regionTable(pages: 1024))
         for page in 0..<600 { ScriptedGuest.scribble(memory, page, with: 3) }
-        // The second round's bytes of 0..<100 are those that memory holds now; the first sent the same pages as something else.
+        // Memory now holds the second round's bytes of 0..<100. The first round sent the same pages with other content.
         let rounds: [[RunDescriptor]] = [
             [.init(.zero, PageRun(0, 50)), .init(.free, PageRun(50, 50)), .init(.data, PageRun(100, 500))],
             [.init(.data, PageRun(0, 100)), .init(.free, PageRun(200, 77)), .init(.zero, PageRun(300, 1))],

@@ -5,9 +5,9 @@ import AerostatMigrationIO
 import TestSupport
 import Testing
 
-/// Links that break, peers that lie, people who change their minds: the guest runs at one place, and both sides say what happened.
+/// Links that break, peers that lie, people who change their minds: the guest runs in one place, and both sides say what happened.
 @Suite(.serialized) struct BadDayTests {
-    /// Bytes that a whole migration of the setup puts on the link.
+    /// The number of bytes that a complete migration of this setup sends.
     private static func setup() -> Pair.Setup {
         var setup = Pair.Setup(pages: 256, writing: 4, working: 0..<200, hints: .honest, free: 200..<256)
         setup.parameters.verifies = true
@@ -53,7 +53,7 @@ import Testing
         expectGuestIsHere(pair)
         #expect(pair.source.calls.isEmpty && pair.hinting?.statistics.commands == 0)
         let hello = Hello(session: .random(), regions: pair.source.memory.regions, capabilities: [], requirements: pair.source.requirements)
-        // The hello, and the farewell.
+        // The hello and the farewell.
         #expect(pair.migration.report.ram.transferred <= FrameHeader.byteCount * 2 + hello.encode().count + 4 + 100)
         pair.end()
     }
@@ -76,7 +76,7 @@ import Testing
             }
         }
         pair.migration.guestEnded("it went to sleep for good")
-        // What comes later does not count.
+        // A later reason does not count.
         pair.migration.cancel()
         #expect(pair.migration.wait() == .failed(.guest("it went to sleep for good")))
         #expect(pair.migration.report.status == .failed && pair.migration.report.errorDescription == "it went to sleep for good")
@@ -86,7 +86,7 @@ import Testing
     }
 
     @Test func `Whatever direction ends where, at most one process runs the guest`() throws {
-        // Toward the source go: hello (96 bytes), the acknowledgement of the one round (40), ready (72), running (40).
+        // Sent toward the source: hello (96 bytes), the acknowledgement of the one round (40), ready (72), running (40).
         for cut in [0, 50, 96, 104, 136, 137, 184, 207, 208, 209, 224, 247, 248] {
             let pair = try Pair(Self.setup())
             let link = try ScriptedLink(toSource: .halfClose(after: cut))
@@ -124,7 +124,7 @@ import Testing
         pair.end()
     }
 
-    /// Toward the source go: hello (96 bytes), the acknowledgement of the one round (40), then ready.
+    /// Sent toward the source: hello (96 bytes), the acknowledgement of the one round (40), then ready.
     @Test(arguments: [136, 150])
     func `A destination that falls silent in the switch-over pauses the guest for its budget, and no longer`(after: Int) throws {
         var setup = Pair.Setup(pages: 256)
@@ -239,7 +239,7 @@ import Testing
         let (a, b) = try connectedSockets()
         try pair.startDestination(b)
         try pair.startSource(a)
-        // Page 1 goes early, with the first batch; the rest of the round takes some 400 ms.
+        // Page 1 leaves early, with the first batch. The rest of the round takes some 400 ms.
         let pause = try Doorbell()
         while pair.migration.report.ram.transferred < 400_000 { pause.wait(timeout: .milliseconds(2)) }
         ScriptedGuest.scribble(try #require(pair.destination).memory, 1, with: 999)

@@ -30,7 +30,7 @@ let trackers: [TrackerKind] = {
         pair.end()
     }
 
-    /// A guest that takes free pages back and writes them all the time, on a slow link, for a while.
+    /// A guest that takes free pages back and writes them all the time, on a slow link, for some time.
     private static func hinting(_ tracker: TrackerKind, _ script: ScriptedHinting.Script) -> Pair.Setup {
         var setup = Pair.Setup(tracker: tracker, writing: 24, working: 0..<1200, hints: script, free: 400..<1900)
         setup.parameters.verifies = true
@@ -60,7 +60,7 @@ let trackers: [TrackerKind] = {
     func `A guest that clears its free pages is asked before the tracker is armed, once, and they travel as zeros`(tracker: TrackerKind)
         throws
     {
-        // Taken back while they are cleared, before and after the tracker is armed.
+        // The guest takes pages back while they are cleared, before and after the tracker is armed.
         var setup = Self.hinting(tracker, .clearing)
         setup.parameters.smallestSurveyedPages = 1
         for seed in 1...3 as ClosedRange<UInt64> {
@@ -190,8 +190,8 @@ let trackers: [TrackerKind] = {
     }
 }
 
-/// Sums over rounds are the totals.
-/// - Parameter isInterrupted: a timeout ended a round early, and what it left was done in the next.
+/// Checks that the sums over rounds are the totals.
+/// - Parameter isInterrupted: whether a timeout ended a round early, so that the next round did the rest.
 func expectCountersAddUp(_ report: MigrationReport, isInterrupted: Bool = false) {
     #expect(report.rounds.reduce(0) { $0 + $1.normalPages } == report.ram.normal)
     #expect(report.rounds.reduce(0) { $0 + $1.zeroPages } == report.ram.duplicate)
@@ -206,7 +206,7 @@ func expectCountersAddUp(_ report: MigrationReport, isInterrupted: Bool = false)
     }
     guard !isInterrupted else { return }
     for (round, next) in zip(report.rounds, report.rounds.dropFirst()) {
-        // What a round leaves is what it dirtied: hints may have been the only ones to take pages out.
+        // The pages that a round leaves are pages that it dirtied. Only hints may have removed some.
         #expect(next.pendingPages <= round.dirtiedPages, "round \(next.number)")
     }
 }

@@ -5,7 +5,7 @@ import AerostatMigrationIO
 import Glibc
 import Testing
 
-/// What lies beside an image while it is being written is this writer's file, and no other's.
+/// The file next to an image that is being written belongs to this writer only.
 @Suite struct PartialImageTests {
     private let folder: ImageFolder
     private let memory: GuestRAM

@@ -7,9 +7,9 @@ import Logging
 import TestSupport
 import Testing
 
-/// Who connects to a place where a migration is waited for.
+/// Connections to an address where a migration is awaited.
 @Suite(.serialized) struct VisitorTests {
-    /// A destination that listens, and what it has logged.
+    /// A destination that listens, and its log.
     private final class Waiting: Sendable {
         let address: SocketAddress
         private let doorbell: Doorbell
@@ -64,7 +64,7 @@ import Testing
         }
     }
 
-    /// What somebody hears who was let in: a frame, and whether the connection ended behind it.
+    /// What a visitor receives that was let in: a frame, and whether the connection ended after it.
     private func hear(_ socket: borrowing OwnedDescriptor) throws -> Frame? {
         var bytes = [UInt8](repeating: 0, count: 4096)
         var received = 0
@@ -154,7 +154,7 @@ import Testing
 
     @Test func `A second source hears at once that a migration is under way, and does not disturb the first`() throws {
         let waiting = try Waiting()
-        // Somebody who came before the migration began hears it too.
+        // A visitor that connected before the migration began is told too.
         let early = try connectSocket(to: waiting.address)
         var setup = Pair.Setup(pages: 256)
         setup.parameters.bandwidthLimit = 500_000

@@ -91,7 +91,7 @@ import Testing
                 if driver.kickNeeded() { kicked = true }
             case 1:
                 if deviceSleeps {
-                    // The promise of notifications: a sleeping device with work to do was kicked.
+                    // What notifications promise: a sleeping device with work to do was kicked.
                     try #require(kicked || added.isEmpty, "seed \(seed), step \(step): a lost kick")
                     guard kicked else { continue }
                     (deviceSleeps, kicked) = (false, false)
@@ -142,7 +142,7 @@ import Testing
         #expect(driver.setInterrupts(enabled: true))
         #expect(try driver.popUsed()?.token == 7)
         #expect(!driver.setInterrupts(enabled: true))
-        // As long as they are on, each one comes.
+        // While they are on, every interrupt arrives.
         for _ in 0..<20 {
             #expect(try roundTrip())
             #expect(try driver.popUsed()?.token == 7)

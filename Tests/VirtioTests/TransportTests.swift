@@ -5,7 +5,7 @@ import AerostatVirtio
 import TestSupport
 import Testing
 
-/// A device with three queues, the last only where bit 0 is negotiated, and eight bytes of configuration.
+/// A device with three queues (the last one only if bit 0 is negotiated) and eight bytes of configuration.
 final class RecordingDevice: VirtioDevice {
     enum Event: Hashable, Sendable {
         case activated(VirtioFeatures, sizes: [UInt16?])
@@ -30,7 +30,7 @@ final class RecordingDevice: VirtioDevice {
         doorbells = try (0..<3).map { _ in try Doorbell() }
     }
 
-    /// The queues whose doorbells rang since this was last asked.
+    /// The queues whose doorbells rang since the last call.
     var rung: [Int] { doorbells.indices.filter { doorbells[$0].answer() } }
 
     var events: [Event] { state.withLock { $0.events } }
@@ -281,7 +281,7 @@ final class RecordingDevice: VirtioDevice {
     }
 }
 
-/// The least that is a device.
+/// The smallest possible device.
 private final class LeveledDevice: VirtioDevice {
     let signals: VirtioSignals
     init(_ signals: VirtioSignals) { self.signals = signals }

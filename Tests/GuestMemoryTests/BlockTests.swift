@@ -21,7 +21,7 @@ import Testing
     private static func store(_ value: UInt8, _ page: Int, in memory: GuestRAM) throws { try memory.store(value, at: address(page)) }
     private static func load(_ page: Int, from memory: GuestRAM) throws -> UInt8 { try memory.load(at: address(page)) }
 
-    @Test func `Absent memory has page numbers and nothing else: accesses are errors, and it never exists`() throws {
+    @Test func `Absent memory has only page numbers: accesses are errors, and no scan finds it`() throws {
         let memory = try Self.memory()
         #expect(memory.pageCount == 5120)
         for page in [1024, 3000, 5119] {
@@ -70,7 +70,7 @@ import Testing
     }
 
     @Test(arguments: TestBacking.available, allTrackers)
-    func `An armed tracker sees the writes to memory that was plugged since`(backing: TestBacking, kind: TrackerKind) throws {
+    func `An armed tracker sees the writes to memory that was plugged after arming`(backing: TestBacking, kind: TrackerKind) throws {
         let memory = try Self.memory()
         let tracker = try makeTracker(kind, for: memory)
         try Self.store(1, 3, in: memory)
@@ -110,7 +110,7 @@ import Testing
         subscription.cancel()
     }
 
-    @Test func `What cannot be plugged or unplugged is an error that says why, and changes nothing`() throws {
+    @Test func `An impossible plug or unplug is an error that says why, and changes nothing`() throws {
         let memory = try Self.memory()
         func plug(_ region: MemoryRegion, _ backing: MemoryBacking = .anonymous) throws { try memory.plug(MemoryBlock(region, backing)) }
         let odd = MemoryRegion(base: Self.address(2048, 8), byteCount: 4096)
@@ -153,7 +153,7 @@ import Testing
         }
     }
 
-    @Test func `Accesses go on across blocks, wherever those lie; a single value does not`() throws {
+    @Test func `Copies may cross from block to block wherever those lie, but a single value may not`() throws {
         let memory = try Self.memory()
         let near = EmbeddersMemory(byteCount: 16 << 12, isShared: false, fileUnit: 0)
         let far = EmbeddersMemory(byteCount: 16 << 12, isShared: true, fileUnit: 4096)
@@ -188,7 +188,7 @@ import Testing
         #expect(memory.hostRanges().count == 5)
     }
 
-    @Test func `Memory that is adopted whole by address is used like any other`() throws {
+    @Test func `Memory that is adopted completely by address is used like any other`() throws {
         let embedder = EmbeddersMemory(byteCount: 1024 << 12, isShared: false, fileUnit: 0)
         let block = MemoryBlock(Self.region(0, 1024), .adopted(unsafe AdoptedMemory(privateAnonymousAt: embedder.address)))
         let memory = try GuestRAM(Self.table, blocks: [block])
@@ -218,7 +218,7 @@ import Testing
     }
 
     @Test(arguments: allTrackers)
-    func `Memory with an absent block moves on to have none`(kind: TrackerKind) throws {
+    func `Memory whose blocks cover all regions is tracked completely`(kind: TrackerKind) throws {
         let memory = try GuestRAM(
             Self.table,
             blocks: [MemoryBlock(Self.region(0, 1024), .memfd), MemoryBlock(Self.region(1024, 4096), .sharedAnonymous)]

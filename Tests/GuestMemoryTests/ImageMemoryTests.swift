@@ -57,7 +57,7 @@ import Testing
         #expect((0..<Self.pages).allSatisfy { memory.isZero(PageIndex($0)) })
     }
 
-    @Test func `Where mappings run out, discarded pages are cleared`() throws {
+    @Test func `If mappings run out, discarded pages are cleared`() throws {
         let pages = 80_000
         let file = try ImageFile(pages: pages, data: [])
         defer { file.remove() }
@@ -92,7 +92,7 @@ import Testing
     }
 
     @Test(.enabled(if: hasMemoryFolder, "no /dev/shm"))
-    func `The same on a tmpfs, which gives room to a hole that is read through a mapping`() throws {
+    func `The same holds on a tmpfs, which allocates a hole that is read through a mapping`() throws {
         try expectNoGrowth(in: Self.memoryFolder)
     }
 
@@ -107,7 +107,7 @@ import Testing
         #expect(file.blocks == before)
     }
 
-    @Test func `Where holes must not be mapped, the longest runs of scattered data are, and the others are read`() throws {
+    @Test func `If holes must not be mapped, the longest runs of scattered data are mapped and the others are read`() throws {
         // More runs than mappings: 8000 of two pages, and 1000 of one.
         let twos = (0..<8000).map { $0 * 4 }
         let ones = (8000..<9000).map { $0 * 4 }
@@ -158,7 +158,7 @@ import Testing
         )
     }
 
-    @Test func `Any other bus error kills as ever`() async {
+    @Test func `Any other bus error still kills the process`() async {
         await #expect(processExitsWith: .signal(SIGBUS)) {
             let file = try ImageFile(pages: 4096, data: [3])
             let other = try ImageFile(pages: 512, data: [3])

@@ -24,7 +24,7 @@ private let kinds: [TrackerKind] = canScan ? [.software, .pagemapScan] : [.softw
     }
 
     @Test(arguments: kinds)
-    func `What is written is harvested once, what is read is not`(kind: TrackerKind) throws {
+    func `Written pages are harvested once, and read pages are not`(kind: TrackerKind) throws {
         let file = try ImageFile(pages: Self.pages, data: Self.data)
         defer { file.remove() }
         let memory = try file.memory(pages: Self.pages, data: Self.data)
@@ -52,7 +52,7 @@ private let kinds: [TrackerKind] = canScan ? [.software, .pagemapScan] : [.softw
     }
 
     @Test(.enabled(if: canScan))
-    func `Pages never touched before they are written, by this process or by the kernel`() throws {
+    func `Untouched pages are harvested after this process or the kernel writes them`() throws {
         let file = try ImageFile(pages: Self.pages, data: Self.data)
         defer { file.remove() }
         let memory = try file.memory(pages: Self.pages, data: Self.data)
@@ -69,7 +69,7 @@ private let kinds: [TrackerKind] = canScan ? [.software, .pagemapScan] : [.softw
     }
 
     @Test(arguments: kinds)
-    func `Discarding while a tracker is armed keeps the tracker whole`(kind: TrackerKind) throws {
+    func `A discard does not make an armed tracker miss writes`(kind: TrackerKind) throws {
         let file = try ImageFile(pages: Self.pages, data: Self.data)
         defer { file.remove() }
         let memory = try file.memory(pages: Self.pages, data: Self.data)
@@ -90,7 +90,7 @@ private let kinds: [TrackerKind] = canScan ? [.software, .pagemapScan] : [.softw
 
     /// Compares random reads, writes, discards, evictions from the page cache and harvests with a set.
     @Test(.enabled(if: canScan), arguments: 1...6 as ClosedRange<UInt64>)
-    func `Random operations do what a set does`(seed: UInt64) throws {
+    func `Random operations match a set`(seed: UInt64) throws {
         var random = SeededGenerator(seed: seed)
         let pages = 2048
         let data = (0..<pages).filter { _ in Int.random(in: 0..<3, using: &random) == 0 }.filter { $0 / 512 != 2 }
@@ -146,7 +146,7 @@ private let kinds: [TrackerKind] = canScan ? [.software, .pagemapScan] : [.softw
     }
 
     @Test(.enabled(if: canScan))
-    func `A guest of 1 TiB costs what its data costs`() throws {
+    func `A guest of 1 TiB costs only what its data costs`() throws {
         let pages = 1 << 28
         let data = (0..<64).flatMap { part in (0..<64).map { part << 22 + 5 + $0 } }
         let file = try ImageFile(pages: pages, data: data)

@@ -71,7 +71,7 @@ extension DirtyTracker {
     }
 
     @Test(arguments: TestBacking.available)
-    func `What was never touched is discarded without being provided`(backing: TestBacking) throws {
+    func `Discarding untouched memory does not populate it`(backing: TestBacking) throws {
         let made = try BackedMemory(backing, pages: Self.pages)
         try made.memory.discard(Self.run)
         if backing != .adoptedHugeFile { #expect(made.residentPages(in: PageRun(0, Self.pages)) == 0) }
@@ -79,7 +79,7 @@ extension DirtyTracker {
     }
 
     @Test(arguments: TestBacking.available, allTrackers)
-    func `Written after a discard, a page is harvested`(backing: TestBacking, kind: TrackerKind) throws {
+    func `A page that is written after a discard is harvested`(backing: TestBacking, kind: TrackerKind) throws {
         let made = try Self.filled(backing)
         let memory = made.memory
         let tracker = try makeTracker(kind, for: memory)
@@ -103,7 +103,7 @@ extension DirtyTracker {
         arguments: TestBacking.available.filter { $0.isShared && !$0.hasHugePages },
         scanningTrackers
     )
-    func `A write that the kernel took out of the page table is harvested all the same, and a page that it took out clean is not`(
+    func `A written page whose page-table entry the kernel dropped is still harvested, and a clean one is not`(
         backing: TestBacking,
         kind: TrackerKind
     ) throws {
@@ -129,7 +129,7 @@ extension DirtyTracker {
 
     @Test(arguments: [TestBacking.adoptedFile, .adoptedFileAddress]
     )
-    func `A page that somebody else put into an adopted file exists, untouched here`(backing: TestBacking) throws {
+    func `A page that somebody else put into an adopted file counts as present`(backing: TestBacking) throws {
         let made = try BackedMemory(backing, pages: Self.pages)
         let embedder = try #require(made.embedder)
         #expect(unsafe pwrite(embedder.descriptor, [5, 6], 2, off_t(embedder.offset) + 70 * 4096) == 2)
@@ -154,7 +154,7 @@ extension DirtyTracker {
     }
 
     @Test(arguments: TestBacking.available)
-    func `Subscribers hear of a discard before and after, until they are let go`(backing: TestBacking) throws {
+    func `Subscribers are told before and after a discard, until they are released`(backing: TestBacking) throws {
         let memory = try Self.filled(backing).memory
         let listener = Listener(memory)
         var subscription: DiscardSubscription? = memory.subscribe(listener)
@@ -170,7 +170,7 @@ extension DirtyTracker {
         #expect(listener.calls.withLock { $0 } == expected)
     }
 
-    @Test func `A discard that fails says so, to its caller and to subscribers, and the content is there`() throws {
+    @Test func `A failed discard is reported to its caller and to subscribers, and the content stays`() throws {
         let made = try Self.filled(.adoptedFile)
         let (memory, embedder) = (made.memory, try #require(made.embedder))
         let listener = Listener(memory)

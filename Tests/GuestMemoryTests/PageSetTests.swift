@@ -5,7 +5,7 @@ import Testing
 @Suite struct PageSetTests {
     /// Page counts around the edges of words.
     @Test(arguments: [1, 63, 64, 65, 127, 128, 1000, 4096 + 17])
-    func `A bitmap does what a set of integers does`(pageCount: Int) throws {
+    func `A bitmap matches a set of integers`(pageCount: Int) throws {
         let seed = UInt64(pageCount) &* 7919
         var random = SeededGenerator(seed: seed)
         let bitmap = try PageSet(pageCount: pageCount)
@@ -88,7 +88,7 @@ import Testing
     }
 
     @Test(arguments: [1, 64, 32767, 32768, 32769, 100_000])
-    func `Pages of words carry the whole set, and no bit behind its end`(pageCount: Int) throws {
+    func `Pages of words hold the whole set, and no bit past its end`(pageCount: Int) throws {
         var random = SeededGenerator(seed: UInt64(pageCount))
         let bitmap = try PageSet(pageCount: pageCount)
         for _ in 0..<500 { bitmap.insert(PageIndex(.random(in: 0..<pageCount, using: &random))) }

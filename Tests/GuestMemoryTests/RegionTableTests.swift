@@ -71,7 +71,7 @@ import Testing
         #expect(found.droppedBytes == byteCount - UInt64(pages) * 4096)
     }
 
-    @Test func `Regions that are no memory are refused`() {
+    @Test func `Invalid regions are refused`() {
         func error(_ regions: [(UInt64, UInt64)]) -> RegionTableError? {
             do throws(RegionTableError) {
                 _ = try RegionTable(regions.map { MemoryRegion(base: GuestAddress($0.0), byteCount: $0.1) })

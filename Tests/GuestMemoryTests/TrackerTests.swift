@@ -52,7 +52,7 @@ private let kinds: [TrackerKind] = canScan ? [.software, .pagemapScan] : [.softw
     }
 
     @Test(arguments: kinds)
-    func `A page discarded and touched again, and a zero page turned real, are found`(kind: TrackerKind) throws {
+    func `A page that was discarded and touched again is found, and so is a zero page that became real`(kind: TrackerKind) throws {
         let memory = try GuestRAM(regionTable(pages: Self.pages))
         let tracker = try makeTracker(kind, for: memory)
         for page in 0..<20 { try memory.store(UInt8(1), at: address(page)) }
@@ -115,7 +115,7 @@ private let kinds: [TrackerKind] = canScan ? [.software, .pagemapScan] : [.softw
     }
 
     @Test(.enabled(if: canScan), arguments: [64, 1024] as [UInt64])
-    func `Arming and harvesting a sparse guest costs what is populated`(gibibytes: UInt64) throws {
+    func `Arming and harvesting a sparse guest costs only what is populated`(gibibytes: UInt64) throws {
         let memory = try GuestRAM(try RegionTable(contiguousBytes: gibibytes << 30))
         let tracker = try PagemapScanTracker(memory)
         var expected: [Int] = []
@@ -139,7 +139,7 @@ private let kinds: [TrackerKind] = canScan ? [.software, .pagemapScan] : [.softw
         tracker.disarm()
     }
 
-    @Test func `Asking which pages exist makes none exist, with and without PAGEMAP_SCAN`() throws {
+    @Test func `Asking which pages exist populates none, with and without PAGEMAP_SCAN`() throws {
         // More pages than one read returns: runs end at that border, cross it, and end at the end of memory.
         let memory = try GuestRAM(regionTable(pages: 200_000))
         let runs = [1000..<1010, 1011..<1012, 65500..<65536, 131_000..<131_100, 199_990..<200_000]
@@ -166,7 +166,7 @@ private let kinds: [TrackerKind] = canScan ? [.software, .pagemapScan] : [.softw
 }
 
 @Suite struct PageContentTests {
-    @Test func `One byte anywhere makes a page not zero, and its digest another`() throws {
+    @Test func `One byte anywhere makes a page non-zero and changes its digest`() throws {
         let memory = try GuestRAM(regionTable(pages: 2))
         let page = PageIndex(1)
         #expect(memory.isZero(page) && memory.digest(page) == PageDigest.zeroPage)

@@ -4,7 +4,7 @@ import Testing
 
 /// Signals belong to the whole process, so these tests use signals that nothing else here uses.
 @Suite(.serialized) struct SignalTests {
-    @Test func `A watched signal is told by its number, and does again what it does by itself when the watch ends`() throws {
+    @Test func `A watched signal is reported by its number, and has its default effect again after the watch`() throws {
         let heard = Monitor<[Int32]>([])
         try SignalWatch.start([SIGUSR1, SIGUSR2]) { number in heard.update { $0.append(number) } }
         for number in [SIGUSR1, SIGUSR2, SIGUSR1] {
@@ -17,7 +17,7 @@ import Testing
         #expect(disposition(SIGUSR1) == "default" && disposition(SIGUSR2) == "default")
     }
 
-    @Test func `A signal is heard although it is blocked where the watch begins`() throws {
+    @Test func `A signal is reported although it was blocked when the watch began`() throws {
         var set = sigset_t()
         unsafe sigemptyset(&set)
         unsafe sigaddset(&set, SIGUSR1)
@@ -30,7 +30,7 @@ import Testing
         #expect(isHeard.wait(until: MonotonicClock.now() + .seconds(10)) { $0 ? true : nil } == true)
     }
 
-    @Test func `A SIGHUP that is ignored, as under nohup, stays so`() throws {
+    @Test func `An ignored SIGHUP, as under nohup, stays ignored`() throws {
         signal(SIGHUP, SIG_IGN)
         defer { signal(SIGHUP, SIG_DFL) }
         try SignalWatch.start([SIGHUP]) { _ in Issue.record("it was heard") }
@@ -45,7 +45,7 @@ import Testing
         return isIn("SigIgn:") ? "ignored" : isIn("SigCgt:") ? "caught" : "default"
     }
 
-    @Test func `A child ignores no signal that this process ignores, but for SIGHUP`() throws {
+    @Test func `A child does not inherit ignored signals, except SIGHUP`() throws {
         let path = "/tmp/aerostat-test-\(getpid())-child"
         defer { unsafe unlink(path) }
         signal(SIGPIPE, SIG_IGN)

@@ -69,7 +69,7 @@ private final class TestPipe: Sendable {
 @Suite struct StandardStreamTests {
     init() { signal(SIGPIPE, SIG_IGN) }
 
-    @Test func `A stream takes all of a text that is longer than it has room for, from a reader that comes late`() throws {
+    @Test func `A text that does not fit into the stream is written completely for a late reader`() throws {
         let pipe = try TestPipe()
         let text = String(repeating: "0123456789abcdef", count: 20_000)
         let result = Monitor<Bool?>(nil)
@@ -118,7 +118,7 @@ private final class TestPipe: Sendable {
         LineWriter(to: pipe.input, limits: LineWriter.Limits(lines: lines, bytes: bytes)) { "\($0) lost" }
     }
 
-    @Test func `Lines come out in their order, and flushing waits for them`() throws {
+    @Test func `Lines are written in order, and flushing waits for them`() throws {
         let pipe = try TestPipe()
         let writer = writer(pipe)
         for number in 1...50 { writer.put("\(number)\n") }
@@ -126,8 +126,7 @@ private final class TestPipe: Sendable {
         #expect(pipe.lines(through: "50") == (1...50).map { "\($0)" })
     }
 
-    @Test func `Nobody who logs waits for a log that nobody reads; what has no room is lost, counted, and told once there is room`() throws
-    {
+    @Test func `Logging never waits for a log that nobody reads; lines without room are lost, counted, and reported later`() throws {
         let pipe = try TestPipe()
         let filling = pipe.fill()
         let writer = writer(pipe, lines: 10)
@@ -145,7 +144,7 @@ private final class TestPipe: Sendable {
         #expect(pipe.lines(through: "again") == ["again"])
     }
 
-    @Test func `A line that is longer than all the room is lost alone`() throws {
+    @Test func `A line that is longer than the buffer is lost alone`() throws {
         let pipe = try TestPipe()
         let writer = writer(pipe, bytes: 100)
         writer.put(String(repeating: "x", count: 200) + "\n")

@@ -16,7 +16,7 @@ import Testing
             ([], []),
         ] as [([UInt8], [ConsoleKeys.Meaning])]
     )
-    func `Ctrl-A and the key behind it are for the console, all else is for the guest`(keys: [UInt8], expected: [ConsoleKeys.Meaning]) {
+    func `Ctrl-A and the key after it are for the console, all else is for the guest`(keys: [UInt8], expected: [ConsoleKeys.Meaning]) {
         var console = ConsoleKeys()
         #expect(console.read(keys) == expected)
         // One key at a time, they mean the same.
@@ -38,7 +38,7 @@ import Testing
         return mode
     }
 
-    @Test func `A raw terminal hands over every key at once, and has its own mode back afterwards`() throws {
+    @Test func `A raw terminal delivers every key at once, and gets its own mode back afterwards`() throws {
         var (near, far) = (Int32(-1), Int32(-1))
         try #require(unsafe openpty(&near, &far, nil, nil, nil) == 0)
         defer { for number in [near, far] { close(number) } }
@@ -64,7 +64,7 @@ import Testing
         #expect(mode(far).c_lflag == before.c_lflag, "what is over is not applied again")
     }
 
-    @Test func `A pipe is no terminal`() throws {
+    @Test func `A pipe is not a terminal`() throws {
         var ends: [Int32] = [-1, -1]
         try #require(unsafe Glibc.pipe(&ends) == 0)
         defer { for number in ends { close(number) } }

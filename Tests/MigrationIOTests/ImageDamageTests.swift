@@ -8,7 +8,7 @@ import Testing
 
 /// Files that are not images, or not any more.
 @Suite(.serialized) struct ImageDamageTests {
-    @Test func `A file of another length is refused, whichever`() throws {
+    @Test func `A file of any other length is refused`() throws {
         let sample = try SampleImage()
         let layout = try RawFile(sample.path).header.layout
         let full = try RawFile(sample.path).byteCount
@@ -40,7 +40,7 @@ import Testing
     }
 
     @Test(arguments: [1, 2, 3] as [UInt64])
-    func `A flipped bit is found wherever it is`(seed: UInt64) throws {
+    func `A flipped bit anywhere is found`(seed: UInt64) throws {
         let sample = try SampleImage()
         let file = try RawFile(sample.path)
         var random = SeededGenerator(seed: seed)
@@ -146,7 +146,7 @@ import Testing
     ]
 
     @Test(arguments: lies)
-    func `What a header says is checked, also where its checksum is right`(_ lie: Lie) throws {
+    func `The fields of a header are checked even if its checksum is correct`(_ lie: Lie) throws {
         let sample = try SampleImage()
         try RawFile(sample.path).forgeHeader(lie.bytes, at: lie.offset)
         let error = try #require(fault(sample.path))
@@ -163,7 +163,7 @@ import Testing
         #expect(refusal(folder["image"]) == .length(expected: header.fileBytes, found: 4096))
     }
 
-    @Test func `A page map that contradicts itself is refused, also where its checksum is right`() throws {
+    @Test func `A page map that contradicts itself is refused even if its checksum is correct`() throws {
         let sample = try SampleImage()
         let file = try RawFile(sample.path)
         let layout = try file.header.layout
@@ -199,7 +199,7 @@ import Testing
     }
 
     @Test(arguments: 0..<6)
-    func `Device state whose lengths lie is refused`(_ variant: Int) throws {
+    func `Device state with wrong lengths is refused`(_ variant: Int) throws {
         let sample = try SampleImage()
         let file = try RawFile(sample.path)
         let offset = try file.header.layout.deviceStateOffset
@@ -219,7 +219,7 @@ import Testing
         }
     }
 
-    @Test func `What is no image is refused at once`() throws {
+    @Test func `A file that is not an image is refused at once`() throws {
         let folder = try ImageFolder()
         try TestFile(folder["empty"]).finish(byteCount: 0)
         try TestFile(folder["text"]).write(Array("root:x:0:0:root:/root:/bin/bash\n".utf8), at: 0)
@@ -234,7 +234,7 @@ import Testing
         }
     }
 
-    @Test func `A damaged page, a file that shrinks and a person's wish end preloading`() throws {
+    @Test func `A damaged page, a shrinking file and the doorbell end preloading`() throws {
         let sample = try SampleImage()
         let file = try RawFile(sample.path)
         let offset = try file.header.layout.offset(of: PageIndex(1001))

@@ -29,7 +29,7 @@ import Testing
     }
 
     @Test(arguments: trackers, [false, true])
-    func `A guest that writes all the while is in its image as it was at the end`(tracker: TrackerKind, hints: Bool) throws {
+    func `The image of a guest that keeps writing holds the guest's final state`(tracker: TrackerKind, hints: Bool) throws {
         let folder = try ImageFolder()
         var setup = Pair.Setup(tracker: tracker, writing: 40, working: 100..<1200, hints: hints ? .honest : nil, filled: 0..<1600)
         setup.free = hints ? 700..<1500 : 0..<0
@@ -51,7 +51,7 @@ import Testing
         try expectImage(folder["image"], holds: pair.source.memory, isFree: pair.source.isFree)
     }
 
-    @Test func `A paused guest's image says so, and holds its requirements and sections in their order`() throws {
+    @Test func `A paused guest's image says so, and keeps the order of its requirements and sections`() throws {
         let sample = try SampleImage(runs: false)
         let sections = (0..<3).map {
             DeviceSection(name: "section \($0)", version: UInt32($0), bytes: Array(repeating: 9, count: 5000 * $0))
@@ -72,7 +72,7 @@ import Testing
         #expect(fault(sample.folder["other"]) == nil)
     }
 
-    @Test func `Pages without data are holes and read as zero; the file takes the room of the others`() throws {
+    @Test func `Pages without data are holes and read as zero, and only the others take space`() throws {
         let sample = try SampleImage()
         try expectImage(sample.path, holds: sample.memory)
         let image = try GuestImage(opening: sample.path)
@@ -92,7 +92,7 @@ import Testing
     }
 
     @Test(arguments: [true, false])
-    func `What comes again replaces what was there, and what became free or zero is a hole again`(punchesHoles: Bool) throws {
+    func `A page that is sent again replaces the old one, and one that became free or zero is a hole again`(punchesHoles: Bool) throws {
         let folder = try ImageFolder()
         let memory = try GuestRAM(regionTable(pages: 1024))
         for page in 0..<600 { ScriptedGuest.scribble(memory, page, with: 3) }
@@ -115,7 +115,7 @@ import Testing
         try expectImage(path, holds: memory, isFree: empty.contains)
     }
 
-    @Test func `Images of the same memory compare as equal, whatever is free in one of them`() throws {
+    @Test func `Images of the same memory compare as equal, whatever is free in either`() throws {
         let (a, b) = (try SampleImage(), try SampleImage())
         let equal = try GuestImage(opening: a.path).compare(with: GuestImage(opening: b.path))
         #expect(equal.isSameMemory && equal.pagesFree == 384 && equal.pagesCompared == SampleImage.pages - 384)
@@ -137,7 +137,7 @@ import Testing
         #expect(try here.compare(with: other).isSameShape == false)
     }
 
-    @Test func `An empty guest of 1 TiB takes next to no room, and opens in no time`() throws {
+    @Test func `The image of an empty 1 TiB guest takes almost no space and opens quickly`() throws {
         let folder = try ImageFolder()
         let memory = try GuestRAM(regionTable(pages: 1 << 28))
         ScriptedGuest.scribble(memory, (1 << 28) - 1, with: 1)

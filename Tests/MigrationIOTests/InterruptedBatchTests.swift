@@ -7,7 +7,7 @@ import Testing
 
 /// A timeout interrupts a batch when some of its frames have left.
 @Suite struct InterruptedBatchTests {
-    @Test func `A page that left before its round was interrupted does not count as spared, and travels once`() throws {
+    @Test func `A page that was sent before its round was interrupted does not count as spared, and travels once`() throws {
         // Zero pages alternate with others: one batch of 2048 pages makes 2048 descriptors, which are three frames.
         let memory = try GuestRAM(regionTable(pages: 2048))
         for page in 0..<2048 { ScriptedGuest.scribble(memory, page, with: page % 2 == 0 ? 0 : 7) }

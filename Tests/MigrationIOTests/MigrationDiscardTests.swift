@@ -157,7 +157,7 @@ import Testing
         pair.end()
     }
 
-    @Test func `Memory that is given back while the guest stands still fails the migration, where it would be lost`() throws {
+    @Test func `Memory that is given back while the guest is paused fails the migration instead of getting lost`() throws {
         let pair = try Pair(Pair.Setup())
         let memory = pair.source.memory
         pair.source.misbehaveWhileSaving { _ = try? memory.discard(PageRun(0, 3)) }

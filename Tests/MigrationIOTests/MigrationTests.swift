@@ -79,7 +79,7 @@ let trackers: [TrackerKind] = {
     }
 
     @Test(arguments: trackers)
-    func `A guest that keeps its memory as it is has its hints behind the armed tracker`(tracker: TrackerKind) throws {
+    func `A guest that does not clear its memory gives its hints after the tracker is armed`(tracker: TrackerKind) throws {
         var setup = Pair.Setup(tracker: tracker, writing: 24, working: 0..<1200, hints: .honest, free: 400..<1900)
         setup.parameters.smallestSurveyedPages = 1
         setup.parameters.verifies = true
@@ -93,7 +93,7 @@ let trackers: [TrackerKind] = {
     }
 
     @Test(arguments: trackers)
-    func `Hints that go on after stop and done lose nothing`(tracker: TrackerKind) throws {
+    func `Hints that continue after stop and done lose nothing`(tracker: TrackerKind) throws {
         var setup = Pair.Setup(tracker: tracker, writing: 24, working: 0..<2048, hints: .late, free: 0..<2048)
         setup.parameters.verifies = true
         setup.parameters.downtimeLimit = .milliseconds(6)
@@ -116,7 +116,7 @@ let trackers: [TrackerKind] = {
         pair.end()
     }
 
-    @Test func `Without grace nothing is waited for`() throws {
+    @Test func `Without grace there is no wait for hints`() throws {
         var setup = Pair.Setup(hints: .silent, free: 0..<1000)
         setup.parameters.hintGrace = .zero
         let pair = try Pair(setup)
@@ -176,7 +176,7 @@ let trackers: [TrackerKind] = {
         pair.end()
     }
 
-    @Test func `Over TCP, by its listener`() throws {
+    @Test func `A migration over TCP arrives at the listener`() throws {
         var setup = Pair.Setup(writing: 8, working: 0..<500)
         setup.parameters.verifies = true
         let pair = try Pair(setup)

@@ -51,7 +51,7 @@ import Testing
         pair.end()
     }
 
-    @Test func `A destination that gives up because nothing comes says so, and the source repeats it`() throws {
+    @Test func `A destination that gives up because nothing arrives says so, and the source repeats it`() throws {
         var setup = Pair.Setup(pages: 4096)
         setup.destinationLimits.stall = .milliseconds(100)
         let pair = try Pair(setup)
@@ -66,7 +66,7 @@ import Testing
         pair.end()
     }
 
-    @Test func `A destination that never acknowledges a round is given up when nothing has moved for a while`() throws {
+    @Test func `A destination that never acknowledges a round is abandoned when nothing has moved for a while`() throws {
         var setup = Self.setup()
         setup.pages = 64
         setup.limits.farewell = .milliseconds(50)
@@ -82,7 +82,7 @@ import Testing
         pair.end()
     }
 
-    @Test func `A migration whose destination cannot be reached has taken time`() throws {
+    @Test func `A migration that cannot reach its destination reports its total time`() throws {
         let pair = try Pair(Pair.Setup(pages: 64))
         try pair.migration.start { (doorbell) throws(TransportError) in
             doorbell.wait(timeout: .milliseconds(30))
@@ -120,7 +120,7 @@ import Testing
         return nil
     }
 
-    @Test func `The kernel tells what waits for an acknowledgement from what waits for room`() throws {
+    @Test func `The kernel distinguishes data without acknowledgement from data without room`() throws {
         let listener = try ListeningSocket(.tcp(host: "127.0.0.1", port: 0))
         let near = try connectSocket(to: listener.address)
         guard let far = try listener.accept(unlessRung: try Doorbell()) else {

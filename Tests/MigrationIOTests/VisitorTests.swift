@@ -89,7 +89,7 @@ import Testing
     }
 
     @Test(arguments: [1, 3, 40])
-    func `Visitors who say nothing, or half a hello, keep no source waiting`(count: Int) throws {
+    func `Visitors that send nothing, or half a hello, do not delay a source`(count: Int) throws {
         let waiting = try Waiting()
         let visitors = try (0..<count).map { index in
             let socket = try connectSocket(to: waiting.address)
@@ -105,7 +105,7 @@ import Testing
 
     private static let hello = Frame.hello(Hello(session: .random(), regions: regionTable(pages: 64), capabilities: [])).encode(sequence: 0)
 
-    @Test func `A visitor who does not say hello in time hears so, and the next one is still waited for`() throws {
+    @Test func `A visitor that does not say hello in time is told so, and the wait continues`() throws {
         var limits = MigrationLimits()
         limits.greeting = .milliseconds(80)
         let waiting = try Waiting(limits)
@@ -118,7 +118,7 @@ import Testing
         pair.end()
     }
 
-    @Test func `What is no hello is answered with the reason, and nothing that was announced is read`() throws {
+    @Test func `Anything but a hello is answered with the reason, and its announced body is not read`() throws {
         let waiting = try Waiting()
         let hugeBody = Self.hello.enumerated().map { (16..<20).contains($0) ? 255 : $1 }
         for (bytes, reason) in [
@@ -138,7 +138,7 @@ import Testing
         #expect(waiting.end() == nil)
     }
 
-    @Test func `A hello that comes byte by byte is a hello`() throws {
+    @Test func `A hello that arrives byte by byte is accepted`() throws {
         let waiting = try Waiting()
         let socket = try connectSocket(to: waiting.address)
         for index in Self.hello.indices { sendAll(Self.hello[index...index], to: socket.number) }
@@ -152,7 +152,7 @@ import Testing
         }
     }
 
-    @Test func `A second source hears at once that a migration is under way, and does not disturb the first`() throws {
+    @Test func `A second source is told at once that a migration is in progress, and does not disturb the first`() throws {
         let waiting = try Waiting()
         // A visitor that connected before the migration began is told too.
         let early = try connectSocket(to: waiting.address)
@@ -176,7 +176,7 @@ import Testing
         first.end()
     }
 
-    @Test func `A ring ends the waiting although visitors are there`() throws {
+    @Test func `A ring ends the wait although visitors are connected`() throws {
         let waiting = try Waiting()
         let socket = try connectSocket(to: waiting.address)
         sendAll(Self.hello[..<50], to: socket.number)

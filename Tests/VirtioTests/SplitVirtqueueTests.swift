@@ -185,7 +185,7 @@ func segment(_ address: UInt64, _ length: UInt32, writable: Bool) -> VirtqueueSe
     ]
 
     @Test(arguments: badInputs)
-    func `Whatever a driver does wrong is an error that says what and where, and stays`(_ input: BadInput) throws {
+    func `Every mistake of a driver is an error that says what and where, and stays`(_ input: BadInput) throws {
         var bench = try RingBench()
         try input.write(&bench)
         #expect(throws: input.expected) { try bench.queue.pop() }
@@ -201,7 +201,7 @@ func segment(_ address: UInt64, _ length: UInt32, writable: Bool) -> VirtqueueSe
         #expect(throws: VirtqueueError.indirectNotAllowed(head: 0, descriptor: 0)) { try bench.queue.pop() }
     }
 
-    @Test func `An indirect table, alone or behind direct descriptors, reads as one chain`() throws {
+    @Test func `An indirect table, alone or after direct descriptors, reads as one chain`() throws {
         var bench = try RingBench()
         let table = GuestAddress(0x2_0000)
         let (next, write, indirect) = (VirtqueueDescriptor.next, VirtqueueDescriptor.write, VirtqueueDescriptor.indirect)

@@ -116,7 +116,7 @@ public struct VirtqueueSegment: Hashable, Sendable {
     public let address: GuestAddress
     /// In bytes, more than zero.
     public let length: UInt32
-    /// Whether it is for the device to write.
+    /// Whether the device may write it. If not, the device reads it.
     public let isWritable: Bool
 
     public init(address: GuestAddress, length: UInt32, isWritable: Bool) {

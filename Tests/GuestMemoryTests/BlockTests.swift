@@ -88,7 +88,7 @@ import Testing
         try Self.store(2, 2101, in: memory)
         #expect(try tracker.harvestedPages(of: memory).contains(2101))
         try memory.unplug(Self.region(2048, 1024))
-        #expect(try tracker.harvestedPages(of: memory).allSatisfy { (2048..<3072).contains($0) }, "and goes on when it is gone")
+        #expect(try tracker.harvestedPages(of: memory).allSatisfy { (2048..<3072).contains($0) }, "a tracker works on after an unplug")
         try Self.store(2, 4, in: memory)
         #expect(try tracker.harvestedPages(of: memory) == [4])
         tracker.disarm()
@@ -177,7 +177,7 @@ import Testing
         #expect(memory.contiguousParts(of: PageRun(2040, 60)).map(\.count) == [8, 16, 16, 16, 4])
         #expect(memory.contiguousParts(of: PageRun(2050, 3)) == [PageRun(2050, 3)])
         #expect(throws: AccessError.self) { try memory.load(UInt32.self, at: Self.address(2063, 4094)) }
-        #expect(try memory.load(UInt32.self, at: Self.address(2064, 4094)) != 0, "nor is that anything strange inside of one")
+        #expect(try memory.load(UInt32.self, at: Self.address(2064, 4094)) != 0, "a value across two pages of one block is allowed")
         memory.clear(PageRun(2060, 30))
         #expect(try memory.read(at: Self.address(2060), byteCount: 30 << 12).allSatisfy { $0 == 0 })
         #expect(memory.hostRanges().count == 4)

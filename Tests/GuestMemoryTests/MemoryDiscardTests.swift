@@ -135,7 +135,7 @@ extension DirtyTracker {
         #expect(unsafe pwrite(embedder.descriptor, [5, 6], 2, off_t(embedder.offset) + 70 * 4096) == 2)
         #expect(try made.memory.presentPages() == [70])
         #expect(try made.memory.firstByte(70) == 5)
-        #expect(lseek(embedder.descriptor, 0, SEEK_CUR) == 0, "its position is its own")
+        #expect(lseek(embedder.descriptor, 0, SEEK_CUR) == 0, "the embedder's file position has moved")
     }
 
     // MARK: Subscribers

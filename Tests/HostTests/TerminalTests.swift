@@ -61,7 +61,7 @@ import Testing
         let after = mode(far)
         #expect(after.c_lflag == before.c_lflag && after.c_iflag == before.c_iflag && after.c_oflag == before.c_oflag)
         RawTerminal.reapply()
-        #expect(mode(far).c_lflag == before.c_lflag, "what is over is not applied again")
+        #expect(mode(far).c_lflag == before.c_lflag, "raw mode was applied again after its end")
     }
 
     @Test func `A pipe is not a terminal`() throws {

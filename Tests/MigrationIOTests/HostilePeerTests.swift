@@ -47,7 +47,7 @@ import Testing
     )
     func `Garbage is not a migration`(text: String) throws {
         guard case .notAMigration = try outcome(of: Array(text.utf8)) else {
-            Issue.record("taken for a migration")
+            Issue.record("garbage was accepted as a migration")
             return
         }
     }

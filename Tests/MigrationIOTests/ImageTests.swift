@@ -46,7 +46,7 @@ import Testing
         #expect(folder.entries == ["image"])
         let image = try GuestImage(opening: folder["image"])
         #expect(image.deviceSections == pair.source.sections && image.requirements == pair.source.requirements && image.header.guestRuns)
-        #expect(image.header.dataPages < report.ram.normal, "pages came again")
+        #expect(image.header.dataPages < report.ram.normal, "no page was sent again")
         if hints { #expect(image.header.freePages >= 300) }
         try expectImage(folder["image"], holds: pair.source.memory, isFree: pair.source.isFree)
     }

@@ -88,7 +88,7 @@ let trackers: [TrackerKind] = {
         #expect(try pair.differences() == [])
         let hints = pair.migration.report.freePageHints
         #expect(hints.commands >= 2 && hints.skippedPages >= 700, "\(hints)")
-        #expect(hints.headStart < 100, "its release is not waited for in vain")
+        #expect(hints.headStart < 100, "the release of the survey's blocks takes long")
         pair.end()
     }
 

@@ -147,7 +147,7 @@ import Testing
         #expect(try FrameHeader(decoding: bytes, expecting: 0).kind == .hello)
         shutdown(socket.number, Int32(SHUT_RDWR))
         guard case .failed? = waiting.wait() else {
-            Issue.record("it was no migration")
+            Issue.record("the hello was not accepted")
             return
         }
     }

@@ -61,7 +61,7 @@ extension GuestRAM {
         !hasAbsentPages.load(ordering: .relaxed) || absent.runs(within: run).isEmpty
     }
 
-    /// The address of a byte, and how many contiguous bytes start there.
+    /// The address of a byte, and how many bytes go on from there.
     private func stretch(at offset: Int) -> (host: UnsafeMutableRawPointer, byteCount: Int) {
         if foreign.isEmpty { return unsafe (mapping.base + offset, .max) }
         let page = PageIndex(offset >> GuestPage.shift)

@@ -1,7 +1,7 @@
 import AerostatGuestMemory
 import Synchronization
 
-/// Access to the three areas of one ring, which were checked to lie in regions of RAM. An access traps if the memory there is absent.
+/// Access to the three areas of one ring, which were checked to lie in RAM; guest RAM never moves or shrinks, so nothing here fails.
 struct RingMemory: Sendable {
     let memory: GuestRAM
     let layout: VirtqueueLayout
@@ -50,8 +50,8 @@ struct RingMemory: Sendable {
         insideRAM { () throws(AccessError) in try memory.storeRelease(value, at: address) }
     }
 
-    /// Reads what the other side wants to be notified of (flags, events). The other side may be changing it now. The fences around these
-    /// accesses order them. The accesses are atomic because a plain one would make the value undefined.
+    /// Reads what the other side wishes about notifications (flags, events), which it may be changing now. The fences around the wishes
+    /// order them; a plain access would leave undefined what is read.
     func loadWish(_ address: GuestAddress) -> UInt16 {
         insideRAM { () throws(AccessError) in try memory.loadRelaxed(at: address) }
     }

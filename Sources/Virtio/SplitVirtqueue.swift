@@ -102,8 +102,7 @@ public struct SplitVirtqueue: Sendable {
         }
     }
 
-    /// The number of chains that the driver has made available and that were not popped; at most the ring's size, whatever the driver
-    /// claims.
+    /// Chains that the driver has made available and that were not popped; at most the ring's size, whatever the driver says.
     public var waitingChains: UInt16 { min(ring.loadAcquire(ring.availableIndex) &- nextAvailable, layout.size) }
 
     /// Gives a chain back.
@@ -192,19 +191,19 @@ public struct SplitVirtqueue: Sendable {
     public mutating func suppressKicks() {
         if kicksSuppressed == true { return }
         kicksSuppressed = true
-        // With EVENT_IDX the event stays where it is, at an index that the driver has already passed.
+        // With EVENT_IDX the event stays where it is, behind the index that the driver has passed.
         if !features.contains(.eventIndex) { ring.storeWish(RingFlag.noNotify, ring.usedFlags) }
     }
 
-    /// Asks the driver for a kick when the next chain is available.
-    /// - Returns: whether a chain arrived in the meantime. Then there will be no kick, and the caller must pop again.
+    /// Asks the driver for a kick when the next chain comes.
+    /// - Returns: whether one came meanwhile: then there will be no kick, and the caller pops again.
     public mutating func enableKicks() -> Bool {
         if kicksSuppressed != false {
             kicksSuppressed = false
             if !features.contains(.eventIndex) { ring.storeWish(0, ring.usedFlags) }
         }
         if features.contains(.eventIndex) { ring.storeWish(nextAvailable, ring.availableEvent) }
-        // The request must be visible before the index is read again. Otherwise a chain that is published in between would be missed.
+        // The wish must be visible before the index is read again, or a chain published in between is never seen.
         atomicMemoryFence(ordering: .sequentiallyConsistent)
         return ring.loadAcquire(ring.availableIndex) != nextAvailable
     }

@@ -6,7 +6,7 @@ public enum VirtqueueError: Error, Hashable, Sendable, CustomStringConvertible {
     case size(UInt32, maximum: UInt16)
     case misaligned(VirtqueueArea, GuestAddress)
     case notInRAM(VirtqueueArea, GuestAddress, byteCount: Int)
-    /// More new entries than the ring can hold.
+    /// More new entries than the ring holds.
     case availableIndexJump(available: UInt16, next: UInt16, size: UInt16)
     case headOutOfRange(head: UInt16, size: UInt16)
     case nextOutOfRange(next: UInt16, limit: UInt32, head: UInt16)

@@ -48,7 +48,7 @@ extension GuestRAM {
         let needed = offset + UInt64(stretches.end.rawValue) << UInt64(GuestPage.shift)
         var status = stat()
         try retryingInterrupts("ask for the file's length", place: path) { unsafe fstat(file.number, &status) }
-        // Behind the end of a file there is nothing to map, not even zeros.
+        // Past the end of a file there is nothing to map, not even zeros.
         guard UInt64(status.st_size) >= needed else {
             throw SystemError("map guest memory from the file, which is shorter than \(needed) bytes", place: path, code: .invalidArgument)
         }
@@ -64,7 +64,7 @@ extension GuestRAM {
             let start = run.first.rawValue << GuestPage.shift
             try mapping.read(file, at: offset + UInt64(start), into: start..<start + run.byteCount, path: path)
             readPages += run.count
-            // From now on memory like any other.
+            // From now on this is ordinary memory.
             pages.remove(run)
         }
         let watch = try ImageFaultGuard(mapping, path: path, fileOffset: offset)
@@ -80,7 +80,7 @@ extension GuestRAM {
     /// Pages that were read from the image when the memory was made, because they lie too scattered to be mapped.
     package var pagesReadAtStart: Int { image?.readPages ?? 0 }
 
-    /// Cuts a run where the image begins or ends to be mapped.
+    /// Cuts a run at the borders of the mapped parts of the image.
     func forEachPart<Failure: Error>(
         of run: PageRun,
         _ body: (_ part: PageRun, _ isFromImage: Bool) throws(Failure) -> Void
@@ -89,7 +89,7 @@ extension GuestRAM {
         precondition(run.end.rawValue <= pageCount, "run outside guest memory")
         var position = run.first
         while position < run.end {
-            // Not further than the run goes.
+            // Search only up to the end of the run.
             let words = (run.end.rawValue - 1) >> 6 - position.rawValue >> 6 + 1
             let found = image.mapped.nextRun(from: position, maximumPages: run.end.rawValue - position.rawValue, maximumWords: words).run
             let start = min(found?.first ?? run.end, run.end)
@@ -102,22 +102,22 @@ extension GuestRAM {
         }
     }
 
-    /// Puts anonymous memory in the image's place. `MADV_DONTNEED` would bring the image's old content back
-    /// (rule "free, never stale data").
+    /// Replaces the image's mapping by anonymous memory. `MADV_DONTNEED` would bring the image's old content back (rule "free, never stale
+    /// data").
     ///
-    /// Where that would take too many mappings, the pages are cleared, which keeps their memory.
+    /// If that would take too many mappings, the pages are cleared instead, which keeps their memory.
     func discardFromImage(_ run: PageRun) throws(SystemError) {
         guard let image else { preconditionFailure("no image to discard from") }
         try layout.withLock { layout throws(SystemError) in
             if try mapAnonymous(run, &layout) { image.mapped.remove(run) } else { clear(run) }
         }
-        // Last: were it first, a migration that begins now could take the old content for absent.
+        // Do this last. Otherwise a migration that begins now could treat the old content as absent.
         image.data.remove(run)
     }
 
-    /// - Returns: false where there are mappings enough already.
+    /// - Returns: false if there are too many mappings already.
     private func mapAnonymous(_ run: PageRun, _ layout: inout Layout) throws(SystemError) -> Bool {
-        // A mapping in the middle of another makes three of one.
+        // A mapping in the middle of another one turns one into three.
         guard layout.mappings + 2 <= Self.maximumMappings else { return false }
         let start = run.first.rawValue << GuestPage.shift
         do throws(SystemError) { try mapping.mapAnonymous(over: start..<start + run.byteCount) } catch {
@@ -125,12 +125,12 @@ extension GuestRAM {
             return false
         }
         layout.mappings += 2
-        // The armed tracker must see the new mapping too. What is written to it before this is found all the same: it is not protected.
+        // The armed tracker must see the new mapping too. Earlier writes to it are found as well, because it is not protected yet.
         if let fault = layout.fault { try register(run, with: fault) }
         return true
     }
 
-    /// Has a userfaultfd see the writes to a run.
+    /// Makes a userfaultfd track the writes to a run.
     func register(_ run: PageRun, with fault: Int32) throws(SystemError) {
         try retryingInterrupts("register guest memory with userfaultfd", place: "\(run)") {
             unsafe aerostat_uffd_register_wp(fault, UInt64(UInt(bitPattern: hostAddress(of: run))), UInt64(run.byteCount))

@@ -118,7 +118,7 @@ extension GuestRAM {
         return unsafe host
     }
 
-    /// The run, cut where blocks lie in different places of this process.
+    /// The run, cut where blocks lie at different places in this process.
     package func contiguousParts(of run: PageRun) -> [PageRun] {
         if foreign.isEmpty { return [run] }
         var parts: [PageRun] = []

@@ -52,7 +52,7 @@ struct MemoryPiece: @unchecked Sendable {
     /// The part of the file that backs the pages.
     var filePart: Range<UInt64> { fileOffset..<fileOffset + UInt64(pages.byteCount) }
 
-    /// Both as one piece, if the other continues this one in memory, in the file and in kind.
+    /// Joins this piece with the next one, if that continues it in memory, in the file and in kind; otherwise `nil`.
     func joined(with next: MemoryPiece) -> MemoryPiece? {
         guard next.pages.first == pages.end, next.kind == kind, next.file === file, next.isInPlace == isInPlace,
             file == nil || next.fileOffset == filePart.upperBound, unsafe next.host == host + pages.byteCount
@@ -92,7 +92,7 @@ struct MemoryPieces: Sendable {
         return low
     }
 
-    /// The parts of pieces in a run, ascending.
+    /// The parts of the pieces that lie in a run, ascending.
     func parts(within run: PageRun) -> [MemoryPiece] {
         all[index(behind: run.first)...].prefix { $0.pages.first < run.end }.compactMap { $0.part(within: run) }
     }
@@ -111,7 +111,7 @@ struct MemoryPieces: Sendable {
     }
 
     /// Removes a run from the pieces that hold it.
-    /// - Returns: the parts that were there.
+    /// - Returns: the parts that were removed.
     @discardableResult
     mutating func remove(_ run: PageRun) -> [MemoryPiece] {
         let removed = parts(within: run)

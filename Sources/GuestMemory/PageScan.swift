@@ -14,7 +14,7 @@ struct PageScan: ~Copyable {
         /// Pages written since they were protected. The pass protects them again.
         case harvestWritten
         #if BrokenEngines
-            /// Pages written since they were protected. The pass leaves them unprotected.
+            /// Pages written since they were protected; leaves them so.
             case readWritten
         #endif
     }

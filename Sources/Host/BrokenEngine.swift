@@ -123,36 +123,36 @@
                 )
             case .countsOlderChains:
                 .never(
-                    "the model guest's driver does not write the next id before the device has read the last one, as Linux's does; so what "
-                        + "is older than the command stands before its start, and counts for no engine"
+                    "unlike Linux's, the model guest's driver does not write the next id before the device has read the last one; so all "
+                        + "older chains come before the command's start, and no engine counts them"
                 )
             case .discardUnheard, .forgetsAfterDiscard, .readsDiscarded:
                 .never("no guest's RAM is given back at its source yet: that comes with the balloon's other queues")
             case .twoChannels: .never("the simulator's wire is broken here: the product has one channel for a migration")
             case .hintClearsLog:
                 .rarely(
-                    "under the software tracker alone, a page must be used again before the device hears that it is free, and not be "
-                        + "written once more until the migration ends"
+                    "only under the software tracker: a page must be in use again before the device receives its hint, and must not be "
+                        + "written again until the migration ends"
                 )
             case .harvestsBeforeStop:
                 .rarely(
-                    "a hint must fall between harvest and stop, a fraction of a millisecond, for a block that is in use again, and not be "
-                        + "written once more until the migration ends"
+                    "a hint for a block that is in use again must arrive between harvest and stop (a fraction of a millisecond), and the "
+                        + "block must not be written again until the migration ends"
                 )
             case .forgetsDeviceWrite:
                 .rarely(
-                    "under the software tracker alone; and the used index shares its page with the available ring, where the driver writes "
-                        + "as soon as it has seen what came back"
+                    "only under the software tracker; and the used index shares its page with the available ring, which the driver writes "
+                        + "as soon as it has seen the used entry"
                 )
             case .appliesHintLate:
                 .rarely(
-                    "a hint must come behind the last batch of a round, for a block that is in use again before the harvest, and not be "
-                        + "written once more until the migration ends"
+                    "a hint for a block that is in use again before the harvest must arrive after the last batch of a round, and the "
+                        + "block must not be written again until the migration ends"
                 )
             case .skipsChecksum:
                 .rarely(
-                    "a flipped bit must make another valid descriptor, for pages whose content it changes, that nobody writes or verifies "
-                        + "until the migration ends"
+                    "a flipped bit must make another valid descriptor, and change pages that nobody writes or verifies until the "
+                        + "migration ends"
                 )
             default: nil
             }

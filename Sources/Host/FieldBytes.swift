@@ -39,7 +39,7 @@ package struct FieldBytes: Hashable, Sendable {
     package mutating func append(_ more: [UInt8]) { bytes += more }
     package mutating func append(_ more: ArraySlice<UInt8>) { bytes += more }
 
-    /// A length (32 bits) and that many bytes.
+    /// A length (32 bits), followed by that many bytes.
     package mutating func appendCounted(_ more: [UInt8]) {
         append(word: UInt64(UInt32(more.count)), byteCount: 4)
         bytes += more
@@ -115,7 +115,7 @@ package struct FieldReader<Failure: FieldReadingError>: Sendable {
         return bytes
     }
 
-    /// A length (32 bits) of at most `maximum`, and that many bytes.
+    /// A length (32 bits) of at most `maximum`, followed by that many bytes.
     @inlinable
     package mutating func takeCounted(_ field: String, maximum: Int) throws(Failure) -> [UInt8] {
         let count: UInt32 = try take(field)

@@ -19,7 +19,7 @@ package enum Naming: Sendable {
     case same
     /// The path leads to another file, or to none.
     case different
-    /// The file system does not say.
+    /// The file system does not tell.
     case unknown
 }
 

@@ -53,7 +53,7 @@ public final class LineWriter: Sendable {
         let bytes = Array(line.utf8)
         state.update { state in
             let hasRoom = state.waiting.lines.count < limits.lines && state.waiting.byteCount + bytes.count <= limits.bytes
-            // After a lost line, later ones are dropped too until the loss was reported, so that lines stay in order.
+            // After a lost line, later lines are dropped too until the thread takes this batch, so that lines stay in order.
             if hasRoom, state.waiting.lostAfter == 0 {
                 state.waiting.lines.append(bytes)
                 state.waiting.byteCount += bytes.count

@@ -44,10 +44,9 @@ public struct IncomingListener: ~Copyable, Sendable {
     /// Receives one migration. A connection that brings something else is logged and closed, and the wait continues. A connection that
     /// arrives during the migration is told that one is in progress.
     /// - Parameters:
-    ///   - doorbell: ends the wait; the result is then `nil`.
-    ///   - logger: told of visitors that bring no migration.
-    ///   - startsGuest: false leaves the guest paused, whatever its state was at the source.
-    ///   - arrived: called when the guest is here, before the source is told.
+    ///   - doorbell: ends the waiting; the result is then `nil`.
+    ///   - startsGuest: false leaves the guest paused, whatever it did at the source.
+    ///   - arrived: hears of the guest before the source does.
     public borrowing func receive(
         shape: RegionTable?,
         doorbell: Doorbell,

@@ -1,6 +1,6 @@
 public import AerostatHost
 
-/// Where a migration goes to or comes from.
+/// The target or the source of a migration.
 public enum MigrationURI: Hashable, Sendable, CustomStringConvertible {
     case socket(SocketAddress)
     /// A connected stream socket that this process inherited.

@@ -3,9 +3,9 @@
     import AerostatHost
     import AerostatMigration
 
-    // The source driver's deliberate rule violations; see `BrokenEngine`.
+    // The source driver's ways to break a rule on purpose; see `BrokenEngine`.
     extension SourceDriver {
-        /// - Returns: whether hints were opened in a broken way.
+        /// - Returns: whether hints were opened, wrongly.
         func breakOpening(_ hinting: any FreePageHinting) throws(Interruption) -> Bool {
             if BrokenEngine.isActive(.hintClearsLog) {
                 _ = hinting.begin(reportingTo: LogClearingSink(ledger, memory))
@@ -17,7 +17,7 @@
             return true
         }
 
-        /// Treats the survey's blocks as hints.
+        /// Takes the survey's blocks for hints.
         func believe(_ survey: FreePageSurvey) {
             let id = CommandID(rawValue: .max)
             ledger.hintsOpened(id)
@@ -33,7 +33,7 @@
         }
     }
 
-    /// Passes hints on to the ledger, and wrongly clears the tracker's log too.
+    /// Hands hints on to the ledger and clears the tracker's log besides.
     private final class LogClearingSink: HintSink {
         private let ledger: PageLedger
         private let memory: GuestRAM

@@ -33,7 +33,7 @@ extension SourceDriver {
         case .setUp(let recordsCleared): return .setUp(absentPages: try setUp(recordsCleared: recordsCleared))
 
         case .openHints:
-            // The device opens the ledger for the id before it publishes the id, because a guest may answer at once.
+            // The device opens the ledger for the id before it publishes the id: a guest may answer at once.
             let hinting = askedDevice
             #if BrokenEngines
                 if try breakOpening(hinting) { return nil }

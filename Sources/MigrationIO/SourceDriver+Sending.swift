@@ -150,7 +150,7 @@ extension SourceDriver {
         return descriptors
     }
 
-    /// - Parameter unsent: loses its first descriptors as they are handed to the link.
+    /// - Parameter unsent: its first descriptors are removed as they are handed to the link.
     private func sendBatch(
         _ unsent: inout ArraySlice<RunDescriptor>,
         round: Int,

@@ -107,7 +107,7 @@ final class Visitor {
     }
 
     /// Discards what it still sends.
-    /// - Returns: whether it has gone.
+    /// - Returns: whether the visitor has disconnected.
     func hasLeft() -> Bool {
         var rest = [UInt8](repeating: 0, count: 64 << 10)
         // Bounded. A visitor that sends faster than this is checked again later.

@@ -35,7 +35,7 @@ public struct MachineDevices: Sendable {
         }
     }
 
-    /// The sections of all devices. Only while they are parked.
+    /// The sections of all devices. Call only while they are parked.
     public func saveState() -> [DeviceSection] { slots.flatMap { $0.saveState() } }
 
     /// Checks the state of every device before any of it is applied. So after an error all of them are unchanged.

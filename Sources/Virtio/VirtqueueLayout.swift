@@ -70,7 +70,7 @@ public struct VirtqueueLayout: Hashable, Sendable {
         }
     }
 
-    /// Refuses a ring that is not completely in RAM, is misaligned, or has an impossible size.
+    /// Refuses a ring that is not wholly in RAM, misaligned, or of an impossible size.
     public func check(in memory: GuestRAM, maximumSize: UInt16 = Self.maximumSize) throws(VirtqueueError) {
         guard size > 0, size & (size - 1) == 0, size <= maximumSize else { throw .size(UInt32(size), maximum: maximumSize) }
         let areas: [(VirtqueueArea, GuestAddress)] = [
@@ -114,7 +114,7 @@ public struct VirtqueueSegment: Hashable, Sendable {
     public let address: GuestAddress
     /// In bytes, more than zero.
     public let length: UInt32
-    /// Whether it is for the device to write.
+    /// Whether the device may write it. If not, the device reads it.
     public let isWritable: Bool
 
     public init(address: GuestAddress, length: UInt32, isWritable: Bool) {

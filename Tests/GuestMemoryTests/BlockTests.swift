@@ -5,11 +5,11 @@ import Glibc
 import TestSupport
 import Testing
 
-/// Blocks of memory that come and go in a reserved space.
+/// Blocks of memory that are plugged and unplugged in a reserved space.
 @Suite(.serialized) struct BlockTests {
     /// Two regions with a hole between them: pages 0..<1024 and 1024..<5120, which the guest sees from frame 8192 on.
     private static let table = regionTable([(0, 1024), (8192, 4096)])
-    /// The second begins at a multiple of 2 MiB in every respect.
+    /// The second region begins at a multiple of 2 MiB in its address, in its page numbers and in this process.
     private static func region(_ first: Int, _ count: Int) -> MemoryRegion {
         MemoryRegion(base: address(first), byteCount: UInt64(count) << 12)
     }
@@ -21,7 +21,7 @@ import Testing
     private static func store(_ value: UInt8, _ page: Int, in memory: GuestRAM) throws { try memory.store(value, at: address(page)) }
     private static func load(_ page: Int, from memory: GuestRAM) throws -> UInt8 { try memory.load(at: address(page)) }
 
-    @Test func `Absent memory has page numbers and nothing else: accesses are errors, and it never exists`() throws {
+    @Test func `Absent memory has only page numbers: accesses are errors, and no scan finds it`() throws {
         let memory = try Self.memory()
         #expect(memory.pageCount == 5120)
         for page in [1024, 3000, 5119] {
@@ -70,13 +70,13 @@ import Testing
     }
 
     @Test(arguments: TestBacking.available, allTrackers)
-    func `An armed tracker sees the writes to memory that was plugged since`(backing: TestBacking, kind: TrackerKind) throws {
+    func `An armed tracker sees the writes to memory that was plugged after arming`(backing: TestBacking, kind: TrackerKind) throws {
         let memory = try Self.memory()
         let tracker = try makeTracker(kind, for: memory)
         try Self.store(1, 3, in: memory)
         try tracker.arm()
         let embedder = BackedMemory.embedder(backing, 1024 << 12)
-        // What an embedder's memory holds came without a write.
+        // The content of an embedder's memory was there without a write.
         if let embedder, !backing.hasHugePages { unsafe (embedder.address + 100 * 4096).storeBytes(of: 7, as: UInt8.self) }
         try memory.plug(MemoryBlock(Self.region(2048, 1024), try BackedMemory.backing(backing, embedder)))
         let held = embedder == nil || backing.hasHugePages ? [] : [2148]
@@ -88,7 +88,7 @@ import Testing
         try Self.store(2, 2101, in: memory)
         #expect(try tracker.harvestedPages(of: memory).contains(2101))
         try memory.unplug(Self.region(2048, 1024))
-        #expect(try tracker.harvestedPages(of: memory).allSatisfy { (2048..<3072).contains($0) }, "and goes on when it is gone")
+        #expect(try tracker.harvestedPages(of: memory).allSatisfy { (2048..<3072).contains($0) }, "a tracker works on after an unplug")
         try Self.store(2, 4, in: memory)
         #expect(try tracker.harvestedPages(of: memory) == [4])
         tracker.disarm()
@@ -110,7 +110,7 @@ import Testing
         subscription.cancel()
     }
 
-    @Test func `What cannot be plugged or unplugged is an error that says why, and changes nothing`() throws {
+    @Test func `An impossible plug or unplug is an error that says why, and changes nothing`() throws {
         let memory = try Self.memory()
         func plug(_ region: MemoryRegion, _ backing: MemoryBacking = .anonymous) throws { try memory.plug(MemoryBlock(region, backing)) }
         let odd = MemoryRegion(base: Self.address(2048, 8), byteCount: 4096)
@@ -153,7 +153,7 @@ import Testing
         }
     }
 
-    @Test func `Accesses go on across blocks, wherever those lie; a single value does not`() throws {
+    @Test func `Copies may cross from block to block wherever those lie, but a single value may not`() throws {
         let memory = try Self.memory()
         let near = EmbeddersMemory(byteCount: 16 << 12, isShared: false, fileUnit: 0)
         let far = EmbeddersMemory(byteCount: 16 << 12, isShared: true, fileUnit: 4096)
@@ -177,18 +177,18 @@ import Testing
         #expect(memory.contiguousParts(of: PageRun(2040, 60)).map(\.count) == [8, 16, 16, 16, 4])
         #expect(memory.contiguousParts(of: PageRun(2050, 3)) == [PageRun(2050, 3)])
         #expect(throws: AccessError.self) { try memory.load(UInt32.self, at: Self.address(2063, 4094)) }
-        #expect(try memory.load(UInt32.self, at: Self.address(2064, 4094)) != 0, "nor is that anything strange inside of one")
+        #expect(try memory.load(UInt32.self, at: Self.address(2064, 4094)) != 0, "a value across two pages of one block is allowed")
         memory.clear(PageRun(2060, 30))
         #expect(try memory.read(at: Self.address(2060), byteCount: 30 << 12).allSatisfy { $0 == 0 })
         #expect(memory.hostRanges().count == 4)
-        // Part of an adopted block goes; the rest stays where it is.
+        // Part of an adopted block is unplugged; the rest stays where it is.
         try memory.unplug(Self.region(2052, 4))
         #expect(try memory.read(at: Self.address(2048), byteCount: 4 << 12) == Array(bytes[..<(4 << 12)]))
         #expect(try memory.read(at: Self.address(2056), byteCount: 4 << 12) == Array(bytes[8 << 12..<12 << 12]))
         #expect(memory.hostRanges().count == 5)
     }
 
-    @Test func `Memory that is adopted whole by address is used like any other`() throws {
+    @Test func `Memory that is adopted completely by address is used like any other`() throws {
         let embedder = EmbeddersMemory(byteCount: 1024 << 12, isShared: false, fileUnit: 0)
         let block = MemoryBlock(Self.region(0, 1024), .adopted(unsafe AdoptedMemory(privateAnonymousAt: embedder.address)))
         let memory = try GuestRAM(Self.table, blocks: [block])
@@ -208,7 +208,7 @@ import Testing
         let ranges = memory.hostRanges()
         #expect(ranges.count == 3 && ranges[1].file?.descriptor == ranges[2].file?.descriptor)
         #expect(ranges[1].file?.offset == 1024 << 12 && ranges[2].file?.offset == 1046 << 12)
-        // Beside each other they are one.
+        // Adjacent blocks become one piece.
         try memory.plug(MemoryBlock(Self.region(2064, 6), .memfd))
         #expect(memory.hostRanges().count == 2)
         try Self.store(9, 2080, in: memory)
@@ -218,7 +218,7 @@ import Testing
     }
 
     @Test(arguments: allTrackers)
-    func `Memory with an absent block moves on to have none`(kind: TrackerKind) throws {
+    func `Memory whose blocks cover all regions is tracked completely`(kind: TrackerKind) throws {
         let memory = try GuestRAM(
             Self.table,
             blocks: [MemoryBlock(Self.region(0, 1024), .memfd), MemoryBlock(Self.region(1024, 4096), .sharedAnonymous)]
@@ -272,7 +272,7 @@ import Testing
                 for page in pages { content[page] = nil }
             case 5:
                 let found = Set(try tracker.harvestedPages(of: memory))
-                // A page may be written and discarded, or unplugged, since.
+                // A page may have been written and then discarded or unplugged.
                 #expect(found.isSuperset(of: written.filter { content[$0] != nil }), place)
                 written = []
             default:

@@ -6,15 +6,15 @@ import Glibc
 import Synchronization
 import TestSupport
 
-/// A file with the memory of a guest: data where the test says so, holes elsewhere, and the pages 2 MiB into the file.
+/// A file with a guest's memory: data at the pages that the test chooses, holes elsewhere. The pages start 2 MiB into the file.
 struct ImageFile {
     static let offset: UInt64 = 2 << 20
     let path: String
 
     /// - Parameters:
-    ///   - pages: of the guest.
-    ///   - data: those with data; page p is filled with `byte(p)`.
-    ///   - folder: where it lies.
+    ///   - pages: the guest's page count.
+    ///   - data: the pages with data; page p is filled with `byte(p)`.
+    ///   - folder: the folder of the file.
     init(pages: Int, data: some Sequence<Int>, in folder: String = NSTemporaryDirectory()) throws {
         path = folder + "/aerostat-image-\(getpid())-\(UInt64.random(in: 0 ... .max))"
         let file = try TestFile(path)
@@ -46,13 +46,13 @@ struct ImageFile {
         )
     }
 
-    /// The room that it takes, in units of 512 bytes.
+    /// The disk space that it takes, in units of 512 bytes.
     var blocks: Int {
         var status = stat()
         return unsafe stat(path, &status) == 0 ? Int(status.st_blocks) : -1
     }
 
-    /// Has the kernel forget what it read of the file.
+    /// Makes the kernel drop the file from its page cache.
     func evict() throws {
         let file = try open()
         fdatasync(file.number)
@@ -79,7 +79,7 @@ extension GuestRAM {
 
     func firstByte(_ page: Int) throws -> UInt8 { try load(at: GuestAddress(UInt64(page) * 4096)) }
 
-    /// Reads a page, although nobody asks what it holds: into an atomic, because the optimiser drops a load that has no use.
+    /// Reads a page whose content nobody needs. Uses an atomic, because the optimiser drops a load that has no use.
     func touch(_ page: Int) throws { seen.store(try firstByte(page), ordering: .relaxed) }
 
     func setFirstByte(_ page: Int, _ value: UInt8) throws { try store(value, at: GuestAddress(UInt64(page) * 4096)) }

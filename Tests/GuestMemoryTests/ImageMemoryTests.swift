@@ -7,7 +7,7 @@ import Testing
 
 @Suite struct ImageMemoryTests {
     private static let pages = 4096
-    /// In blocks 0, 2 and 7 of 2 MiB; the last ends with the guest.
+    /// In blocks 0, 2 and 7 of 2 MiB. The last one ends with the guest.
     private static let data = [3, 4, 5, 511] + Array(1100..<1200) + [4095]
 
     @Test(arguments: [true, false])
@@ -42,7 +42,7 @@ import Testing
         defer { file.remove() }
         let memory = try file.memory(pages: Self.pages, data: Self.data, coversHoles: coversHoles)
         if isTouched { for page in Self.data { try memory.setFirstByte(page, 77) } }
-        // From an anonymous block over holes and data of a mapped one; part of a run; twice; the last page.
+        // From an anonymous block over holes and data of a mapped one; a part of a run; twice; the last page.
         for run in [PageRun(1000, 150), PageRun(4, 1), PageRun(4, 1), PageRun(0, 4), PageRun(4095, 1)] { try memory.discard(run) }
         let left = [5, 511] + Array(1150..<1200)
         #expect(try memory.presentPages() == left)
@@ -57,7 +57,7 @@ import Testing
         #expect((0..<Self.pages).allSatisfy { memory.isZero(PageIndex($0)) })
     }
 
-    @Test func `Where mappings run out, discarded pages are cleared`() throws {
+    @Test func `If mappings run out, discarded pages are cleared`() throws {
         let pages = 80_000
         let file = try ImageFile(pages: pages, data: [])
         defer { file.remove() }
@@ -92,7 +92,7 @@ import Testing
     }
 
     @Test(.enabled(if: hasMemoryFolder, "no /dev/shm"))
-    func `The same on a tmpfs, which gives room to a hole that is read through a mapping`() throws {
+    func `The same holds on a tmpfs, which allocates a hole that is read through a mapping`() throws {
         try expectNoGrowth(in: Self.memoryFolder)
     }
 
@@ -107,7 +107,7 @@ import Testing
         #expect(file.blocks == before)
     }
 
-    @Test func `Where holes must not be mapped, the longest runs of scattered data are, and the others are read`() throws {
+    @Test func `If holes must not be mapped, the longest runs of scattered data are mapped and the others are read`() throws {
         // More runs than mappings: 8000 of two pages, and 1000 of one.
         let twos = (0..<8000).map { $0 * 4 }
         let ones = (8000..<9000).map { $0 * 4 }
@@ -125,7 +125,7 @@ import Testing
             break
         }
         #expect(try memory.presentPages() == data)
-        // A page that was read is memory like any other: written, discarded, gone.
+        // A page that was read is ordinary memory: it can be written, discarded, and is gone.
         let last = ones[999]
         try memory.setFirstByte(last, 5)
         try memory.discard(PageRun(last, 1))
@@ -137,7 +137,7 @@ import Testing
     @Test func `A file that ends before the memory does is refused`() throws {
         let file = try ImageFile(pages: 1000, data: [3])
         defer { file.remove() }
-        // The last block with data ends with the guest, behind the file's end.
+        // The last block with data ends with the guest, past the file's end.
         #expect(throws: SystemError.self) { _ = try file.memory(pages: 1001, data: [600]) }
         _ = try file.memory(pages: 1001, data: [3])
     }
@@ -158,7 +158,7 @@ import Testing
         )
     }
 
-    @Test func `Any other bus error kills as ever`() async {
+    @Test func `Any other bus error still kills the process`() async {
         await #expect(processExitsWith: .signal(SIGBUS)) {
             let file = try ImageFile(pages: 4096, data: [3])
             let other = try ImageFile(pages: 512, data: [3])
@@ -176,7 +176,7 @@ import Testing
     @Test func `A range that is no longer guest memory is forgotten`() throws {
         let file = try ImageFile(pages: 8, data: [3])
         defer { file.remove() }
-        // More than there are slots for at a time.
+        // More than the number of slots.
         for _ in 0..<200 { _ = try file.memory(pages: 8, data: [3]) }
         var held: [GuestRAM] = []
         #expect(throws: SystemError.self) { for _ in 0..<100 { held.append(try file.memory(pages: 8, data: [3])) } }

@@ -24,7 +24,7 @@ private let kinds: [TrackerKind] = canScan ? [.software, .pagemapScan] : [.softw
     }
 
     @Test(arguments: kinds)
-    func `What is written is harvested once, what is read is not`(kind: TrackerKind) throws {
+    func `Written pages are harvested once, and read pages are not`(kind: TrackerKind) throws {
         let file = try ImageFile(pages: Self.pages, data: Self.data)
         defer { file.remove() }
         let memory = try file.memory(pages: Self.pages, data: Self.data)
@@ -36,7 +36,7 @@ private let kinds: [TrackerKind] = canScan ? [.software, .pagemapScan] : [.softw
         #expect(try memory.presentPages() == [10] + Array(512..<768) + [800, 1600])
         for page in Array(512..<1024) + Array(1536..<2048) + [10] { try memory.touch(page) }
         #expect(try harvest(tracker, memory) == [], "reading is not writing")
-        // Read then written; then never read.
+        // First pages that were read before, then one that was never read.
         for page in [600, 601, 900, 1600] { try memory.setFirstByte(page, 2) }
         #expect(try harvest(tracker, memory) == [600, 601, 900, 1600])
         try memory.setFirstByte(601, 3)
@@ -52,7 +52,7 @@ private let kinds: [TrackerKind] = canScan ? [.software, .pagemapScan] : [.softw
     }
 
     @Test(.enabled(if: canScan))
-    func `Pages never touched before they are written, by this process or by the kernel`() throws {
+    func `Untouched pages are harvested after this process or the kernel writes them`() throws {
         let file = try ImageFile(pages: Self.pages, data: Self.data)
         defer { file.remove() }
         let memory = try file.memory(pages: Self.pages, data: Self.data)
@@ -60,7 +60,7 @@ private let kinds: [TrackerKind] = canScan ? [.software, .pagemapScan] : [.softw
         try tracker.arm()
         for page in [520, 1000] { try memory.setFirstByte(page, 2) }
         let zeros = try OwnedDescriptor.open("/dev/zero", flags: O_RDONLY)
-        // Over the border between data and hole; the door's mark is not what is tested.
+        // A write across the border between data and hole. The door's mark is not what is tested.
         let bytes = unsafe memory.withWritablePages(PageRun(766, 4)) { unsafe Glibc.read(zeros.number, $0.baseAddress!, $0.count) }
         #expect(bytes == 4 * 4096)
         #expect(try harvest(tracker, memory) == [520, 766, 767, 768, 769, 1000])
@@ -69,7 +69,7 @@ private let kinds: [TrackerKind] = canScan ? [.software, .pagemapScan] : [.softw
     }
 
     @Test(arguments: kinds)
-    func `Discarding while a tracker is armed keeps the tracker whole`(kind: TrackerKind) throws {
+    func `A discard does not make an armed tracker miss writes`(kind: TrackerKind) throws {
         let file = try ImageFile(pages: Self.pages, data: Self.data)
         defer { file.remove() }
         let memory = try file.memory(pages: Self.pages, data: Self.data)
@@ -88,9 +88,9 @@ private let kinds: [TrackerKind] = canScan ? [.software, .pagemapScan] : [.softw
         tracker.disarm()
     }
 
-    /// Random reads, writes, discards, evictions from the page cache and harvests, beside a set.
+    /// Compares random reads, writes, discards, evictions from the page cache and harvests with a set.
     @Test(.enabled(if: canScan), arguments: 1...6 as ClosedRange<UInt64>)
-    func `Random operations do what a set does`(seed: UInt64) throws {
+    func `Random operations match a set`(seed: UInt64) throws {
         var random = SeededGenerator(seed: seed)
         let pages = 2048
         let data = (0..<pages).filter { _ in Int.random(in: 0..<3, using: &random) == 0 }.filter { $0 / 512 != 2 }
@@ -111,7 +111,7 @@ private let kinds: [TrackerKind] = canScan ? [.software, .pagemapScan] : [.softw
         }
         try tracker.arm()
         var written: Set<Int> = []
-        // Reading a hole of anonymous memory maps the zero page, which the kernel calls written.
+        // Reading a hole of anonymous memory maps the zero page, which the kernel reports as written.
         var allowed: Set<Int> = []
         var anonymous = Set(1024..<1536)
         for step in 0..<3000 {
@@ -146,7 +146,7 @@ private let kinds: [TrackerKind] = canScan ? [.software, .pagemapScan] : [.softw
     }
 
     @Test(.enabled(if: canScan))
-    func `A guest of 1 TiB costs what its data costs`() throws {
+    func `A guest of 1 TiB costs only what its data costs`() throws {
         let pages = 1 << 28
         let data = (0..<64).flatMap { part in (0..<64).map { part << 22 + 5 + $0 } }
         let file = try ImageFile(pages: pages, data: data)

@@ -47,7 +47,7 @@ extension DirtyTracker {
         for page in 0..<Self.pages {
             let expected = Self.run.indices.contains(page) ? 0 : UInt8(page % 250 + 1)
             for offset in [0, 4095] as [UInt64] {
-                // Not read through guest memory's own addresses before it is known what is resident: reading may provide a page.
+                // Check what is resident before guest memory is read through its own addresses: reading may populate a page.
                 if !Self.run.indices.contains(page) { #expect(try memory.load(at: GuestAddress(UInt64(page) << 12 + offset)) == expected) }
             }
         }
@@ -65,13 +65,13 @@ extension DirtyTracker {
             let status = UnsafeMutablePointer<stat>.allocate(capacity: 1)
             defer { unsafe status.deallocate() }
             try #require(unsafe fstat(file.descriptor, status) == 0)
-            // Reading a hole of shared memory fills it, which this test has just done.
+            // Reading a hole of shared memory fills it, and this test has just done that.
             #expect(unsafe status.pointee.st_blocks * 512 >= Self.pages * 4096)
         }
     }
 
     @Test(arguments: TestBacking.available)
-    func `What was never touched is discarded without being provided`(backing: TestBacking) throws {
+    func `Discarding untouched memory does not populate it`(backing: TestBacking) throws {
         let made = try BackedMemory(backing, pages: Self.pages)
         try made.memory.discard(Self.run)
         if backing != .adoptedHugeFile { #expect(made.residentPages(in: PageRun(0, Self.pages)) == 0) }
@@ -79,7 +79,7 @@ extension DirtyTracker {
     }
 
     @Test(arguments: TestBacking.available, allTrackers)
-    func `Written after a discard, a page is harvested`(backing: TestBacking, kind: TrackerKind) throws {
+    func `A page that is written after a discard is harvested`(backing: TestBacking, kind: TrackerKind) throws {
         let made = try Self.filled(backing)
         let memory = made.memory
         let tracker = try makeTracker(kind, for: memory)
@@ -90,9 +90,9 @@ extension DirtyTracker {
         try memory.setFirstByte(1, 1)
         let found = Set(try tracker.harvestedPages(of: memory))
         #expect(found.isSuperset(of: [1, 700]), "\(kind)")
-        // Of huge pages all is found that is written, also with zeros; the whole ones that were given back are not.
+        // Of huge pages, every written part is found, even if zeros were written. Whole huge pages that were given back are not found.
         if kind == .pagemapScan { #expect(backing.hasHugePages ? !found.contains(1200) : found == [1, 700], "\(found.count)") }
-        // And armed again.
+        // The pages are armed again.
         #expect(try tracker.harvestedPages(of: memory) == [])
         try memory.setFirstByte(700, 2)
         #expect(try tracker.harvestedPages(of: memory).contains(700))
@@ -103,13 +103,13 @@ extension DirtyTracker {
         arguments: TestBacking.available.filter { $0.isShared && !$0.hasHugePages },
         scanningTrackers
     )
-    func `A write that the kernel took out of the page table is harvested all the same, and a page that it took out clean is not`(
+    func `A written page whose page-table entry the kernel dropped is still harvested, and a clean one is not`(
         backing: TestBacking,
         kind: TrackerKind
     ) throws {
         let made = try Self.filled(backing, PageRun(0, 100))
         let memory = made.memory
-        // Of shared memory this takes the entries away and leaves the pages in the file, as the kernel does when memory is short.
+        // For shared memory this drops the page-table entries and leaves the pages in the file, as the kernel does when memory is short.
         func takeOut(_ run: PageRun) { unsafe madvise(memory.hostAddress(of: run), run.byteCount, MADV_DONTNEED) }
         takeOut(PageRun(80, 10))
         let tracker = try makeTracker(kind, for: memory)
@@ -129,13 +129,13 @@ extension DirtyTracker {
 
     @Test(arguments: [TestBacking.adoptedFile, .adoptedFileAddress]
     )
-    func `A page that somebody else put into an adopted file exists, untouched here`(backing: TestBacking) throws {
+    func `A page that somebody else put into an adopted file counts as present`(backing: TestBacking) throws {
         let made = try BackedMemory(backing, pages: Self.pages)
         let embedder = try #require(made.embedder)
         #expect(unsafe pwrite(embedder.descriptor, [5, 6], 2, off_t(embedder.offset) + 70 * 4096) == 2)
         #expect(try made.memory.presentPages() == [70])
         #expect(try made.memory.firstByte(70) == 5)
-        #expect(lseek(embedder.descriptor, 0, SEEK_CUR) == 0, "its position is its own")
+        #expect(lseek(embedder.descriptor, 0, SEEK_CUR) == 0, "the embedder's file position has moved")
     }
 
     // MARK: Subscribers
@@ -154,7 +154,7 @@ extension DirtyTracker {
     }
 
     @Test(arguments: TestBacking.available)
-    func `Subscribers hear of a discard before and after, until they are let go`(backing: TestBacking) throws {
+    func `Subscribers are told before and after a discard, until they are released`(backing: TestBacking) throws {
         let memory = try Self.filled(backing).memory
         let listener = Listener(memory)
         var subscription: DiscardSubscription? = memory.subscribe(listener)
@@ -170,12 +170,12 @@ extension DirtyTracker {
         #expect(listener.calls.withLock { $0 } == expected)
     }
 
-    @Test func `A discard that fails says so, to its caller and to subscribers, and the content is there`() throws {
+    @Test func `A failed discard is reported to its caller and to subscribers, and the content stays`() throws {
         let made = try Self.filled(.adoptedFile)
         let (memory, embedder) = (made.memory, try #require(made.embedder))
         let listener = Listener(memory)
         let subscription = memory.subscribe(listener)
-        // F_SEAL_FUTURE_WRITE: what is mapped stays writable, and holes are refused.
+        // F_SEAL_FUTURE_WRITE: mapped memory stays writable, and punching holes is refused.
         #expect(aerostat_fcntl(embedder.descriptor, aerostat_f_add_seals, 0x10) == 0)
         let error = #expect(throws: SystemError.self) { try memory.discard(PageRun(5, 2)) }
         #expect(error?.code == .notPermitted && error?.description.contains("hole") == true)

@@ -5,7 +5,7 @@ import Testing
 @Suite struct PageSetTests {
     /// Page counts around the edges of words.
     @Test(arguments: [1, 63, 64, 65, 127, 128, 1000, 4096 + 17])
-    func `A bitmap does what a set of integers does`(pageCount: Int) throws {
+    func `A bitmap matches a set of integers`(pageCount: Int) throws {
         let seed = UInt64(pageCount) &* 7919
         var random = SeededGenerator(seed: seed)
         let bitmap = try PageSet(pageCount: pageCount)
@@ -50,7 +50,7 @@ import Testing
         model.reduce(0) { $1 >> 6 == index ? $0 | 1 << UInt64($1 & 63) : $0 }
     }
 
-    /// The run begins at the first member at or after the start, has members only, and nothing is passed over.
+    /// The run begins at the first member at or after the start, contains only members, and no member is skipped.
     private static func checkNextRun(
         _ bitmap: PageSet,
         _ model: Set<Int>,
@@ -88,7 +88,7 @@ import Testing
     }
 
     @Test(arguments: [1, 64, 32767, 32768, 32769, 100_000])
-    func `Pages of words carry the whole set, and no bit behind its end`(pageCount: Int) throws {
+    func `Pages of words hold the whole set, and no bit past its end`(pageCount: Int) throws {
         var random = SeededGenerator(seed: UInt64(pageCount))
         let bitmap = try PageSet(pageCount: pageCount)
         for _ in 0..<500 { bitmap.insert(PageIndex(.random(in: 0..<pageCount, using: &random))) }
@@ -132,7 +132,7 @@ extension PageSetTests {
             bitmap.forEachRun { found += $0.indices }
             #expect(found == pages.sorted())
         }
-        // All words take some 30 ms each time, and their memory.
+        // Reading all words would take some 30 ms each time, and their memory.
         #expect(ContinuousClock.now - start < .seconds(2))
         for page in pages where page % 2 == 0 { bitmap.remove(PageRun(first: PageIndex(page), count: 1)) }
         #expect(bitmap.count() == pages.count { $0 % 2 != 0 })

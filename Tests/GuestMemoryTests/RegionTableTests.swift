@@ -3,11 +3,11 @@ import TestSupport
 import Testing
 
 @Suite struct RegionTableTests {
-    /// Three regions: two touch each other, one lies behind a hole.
+    /// Three regions: two are adjacent, one lies after a hole.
     private static let page: UInt64 = 4096
     private static let table = regionTable([(2, 4), (6, 3), (20, 5)])
 
-    /// Dense page of a guest frame number, the slow way.
+    /// The dense page of a guest frame number, computed slowly.
     private static func densePage(ofFrame frame: UInt64) -> Int? {
         var dense = 0
         for region in table.regions {
@@ -71,7 +71,7 @@ import Testing
         #expect(found.droppedBytes == byteCount - UInt64(pages) * 4096)
     }
 
-    @Test func `Regions that are no memory are refused`() {
+    @Test func `Invalid regions are refused`() {
         func error(_ regions: [(UInt64, UInt64)]) -> RegionTableError? {
             do throws(RegionTableError) {
                 _ = try RegionTable(regions.map { MemoryRegion(base: GuestAddress($0.0), byteCount: $0.1) })

@@ -52,7 +52,7 @@ private let kinds: [TrackerKind] = canScan ? [.software, .pagemapScan] : [.softw
     }
 
     @Test(arguments: kinds)
-    func `A page discarded and touched again, and a zero page turned real, are found`(kind: TrackerKind) throws {
+    func `A page that was discarded and touched again is found, and so is a zero page that became real`(kind: TrackerKind) throws {
         let memory = try GuestRAM(regionTable(pages: Self.pages))
         let tracker = try makeTracker(kind, for: memory)
         for page in 0..<20 { try memory.store(UInt8(1), at: address(page)) }
@@ -69,8 +69,8 @@ private let kinds: [TrackerKind] = canScan ? [.software, .pagemapScan] : [.softw
         tracker.disarm()
     }
 
-    /// The classic loss: while a writer writes, a copier harvests and copies what it found; when the writer has stopped, one more
-    /// harvest makes the copy equal. Few and long writes in each round, so that hardly one is covered up by a later one.
+    /// The classic loss. While a writer writes, a copier harvests and copies what it found. After the writer has stopped, one more harvest
+    /// makes the copy equal. Each round has few and long writes, so that a later write rarely hides an earlier one.
     @Test(arguments: kinds, [1, 2] as [UInt64])
     func `No write is lost between a writer and a copier`(kind: TrackerKind, seed: UInt64) throws {
         let rounds = 300
@@ -82,14 +82,14 @@ private let kinds: [TrackerKind] = canScan ? [.software, .pagemapScan] : [.softw
         let dirty = try PageSet(pageCount: 64)
         func copyDirty() throws {
             try tracker.harvest(into: dirty)
-            // Against the direction in which the writer fills: what it has marked and not yet written is read first.
+            // Copies against the writer's direction, so that it first reads what the writer has marked and not yet written.
             for page in (0..<64).reversed() where dirty.contains(PageIndex(page)) {
                 try copy.write(try memory.read(at: address(page), byteCount: 4096), at: address(page))
             }
             dirty.removeAll()
         }
         for page in 0..<64 { try copy.fill(1, at: address(page), byteCount: 4096) }
-        // Even: the writer's turn to begin a round is awaited; odd: it writes.
+        // Even: the copier waits for the writer to begin a round. Odd: the writer writes.
         let turn = Monitor(0)
         let writer = try HostThread(name: "writer") {
             var random = SeededGenerator(seed: seed)
@@ -115,7 +115,7 @@ private let kinds: [TrackerKind] = canScan ? [.software, .pagemapScan] : [.softw
     }
 
     @Test(.enabled(if: canScan), arguments: [64, 1024] as [UInt64])
-    func `Arming and harvesting a sparse guest costs what is populated`(gibibytes: UInt64) throws {
+    func `Arming and harvesting a sparse guest costs only what is populated`(gibibytes: UInt64) throws {
         let memory = try GuestRAM(try RegionTable(contiguousBytes: gibibytes << 30))
         let tracker = try PagemapScanTracker(memory)
         var expected: [Int] = []
@@ -139,8 +139,8 @@ private let kinds: [TrackerKind] = canScan ? [.software, .pagemapScan] : [.softw
         tracker.disarm()
     }
 
-    @Test func `Asking which pages exist makes none exist, with and without PAGEMAP_SCAN`() throws {
-        // More than are read at once: runs end at that border, go across it, and at the end of memory.
+    @Test func `Asking which pages exist populates none, with and without PAGEMAP_SCAN`() throws {
+        // More pages than one read returns: runs end at that border, cross it, and end at the end of memory.
         let memory = try GuestRAM(regionTable(pages: 200_000))
         let runs = [1000..<1010, 1011..<1012, 65500..<65536, 131_000..<131_100, 199_990..<200_000]
         for run in runs { try memory.fill(1, at: address(run.lowerBound), byteCount: run.count * 4096) }
@@ -166,7 +166,7 @@ private let kinds: [TrackerKind] = canScan ? [.software, .pagemapScan] : [.softw
 }
 
 @Suite struct PageContentTests {
-    @Test func `One byte anywhere makes a page not zero, and its digest another`() throws {
+    @Test func `One byte anywhere makes a page non-zero and changes its digest`() throws {
         let memory = try GuestRAM(regionTable(pages: 2))
         let page = PageIndex(1)
         #expect(memory.isZero(page) && memory.digest(page) == PageDigest.zeroPage)

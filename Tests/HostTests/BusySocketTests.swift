@@ -5,9 +5,9 @@ import SystemPackage
 import TestSupport
 import Testing
 
-/// Sockets of processes that are alive and have no time, and hosts that lack something for a while.
+/// Sockets of processes that are alive but busy, and hosts that lack a resource for some time.
 @Suite struct BusySocketTests {
-    /// A unix socket that is listened on, and whose backlog is full.
+    /// A listening unix socket whose backlog is full.
     private final class BusyOwner {
         let path: String
         private let listener: OwnedDescriptor
@@ -34,7 +34,7 @@ import Testing
             unsafe unlink(path)
         }
 
-        /// Takes everybody who waits.
+        /// Accepts all waiting connections.
         func makeRoom() {
             _ = aerostat_fcntl(listener.number, F_SETFL, O_NONBLOCK)
             while case let number = aerostat_accept(listener.number), number >= 0 { waiting.append(number) }
@@ -50,7 +50,7 @@ import Testing
         }
     }
 
-    @Test func `A path whose owner has a full backlog is alive: it is left alone, and nobody waits for it`() throws {
+    @Test func `A socket with a full backlog counts as alive: it is left alone, and nobody waits for it`() throws {
         let owner = try BusyOwner("full")
         let start = MonotonicClock.now()
         do throws(SocketError) {
@@ -63,7 +63,7 @@ import Testing
         unsafe #expect(access(owner.path, F_OK) == 0)
     }
 
-    @Test func `Whoever connects to a full backlog gets in when there is room, and gives up at the deadline or the ring`() throws {
+    @Test func `A connect to a full backlog succeeds when there is room, and gives up at the deadline or the ring`() throws {
         let owner = try BusyOwner("room")
         do throws(SocketError) {
             _ = try connectSocket(to: .unix(path: owner.path), timeout: .milliseconds(60))
@@ -92,7 +92,7 @@ import Testing
     ]
 
     @Test(arguments: passing)
-    func `What passes does not end the listening, and is said once`(code: Int32) throws {
+    func `Temporary failures do not end the listening, and are reported once`(code: Int32) throws {
         let listener = try ListeningSocket(.tcp(host: "127.0.0.1", port: 0))
         let visitor = try connectSocket(to: listener.address)
         var failures = 2
@@ -122,7 +122,7 @@ import Testing
     }
 
     @Test(arguments: [EBADF, EINVAL, ENOTSOCK])
-    func `A socket that listens no more is an error`(code: Int32) throws {
+    func `A socket that no longer listens is an error`(code: Int32) throws {
         let listener = try ListeningSocket(.tcp(host: "127.0.0.1", port: 0))
         let visitor = try connectSocket(to: listener.address)
         var error: SocketError?
@@ -136,7 +136,7 @@ import Testing
         _ = visitor.number
     }
 
-    @Test func `An idle TCP link is probed at both ends, and given up after 13 s without an answer`() throws {
+    @Test func `An idle TCP link is probed at both ends, and abandoned after 13 s without an answer`() throws {
         let listener = try ListeningSocket(.tcp(host: "127.0.0.1", port: 0))
         let near = try connectSocket(to: listener.address)
         guard let far = try listener.accept(unlessRung: try Doorbell()) else {

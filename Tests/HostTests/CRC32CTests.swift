@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 
 @Suite struct CRC32CTests {
-    /// RFC 3720, appendix B.4; the last is the check value of the catalogue of CRCs.
+    /// RFC 3720, appendix B.4. The last one is the check value of the catalogue of CRCs.
     static let vectors: [(bytes: [UInt8], crc: UInt32)] = [
         ([UInt8](repeating: 0, count: 32), 0x8A91_36AA),
         ([UInt8](repeating: 0xFF, count: 32), 0x62A8_AB43),
@@ -23,7 +23,7 @@ import Testing
         #expect(portable.value == crc)
     }
 
-    @Test func `Pieces give what the whole gives`() {
+    @Test func `Pieces give the same checksum as the whole`() {
         var random = SeededGenerator(seed: 3)
         let bytes = (0..<5000).map { _ in UInt8.random(in: 0...255, using: &random) }
         var whole = CRC32C()
@@ -39,7 +39,7 @@ import Testing
     }
 
     @Test(arguments: 0..<50 as Range<UInt64>)
-    func `A page in four streams gives what the table gives`(seed: UInt64) {
+    func `A page in four streams gives the same checksum as the table`(seed: UInt64) {
         var random = SeededGenerator(seed: seed)
         // Seed 0 is the page of zeros, seed 1 has one bit.
         var bytes = [UInt8](repeating: 0, count: 4096)

@@ -1,7 +1,7 @@
 import AerostatHost
 import Testing
 
-/// What a reader of these tests says is wrong.
+/// The errors of a reader in these tests.
 private enum Fault: FieldReadingError, Hashable {
     case truncated(field: String, offset: Int)
     case trailing(byteCount: Int)
@@ -12,7 +12,7 @@ private enum Fault: FieldReadingError, Hashable {
 private typealias Reader = FieldReader<Fault>
 
 @Suite struct FieldBytesTests {
-    @Test func `Fields are little-endian, one behind the other or at offsets, and are read as they were written`() throws {
+    @Test func `Fields are little-endian, in sequence or at offsets, and are read as they were written`() throws {
         var fields = FieldBytes()
         fields.append(UInt16(0x0201))
         fields.append(UInt64(0x0A09_0807_0605_0403))
@@ -32,7 +32,7 @@ private typealias Reader = FieldReader<Fault>
         try reader.finish()
     }
 
-    @Test func `A field at an offset is changed in its place, and nothing else is`() {
+    @Test func `Setting a field at an offset changes nothing else`() {
         var fields = FieldBytes(byteCount: 8)
         fields.set(1, UInt16(0xBEEF))
         fields.set(4, "ab")
@@ -40,7 +40,7 @@ private typealias Reader = FieldReader<Fault>
         #expect(fields.bytes == [0, 0xEF, 0xBE, 0, 0x61, 0x62, 0, 9])
     }
 
-    @Test func `Bytes that end early, go on too long, or say what cannot be are errors that name field and place`() throws {
+    @Test func `Bytes that are too short, too long or impossible are errors that name field and offset`() throws {
         var reader = Reader([1, 2, 3, 4, 5])
         _ = try reader.take("first", UInt32.self)
         #expect(throws: Fault.truncated(field: "second", offset: 4)) { try reader.take("second", UInt16.self) }

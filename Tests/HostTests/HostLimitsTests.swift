@@ -3,11 +3,11 @@ import SystemPackage
 import Testing
 
 @Suite struct HostLimitsTests {
-    @Test func `What can be had is had, and given back`() throws {
+    @Test func `Available resources are taken and given back`() throws {
         for _ in 0..<50 { try HostLimits.require(HostLimits.Need(descriptors: 20, threads: 20, addressSpaceBytes: 1 << 30)) }
     }
 
-    @Test func `What cannot be had is named with its limit`() {
+    @Test func `A missing resource is named with its limit`() {
         func words(_ need: HostLimits.Need) -> String {
             do throws(HostLimits.Shortage) { try HostLimits.require(need) } catch { return "\(error)" }
             return ""

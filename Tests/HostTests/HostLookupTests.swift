@@ -5,7 +5,7 @@ import Testing
 
 /// Name servers that do not answer.
 @Suite struct HostLookupTests {
-    /// A resolver that answers when it is let.
+    /// A resolver that answers when the test allows it.
     private final class SilentResolver: Sendable {
         private let isReleased = Monitor(false)
         private let ended = Monitor(0)
@@ -31,7 +31,7 @@ import Testing
         } catch { return error }
     }
 
-    @Test func `A name server that is silent is not waited for beyond the deadline`() throws {
+    @Test func `The wait for a silent name server ends at the deadline`() throws {
         let resolver = SilentResolver()
         let lookup = HostLookup { _, _ in resolver.answer() }
         let start = MonotonicClock.now()
@@ -41,7 +41,7 @@ import Testing
         resolver.release()
     }
 
-    @Test func `A ring ends the waiting for a name server, and stays for its owner`() throws {
+    @Test func `A ring ends the wait for a name server, and is left for its owner`() throws {
         let resolver = SilentResolver()
         let lookup = HostLookup { _, _ in resolver.answer() }
         let doorbell = try Doorbell()
@@ -55,7 +55,7 @@ import Testing
         resolver.release()
     }
 
-    @Test func `Look-ups that nobody waits for any more are few, and make room when they end`() throws {
+    @Test func `The number of abandoned look-ups is limited, and they make room when they end`() throws {
         let resolver = SilentResolver()
         let lookup = HostLookup { _, _ in resolver.answer() }
         for _ in 0..<HostLookup.maximumThreads { _ = failure(lookup, within: .milliseconds(1)) }
@@ -71,7 +71,7 @@ import Testing
     }
 
     @Test(arguments: ["127.0.0.1", ""])
-    func `An address in numbers asks no name server`(host: String) throws {
+    func `A numeric address needs no name server`(host: String) throws {
         let lookup = HostLookup { _, _ in
             Issue.record("a name server was asked")
             return .success([])

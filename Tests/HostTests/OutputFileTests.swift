@@ -5,7 +5,7 @@ import SystemPackage
 import TestSupport
 import Testing
 
-/// Whatever an option writes, nothing is lost that was there, unless it was meant.
+/// Whatever an option writes, no existing file is lost unintentionally.
 @Suite struct OutputFileTests {
     private let folder: TestFolder
 
@@ -27,9 +27,9 @@ import Testing
         return unsafe lstat(folder[name], &status) == 0 && status.st_mode & S_IFMT == S_IFLNK
     }
 
-    // MARK: What was there
+    // MARK: The older file
 
-    @Test func `An older file stays until the new one is whole, and a file that is not finished leaves nothing`() throws {
+    @Test func `An older file stays until the new one is complete, and an unfinished file leaves nothing`() throws {
         try make("file", "older")
         do {
             let file = try OutputFile(folder["file"], .text)
@@ -58,7 +58,7 @@ import Testing
         try #expect(folder.entries == ["file", "link"] && content("file") == "in use")
     }
 
-    @Test func `A lock that is taken while the file is being written keeps what is there`() throws {
+    @Test func `A lock that is taken during the write protects the older file`() throws {
         try make("file", "in use")
         let file = try OutputFile(folder["file"], .text)
         let holder = try OwnedDescriptor.open(folder["file"], flags: O_RDONLY)
@@ -67,7 +67,7 @@ import Testing
         try #expect(folder.entries == ["file"] && content("file") == "in use")
     }
 
-    @Test func `A guest image is replaced by nothing but an image, also one that came meanwhile`() throws {
+    @Test func `Only an image replaces a guest image, even one that appeared during the write`() throws {
         let image = String(decoding: ImageSignature.bytes, as: UTF8.self) + "the memory of a guest"
         let record = try OutputFile(folder["image"], .text)
         try make("image", image)
@@ -77,7 +77,7 @@ import Testing
         }
         #expect(throws: SystemError.self) { _ = try OwnedDescriptor.emptied(folder["image"], mode: 0o600) }
         #expect(try content("image") == image)
-        // Also where a guest runs from it: the guest keeps the file that it has.
+        // This holds even if a guest runs from it: the guest keeps the file that it has.
         let holder = try OwnedDescriptor.open(folder["image"], flags: O_RDONLY)
         #expect(try holder.lock(.exclusive))
         try OutputFile(folder["image"], .image).finish()
@@ -86,7 +86,7 @@ import Testing
         #expect(unsafe pread(holder.number, &bytes, bytes.count, 0) == bytes.count && String(decoding: bytes, as: UTF8.self) == image)
     }
 
-    @Test func `A link stays, and what it names is written, also where nothing is there yet`() throws {
+    @Test func `A link stays, and the file that it names is written, even if that does not exist yet`() throws {
         try make("older", "older")
         link("link", to: "older")
         try OutputFile.write("new", to: folder["link"])
@@ -101,10 +101,10 @@ import Testing
         #expect(error?.code == .tooManySymbolicLinkLevels)
     }
 
-    @Test func `Text goes straight into what is no regular file; memory and images are refused there`() throws {
+    @Test func `Text goes directly into a special file; memory and images are refused there`() throws {
         try OutputFile.write("nobody reads this", to: "/dev/null")
         #expect(unsafe mkfifo(folder["fifo"], 0o600) == 0)
-        // That nobody reads it is said, and not waited for.
+        // If nobody reads it, that is an error, and the call does not wait.
         #expect(throws: SystemError.self) { try OutputFile(folder["fifo"], .text) }
         let reader = try OwnedDescriptor.open(folder["fifo"], flags: O_RDONLY | O_NONBLOCK)
         try OutputFile.write("read", to: folder["fifo"])
@@ -119,16 +119,16 @@ import Testing
         #expect(folder.entries == ["fifo"])
     }
 
-    @Test func `A descriptor of this process is written to where it stands, also where it is a regular file`() throws {
+    @Test func `A descriptor of this process is written at its position, even if it is a regular file`() throws {
         let open = try OwnedDescriptor.open(folder["open"], flags: O_WRONLY | O_CREAT)
         try open.writeAll(Array("before, ".utf8), path: "")
         try OutputFile.write("behind", to: "/dev/fd/\(open.number)")
         #expect(try content("open") == "before, behind")
     }
 
-    // MARK: Beside it
+    // MARK: The partial file
 
-    @Test func `One at a time writes to a path; what a killed writer left is replaced`() throws {
+    @Test func `Only one writer at a time writes to a path, and the leftover of a killed one is replaced`() throws {
         let first = try OutputFile(folder["file"], .text)
         let error = #expect(throws: SystemError.self) { try OutputFile(folder["file"], .image) }
         #expect(error?.operation.contains("being written already") == true)
@@ -142,7 +142,7 @@ import Testing
     }
 
     @Test(arguments: ["", "a\0b"])
-    func `A path that is none is refused`(path: String) {
+    func `An invalid path is refused`(path: String) {
         #expect(throws: SystemError.self) { try OutputFile(path, .text) }
         #expect(throws: SystemError.self) { _ = try OwnedDescriptor.emptied(path, mode: 0o600) }
     }
@@ -152,7 +152,7 @@ import Testing
     private enum Fate: CaseIterable { case happened, didNotHappen, somebodyElses }
 
     @Test(arguments: Fate.allCases)
-    private func `After a rename that fails the names are looked at: it happened, it did not, or that cannot be told`(_ fate: Fate) throws {
+    private func `After a failed rename the file names tell whether it happened, did not happen, or is unknown`(_ fate: Fate) throws {
         var calls = FileCalls.system
         calls.rename = { from, to in
             switch fate {
@@ -174,7 +174,7 @@ import Testing
         }
     }
 
-    @Test func `A leftover whose removal fails although it happened is gone`() throws {
+    @Test func `A leftover is gone even if its removal reports a failure`() throws {
         var calls = FileCalls.system
         calls.unlink = { path in
             _ = unsafe Glibc.unlink(path)

@@ -2,9 +2,9 @@ import AerostatHost
 import Glibc
 import Testing
 
-/// Signals belong to the whole process: these tests use such that nobody else here does.
+/// Signals belong to the whole process, so these tests use signals that nothing else here uses.
 @Suite(.serialized) struct SignalTests {
-    @Test func `A watched signal is told by its number, and does again what it does by itself when the watch ends`() throws {
+    @Test func `A watched signal is reported by its number, and has its default effect again after the watch`() throws {
         let heard = Monitor<[Int32]>([])
         try SignalWatch.start([SIGUSR1, SIGUSR2]) { number in heard.update { $0.append(number) } }
         for number in [SIGUSR1, SIGUSR2, SIGUSR1] {
@@ -17,7 +17,7 @@ import Testing
         #expect(disposition(SIGUSR1) == "default" && disposition(SIGUSR2) == "default")
     }
 
-    @Test func `A signal is heard although it is blocked where the watch begins`() throws {
+    @Test func `A signal is reported although it was blocked when the watch began`() throws {
         var set = sigset_t()
         unsafe sigemptyset(&set)
         unsafe sigaddset(&set, SIGUSR1)
@@ -30,7 +30,7 @@ import Testing
         #expect(isHeard.wait(until: MonotonicClock.now() + .seconds(10)) { $0 ? true : nil } == true)
     }
 
-    @Test func `A SIGHUP that is ignored, as under nohup, stays so`() throws {
+    @Test func `An ignored SIGHUP, as under nohup, stays ignored`() throws {
         signal(SIGHUP, SIG_IGN)
         defer { signal(SIGHUP, SIG_DFL) }
         try SignalWatch.start([SIGHUP]) { _ in Issue.record("it was heard") }
@@ -45,7 +45,7 @@ import Testing
         return isIn("SigIgn:") ? "ignored" : isIn("SigCgt:") ? "caught" : "default"
     }
 
-    @Test func `A child ignores no signal that this process ignores, but for SIGHUP`() throws {
+    @Test func `A child does not inherit ignored signals, except SIGHUP`() throws {
         let path = "/tmp/aerostat-test-\(getpid())-child"
         defer { unsafe unlink(path) }
         signal(SIGPIPE, SIG_IGN)
@@ -53,7 +53,7 @@ import Testing
         defer { signal(SIGUSR1, SIG_DFL) }
         let child = try ChildProcess("/bin/cat", ["/proc/self/status"], output: path, errors: "/dev/null")
         #expect(child.wait(until: MonotonicClock.now() + .seconds(10)) == 0)
-        // Those of the C library and of real time are inherited from whoever started the tests.
+        // The ignored signals of the C library and the real-time ones are inherited from the parent of the tests.
         #expect(mask("SigIgn:", of: path) & 0x7FFF_FFFF == 0)
         #expect(mask("SigBlk:", of: path) & 0x7FFF_FFFF == 0)
     }

@@ -18,7 +18,7 @@ import Testing
         return connection.number >= 0
     }
 
-    @Test func `A path that nobody listens on any more is taken over, and removed at the end`() throws {
+    @Test func `The path of a dead socket is taken over, and removed at the end`() throws {
         let path = Self.path("stale")
         try bindAndForget(path)
         unsafe #expect(access(path, F_OK) == 0)
@@ -30,14 +30,14 @@ import Testing
         unsafe #expect(access(path, F_OK) != 0)
     }
 
-    /// A bound socket whose process is gone: the file stays.
+    /// A bound socket whose process is gone. The file stays.
     private func bindAndForget(_ path: String) throws {
         let listener = try ListeningSocket(.unix(path: path + ".x"))
         unsafe #expect(rename(path + ".x", path) == 0)
         _ = listener.number
     }
 
-    @Test func `A path that is alive, or any other file, is left alone`() throws {
+    @Test func `A live socket, or any other file, is left alone`() throws {
         let path = Self.path("live")
         let listener = try ListeningSocket(.unix(path: path))
         #expect("\(Self.error(.unix(path: path)) as Any)".contains("in use"))
@@ -49,7 +49,7 @@ import Testing
         unsafe unlink(file)
     }
 
-    @Test func `A path put in the socket's place meanwhile is not removed`() throws {
+    @Test func `A file that replaced the socket in the meantime is not removed`() throws {
         let path = Self.path("replaced")
         do {
             let listener = try ListeningSocket(.unix(path: path))
@@ -61,7 +61,7 @@ import Testing
         unsafe unlink(path)
     }
 
-    @Test func `Addresses that cannot be are refused with a reason`() throws {
+    @Test func `Impossible addresses are refused with a reason`() throws {
         let long = "/tmp/" + String(repeating: "x", count: 103)
         guard case .pathTooLong? = Self.error(.unix(path: long)) else {
             Issue.record("not refused")
@@ -76,7 +76,7 @@ import Testing
         #expect("\(Self.error(.unix(path: "/nowhere/at/all")) as Any)".contains("/nowhere/at/all"))
     }
 
-    @Test func `A longest path works`() throws {
+    @Test func `The longest path works`() throws {
         let stem = Self.path("")
         let path = stem + String(repeating: "y", count: 107 - stem.utf8.count)
         let listener = try ListeningSocket(.unix(path: path))
@@ -89,7 +89,7 @@ import Testing
         #expect(throws: SocketError.self) { _ = try connectSocket(to: .unix(path: path)) }
     }
 
-    @Test func `A port is taken once, and a free one is named`() throws {
+    @Test func `A port can be taken once, and the kernel's choice of a free one is named`() throws {
         let listener = try ListeningSocket(.tcp(host: "127.0.0.1", port: 0))
         guard case .tcp(_, let port) = listener.address else { return }
         #expect(port != 0)
@@ -98,7 +98,7 @@ import Testing
         #expect(try isAccepted(listener))
     }
 
-    @Test func `A ring ends the waiting for a connection, and stays for its owner`() throws {
+    @Test func `A ring ends the wait for a connection, and is left for its owner`() throws {
         let listener = try ListeningSocket(.tcp(host: "127.0.0.1", port: 0))
         let doorbell = try Doorbell()
         doorbell.ring()

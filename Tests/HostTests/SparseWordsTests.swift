@@ -5,7 +5,7 @@ import Testing
 
 @Suite struct SparseWordsTests {
     @Test(arguments: [1, 1023, 1024, 1025, 5000])
-    func `Words are what a dictionary says`(count: Int) throws {
+    func `Words match a dictionary`(count: Int) throws {
         var random = SeededGenerator(seed: UInt64(count))
         var words = try SparseWords(count: count)
         var model: [Int: UInt32] = [:]
@@ -31,7 +31,7 @@ import Testing
         }
     }
 
-    @Test func `Words behind the array stay zero, whatever is loaded`() throws {
+    @Test func `Words past the array's end stay zero, whatever is loaded`() throws {
         var words = try SparseWords(count: 10)
         let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: SparseWords.pageBytes, alignment: 4)
         defer { unsafe buffer.deallocate() }
@@ -41,7 +41,7 @@ import Testing
         #expect(unsafe buffer.enumerated().allSatisfy { $1 == ($0 < 40 ? 0xFF : 0) })
     }
 
-    @Test func `A large array costs what is written`() throws {
+    @Test func `A large array costs only what is written`() throws {
         var words = try SparseWords(count: 1 << 30)
         for number in 0..<100 { words[number << 23] = 1 }
         let fields = try String(contentsOfFile: "/proc/self/statm", encoding: .utf8).split(separator: " ")

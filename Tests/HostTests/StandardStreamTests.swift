@@ -20,7 +20,7 @@ private final class TestPipe: Sendable {
 
     func setBlocking(_ blocks: Bool) { _ = fcntl(input, F_SETFL, blocks ? 0 : O_NONBLOCK) }
 
-    /// Leaves no room. - Returns: how many bytes that took.
+    /// Fills the pipe. - Returns: how many bytes that took.
     func fill() -> Int {
         setBlocking(false)
         defer { setBlocking(true) }
@@ -35,7 +35,7 @@ private final class TestPipe: Sendable {
 
     func closeReader() { reader.withLock { $0 = nil } }
 
-    /// Reads exactly so much, however long it takes.
+    /// Reads exactly this many bytes, however long it takes.
     func read(_ byteCount: Int) -> [UInt8] {
         let number = reader.withLock { $0?.number ?? -1 }
         var bytes: [UInt8] = []
@@ -48,7 +48,7 @@ private final class TestPipe: Sendable {
         return bytes
     }
 
-    /// Reads lines until one of them is the one that is waited for.
+    /// Reads lines until the given one arrives.
     func lines(through last: String) -> [String] {
         var lines: [String] = []
         var line: [UInt8] = []
@@ -69,7 +69,7 @@ private final class TestPipe: Sendable {
 @Suite struct StandardStreamTests {
     init() { signal(SIGPIPE, SIG_IGN) }
 
-    @Test func `A stream takes all of a text that is longer than it has room for, from a reader that comes late`() throws {
+    @Test func `A text that does not fit into the stream is written completely for a late reader`() throws {
         let pipe = try TestPipe()
         let text = String(repeating: "0123456789abcdef", count: 20_000)
         let result = Monitor<Bool?>(nil)
@@ -118,7 +118,7 @@ private final class TestPipe: Sendable {
         LineWriter(to: pipe.input, limits: LineWriter.Limits(lines: lines, bytes: bytes)) { "\($0) lost" }
     }
 
-    @Test func `Lines come out in their order, and flushing waits for them`() throws {
+    @Test func `Lines are written in order, and flushing waits for them`() throws {
         let pipe = try TestPipe()
         let writer = writer(pipe)
         for number in 1...50 { writer.put("\(number)\n") }
@@ -126,8 +126,7 @@ private final class TestPipe: Sendable {
         #expect(pipe.lines(through: "50") == (1...50).map { "\($0)" })
     }
 
-    @Test func `Nobody who logs waits for a log that nobody reads; what has no room is lost, counted, and told once there is room`() throws
-    {
+    @Test func `Logging never waits for a log that nobody reads; lines without room are lost, counted, and reported later`() throws {
         let pipe = try TestPipe()
         let filling = pipe.fill()
         let writer = writer(pipe, lines: 10)
@@ -145,7 +144,7 @@ private final class TestPipe: Sendable {
         #expect(pipe.lines(through: "again") == ["again"])
     }
 
-    @Test func `A line that is longer than all the room is lost alone`() throws {
+    @Test func `A line that is longer than the buffer is lost alone`() throws {
         let pipe = try TestPipe()
         let writer = writer(pipe, bytes: 100)
         writer.put(String(repeating: "x", count: 200) + "\n")
@@ -162,7 +161,7 @@ private final class TestPipe: Sendable {
             writer.put("\(number)\n")
             #expect(writer.flush(within: .seconds(10)))
         }
-        // The same descriptor leads elsewhere now.
+        // The same descriptor now leads elsewhere.
         try #require(dup2(pipe.input, full.number) >= 0)
         writer.put("heard\n")
         #expect(pipe.lines(through: "heard") == ["3 lost", "heard"])

@@ -16,10 +16,10 @@ import Testing
             ([], []),
         ] as [([UInt8], [ConsoleKeys.Meaning])]
     )
-    func `Ctrl-A and the key behind it are for the console, all else is for the guest`(keys: [UInt8], expected: [ConsoleKeys.Meaning]) {
+    func `Ctrl-A and the key after it are for the console, all else is for the guest`(keys: [UInt8], expected: [ConsoleKeys.Meaning]) {
         var console = ConsoleKeys()
         #expect(console.read(keys) == expected)
-        // One at a time they mean the same.
+        // One key at a time, they mean the same.
         var slow = ConsoleKeys()
         var input: [UInt8] = []
         var rest: [ConsoleKeys.Meaning] = []
@@ -38,7 +38,7 @@ import Testing
         return mode
     }
 
-    @Test func `A raw terminal hands over every key at once, and has its own mode back afterwards`() throws {
+    @Test func `A raw terminal delivers every key at once, and gets its own mode back afterwards`() throws {
         var (near, far) = (Int32(-1), Int32(-1))
         try #require(unsafe openpty(&near, &far, nil, nil, nil) == 0)
         defer { for number in [near, far] { close(number) } }
@@ -51,7 +51,7 @@ import Testing
             #expect(unsafe write(near, keys, keys.count) == keys.count)
             var bytes = [UInt8](repeating: 0, count: 16)
             #expect(unsafe read(far, &bytes, bytes.count) == keys.count && Array(bytes[..<keys.count]) == keys)
-            // As a shell does while the process is stopped.
+            // Does what a shell does while the process is stopped.
             var cooked = before
             #expect(unsafe tcsetattr(far, TCSANOW, &cooked) == 0)
             RawTerminal.reapply()
@@ -61,10 +61,10 @@ import Testing
         let after = mode(far)
         #expect(after.c_lflag == before.c_lflag && after.c_iflag == before.c_iflag && after.c_oflag == before.c_oflag)
         RawTerminal.reapply()
-        #expect(mode(far).c_lflag == before.c_lflag, "what is over is not applied again")
+        #expect(mode(far).c_lflag == before.c_lflag, "raw mode was applied again after its end")
     }
 
-    @Test func `A pipe is no terminal`() throws {
+    @Test func `A pipe is not a terminal`() throws {
         var ends: [Int32] = [-1, -1]
         try #require(unsafe Glibc.pipe(&ends) == 0)
         defer { for number in ends { close(number) } }

@@ -12,7 +12,7 @@ import Testing
         return pages
     }
 
-    @Test func `Whole blocks are left to the fault on arrival, what is long of the rest is populated`() throws {
+    @Test func `Whole blocks are left to the fault on arrival, and long runs of the rest are populated`() throws {
         let memory = try GuestRAM(regionTable(pages: 4096))
         var advice = ArrivalPreparation()
         try advice.prepare(PageRun(first: PageIndex(500), count: 1600), of: memory)
@@ -22,9 +22,9 @@ import Testing
         #expect(try presentPages(memory) == Array(500..<512) + Array(2048..<2100))
     }
 
-    @Test func `Where a block took a fault for each page, the following ones are populated`() throws {
+    @Test func `After a block took a fault for each page, the following blocks are populated`() throws {
         let memory = try GuestRAM(regionTable(pages: 4096))
-        // One fault each, whatever the size of its pages.
+        // One fault for each block, whatever the size of its pages.
         let other = try GuestRAM(regionTable(pages: 200 * 512))
         func fault(_ range: Range<Int>) throws {
             for block in range { try other.store(UInt8(1), at: other.regions.address(of: PageIndex(block * 512))) }

@@ -5,7 +5,7 @@ import AerostatMigrationIO
 import TestSupport
 import Testing
 
-/// Bytes from nobody in particular to a destination; a scripted source that speaks the stream and lies.
+/// Sends a destination random bytes, and a scripted source that speaks the stream and lies.
 @Suite(.serialized) struct HostilePeerTests {
     private static let regions = regionTable(pages: 64)
 
@@ -37,7 +37,7 @@ import Testing
         .hello(Hello(session: SessionID(high: 1, low: 2), regions: regions, capabilities: capabilities))
     }
 
-    @Test func `The scripted source gets a guest to run: the others fail for the reason they should`() throws {
+    @Test func `The scripted source makes a guest run, so the other tests fail for the right reason`() throws {
         let data = Frame.runs([RunDescriptor(.data, PageRun(5, 1))], round: 1)
         let frames = [Self.hello(), .roundBegin(1), data, .switchover(sections: 0, guestRuns: true), .commit]
         #expect(try outcome(of: stream(frames, payloadAfter: 2)) == .running(guestRuns: true))
@@ -45,9 +45,9 @@ import Testing
 
     @Test(arguments: ["GET / HTTP/1.1\r\nHost: here\r\n\r\n", "", "AERO", String(repeating: "AERO", count: 5000)]
     )
-    func `Garbage is no migration`(text: String) throws {
+    func `Garbage is not a migration`(text: String) throws {
         guard case .notAMigration = try outcome(of: Array(text.utf8)) else {
-            Issue.record("taken for a migration")
+            Issue.record("garbage was accepted as a migration")
             return
         }
     }
@@ -76,7 +76,7 @@ import Testing
         }
     }
 
-    @Test func `A commit in spite of differences is refused`() throws {
+    @Test func `A commit despite differences is refused`() throws {
         let digests = Frame.digests(DigestRun(first: PageIndex(3), digests: [12345]))
         let bytes = stream([Self.hello(.verify), digests, .switchover(sections: 0, guestRuns: true), .commit])
         guard case .failed(let reason) = try outcome(of: bytes) else {
@@ -86,7 +86,7 @@ import Testing
         #expect(reason.contains("differs"))
     }
 
-    @Test func `Runs outside memory, and frames that have no place, are named`() throws {
+    @Test func `Runs outside memory and unexpected frames are refused by name`() throws {
         for (frame, word) in [
             (Frame.runs([RunDescriptor(.zero, PageRun(60, 5))], round: 1), "outside"), (.running, "running"), (.commit, "commit"),
         ] {

@@ -6,13 +6,13 @@ import Glibc
 import TestSupport
 import Testing
 
-/// A guest that stands still does not wait for a disk that hangs.
+/// A paused guest does not wait for a disk that hangs.
 @Suite struct HungDiskTests {
     private let folder: TestFolder
 
     init() throws { folder = try TestFolder() }
 
-    /// A call of the disk that hangs until it is let go.
+    /// A disk call that hangs until the gate is opened.
     private final class Gate: Sendable {
         private let state = Monitor((isReached: false, isOpen: false))
 
@@ -46,7 +46,7 @@ import Testing
         #expect(folder.entries == [])
     }
 
-    /// Hangs where the file gets its full length, for the guest stands still then; or its first one.
+    /// Hangs when the file gets its full length, because the guest is paused then; or when it gets its first length.
     private func hangingLength(_ gate: Gate, call: Int) -> FileCalls {
         let count = Locked(0)
         var calls = FileCalls.system
@@ -61,7 +61,7 @@ import Testing
         return calls
     }
 
-    /// Fails where the file gets its full length.
+    /// Fails when the file gets its full length.
     private var failingLength: FileCalls {
         let count = Locked(0)
         var calls = FileCalls.system
@@ -79,8 +79,7 @@ import Testing
 
     @Test(arguments: [1, 2]
     )
-    func `A disk that hangs before the rename: a cancellation is heard, and the guest runs on while the call still hangs`(call: Int) throws
-    {
+    func `When the disk hangs before the rename, a cancellation lets the guest run while the call still hangs`(call: Int) throws {
         let gate = Gate()
         let pair = try start(hangingLength(gate, call: call))
         defer { pair.end() }
@@ -96,7 +95,7 @@ import Testing
         try expectEmptyFolder()
     }
 
-    @Test func `A disk that hangs in the removal of the partial file: the guest runs on meanwhile`() throws {
+    @Test func `When the disk hangs while it removes the partial file, the guest runs`() throws {
         let gate = Gate()
         var calls = failingLength
         calls.unlink = { path in
@@ -116,7 +115,7 @@ import Testing
         try expectEmptyFolder()
     }
 
-    @Test func `Nothing is left when the end is told, where the disk does not hang`() throws {
+    @Test func `If the disk does not hang, no file is left when the end is reported`() throws {
         var calls = failingLength
         calls.unlink = { path in
             HostThread.sleep(for: .milliseconds(50))
@@ -132,7 +131,7 @@ import Testing
     }
 
     @Test
-    func `A disk that hangs in the rename: nobody says who has the guest before the disk does, and the report says what is waited for`()
+    func `When the disk hangs in the rename, the owner is undecided until it answers, and the report says what is waited for`()
         throws
     {
         let gate = Gate()
@@ -157,8 +156,7 @@ import Testing
     private enum Fate: CaseIterable { case happened, didNotHappen, somebodyElses }
 
     @Test(arguments: Fate.allCases)
-    private func `A rename that fails decides nothing: the guest is where the names say, and paused where they do not`(_ fate: Fate) throws
-    {
+    private func `After a failed rename the file names decide where the guest is, else it stays paused`(_ fate: Fate) throws {
         var calls = FileCalls.system
         calls.rename = { from, to in
             switch fate {

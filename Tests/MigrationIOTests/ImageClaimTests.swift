@@ -6,7 +6,7 @@ import Glibc
 import TestSupport
 import Testing
 
-/// One owner of a guest that is in an image.
+/// A guest in an image has one owner.
 @Suite struct ImageClaimTests {
     /// A few pages.
     private struct Sample {
@@ -28,7 +28,7 @@ import Testing
 
     private func open(_ use: ImageUse) throws(ImageError) -> GuestImage { try GuestImage(opening: sample.path, for: use) }
 
-    @Test func `A started guest excludes starts and copies, copies exclude a start, and each is said; reading goes on`() throws {
+    @Test func `A started guest excludes starts and copies, copies exclude a start, both with a message, and reading is allowed`() throws {
         var guest: GuestImage? = try open(.starting)
         #expect(throws: ImageError.inUse(byCopies: false)) { try open(.starting) }
         #expect(throws: ImageError.inUse(byCopies: false)) { try open(.copying) }
@@ -36,7 +36,7 @@ import Testing
         guest = nil
         var copies: [GuestImage] = [try open(.copying), try open(.copying)]
         #expect(throws: ImageError.inUse(byCopies: true)) { try open(.starting) }
-        // Asking took nothing away.
+        // The refused attempts took no lock away.
         #expect(throws: ImageError.inUse(byCopies: true)) { try open(.starting) }
         copies.removeLast()
         #expect(throws: ImageError.inUse(byCopies: true)) { try open(.starting) }
@@ -67,7 +67,7 @@ import Testing
             if openings == 1 { #expect(unsafe rename(other.path, sample.path) == 0) }
         }
         #expect(openings == 2)
-        // It holds what the path leads to.
+        // It holds the file that the path leads to.
         #expect(throws: ImageError.self) { try open(.starting) }
         #expect(try image.compare(with: open(.reading)).isSameMemory)
         let memory = try image.lazyMemory()
@@ -75,7 +75,7 @@ import Testing
         #expect(memory.checksum(PageIndex(1)) != sample.memory.checksum(PageIndex(1)))
     }
 
-    @Test func `An image that is replaced again and again is refused, and one that is gone too`() throws {
+    @Test func `An image that is replaced again and again is refused, and so is one that is gone`() throws {
         var number = 0
         #expect(throws: ImageError.self) {
             try GuestImage(opening: sample.path, for: .starting) {
@@ -95,7 +95,7 @@ import Testing
         withExtendedLifetime(image) {}
     }
 
-    @Test func `An image whose guest has left is started as a copy only, and is otherwise what it was`() throws {
+    @Test func `An image whose guest has left starts only as a copy, and is otherwise unchanged`() throws {
         let before = try RawFile(sample.path).bytes(0..<4096)
         var image: GuestImage? = try open(.starting)
         try #require(image?.claim).setLeft(true)
@@ -107,7 +107,7 @@ import Testing
         #expect(try RawFile(sample.path).bytes(0..<4096) == before)
     }
 
-    @Test func `A guest that stays after all is in its image again, which is byte for byte what it was`() throws {
+    @Test func `When the guest stays after all, its image is byte for byte as before`() throws {
         let before = try RawFile(sample.path).bytes(0..<2 << 20)
         do {
             let image = try open(.starting)
@@ -120,14 +120,14 @@ import Testing
         #expect(try RawFile(sample.path).bytes(0..<2 << 20) == before)
     }
 
-    @Test func `A mark goes into the image that the guest came from, also where another one has its name by now`() throws {
+    @Test func `The mark goes into the guest's own image, even if another file has its name by now`() throws {
         let claim = try #require(try open(.starting).claim)
         try sample.folder.write("image", of: sample.memory, rounds: [])
         try claim.setLeft(true)
         #expect(try open(.starting).hasLeft == false)
     }
 
-    @Test func `A mark takes no room that a full disk has not`() throws {
+    @Test func `Setting the mark needs no space on a full disk`() throws {
         func blocks() -> Int {
             var status = stat()
             return unsafe stat(sample.path, &status) == 0 ? Int(status.st_blocks) : -1
@@ -137,7 +137,7 @@ import Testing
         #expect(blocks() == before)
     }
 
-    @Test func `A mark that is none is refused, with its place`() throws {
+    @Test func `An invalid mark is refused, with its offset`() throws {
         try RawFile(sample.path).write(Array("MOVED OF".utf8), at: 4096)
         guard case .malformed(_, 4096, _)? = refusal(sample.path) else {
             Issue.record("\(refusal(sample.path) as Any)")
@@ -145,7 +145,7 @@ import Testing
         }
     }
 
-    @Test func `What a writer has begun is not started`() throws {
+    @Test func `An image that is still being written cannot be started`() throws {
         let file = try OutputFile(sample.folder["other"], .image)
         try file.write(try RawFile(sample.path).bytes(0..<4096), at: 0)
         #expect(throws: ImageError.inUse(byCopies: false)) { try GuestImage(opening: sample.folder["other.partial"], for: .starting) }

@@ -6,15 +6,16 @@ import Glibc
 import TestSupport
 import Testing
 
-/// Files that are no images, or no longer.
+/// Files that are not images, or not any more.
 @Suite(.serialized) struct ImageDamageTests {
-    @Test func `A file of another length is refused, whichever`() throws {
+    @Test func `A file of any other length is refused`() throws {
         let sample = try SampleImage()
         let layout = try RawFile(sample.path).header.layout
         let full = try RawFile(sample.path).byteCount
         let tables = ImageLayout.Table.allCases.map { layout.offset(of: $0) }
         let edges = [0, 8, 4096, ImageLayout.memoryOffset, layout.offset(of: PageIndex(700)), layout.deviceStateOffset, full] + tables
-        // Growing back makes what was cut off zeros: from the end towards the beginning, nothing that is looked at is missing already.
+        // Extending the file again replaces what was cut off by zeros. From the end towards the beginning, everything that is checked is
+        // still there.
         for length in Set(edges.flatMap { [$0 - 1, $0, $0 + 1, $0 + 4096] }).sorted(by: >) where length >= 0 && length != full {
             try RawFile(sample.path).setLength(length)
             let error = try #require(refusal(sample.path), "\(length) bytes")
@@ -39,7 +40,7 @@ import Testing
     }
 
     @Test(arguments: [1, 2, 3] as [UInt64])
-    func `A flipped bit is found wherever it is`(seed: UInt64) throws {
+    func `A flipped bit anywhere is found`(seed: UInt64) throws {
         let sample = try SampleImage()
         let file = try RawFile(sample.path)
         var random = SeededGenerator(seed: seed)
@@ -74,7 +75,7 @@ import Testing
         }
     }
 
-    /// What a header may say, with its checksum right.
+    /// A header with a wrong field and a correct checksum.
     struct Lie: Sendable, CustomTestStringConvertible {
         let name: String
         let offset: Int
@@ -145,7 +146,7 @@ import Testing
     ]
 
     @Test(arguments: lies)
-    func `What a header says is checked, also where its checksum is right`(_ lie: Lie) throws {
+    func `The fields of a header are checked even if its checksum is correct`(_ lie: Lie) throws {
         let sample = try SampleImage()
         try RawFile(sample.path).forgeHeader(lie.bytes, at: lie.offset)
         let error = try #require(fault(sample.path))
@@ -162,7 +163,7 @@ import Testing
         #expect(refusal(folder["image"]) == .length(expected: header.fileBytes, found: 4096))
     }
 
-    @Test func `A page map that contradicts itself is refused, also where its checksum is right`() throws {
+    @Test func `A page map that contradicts itself is refused even if its checksum is correct`() throws {
         let sample = try SampleImage()
         let file = try RawFile(sample.path)
         let layout = try file.header.layout
@@ -176,16 +177,16 @@ import Testing
             }
             #expect(reason.contains(words), "\(reason)")
         }
-        // Page 1 is data, and zero too.
+        // Page 1 is data, and also zero.
         try expectMalformed("page 1 has two states") { file.flip(2, at: layout.offset(of: .zero)) }
         file.flip(2, at: layout.offset(of: .zero))
-        // Page 4 is zero, and free too.
+        // Page 4 is zero, and also free.
         try expectMalformed("page 4 has two states") { file.flip(16, at: layout.offset(of: .free)) }
         file.flip(16, at: layout.offset(of: .free))
         // Page 2048 does not exist.
         try expectMalformed("behind the last") { file.flip(1, at: layout.offset(of: .data) + 2048 / 8) }
         file.flip(1, at: layout.offset(of: .data) + 2048 / 8)
-        // Page 1 is none any more: its bytes are still there.
+        // Page 1 is no longer data, but its bytes are still there.
         try expectMalformed("absent") { file.flip(2, at: layout.offset(of: .data)) }
         file.flip(2, at: layout.offset(of: .data))
         // Page 2047 never existed; now it has data whose bytes are in a hole.
@@ -198,11 +199,11 @@ import Testing
     }
 
     @Test(arguments: 0..<6)
-    func `Device state whose lengths lie is refused`(_ variant: Int) throws {
+    func `Device state with wrong lengths is refused`(_ variant: Int) throws {
         let sample = try SampleImage()
         let file = try RawFile(sample.path)
         let offset = try file.header.layout.deviceStateOffset
-        // The requirement: name length at 0, name "scripted", version at 12, length at 16, one byte. Behind it the device's section.
+        // The requirement: name length at 0, name "scripted", version at 12, length at 16, one byte. The device's section follows it.
         switch variant {
         case 0: file.write([65, 0, 0, 0], at: offset)
         case 1: file.write([255, 255, 255, 255], at: offset)
@@ -218,7 +219,7 @@ import Testing
         }
     }
 
-    @Test func `What is no image is refused at once`() throws {
+    @Test func `A file that is not an image is refused at once`() throws {
         let folder = try ImageFolder()
         try TestFile(folder["empty"]).finish(byteCount: 0)
         try TestFile(folder["text"]).write(Array("root:x:0:0:root:/root:/bin/bash\n".utf8), at: 0)
@@ -233,7 +234,7 @@ import Testing
         }
     }
 
-    @Test func `A damaged page, a file that shrinks and a person's wish end preloading`() throws {
+    @Test func `A damaged page, a shrinking file and the doorbell end preloading`() throws {
         let sample = try SampleImage()
         let file = try RawFile(sample.path)
         let offset = try file.header.layout.offset(of: PageIndex(1001))
@@ -256,7 +257,7 @@ import Testing
         }
         file.flip(1, at: offset + 4095)
 
-        // A place in the middle of a page: what is left of it is no block.
+        // The cut is in the middle of a page, so its remainder is not a block.
         let image = try GuestImage(opening: sample.path)
         try image.preload(into: GuestRAM(image.header.regions))
         file.setLength(offset + 100)

@@ -6,7 +6,7 @@ import Glibc
 import TestSupport
 import Testing
 
-/// A folder for images, which goes with this object, and ways to spoil what lies in it.
+/// A folder for images, which is removed with this object, and ways to damage its files.
 final class ImageFolder: Sendable {
     private let folder: TestFolder
 
@@ -17,7 +17,7 @@ final class ImageFolder: Sendable {
     subscript(name: String) -> String { folder[name] }
 
     /// An image of some pages of `memory`, written frame by frame.
-    /// - Parameter rounds: what is sent in each; what comes later wins.
+    /// - Parameter rounds: what is sent in each round. Later rounds win.
     @discardableResult
     func write(
         _ name: String = "image",
@@ -58,8 +58,8 @@ final class ImageFolder: Sendable {
     }
 }
 
-/// Eight MiB of a guest in which page p holds data where p % 4 is 1 or 2, zeros where it is 0, and is free where it is 3; the last
-/// quarter does not exist. In two regions.
+/// Eight MiB of a guest, in two regions. Page p holds data if p % 4 is 1 or 2, zeros if it is 0, and is free if it is 3. The last quarter
+/// does not exist.
 struct SampleImage {
     static let pages = 2048
     static let existing = 1536
@@ -87,7 +87,7 @@ struct SampleImage {
     }
 }
 
-/// A file that is being spoilt.
+/// A file that is being damaged.
 struct RawFile: ~Copyable {
     private let descriptor: OwnedDescriptor
 
@@ -116,7 +116,7 @@ struct RawFile: ~Copyable {
         get throws { try ImageHeader(decoding: bytes(0..<4096), fileBytes: byteCount) }
     }
 
-    /// Writes bytes into the header and makes its checksum right again.
+    /// Writes bytes into the header and corrects its checksum.
     func forgeHeader(_ bytes: [UInt8], at offset: Int) {
         var block = self.bytes(0..<4096)
         block.replaceSubrange(offset..<offset + bytes.count, with: bytes)
@@ -125,7 +125,7 @@ struct RawFile: ~Copyable {
         write(Array(block[..<4092]) + tail.bytes, at: 0)
     }
 
-    /// Makes the header's checksums and counts right for what the tables say now, as whoever forges an image would.
+    /// Corrects the header's checksums and counts for the present tables, as a forger of images would.
     func reseal(deviceStateBytes: Int? = nil, deviceSections: Int? = nil) throws {
         var header = try header
         let layout = header.layout
@@ -149,7 +149,7 @@ struct RawFile: ~Copyable {
     }
 }
 
-/// What opening an image says against it; `nil` where it opens.
+/// The error of opening an image; `nil` if it opens.
 func refusal(_ path: String) -> ImageError? {
     do throws(ImageError) {
         _ = try GuestImage(opening: path)
@@ -159,7 +159,7 @@ func refusal(_ path: String) -> ImageError? {
     }
 }
 
-/// What opening and verifying an image says against it; `nil` where nothing is found.
+/// The error of opening and verifying an image; `nil` if nothing is found.
 func fault(_ path: String) -> ImageError? {
     do throws(ImageError) { return try GuestImage(opening: path).verify().firstFault } catch { return error }
 }

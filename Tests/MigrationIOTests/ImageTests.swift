@@ -6,9 +6,9 @@ import Glibc
 import TestSupport
 import Testing
 
-/// Images that are as they should be.
+/// Intact images.
 @Suite(.serialized) struct ImageTests {
-    /// Writes a guest's image by a whole migration.
+    /// Writes a guest's image by a complete migration.
     private func migrate(_ setup: Pair.Setup, to path: String) throws -> Pair {
         let pair = try Pair(setup)
         try pair.migration.start(to: .file(path: path))
@@ -16,7 +16,7 @@ import Testing
         return pair
     }
 
-    /// Every page of the image is the guest's, free ones left out, and everything that is no data is a hole.
+    /// Every page of the image equals the guest's, except free ones, and everything that is not data is a hole.
     private func expectImage(_ path: String, holds memory: GuestRAM, isFree: (Int) -> Bool = { _ in false }) throws {
         let image = try GuestImage(opening: path)
         let verification = try image.verify()
@@ -29,12 +29,12 @@ import Testing
     }
 
     @Test(arguments: trackers, [false, true])
-    func `A guest that writes all the while is in its image as it was at the end`(tracker: TrackerKind, hints: Bool) throws {
+    func `The image of a guest that keeps writing holds the guest's final state`(tracker: TrackerKind, hints: Bool) throws {
         let folder = try ImageFolder()
         var setup = Pair.Setup(tracker: tracker, writing: 40, working: 100..<1200, hints: hints ? .honest : nil, filled: 0..<1600)
         setup.free = hints ? 700..<1500 : 0..<0
         setup.parameters.verifies = true
-        // Slow, so that pages change in every round, and while they are written.
+        // Slow, so that pages change in every round, and while they are being written.
         setup.parameters.bandwidthLimit = 20 << 20
         setup.parameters.downtimeLimit = .milliseconds(6)
         setup.parameters.timeout = .milliseconds(1000)
@@ -46,12 +46,12 @@ import Testing
         #expect(folder.entries == ["image"])
         let image = try GuestImage(opening: folder["image"])
         #expect(image.deviceSections == pair.source.sections && image.requirements == pair.source.requirements && image.header.guestRuns)
-        #expect(image.header.dataPages < report.ram.normal, "pages came again")
+        #expect(image.header.dataPages < report.ram.normal, "no page was sent again")
         if hints { #expect(image.header.freePages >= 300) }
         try expectImage(folder["image"], holds: pair.source.memory, isFree: pair.source.isFree)
     }
 
-    @Test func `A paused guest's image says so, and holds its requirements and sections in their order`() throws {
+    @Test func `A paused guest's image says so, and keeps the order of its requirements and sections`() throws {
         let sample = try SampleImage(runs: false)
         let sections = (0..<3).map {
             DeviceSection(name: "section \($0)", version: UInt32($0), bytes: Array(repeating: 9, count: 5000 * $0))
@@ -72,7 +72,7 @@ import Testing
         #expect(fault(sample.folder["other"]) == nil)
     }
 
-    @Test func `Pages without data are holes and read as zero; the file takes the room of the others`() throws {
+    @Test func `Pages without data are holes and read as zero, and only the others take space`() throws {
         let sample = try SampleImage()
         try expectImage(sample.path, holds: sample.memory)
         let image = try GuestImage(opening: sample.path)
@@ -92,11 +92,11 @@ import Testing
     }
 
     @Test(arguments: [true, false])
-    func `What comes again replaces what was there, and what became free or zero is a hole again`(punchesHoles: Bool) throws {
+    func `A page that is sent again replaces the old one, and one that became free or zero is a hole again`(punchesHoles: Bool) throws {
         let folder = try ImageFolder()
         let memory = try GuestRAM(regionTable(pages: 1024))
         for page in 0..<600 { ScriptedGuest.scribble(memory, page, with: 3) }
-        // The second round's bytes of 0..<100 are those that memory holds now; the first sent the same pages as something else.
+        // Memory now holds the second round's bytes of 0..<100. The first round sent the same pages with other content.
         let rounds: [[RunDescriptor]] = [
             [.init(.zero, PageRun(0, 50)), .init(.free, PageRun(50, 50)), .init(.data, PageRun(100, 500))],
             [.init(.data, PageRun(0, 100)), .init(.free, PageRun(200, 77)), .init(.zero, PageRun(300, 1))],
@@ -115,7 +115,7 @@ import Testing
         try expectImage(path, holds: memory, isFree: empty.contains)
     }
 
-    @Test func `Images of the same memory compare as equal, whatever is free in one of them`() throws {
+    @Test func `Images of the same memory compare as equal, whatever is free in either`() throws {
         let (a, b) = (try SampleImage(), try SampleImage())
         let equal = try GuestImage(opening: a.path).compare(with: GuestImage(opening: b.path))
         #expect(equal.isSameMemory && equal.pagesFree == 384 && equal.pagesCompared == SampleImage.pages - 384)
@@ -137,7 +137,7 @@ import Testing
         #expect(try here.compare(with: other).isSameShape == false)
     }
 
-    @Test func `An empty guest of 1 TiB takes next to no room, and opens in no time`() throws {
+    @Test func `The image of an empty 1 TiB guest takes almost no space and opens quickly`() throws {
         let folder = try ImageFolder()
         let memory = try GuestRAM(regionTable(pages: 1 << 28))
         ScriptedGuest.scribble(memory, (1 << 28) - 1, with: 1)

@@ -5,10 +5,10 @@ import AerostatMigrationIO
 import TestSupport
 import Testing
 
-/// A batch that a timeout interrupts when some of its frames have left.
+/// A timeout interrupts a batch when some of its frames have left.
 @Suite struct InterruptedBatchTests {
-    @Test func `A page that left before its round was interrupted does not count as spared, and travels once`() throws {
-        // Zero pages and others in turns: one batch of 2048 pages makes 2048 descriptors, which are three frames.
+    @Test func `A page that was sent before its round was interrupted does not count as spared, and travels once`() throws {
+        // Zero pages alternate with others: one batch of 2048 pages makes 2048 descriptors, which are three frames.
         let memory = try GuestRAM(regionTable(pages: 2048))
         for page in 0..<2048 { ScriptedGuest.scribble(memory, page, with: page % 2 == 0 ? 0 : 7) }
         let hinting = LateHinting()
@@ -35,7 +35,7 @@ import Testing
     }
 }
 
-/// Hints when a test says so.
+/// Sends hints when a test says so.
 private final class LateHinting: FreePageHinting {
     private let open = Locked<(CommandID, any HintSink)?>(nil)
 
@@ -61,7 +61,7 @@ private final class LateHinting: FreePageHinting {
     func done(heard: (@Sendable () -> Void)?) { stop() }
 }
 
-/// A link that takes one frame of pages, and no other until the guest is paused; its other side answers at once.
+/// A link that accepts one frame of pages, and no other until the guest is paused. Its other side answers at once.
 private final class FirstFrameTransport: Transport {
     private let tookFirst: () -> Void
     private var answers: [Frame] = []

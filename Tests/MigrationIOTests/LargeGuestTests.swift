@@ -5,14 +5,14 @@ import AerostatMigrationIO
 import TestSupport
 import Testing
 
-/// What a switch-over costs follows what is populated, not how large the guest is.
+/// The cost of a switch-over depends on what is populated, not on the size of the guest.
 @Suite(.serialized) struct LargeGuestTests {
     @Test(arguments: [TrackerKind.software, .pagemapScan]
     )
     func `The pause of a guest of 16 TiB is as short as that of a small one with the same memory in use`(tracker: TrackerKind) throws {
         let small = try shortestDowntime(pages: 1 << 14, tracker)
         let large = try shortestDowntime(pages: 1 << 32, tracker)
-        // Looking at every word of one bitmap of the large guest takes longer than all of this.
+        // Reading every word of one bitmap of the large guest takes longer than all of this.
         #expect(large < small * 3 + .milliseconds(12), "\(large) where a small guest takes \(small)")
     }
 

@@ -6,7 +6,7 @@ import Glibc
 import TestSupport
 import Testing
 
-/// A destination that says what only a source says.
+/// A destination that sends what only a source may send.
 @Suite struct LyingDestinationTests {
     static let frames: [Frame] = [
         .runs([RunDescriptor(.data, PageRun(0, 1))], round: 1), .runs([], round: 1), .roundBegin(1), .roundEnd(1), .commit,
@@ -23,7 +23,7 @@ import Testing
         let far = OwnedDescriptor(adopting: b)
         try pair.startSource(a)
         let hello = try #require(try receiveHello(from: far.number))
-        // What would be its pages never comes: a source that took the frame would hear nothing any more.
+        // The pages of the frame never arrive. A source that accepted the frame would receive nothing any more.
         sendAll((Frame.hello(hello.answer).encode(sequence: 0) + frame.encode(sequence: 1))[...], to: far.number)
         #expect(pair.migration.wait() == .failed(.link("the destination sent a \(frame.kind) frame, which only a source sends")))
         expectGuestIsHere(pair)

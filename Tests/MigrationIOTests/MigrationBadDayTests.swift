@@ -5,9 +5,9 @@ import AerostatMigrationIO
 import TestSupport
 import Testing
 
-/// Links that break, peers that lie, people who change their minds: the guest runs at one place, and both sides say what happened.
+/// Links that break, peers that lie, people who change their minds: the guest runs in one place, and both sides say what happened.
 @Suite(.serialized) struct BadDayTests {
-    /// Bytes that a whole migration of the setup puts on the link.
+    /// The number of bytes that a complete migration of this setup sends.
     private static func setup() -> Pair.Setup {
         var setup = Pair.Setup(pages: 256, writing: 4, working: 0..<200, hints: .honest, free: 200..<256)
         setup.parameters.verifies = true
@@ -53,13 +53,13 @@ import Testing
         expectGuestIsHere(pair)
         #expect(pair.source.calls.isEmpty && pair.hinting?.statistics.commands == 0)
         let hello = Hello(session: .random(), regions: pair.source.memory.regions, capabilities: [], requirements: pair.source.requirements)
-        // The hello, and the farewell.
+        // The hello and the farewell.
         #expect(pair.migration.report.ram.transferred <= FrameHeader.byteCount * 2 + hello.encode().count + 4 + 100)
         pair.end()
     }
 
     @Test(arguments: [true, false])
-    func `A guest that ends itself fails its migration in its own words, on both sides`(connected: Bool) throws {
+    func `A guest that ends fails its migration, and both sides report its reason`(connected: Bool) throws {
         var setup = Self.setup()
         setup.parameters.bandwidthLimit = 200_000
         let pair = try Pair(setup)
@@ -76,7 +76,7 @@ import Testing
             }
         }
         pair.migration.guestEnded("it went to sleep for good")
-        // What comes later does not count.
+        // A later reason does not count.
         pair.migration.cancel()
         #expect(pair.migration.wait() == .failed(.guest("it went to sleep for good")))
         #expect(pair.migration.report.status == .failed && pair.migration.report.errorDescription == "it went to sleep for good")
@@ -85,8 +85,8 @@ import Testing
         pair.end()
     }
 
-    @Test func `Whatever direction ends where, at most one process runs the guest`() throws {
-        // Toward the source go: hello (96 bytes), the acknowledgement of the one round (40), ready (72), running (40).
+    @Test func `Whichever direction ends after whichever byte, at most one process runs the guest`() throws {
+        // Sent toward the source: hello (96 bytes), the acknowledgement of the one round (40), ready (72), running (40).
         for cut in [0, 50, 96, 104, 136, 137, 184, 207, 208, 209, 224, 247, 248] {
             let pair = try Pair(Self.setup())
             let link = try ScriptedLink(toSource: .halfClose(after: cut))
@@ -105,7 +105,7 @@ import Testing
     }
 
     @Test(arguments: [500, 40_000])
-    func `A peer that stops reading is given up`(after: Int) throws {
+    func `A peer that stops reading is abandoned`(after: Int) throws {
         var setup = Pair.Setup(pages: 4096, hints: .honest, free: 0..<10)
         setup.limits.stall = .milliseconds(200)
         setup.limits.farewell = .milliseconds(100)
@@ -124,7 +124,7 @@ import Testing
         pair.end()
     }
 
-    /// Toward the source go: hello (96 bytes), the acknowledgement of the one round (40), then ready.
+    /// Sent toward the source: hello (96 bytes), the acknowledgement of the one round (40), then ready.
     @Test(arguments: [136, 150])
     func `A destination that falls silent in the switch-over pauses the guest for its budget, and no longer`(after: Int) throws {
         var setup = Pair.Setup(pages: 256)
@@ -149,7 +149,7 @@ import Testing
         pair.end()
     }
 
-    @Test func `A link that fails when commit was handed over leaves the outcome unknown, whatever it has counted`() throws {
+    @Test func `A link that fails after commit was handed over leaves the outcome unknown, whatever it has counted`() throws {
         let pair = try Pair(Pair.Setup(pages: 64))
         try pair.migration.start { (_) throws(TransportError) in ScriptedTransport(failsAfterCommit: .closed) }
         guard case .unknown = pair.migration.wait() else {
@@ -162,7 +162,7 @@ import Testing
     }
 
     @Test(arguments: 0..<12)
-    func `Cancelled at any time, the guest is here or there`(step: Int) throws {
+    func `A cancellation at any time leaves the guest at exactly one side`(step: Int) throws {
         var setup = Pair.Setup(pages: 1024, writing: 8, working: 0..<1000, hints: .honest, free: 0..<300)
         setup.parameters.verifies = step % 2 == 0
         setup.parameters.bandwidthLimit = 64 << 20
@@ -187,7 +187,7 @@ import Testing
         pair.end()
     }
 
-    @Test func `A guest that does not wake up when the migration backs out ends as a failure, with all else done`() throws {
+    @Test func `If the guest cannot resume when the migration backs out, the migration fails after all other steps`() throws {
         let setup = Self.setup()
         let pair = try Pair(setup)
         pair.source.refuseToResume()
@@ -218,7 +218,7 @@ import Testing
         pair.end()
     }
 
-    @Test func `Nobody listens`() throws {
+    @Test func `If nobody listens, the error names the address`() throws {
         let pair = try Pair(Pair.Setup(pages: 64))
         let address = try ListeningSocket(.tcp(host: "127.0.0.1", port: 0)).address
         try pair.migration.start(to: .socket(address))
@@ -239,7 +239,7 @@ import Testing
         let (a, b) = try connectedSockets()
         try pair.startDestination(b)
         try pair.startSource(a)
-        // Page 1 goes early, with the first batch; the rest of the round takes some 400 ms.
+        // Page 1 leaves early, with the first batch. The rest of the round takes some 400 ms.
         let pause = try Doorbell()
         while pair.migration.report.ram.transferred < 400_000 { pause.wait(timeout: .milliseconds(2)) }
         ScriptedGuest.scribble(try #require(pair.destination).memory, 1, with: 999)

@@ -6,9 +6,9 @@ import Glibc
 import TestSupport
 import Testing
 
-/// Guest memory is given back to the host in the middle of a migration.
+/// Guest memory is given back to the host during a migration.
 @Suite(.serialized) struct DiscardDuringMigrationTests {
-    /// Pages of a run that take memory of this host.
+    /// The pages of a run that take memory of this host.
     private static func residentPages(of memory: GuestRAM, in pages: Set<Int>) -> Int {
         var state: UInt8 = 0
         return pages.count { page in
@@ -26,7 +26,7 @@ import Testing
         backing: TestBacking,
         tracker: TrackerKind
     ) throws {
-        // Huge pages are given back two at a time, at most.
+        // At most two huge pages at a time are given back.
         var setup = Pair.Setup(tracker: tracker, writing: 8, working: 1100..<1900, backing: backing, givingBack: 0..<1024)
         setup.parameters.verifies = true
         setup.parameters.bandwidthLimit = 40 << 20
@@ -37,8 +37,8 @@ import Testing
         #expect(try pair.run() == .completed)
         let (givenBack, gone) = (pair.source.givenBack, pair.source.gone)
         #expect(givenBack > 500 && (backing.hasHugePages || gone.count > 100), "\(givenBack) pages, \(gone.count) gone")
-        // Before anybody here reads them. The parts of huge pages come back with what is written beside them.
-        // And what was about to be read by the kernel at the moment when it was given back is read.
+        // Measured before anybody here reads the pages. Parts of huge pages come back when something next to them is written. Pages that
+        // the kernel was about to read when they were given back are read.
         if !backing.hasHugePages {
             let resident = Self.residentPages(of: pair.source.memory, in: gone)
             #expect(resident < gone.count / 8, "\(resident) of \(gone.count)")
@@ -53,7 +53,7 @@ import Testing
         var setup = Pair.Setup(pages: 4096, tracker: tracker)
         setup.parameters.bandwidthLimit = 20 << 20
         let pair = try Pair(setup)
-        // The limit gives each page its time: the end of memory comes after 0.8 s.
+        // The bandwidth limit decides when each page is sent: the end of memory comes after 0.8 s.
         let run = PageRun(3000, 1000)
         let (a, b) = try connectedSockets()
         try pair.startDestination(b)
@@ -89,7 +89,7 @@ import Testing
         try pair.source.memory.discard(run)
         #expect(pair.migration.wait() == .completed)
         #expect(Self.residentPages(of: pair.source.memory, in: Set(run.indices)) == 0)
-        // Shorter runs, where a frame ends, are only cleared.
+        // Shorter runs, at the end of a frame, are only cleared.
         #expect(Self.residentPages(of: there, in: Set(run.indices)) < 32)
         #expect(try pair.differences() == [])
         pair.end()
@@ -157,7 +157,7 @@ import Testing
         pair.end()
     }
 
-    @Test func `Memory that is given back while the guest stands still fails the migration, where it would be lost`() throws {
+    @Test func `Memory that is given back while the guest is paused fails the migration instead of getting lost`() throws {
         let pair = try Pair(Pair.Setup())
         let memory = pair.source.memory
         pair.source.misbehaveWhileSaving { _ = try? memory.discard(PageRun(0, 3)) }

@@ -30,7 +30,7 @@ let trackers: [TrackerKind] = {
         pair.end()
     }
 
-    /// A guest that takes free pages back and writes them all the time, on a slow link, for a while.
+    /// A guest that takes free pages back and writes them all the time, on a slow link, for some time.
     private static func hinting(_ tracker: TrackerKind, _ script: ScriptedHinting.Script) -> Pair.Setup {
         var setup = Pair.Setup(tracker: tracker, writing: 24, working: 0..<1200, hints: script, free: 400..<1900)
         setup.parameters.verifies = true
@@ -60,7 +60,7 @@ let trackers: [TrackerKind] = {
     func `A guest that clears its free pages is asked before the tracker is armed, once, and they travel as zeros`(tracker: TrackerKind)
         throws
     {
-        // Taken back while they are cleared, before and after the tracker is armed.
+        // The guest takes pages back while they are cleared, before and after the tracker is armed.
         var setup = Self.hinting(tracker, .clearing)
         setup.parameters.smallestSurveyedPages = 1
         for seed in 1...3 as ClosedRange<UInt64> {
@@ -79,7 +79,7 @@ let trackers: [TrackerKind] = {
     }
 
     @Test(arguments: trackers)
-    func `A guest that keeps its memory as it is has its hints behind the armed tracker`(tracker: TrackerKind) throws {
+    func `A guest that does not clear its memory gives its hints after the tracker is armed`(tracker: TrackerKind) throws {
         var setup = Pair.Setup(tracker: tracker, writing: 24, working: 0..<1200, hints: .honest, free: 400..<1900)
         setup.parameters.smallestSurveyedPages = 1
         setup.parameters.verifies = true
@@ -88,12 +88,12 @@ let trackers: [TrackerKind] = {
         #expect(try pair.differences() == [])
         let hints = pair.migration.report.freePageHints
         #expect(hints.commands >= 2 && hints.skippedPages >= 700, "\(hints)")
-        #expect(hints.headStart < 100, "its release is not waited for in vain")
+        #expect(hints.headStart < 100, "the release of the survey's blocks takes long")
         pair.end()
     }
 
     @Test(arguments: trackers)
-    func `Hints that go on after stop and done lose nothing`(tracker: TrackerKind) throws {
+    func `Hints that continue after stop and done lose nothing`(tracker: TrackerKind) throws {
         var setup = Pair.Setup(tracker: tracker, writing: 24, working: 0..<2048, hints: .late, free: 0..<2048)
         setup.parameters.verifies = true
         setup.parameters.downtimeLimit = .milliseconds(6)
@@ -116,7 +116,7 @@ let trackers: [TrackerKind] = {
         pair.end()
     }
 
-    @Test func `Without grace nothing is waited for`() throws {
+    @Test func `Without grace there is no wait for hints`() throws {
         var setup = Pair.Setup(hints: .silent, free: 0..<1000)
         setup.parameters.hintGrace = .zero
         let pair = try Pair(setup)
@@ -176,7 +176,7 @@ let trackers: [TrackerKind] = {
         pair.end()
     }
 
-    @Test func `Over TCP, by its listener`() throws {
+    @Test func `A migration over TCP arrives at the listener`() throws {
         var setup = Pair.Setup(writing: 8, working: 0..<500)
         setup.parameters.verifies = true
         let pair = try Pair(setup)
@@ -190,8 +190,8 @@ let trackers: [TrackerKind] = {
     }
 }
 
-/// Sums over rounds are the totals.
-/// - Parameter isInterrupted: a timeout ended a round early, and what it left was done in the next.
+/// Checks that the sums over rounds are the totals.
+/// - Parameter isInterrupted: whether a timeout ended a round early, so that the next round did the rest.
 func expectCountersAddUp(_ report: MigrationReport, isInterrupted: Bool = false) {
     #expect(report.rounds.reduce(0) { $0 + $1.normalPages } == report.ram.normal)
     #expect(report.rounds.reduce(0) { $0 + $1.zeroPages } == report.ram.duplicate)
@@ -206,7 +206,7 @@ func expectCountersAddUp(_ report: MigrationReport, isInterrupted: Bool = false)
     }
     guard !isInterrupted else { return }
     for (round, next) in zip(report.rounds, report.rounds.dropFirst()) {
-        // What a round leaves is what it dirtied: hints may have been the only ones to take pages out.
+        // The pages that a round leaves are pages that it dirtied. Only hints may have removed some.
         #expect(next.pendingPages <= round.dirtiedPages, "round \(next.number)")
     }
 }

@@ -5,7 +5,7 @@ import AerostatMigrationIO
 import TestSupport
 import Testing
 
-/// A source and a destination over one link, each on a thread of its own.
+/// A source and a destination over one link, each on its own thread.
 final class Pair: Sendable {
     let source: ScriptedGuest
     let hinting: ScriptedHinting?
@@ -15,7 +15,7 @@ final class Pair: Sendable {
 
     struct Received {
         var guest: ScriptedGuest?
-        /// What the guest that came required.
+        /// The requirements of the guest that arrived.
         var requirements: [DeviceSection]?
         var outcome: DestinationMigration.Outcome?
     }
@@ -25,16 +25,16 @@ final class Pair: Sendable {
         var tracker: TrackerKind = .software
         var writing = 0
         var working = 0..<0
-        /// What the guest's memory is made of; and pages of it that are given back to the host meanwhile.
+        /// What backs the guest's memory; and the pages of it that are given back to the host during the test.
         var backing: TestBacking?
         var givingBack = 0..<0
-        /// Instead of memory in one region.
+        /// Used instead of memory in one region.
         var memory: GuestRAM?
         var destinationMemory: (@Sendable (RegionTable) throws -> GuestRAM)?
         var hints: ScriptedHinting.Script?
         /// Free at the start.
         var free = 0..<0
-        /// Filled at the start; the rest never existed.
+        /// Filled at the start. The other pages never existed.
         var filled: Range<Int>?
         var parameters = MigrationParameters()
         var limits = MigrationLimits()
@@ -129,7 +129,7 @@ final class Pair: Sendable {
         received.wait { $0.outcome }!
     }
 
-    /// Pages in use that differ, where both guests stand still (or the source's is paused and the destination's has no writer).
+    /// Pages in use that differ. Both guests must be paused (or the source's paused and the destination's without a writer).
     func differences() throws -> [Int] {
         let there = try #require(destination).memory
         return (0..<source.memory.pageCount).filter { page in
@@ -144,7 +144,7 @@ final class Pair: Sendable {
     }
 }
 
-/// The guest is at exactly one place, and it is the source, and its balloon is done.
+/// Checks that the guest is only at the source, and that its balloon is done.
 func expectGuestIsHere(_ pair: Pair, _ comment: Comment? = nil) {
     #expect(pair.source.isRunning, comment)
     #expect(pair.destination?.isRunning != true, comment)

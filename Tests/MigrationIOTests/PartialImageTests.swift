@@ -5,7 +5,7 @@ import AerostatMigrationIO
 import Glibc
 import Testing
 
-/// What lies beside an image while it is being written is this writer's file, and no other's.
+/// The file next to an image that is being written belongs to this writer only.
 @Suite struct PartialImageTests {
     private let folder: ImageFolder
     private let memory: GuestRAM
@@ -42,7 +42,7 @@ import Testing
         return String(decoding: bytes, as: UTF8.self)
     }
 
-    @Test func `A link where the partial file would be is not followed: what it names stays as it is`() throws {
+    @Test func `A link in the place of the partial file is not followed, and the file that it names is unchanged`() throws {
         try makeFile("precious", "precious")
         #expect(unsafe symlink("precious", folder["image.partial"]) == 0)
         #expect(throws: TransportError.self) { try begin() }
@@ -50,7 +50,7 @@ import Testing
         #expect(folder.entries == ["image.partial", "precious"])
     }
 
-    @Test func `What a killed writer left is not written to: a guest may have been started from it`() throws {
+    @Test func `The leftover of a killed writer is not written to, because a guest may have been started from it`() throws {
         try makeFile("image.partial", "left over")
         let old = try SourceFile(folder["image.partial"])
         try folder.write(of: memory, rounds: pages)

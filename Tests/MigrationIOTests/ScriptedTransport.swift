@@ -1,14 +1,14 @@
 import AerostatGuestMemory
 import AerostatMigration
 
-/// A link whose other side answers at once, and which learns of its own sends only when it is waited on.
+/// A link whose other side answers at once. It reports its own sends only when somebody waits on it.
 final class ScriptedTransport: Transport {
     private let failure: TransportError?
     private var answers: [Frame] = []
     private var unsent = 0
     private var hasCommitted = false
 
-    /// - Parameter failure: surfaces instead of the completion of the commit.
+    /// - Parameter failure: reported instead of the completion of the commit.
     init(failsAfterCommit failure: TransportError?) { self.failure = failure }
 
     var pageCount = 0

@@ -8,7 +8,7 @@ import Testing
 
 /// Slow is not dead: limits count from the last byte that moved, and a side that gives up says why.
 @Suite(.serialized) struct SlowLinkTests {
-    /// 2 MiB in one frame, and limits that are short against the time that it takes.
+    /// 2 MiB in one frame, and limits that are short compared with the time that it takes.
     private static func setup() -> Pair.Setup {
         var setup = Pair.Setup(pages: 512)
         for path in [\Pair.Setup.limits, \Pair.Setup.destinationLimits] {
@@ -51,7 +51,7 @@ import Testing
         pair.end()
     }
 
-    @Test func `A destination that gives up because nothing comes says so, and the source repeats it`() throws {
+    @Test func `A destination that gives up because nothing arrives says so, and the source repeats it`() throws {
         var setup = Pair.Setup(pages: 4096)
         setup.destinationLimits.stall = .milliseconds(100)
         let pair = try Pair(setup)
@@ -66,7 +66,7 @@ import Testing
         pair.end()
     }
 
-    @Test func `A destination that never acknowledges a round is given up when nothing has moved for a while`() throws {
+    @Test func `A destination that never acknowledges a round is abandoned when nothing has moved for a while`() throws {
         var setup = Self.setup()
         setup.pages = 64
         setup.limits.farewell = .milliseconds(50)
@@ -82,7 +82,7 @@ import Testing
         pair.end()
     }
 
-    @Test func `A migration whose destination cannot be reached has taken time`() throws {
+    @Test func `A migration that cannot reach its destination reports its total time`() throws {
         let pair = try Pair(Pair.Setup(pages: 64))
         try pair.migration.start { (doorbell) throws(TransportError) in
             doorbell.wait(timeout: .milliseconds(30))
@@ -96,7 +96,7 @@ import Testing
     @Test func `A host that has acknowledged nothing of what is on its way for 13 s has vanished`() throws {
         #expect(try secondsUntilVanished { _ in .init(isAwaitingAcknowledgement: true, duration: .seconds(60)) } == 13)
         #expect(try secondsUntilVanished { .init(isAwaitingAcknowledgement: true, duration: .seconds(max(0, $0 - 20))) } == 33)
-        // Something has been on its way for a while only.
+        // Data has only been on its way for a short time.
         #expect(try secondsUntilVanished { .init(isAwaitingAcknowledgement: $0 >= 7, duration: .seconds($0)) } == 20)
     }
 
@@ -107,7 +107,7 @@ import Testing
         #expect(try secondsUntilVanished { _ in nil } == nil)
     }
 
-    /// - Returns: `nil` where it is never said, in two minutes.
+    /// - Returns: `nil` if it is not reported within two minutes.
     private func secondsUntilVanished(_ silence: (Int) -> PeerSilence?) throws -> Int? {
         let start = MonotonicClock.now()
         var host = VanishedHost(now: start)
@@ -120,14 +120,14 @@ import Testing
         return nil
     }
 
-    @Test func `The kernel tells what waits for an acknowledgement from what waits for room`() throws {
+    @Test func `The kernel distinguishes data without acknowledgement from data without room`() throws {
         let listener = try ListeningSocket(.tcp(host: "127.0.0.1", port: 0))
         let near = try connectSocket(to: listener.address)
         guard let far = try listener.accept(unlessRung: try Doorbell()) else {
             Issue.record("nobody was accepted")
             return
         }
-        // Until the other side's kernel has no room, and this one neither.
+        // Until the other side's kernel has no room, and this one has none either.
         let bytes = [UInt8](repeating: 7, count: 1 << 20)
         while unsafe send(near.number, bytes, bytes.count, Int32(MSG_DONTWAIT)) > 0 {}
         let held = heldBytes(of: near.number)

@@ -7,9 +7,9 @@ import Logging
 import TestSupport
 import Testing
 
-/// Who connects to a place where a migration is waited for.
+/// Connections to an address where a migration is awaited.
 @Suite(.serialized) struct VisitorTests {
-    /// A destination that listens, and what it has logged.
+    /// A destination that listens, and its log.
     private final class Waiting: Sendable {
         let address: SocketAddress
         private let doorbell: Doorbell
@@ -64,7 +64,7 @@ import Testing
         }
     }
 
-    /// What somebody hears who was let in: a frame, and whether the connection ended behind it.
+    /// What a visitor receives that was let in: a frame, and whether the connection ended after it.
     private func hear(_ socket: borrowing OwnedDescriptor) throws -> Frame? {
         var bytes = [UInt8](repeating: 0, count: 4096)
         var received = 0
@@ -89,7 +89,7 @@ import Testing
     }
 
     @Test(arguments: [1, 3, 40])
-    func `Visitors who say nothing, or half a hello, keep no source waiting`(count: Int) throws {
+    func `Visitors that send nothing, or half a hello, do not delay a source`(count: Int) throws {
         let waiting = try Waiting()
         let visitors = try (0..<count).map { index in
             let socket = try connectSocket(to: waiting.address)
@@ -105,7 +105,7 @@ import Testing
 
     private static let hello = Frame.hello(Hello(session: .random(), regions: regionTable(pages: 64), capabilities: [])).encode(sequence: 0)
 
-    @Test func `A visitor who does not say hello in time hears so, and the next one is still waited for`() throws {
+    @Test func `A visitor that does not say hello in time is told so, and the wait continues`() throws {
         var limits = MigrationLimits()
         limits.greeting = .milliseconds(80)
         let waiting = try Waiting(limits)
@@ -118,7 +118,7 @@ import Testing
         pair.end()
     }
 
-    @Test func `What is no hello is answered with the reason, and nothing that was announced is read`() throws {
+    @Test func `Anything but a hello is answered with the reason, and its announced body is not read`() throws {
         let waiting = try Waiting()
         let hugeBody = Self.hello.enumerated().map { (16..<20).contains($0) ? 255 : $1 }
         for (bytes, reason) in [
@@ -138,7 +138,7 @@ import Testing
         #expect(waiting.end() == nil)
     }
 
-    @Test func `A hello that comes byte by byte is a hello`() throws {
+    @Test func `A hello that arrives byte by byte is accepted`() throws {
         let waiting = try Waiting()
         let socket = try connectSocket(to: waiting.address)
         for index in Self.hello.indices { sendAll(Self.hello[index...index], to: socket.number) }
@@ -147,14 +147,14 @@ import Testing
         #expect(try FrameHeader(decoding: bytes, expecting: 0).kind == .hello)
         shutdown(socket.number, Int32(SHUT_RDWR))
         guard case .failed? = waiting.wait() else {
-            Issue.record("it was no migration")
+            Issue.record("the hello was not accepted")
             return
         }
     }
 
-    @Test func `A second source hears at once that a migration is under way, and does not disturb the first`() throws {
+    @Test func `A second source is told at once that a migration is in progress, and does not disturb the first`() throws {
         let waiting = try Waiting()
-        // Somebody who came before the migration began hears it too.
+        // A visitor that connected before the migration began is told too.
         let early = try connectSocket(to: waiting.address)
         var setup = Pair.Setup(pages: 256)
         setup.parameters.bandwidthLimit = 500_000
@@ -176,7 +176,7 @@ import Testing
         first.end()
     }
 
-    @Test func `A ring ends the waiting although visitors are there`() throws {
+    @Test func `A ring ends the wait although visitors are connected`() throws {
         let waiting = try Waiting()
         let socket = try connectSocket(to: waiting.address)
         sendAll(Self.hello[..<50], to: socket.number)

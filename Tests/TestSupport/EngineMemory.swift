@@ -1,7 +1,7 @@
 package import AerostatGuestMemory
 import AerostatHost
 
-/// A table of regions that the test knows to be sound, in pages: (first frame, page count).
+/// A table of regions that the test knows to be valid, in pages: (first frame, page count).
 package func regionTable(_ regions: [(frame: UInt64, pages: UInt64)]) -> RegionTable {
     do {
         return try RegionTable(

@@ -1,8 +1,8 @@
 package import AerostatGuestMemory
 package import AerostatVirtio
 
-/// A split virtqueue written byte by byte, as the specification draws it and with none of our ring code: right by default, and as wrong
-/// as a test wants it.
+/// A split virtqueue that is written byte by byte from the specification, without our ring code. It is correct by default, and as wrong as
+/// a test wants it.
 package struct RawRing {
     package let memory: GuestRAM
     package let layout: VirtqueueLayout
@@ -57,7 +57,7 @@ package struct RawRing {
         try setAvailableIndex(available)
     }
 
-    /// Writes a chain into the next descriptors, round and round, and makes it available.
+    /// Writes a chain into the next descriptors, in a circle, and makes it available.
     /// - Returns: its head.
     @discardableResult
     package mutating func send(_ segments: [VirtqueueSegment]) throws -> UInt16 {
@@ -79,7 +79,7 @@ package struct RawRing {
         return head
     }
 
-    /// What the device gave back since this was last asked.
+    /// What the device gave back since the last call.
     package mutating func newUsed() throws -> [Used] {
         let index = try usedIndex()
         var result: [Used] = []

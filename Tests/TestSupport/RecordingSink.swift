@@ -2,7 +2,7 @@ package import AerostatGuestMemory
 import AerostatHost
 package import AerostatMigration
 
-/// A hint sink that remembers what it heard, and can hold the hint thread in the middle of a hint.
+/// A hint sink that records its calls, and can block the hint thread in the middle of a hint.
 package final class RecordingSink: HintSink {
     package enum Event: Hashable, Sendable {
         case started(CommandID)
@@ -23,16 +23,16 @@ package final class RecordingSink: HintSink {
 
     package var events: [Event] { state.withLock { $0.events } }
 
-    /// Sleeps until something was heard that matches, for 10 seconds at most.
+    /// Sleeps until a matching call was recorded, for 10 seconds at most.
     package func wait(for event: Event) -> Bool {
         state.wait(until: MonotonicClock.now() + .seconds(10)) { $0.events.contains(event) ? true : nil } ?? false
     }
 
-    /// From now on a hint does not return until `release`.
+    /// From now on, hints block until `release`.
     package func hold() { state.update { $0.holds = true } }
     package func release() { state.update { $0.holds = false } }
 
-    /// Sleeps until the hint thread is held in a hint.
+    /// Sleeps until the hint thread is blocked in a hint.
     package func waitUntilHeld() -> Bool {
         state.wait(until: MonotonicClock.now() + .seconds(10)) { $0.isInside ? true : nil } ?? false
     }
@@ -41,7 +41,7 @@ package final class RecordingSink: HintSink {
 
     private func record(_ event: Event) { state.update { $0.events.append(event) } }
 
-    /// Not an event of its own: it comes with each command, before anything is heard.
+    /// Not recorded as an event: it comes with each command, before anything else.
     package func hintsOpened(_ id: CommandID) {}
     package func hintsStarted(_ id: CommandID) { record(.started(id)) }
     package func hintsStopped(_ id: CommandID) { record(.stopped(id)) }

@@ -4,9 +4,9 @@ package import AerostatMigration
 package import AerostatVirtio
 import Synchronization
 
-/// A guest's virtio driver that does what a test says: it speaks to the registers and writes real rings in real guest memory.
+/// A guest's virtio driver that follows a test's script. It accesses the registers and writes real rings in real guest memory.
 ///
-/// Give `interrupt` to the device. Rings lie one behind the other from `ringBase`; commands are written to a page before it.
+/// Give `interrupt` to the device. The rings lie one after another from `ringBase`. Commands are written to a page before it.
 package final class ScriptedDriver {
     package enum Failure: Error, Hashable {
         /// The device did not do it within 10 seconds.
@@ -21,14 +21,14 @@ package final class ScriptedDriver {
     private let ringBase: GuestAddress
     private var commandSlot: UInt64 = 0
 
-    /// An interrupt line that can be waited for.
+    /// An interrupt line that a test can wait for.
     package final class InterruptBell: Sendable {
         private let bell: Doorbell
         private let count = Atomic<Int>(0)
 
         package init() throws { bell = try Doorbell() }
 
-        /// What a device is given.
+        /// The closure to give to a device.
         package var interrupt: @Sendable (Bool) -> Void {
             { level in
                 guard level else { return }
@@ -64,7 +64,7 @@ package final class ScriptedDriver {
         UInt32(truncatingIfNeeded: transport.read(offset: VirtioMMIO.configurationOffset + UInt64(offset), width: 4))
     }
 
-    /// Offers features up to FEATURES_OK.
+    /// Offers features, up to FEATURES_OK.
     package func negotiate(_ features: VirtioFeatures) throws {
         guard transport.negotiate(features) else { throw Failure.featuresRefused }
     }
@@ -74,7 +74,7 @@ package final class ScriptedDriver {
 
     package func driverOK() { transport.driverOK() }
 
-    /// The whole way from reset to DRIVER_OK, with fresh rings of one size for every queue that exists.
+    /// Goes from reset to DRIVER_OK, with fresh rings of one size for every queue that exists.
     package func start(_ features: VirtioFeatures, ringSize: UInt16 = 64) throws {
         try negotiate(features)
         rings = []
@@ -94,7 +94,7 @@ package final class ScriptedDriver {
 
     // MARK: Free-page hints
 
-    /// Sends a device-readable buffer: a command, or what claims to be one.
+    /// Sends a device-readable buffer: a command, or something that pretends to be one.
     package func command(_ bytes: [UInt8], queue: Int) throws {
         commandSlot = (commandSlot + 64) % 4096
         let address = GuestAddress(ringBase.rawValue - 4096 + commandSlot)
@@ -116,11 +116,11 @@ package final class ScriptedDriver {
         kick(queue)
     }
 
-    /// Sleeps until the device has given back all that was sent, and tells what came since this was last asked.
+    /// Sleeps until the device has given back everything that was sent. Returns what came back since the last call.
     @discardableResult
     package func settle(queue: Int) throws -> [RawRing.Used] {
         let ring = rings[queue]
-        // Where EVENT_IDX was negotiated: an interrupt for the last chain. Elsewhere nobody reads it.
+        // If EVENT_IDX was negotiated: an interrupt for the last chain. Otherwise nobody reads it.
         try ring.setUsedEvent(ring.available &- 1)
         try line.wait(until: { try ring.usedIndex() == ring.available }, "chains given back on queue \(queue)")
         return try rings[queue].newUsed()

@@ -2,10 +2,10 @@ package import AerostatGuestMemory
 import AerostatHost
 package import AerostatMigration
 
-/// A machine of one thread that scribbles over its RAM through the write door, frees pages and takes them back, and gives some of it back
-/// to the host.
+/// A guest with one thread that writes to its RAM through the write door, frees pages and takes them back, and gives some pages back to the
+/// host.
 package final class ScriptedGuest: Guest {
-    /// What happens to the guest; tests read it.
+    /// Counts what happens to the guest. Tests read it.
     package enum Call: Hashable, Sendable { case pause, resume, save, load }
 
     package let memory: GuestRAM
@@ -23,18 +23,18 @@ package final class ScriptedGuest: Guest {
         var writes = 0
         var refusesToResume = false
         var givenBack = 0
-        /// Given back, and not written since.
+        /// The pages that were given back and not written since.
         var gone: Set<Int> = []
         var whileSaving: (@Sendable () -> Void)?
         var sections: [DeviceSection] = [DeviceSection(name: "scripted", version: 1, bytes: [1, 2, 3])]
     }
 
     /// - Parameters:
-    ///   - writing: pages written each millisecond; 0 has no thread.
+    ///   - writing: the pages written each millisecond; 0 starts no thread.
     ///   - working: the pages that are written.
-    ///   - givingBack: other pages, of which runs are given back to the host, and partly written again.
-    ///   - unit: pages that are given back together.
-    ///   - free: pages that nobody uses; shared with the hinting object.
+    ///   - givingBack: other pages. Runs of them are given back to the host, and partly written again.
+    ///   - unit: the number of pages that are given back together.
+    ///   - free: the pages that nobody uses; shared with the hinting object.
     package init(
         _ memory: GuestRAM,
         tracker: any DirtyTracker,
@@ -71,7 +71,7 @@ package final class ScriptedGuest: Guest {
                         if Int.random(in: 0..<16, using: &random) == 0 {
                             free.insert(page)
                         } else {
-                            // Taken back first: from here on the page is in use.
+                            // Take the page back first: from here on it is in use.
                             free.remove(page)
                             Self.scribble(memory, page, with: state.writes % 13 == 0 ? 0 : UInt64(state.writes))
                         }
@@ -104,7 +104,7 @@ package final class ScriptedGuest: Guest {
         }
     }
 
-    /// Fills a page with what depends on the page and the stamp; stamp 0 makes it zero.
+    /// Fills a page with content that depends on the page and the stamp. Stamp 0 makes it zero.
     package static func scribble(_ memory: GuestRAM, _ page: Int, with stamp: UInt64) {
         var bytes = [UInt8](repeating: 0, count: GuestPage.size)
         if stamp != 0 {
@@ -152,7 +152,7 @@ package final class ScriptedGuest: Guest {
 
     package func memoryUse() -> MemoryUse? { nil }
 
-    /// Has something happen while the device state is being saved, which nothing should.
+    /// Does something while the device state is being saved, which should not happen.
     package func misbehaveWhileSaving(_ body: @escaping @Sendable () -> Void) { state.withLock { $0.whileSaving = body } }
     package func refuseToResume() { state.withLock { $0.refusesToResume = true } }
     package var isRunning: Bool { state.withLock { !$0.isPaused } }
@@ -180,7 +180,7 @@ package final class FreePages: Sendable {
     package func contains(_ page: Int) -> Bool { pages.withLock { $0.contains(page) } }
     package func insert(_ page: Int) { pages.withLock { _ = $0.insert(page) } }
     package func remove(_ page: Int) { pages.withLock { _ = $0.remove(page) } }
-    /// Does something to a page that nobody takes meanwhile, if it is free.
+    /// Does something to a page if it is free. Nobody can take the page at the same time.
     package func whileFree(_ page: Int, _ body: () -> Void) { pages.withLock { if $0.contains(page) { body() } } }
     package var sorted: [Int] { pages.withLock { $0.sorted() } }
 }

@@ -2,19 +2,19 @@ package import AerostatGuestMemory
 import AerostatHost
 package import AerostatMigration
 
-/// Hints the free pages of a scripted guest, one by one, from a thread of its own.
+/// Hints the free pages of a scripted guest, one by one, from its own thread.
 ///
-/// The pages are listed when the command arrives and reported afterwards: meanwhile the guest may take one back and write it, as a
-/// real driver's shrinker does. The hint still comes.
+/// The pages are listed when the command arrives and reported afterwards. In between the guest may take one back and write it, as a real
+/// driver's shrinker does. The hint is still sent.
 package final class ScriptedHinting: FreePageHinting {
-    /// How the guest behaves.
+    /// The guest's behaviour.
     package enum Script: Hashable, Sendable {
         case honest
-        /// As a kernel that clears what it allocates: each page is zero when it is reported.
+        /// Like a kernel that clears memory when it allocates it: each page is zero when it is reported.
         case clearing
         /// Never answers.
         case silent
-        /// Takes its time, and goes on under the old id after stop and done.
+        /// Is slow, and continues under the old id after stop and done.
         case late
     }
 
@@ -111,7 +111,7 @@ package final class ScriptedHinting: FreePageHinting {
         }
     }
 
-    /// - Returns: whether to go on.
+    /// - Returns: whether to continue.
     private func report(_ page: Int, _ serial: Int, _ id: CommandID, _ sink: any HintSink) -> Bool {
         let goesOn = state.withLock { state in
             guard !state.isOver, state.serial == serial, state.isOpen || script == .late else { return false }
@@ -119,7 +119,7 @@ package final class ScriptedHinting: FreePageHinting {
             return true
         }
         guard goesOn else { return false }
-        // One that the guest has taken back meanwhile holds its data.
+        // If the guest has taken the page back in the meantime, it holds the guest's data.
         if script == .clearing { free.whileFree(page) { ScriptedGuest.scribble(memory, page, with: 0) } }
         let outcome = sink.hint(id, address: regions.address(of: PageIndex(page)), byteCount: UInt64(GuestPage.size))
         state.update { state in

@@ -1,24 +1,24 @@
 import AerostatHost
 import Glibc
 
-/// Two sockets with a forwarder between them that can lose interest in the middle of a frame.
+/// Two sockets with a forwarder between them that can stop in the middle of a frame.
 package final class ScriptedLink: Sendable {
-    /// What becomes of one direction.
+    /// What happens to one direction.
     package enum Fate: Hashable, Sendable {
         case open
-        /// After so many bytes the whole link is gone.
+        /// After this many bytes the whole link is gone.
         case cut(after: Int)
-        /// After so many bytes this direction ends, the other one lives.
+        /// After this many bytes this direction ends; the other one lives.
         case halfClose(after: Int)
-        /// After so many bytes nothing is read any more.
+        /// After this many bytes nothing is read any more.
         case stall(after: Int)
-        /// A slow link: it takes no more than it can carry.
+        /// A slow link that accepts no more than it can carry.
         case slow(bytesPerSecond: Int)
-        /// A slow link that takes everything at once, as a tunnel with large buffers does.
+        /// A slow link that accepts everything at once, as a tunnel with large buffers does.
         case tunnel(bytesPerSecond: Int)
     }
 
-    /// The ends for the two sides; whoever takes one closes it.
+    /// The ends for the two sides. Whoever takes one closes it.
     package let sourceEnd: Int32
     package let destinationEnd: Int32
     private let nearSource: OwnedDescriptor
@@ -75,10 +75,10 @@ package final class ScriptedLink: Sendable {
         _ = shutdown(to, Int32(SHUT_WR))
     }
 
-    /// Bytes that went to the destination.
+    /// The number of bytes that were sent to the destination.
     package var forwardedBytes: Int { forwarded.withLock { $0 } }
 
-    /// Ends what still runs.
+    /// Ends the threads that still run.
     package func end() {
         for number in [nearSource.number, nearDestination.number] { _ = shutdown(number, Int32(SHUT_RDWR)) }
         for thread in threads.withLock({ $0 }) { thread.join() }
@@ -110,7 +110,7 @@ package final class ScriptedLink: Sendable {
     }
 }
 
-/// Sends all bytes; false where the other side is gone.
+/// Sends all bytes. Returns false if the other side is gone.
 @discardableResult
 package func sendAll(_ bytes: ArraySlice<UInt8>, to number: Int32) -> Bool {
     unsafe bytes.withUnsafeBytes { buffer in
@@ -125,5 +125,5 @@ package func sendAll(_ bytes: ArraySlice<UInt8>, to number: Int32) -> Bool {
     }
 }
 
-/// Nothing more comes from this end.
+/// Shuts down the writing direction of this end.
 package func closeForWriting(_ number: Int32) { _ = shutdown(number, Int32(SHUT_WR)) }

@@ -3,21 +3,21 @@ package import AerostatHost
 import CLinux
 import Glibc
 
-/// Everything that a block of guest memory can be made of, for tests that hold for all of it.
+/// Everything that can back a block of guest memory, for tests that hold for all of it.
 package enum TestBacking: String, CaseIterable, Sendable, CustomStringConvertible {
     case anonymous, sharedAnonymous, memfd, hugePages
     case adoptedFile, adoptedPrivateAddress, adoptedSharedAddress, adoptedFileAddress, adoptedHugeFile
 
     package var description: String { rawValue }
     package var hasHugePages: Bool { self == .hugePages || self == .adoptedHugeFile }
-    /// Pages that are given back together.
+    /// The number of pages that are given back together.
     package var unitPages: Int { hasHugePages ? 512 : 1 }
     package var isShared: Bool { self != .anonymous && self != .adoptedPrivateAddress }
 
-    /// All, but for huge pages where the host has none to give: `echo 64 > /proc/sys/vm/nr_hugepages` brings them.
+    /// All backings; without huge pages if the host has none to give. `echo 64 > /proc/sys/vm/nr_hugepages` provides them.
     package static let available = allCases.filter { !$0.hasHugePages || hostHasHugePages }
 
-    /// Whether the tests' huge pages are free.
+    /// Whether the huge pages that the tests need are free.
     package static let hostHasHugePages: Bool = {
         guard let file = unsafe fopen("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages", "r") else { return false }
         defer { unsafe fclose(file) }
@@ -27,7 +27,7 @@ package enum TestBacking: String, CaseIterable, Sendable, CustomStringConvertibl
     }()
 }
 
-/// Memory that an embedder has, and gives to the guest.
+/// Memory that an embedder has and gives to the guest.
 @safe
 package final class EmbeddersMemory: @unchecked Sendable {
     // @unchecked: an address that never changes.
@@ -37,10 +37,10 @@ package final class EmbeddersMemory: @unchecked Sendable {
     package let descriptor: Int32
     private let byteCount: Int
     private static let hugePages = aerostat_mfd_hugetlb | aerostat_mfd_huge_2mb
-    /// In the file, where the address begins; not 0, so that who forgets it is found.
+    /// The offset in the file where the address begins. Not 0, so that code that forgets it fails.
     package let offset: UInt64
 
-    /// - Parameter unit: of its file; 0 without a file.
+    /// - Parameter unit: the file's page size; 0 without a file.
     package init(byteCount: Int, isShared: Bool, fileUnit unit: Int) {
         self.byteCount = byteCount
         offset = UInt64(2 * unit)
@@ -50,7 +50,7 @@ package final class EmbeddersMemory: @unchecked Sendable {
             precondition(number >= 0 && ftruncate(number, Int(offset) + byteCount) == 0, "a memory file for the test")
         }
         descriptor = number
-        // Room to begin at a multiple of 2 MiB.
+        // Extra room, to begin at a multiple of 2 MiB.
         let flags = (isShared ? MAP_SHARED : MAP_PRIVATE) | (unit == 0 ? MAP_ANONYMOUS : 0)
         let reserved = unsafe mmap(nil, byteCount + 2 << 20, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)!
         let start = unsafe reserved + (2 << 20 - Int(bitPattern: reserved) % (2 << 20)) % (2 << 20)
@@ -65,11 +65,11 @@ package final class EmbeddersMemory: @unchecked Sendable {
     }
 }
 
-/// A guest's memory with one thing behind it.
+/// A guest's memory with one kind of backing.
 package struct BackedMemory: Sendable {
     package let memory: GuestRAM
     package let backing: TestBacking
-    /// Where the backing has one.
+    /// The backing's embedder, if it has one.
     package let embedder: EmbeddersMemory?
 
     package init(_ backing: TestBacking, pages: Int) throws {
@@ -112,7 +112,7 @@ package struct BackedMemory: Sendable {
         }
     }
 
-    /// How many pages of a run take memory now.
+    /// The number of pages of a run that take memory now.
     package func residentPages(in run: PageRun) -> Int {
         var states = [UInt8](repeating: 0, count: run.count)
         let result = unsafe mincore(memory.hostAddress(of: run), run.byteCount, &states)

@@ -1,7 +1,7 @@
 package import AerostatHost
 import Glibc
 
-/// A file of a test's own, written at chosen offsets; what is not written is a hole.
+/// A test's own file, written at chosen offsets. What is not written is a hole.
 package struct TestFile: ~Copyable {
     private let descriptor: OwnedDescriptor
     private let path: String

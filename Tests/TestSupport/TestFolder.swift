@@ -2,7 +2,7 @@ package import AerostatHost
 import Glibc
 import SystemPackage
 
-/// A folder of a test's own, which goes with this object and all that lies in it.
+/// A test's own folder. It is removed, with everything in it, when this object ends.
 package final class TestFolder: Sendable {
     package let path: String
 
@@ -20,7 +20,7 @@ package final class TestFolder: Sendable {
 
     package subscript(name: String) -> String { path + "/" + name }
 
-    /// What lies in it.
+    /// The names of the files in it.
     package var entries: [String] {
         guard let folder = unsafe opendir(path) else { return [] }
         defer { unsafe _ = closedir(folder) }

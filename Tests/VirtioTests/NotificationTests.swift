@@ -39,7 +39,7 @@ import Testing
     }
 
     @Test(arguments: [plain, eventIndex])
-    func `A chain that comes before kicks are enabled again is seen`(features: VirtioFeatures) throws {
+    func `A chain that arrives before kicks are enabled again is not missed`(features: VirtioFeatures) throws {
         var bench = try RingBench(features: features)
         bench.queue.suppressKicks()
         #expect(!bench.queue.enableKicks())
@@ -59,7 +59,7 @@ import Testing
         arguments: [NotificationTests.plain, NotificationTests.eventIndex],
         [1, 2, 3] as [UInt64]
     )
-    func `Driver and device agree for ever, also when the driver moves to another process in between`(
+    func `Driver and device always agree, even if the driver moves to another process in between`(
         features: VirtioFeatures,
         seed: UInt64
     ) throws {
@@ -91,7 +91,7 @@ import Testing
                 if driver.kickNeeded() { kicked = true }
             case 1:
                 if deviceSleeps {
-                    // The promise of notifications: a sleeping device with work to do was kicked.
+                    // What notifications promise: a sleeping device with work to do was kicked.
                     try #require(kicked || added.isEmpty, "seed \(seed), step \(step): a lost kick")
                     guard kicked else { continue }
                     (deviceSleeps, kicked) = (false, false)
@@ -125,7 +125,7 @@ import Testing
 
     @Test(arguments: [NotificationTests.plain, NotificationTests.eventIndex]
     )
-    func `Interrupts that are off stay away, and switching them on reports what came meanwhile`(features: VirtioFeatures) throws {
+    func `Disabled interrupts are not sent, and enabling them reports chains that came in the meantime`(features: VirtioFeatures) throws {
         let bench = try RingBench(features: features)
         let driver = try SplitVirtqueueDriver(bench.memory, bench.raw.layout, stateAddress: Self.state, features: features)
         driver.format()
@@ -142,7 +142,7 @@ import Testing
         #expect(driver.setInterrupts(enabled: true))
         #expect(try driver.popUsed()?.token == 7)
         #expect(!driver.setInterrupts(enabled: true))
-        // As long as they are on, each one comes.
+        // While they are on, every interrupt arrives.
         for _ in 0..<20 {
             #expect(try roundTrip())
             #expect(try driver.popUsed()?.token == 7)

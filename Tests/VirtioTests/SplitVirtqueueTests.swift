@@ -3,7 +3,7 @@ import AerostatVirtio
 import TestSupport
 import Testing
 
-/// The queue under test as a reference: `#expect` does not take mutating calls.
+/// Holds the queue under test by reference, because `#expect` does not accept mutating calls.
 final class TestQueue {
     private var queue: SplitVirtqueue
 
@@ -50,12 +50,12 @@ func segment(_ address: UInt64, _ length: UInt32, writable: Bool) -> VirtqueueSe
         var sent: [(head: UInt16, segments: [VirtqueueSegment])] = []
         var popped: [DescriptorChain] = []
         var expectedUsed: [RawRing.Used] = []
-        // Many times round the ring, and round the 16-bit index where the ring is small.
+        // Many times round the ring, and, if the ring is small, round the 16-bit index.
         for step in 0..<100_000 {
             let outstanding = sent.reduce(0) { $0 + $1.segments.count } + popped.reduce(0) { $0 + $1.segments.count }
             switch Int.random(in: 0..<3, using: &random) {
             case 0:
-                // Chains are returned out of order below, so the raw driver only sends when the descriptors in front of it are free.
+                // Chains are returned out of order below, so the raw driver only sends when the next descriptors are free.
                 guard outstanding == 0 || popped.isEmpty else { continue }
                 let room = Int(size) - outstanding
                 guard room > 0 else { continue }
@@ -186,7 +186,7 @@ func segment(_ address: UInt64, _ length: UInt32, writable: Bool) -> VirtqueueSe
     ]
 
     @Test(arguments: badInputs)
-    func `Whatever a driver does wrong is an error that says what and where, and stays`(_ input: BadInput) throws {
+    func `Every mistake of a driver is an error that says what and where, and stays`(_ input: BadInput) throws {
         var bench = try RingBench()
         try input.write(&bench)
         #expect(throws: input.expected) { try bench.queue.pop() }
@@ -202,13 +202,13 @@ func segment(_ address: UInt64, _ length: UInt32, writable: Bool) -> VirtqueueSe
         #expect(throws: VirtqueueError.indirectNotAllowed(head: 0, descriptor: 0)) { try bench.queue.pop() }
     }
 
-    @Test func `An indirect table, alone or behind direct descriptors, reads as one chain`() throws {
+    @Test func `An indirect table, alone or after direct descriptors, reads as one chain`() throws {
         var bench = try RingBench()
         let table = GuestAddress(0x2_0000)
         let (next, write, indirect) = (VirtqueueDescriptor.next, VirtqueueDescriptor.write, VirtqueueDescriptor.indirect)
         try bench.raw.write(bench.descriptor(0x5000, 5, next, next: 1), at: 0, table: table)
         try bench.raw.write(bench.descriptor(0x6000, 6, write), at: 1, table: table)
-        // WRITE on the descriptor that refers to a table means nothing.
+        // WRITE on the descriptor that refers to a table has no meaning.
         try bench.raw.write(bench.descriptor(table.rawValue, 32, indirect | write), at: 4)
         try bench.raw.publish(head: 4)
         let expected = [segment(0x5000, 5, writable: false), segment(0x6000, 6, writable: true)]

@@ -5,7 +5,7 @@ import AerostatVirtio
 import TestSupport
 import Testing
 
-/// A device with three queues, the last only where bit 0 is negotiated, and eight bytes of configuration.
+/// A device with three queues (the last one only if bit 0 is negotiated) and eight bytes of configuration.
 final class RecordingDevice: VirtioDevice {
     enum Event: Hashable, Sendable {
         case activated(VirtioFeatures, sizes: [UInt16?])
@@ -30,7 +30,7 @@ final class RecordingDevice: VirtioDevice {
         doorbells = try (0..<3).map { _ in try Doorbell() }
     }
 
-    /// The queues whose doorbells rang since this was last asked.
+    /// The queues whose doorbells rang since the last call.
     var rung: [Int] { doorbells.indices.filter { doorbells[$0].answer() } }
 
     var events: [Event] { state.withLock { $0.events } }
@@ -117,7 +117,7 @@ final class RecordingDevice: VirtioDevice {
         #expect(device.events == [.reset])
     }
 
-    @Test func `The steps to DRIVER_OK count in their order only, and features stand once accepted`() throws {
+    @Test func `The steps to DRIVER_OK count only in order, and accepted features do not change`() throws {
         transport.write(.status, Status.driverOK)
         #expect(driver.status == 0)
         transport.write(.status, Status.featuresOK)
@@ -133,7 +133,7 @@ final class RecordingDevice: VirtioDevice {
         #expect(device.events == [.reset, .activated([.version1], sizes: [nil, nil])])
     }
 
-    @Test func `Queues exist by what was negotiated, stand still once ready, and reach the device at DRIVER_OK`() throws {
+    @Test func `The features decide which queues exist; ready queues do not change, and reach the device at DRIVER_OK`() throws {
         let features: VirtioFeatures = [.version1, RecordingDevice.third]
         try driver.negotiate([.version1])
         transport.write(.queueSelect, 2)
@@ -164,7 +164,7 @@ final class RecordingDevice: VirtioDevice {
         #expect(device.events.last == .reset)
     }
 
-    @Test func `A driver takes a queue back while the device runs, and finds it let go; only a reset brings it back`() throws {
+    @Test func `A driver can take a queue back while the device runs, and only a reset brings it back`() throws {
         try driver.negotiate([.version1])
         driver.setUp(queue: 0, VirtqueueLayout(size: 8, contiguousAt: GuestAddress(0x1000)))
         driver.driverOK()
@@ -264,7 +264,7 @@ final class RecordingDevice: VirtioDevice {
         #expect(device.events.last == .activated([.version1], sizes: [64, nil]), "seed \(seed)")
     }
 
-    @Test func `A restored transport reads as the saved one, with its interrupt raised and its queues where they stood`() throws {
+    @Test func `A restored transport reads as the saved one, with its interrupt raised and its queues at their positions`() throws {
         try driver.start([.version1, RecordingDevice.third])
         device.signals.usedBuffers()
         transport.write(.queueSelect, 2)
@@ -281,7 +281,7 @@ final class RecordingDevice: VirtioDevice {
     }
 }
 
-/// The least that is a device.
+/// The smallest possible device.
 private final class LeveledDevice: VirtioDevice {
     let signals: VirtioSignals
     init(_ signals: VirtioSignals) { self.signals = signals }

@@ -30,7 +30,7 @@ final class FileReads {
         var buffer: UnsafeMutableRawBufferPointer?
     }
 
-    /// - Parameter doorbell: ends the reading early.
+    /// - Parameter doorbell: ends the read early.
     init(_ image: GuestImage, into memory: GuestRAM?, doorbell: Doorbell?) throws(ImageError) {
         do throws(RingError) { ring = try Ring(entries: 32, operations: .files) } catch {
             throw .system(operation: "use io_uring", path: image.path, reason: "\(error)")

@@ -8,7 +8,7 @@ import SystemPackage
 /// The link to a guest image. It plays the destination's part and writes what the source sends into a file.
 ///
 ///     hello        ->  the partial file, a header without mark   ->  hello
-///     runs         ->  writes straight from guest memory, each page at its fixed offset; holes for zero and free pages
+///     runs         ->  writes directly from guest memory, each page at its fixed offset; holes for zero and free pages
 ///     round end    ->  tables, sync                              ->  progress
 ///     switchover   ->  tables, device state, sync, header with the completeness mark, sync  ->  ready
 ///     commit       ->  rename, sync of the folder                ->  running

@@ -42,7 +42,7 @@ extension GuestImage {
     }
 
     /// Guest RAM into which all pages were read and compared with their checksums.
-    /// - Parameter doorbell: ends it early (`interrupted`).
+    /// - Parameter doorbell: ends the read early (`interrupted`).
     public func preloadedMemory(doorbell: Doorbell? = nil) throws(ImageError) -> GuestRAM {
         let memory = try emptyMemory()
         try preload(into: memory, doorbell: doorbell)
@@ -52,7 +52,7 @@ extension GuestImage {
     /// Reads all pages into fresh guest RAM and compares each with its checksum. If this fails, the memory is of no use.
     /// - Parameters:
     ///   - memory: has the image's regions, and was never touched.
-    ///   - doorbell: ends it early (`interrupted`).
+    ///   - doorbell: ends the read early (`interrupted`).
     package func preload(into memory: GuestRAM, doorbell: Doorbell? = nil) throws(ImageError) {
         precondition(memory.regions == header.regions, "memory of another shape")
         try loadChecksums()

@@ -3,7 +3,7 @@ public enum AerostatVersion {
     /// The first number. It changes when something that worked no longer works.
     public static let major = 0
     /// The second number. It changes with new features.
-    public static let minor = 2
+    public static let minor = 3
     /// The third number. It changes with bug fixes.
     public static let micro = 0
 

@@ -1,5 +1,6 @@
 import AerostatControl
 import AerostatHost
+import AerostatQMP
 import ArgumentParser
 
 /// What every subcommand that speaks to a guest takes.

@@ -1,5 +1,5 @@
-import AerostatControl
 import AerostatMigration
+import AerostatQMP
 import ArgumentParser
 
 /// The command's exit codes; 64 for usage is the argument parser's.

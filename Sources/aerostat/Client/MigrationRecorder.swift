@@ -1,6 +1,6 @@
-import AerostatControl
 import AerostatHost
 import AerostatMigration
+import AerostatQMP
 import ArgumentParser
 
 /// Writes a migration's report, and samples of it over time, to a file.

@@ -1,6 +1,6 @@
-import AerostatControl
 import AerostatHost
 import AerostatMigration
+import AerostatQMP
 
 /// Shows a migration's progress on standard error: lines that are drawn anew on a terminal, else a line for each round and every
 /// two seconds.

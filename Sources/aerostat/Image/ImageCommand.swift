@@ -1,6 +1,6 @@
-import AerostatControl
 import AerostatMigration
 import AerostatMigrationIO
+import AerostatQMP
 import ArgumentParser
 
 /// `aerostat image`: what can be done with a guest image while nobody runs it.
@@ -28,35 +28,6 @@ struct ImageOptions: ParsableArguments {
     /// - Parameter code: what the command ends with where the result could be written.
     func print(_ document: JSONValue, text: String, code: ExitCode = .success) throws(ExitCode) {
         try printResult(json ? document.text(.indented) : text, code: code)
-    }
-}
-
-/// An image that is of no use, and why.
-struct ImageRefused: Error, CustomStringConvertible {
-    let path: String
-    let error: ImageError
-
-    var description: String {
-        if case .system = error { return "\(error)" }
-        return "\(path) is refused: \(error)"
-    }
-}
-
-extension GuestImage {
-    /// Opens an image that a person named, also as a URI.
-    static func named(_ name: String, for use: ImageUse = .reading) throws(ImageRefused) -> GuestImage {
-        let path = name.hasPrefix("file:") ? String(name.dropFirst("file:".count)) : name
-        do throws(ImageError) { return try GuestImage(opening: path, for: use) } catch { throw ImageRefused(path: path, error: error) }
-    }
-}
-
-extension ImageError {
-    /// Whether the file is an image that is damaged, and not something else.
-    var isDamage: Bool {
-        switch self {
-        case .checksum, .pageChecksum: true
-        case .notAnImage, .version, .pageSize, .incomplete, .length, .malformed, .inUse, .left, .system, .interrupted: false
-        }
     }
 }
 

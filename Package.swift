@@ -52,7 +52,7 @@ let package = Package(
             targets: [
                 "AerostatHost", "AerostatGuestMemory", "AerostatIOUring", "AerostatMigration", "AerostatVirtio", "AerostatBalloon",
                 "AerostatEntropy", "AerostatMigrationIO", "AerostatModelGuest", "AerostatMicroVM",
-                "AerostatControl",
+                "AerostatQMP", "AerostatMachineHost", "AerostatControl",
             ]
         ),
     ],
@@ -97,10 +97,15 @@ let package = Package(
                 "AerostatHost", "CLinux", system,
             ]
         ),
+        module("QMP", ["AerostatMigration", "AerostatHost"]),
+        module(
+            "MachineHost",
+            ["AerostatQMP", "AerostatMigrationIO", "AerostatMigration", "AerostatGuestMemory", "AerostatHost", logging]
+        ),
         module(
             "Control",
             [
-                "AerostatMigration", "AerostatBalloon", "AerostatHost", system, logging,
+                "AerostatQMP", "AerostatMigration", "AerostatHost", system, logging,
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
             ]
@@ -109,7 +114,7 @@ let package = Package(
             name: "aerostat",
             dependencies: [
                 "AerostatHost", "AerostatGuestMemory", "AerostatMigration", "AerostatMigrationIO", "AerostatVirtio", "AerostatBalloon",
-                "AerostatModelGuest", "AerostatMicroVM", "AerostatControl",
+                "AerostatModelGuest", "AerostatMicroVM", "AerostatQMP", "AerostatMachineHost", "AerostatControl",
                 system, logging,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
@@ -167,11 +172,20 @@ let package = Package(
                 "AerostatHost", "CLinux", system,
             ]
         ),
-        tests("ControlTests", ["AerostatControl", "AerostatMigration", "AerostatHost", logging]),
+        tests("QMPTests", ["AerostatQMP", "AerostatMigration", "AerostatHost"]),
+        tests(
+            "MachineHostTests",
+            [
+                "AerostatMachineHost", "AerostatQMP", "AerostatMigrationIO", "AerostatMigration", "AerostatGuestMemory", "AerostatHost",
+                logging,
+            ]
+        ),
+        tests("ControlTests", ["AerostatControl", "AerostatQMP", "AerostatMigration", "AerostatHost", logging]),
         tests(
             "EndToEndTests",
             [
-                "aerostat", "AerostatControl", "AerostatMicroVM", "AerostatMigrationIO", "AerostatMigration", "AerostatGuestMemory",
+                "aerostat", "AerostatControl", "AerostatQMP", "AerostatMicroVM", "AerostatMigrationIO", "AerostatMigration",
+                "AerostatGuestMemory",
                 "AerostatHost",
             ],
             // Built by the tests that use them.
@@ -189,28 +203,20 @@ if isProving {
 }
 
 if isFuzzing {
-    // Of `Control` what reads foreign words: NIO takes minutes to build, and moves bytes only.
+    // Without `Control`: NIO takes minutes to build, and moves bytes only.
     let parts: Set<String> = [
         "AerostatHost", "CLinux", "CLiburing", "AerostatGuestMemory", "AerostatIOUring", "AerostatMigration", "AerostatVirtio",
         "AerostatBalloon", "AerostatEntropy", "AerostatMigrationIO",
-        "AerostatModelGuest",
+        "AerostatModelGuest", "AerostatQMP",
     ]
-    let server = ["Server", "Client", "ControlLoop.swift", "ControlError.swift", "Values/Values+Paths.swift"]
     package.products = []
     package.targets =
         package.targets.filter { parts.contains($0.name) } + [
-            .target(
-                name: "AerostatControl",
-                dependencies: ["AerostatMigration", "AerostatHost"],
-                path: "Sources/Control",
-                exclude: server,
-                swiftSettings: swiftSettings
-            ),
             .systemLibrary(name: "CLibFuzzer", path: "Proof/Fuzz/CLibFuzzer"),
             .executableTarget(
                 name: "fuzz",
                 dependencies: [
-                    "CLibFuzzer", "AerostatControl", "AerostatMigrationIO", "AerostatModelGuest", "AerostatMigration", "AerostatBalloon",
+                    "CLibFuzzer", "AerostatQMP", "AerostatMigrationIO", "AerostatModelGuest", "AerostatMigration", "AerostatBalloon",
                     "AerostatEntropy", "AerostatVirtio", "AerostatGuestMemory",
                     "AerostatHost", system,
                 ],

@@ -1,5 +1,5 @@
-import AerostatControl
 import AerostatMigration
+import AerostatQMP
 
 /// What comes over the control socket, in both directions: the server's requests, and the client's replies, events and reports.
 enum QMPTarget: FuzzTarget {
@@ -36,11 +36,32 @@ enum QMPTarget: FuzzTarget {
         }
     }
 
+    /// Commands of every kind of arguments, each of which sees that its arguments are written as they were read.
+    private static let commands: CommandSet = {
+        var set = CommandSet()
+        set.perform(.stop) {}
+        set.perform(.resume) { expectRoundTrip($0) }
+        set.perform(.migrate) { expectRoundTrip($0) }
+        set.perform(.saveMemory) { expectRoundTrip($0) }
+        set.perform(.setMigrationParameters) { changes in
+            expectRoundTrip(changes)
+            apply(changes)
+        }
+        return set.servingProtocol
+    }()
+
     private static func request(_ message: JSONValue) {
         _ = Envelope.id(of: message)?.text()
-        guard let envelope = try? Envelope(message), let request = try? Request.decode(envelope.name, envelope.arguments) else { return }
-        guard case .machine(.setMigrationParameters(let changes)) = request else { return }
-        demand((try? Request.decode("migrate-set-parameters", changes.arguments)) == request, "changes are written as they were read")
+        guard let envelope = try? Envelope(message) else { return }
+        _ = try? commands.prepare(envelope.name, envelope.arguments).perform()
+        _ = try? Negotiation(reading: envelope.arguments).accept()
+    }
+
+    private static func expectRoundTrip(_ read: some CommandArguments) {
+        demand((try? type(of: read).init(reading: read.arguments)) == read, "arguments are written as they were read")
+    }
+
+    private static func apply(_ changes: MigrationParameterChanges) {
         guard let parameters = try? changes.applied(to: MigrationParameters()) else { return }
         demand((try? parameters.validate()) != nil, "parameters that were taken are valid")
         for (name, value) in changes.arguments {

@@ -1,9 +1,9 @@
-import AerostatControl
 import AerostatGuestMemory
 import AerostatHost
 import AerostatMigration
 import AerostatMigrationIO
 import AerostatModelGuest
+import AerostatQMP
 import Foundation
 
 /// What fuzzing begins with: captures of the real thing, one folder for each target. Made by `tools/fuzz --seeds`.

@@ -1,6 +1,6 @@
-import AerostatControl
 import AerostatHost
 import AerostatMigrationIO
+import AerostatQMP
 
 /// What people type: URIs, sizes, rates, times, shares. The first byte chooses which, the rest is the text.
 enum ValuesTarget: FuzzTarget {

@@ -1,4 +1,5 @@
 import AerostatHost
+public import AerostatQMP
 import Glibc
 import NIOCore
 import NIOPosix

@@ -1,6 +1,7 @@
 import AerostatControl
 import AerostatHost
 import AerostatMigration
+import AerostatQMP
 import Testing
 
 /// Eight clients may do everything; more may do what is done at once, however many they are.

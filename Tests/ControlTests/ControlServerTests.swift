@@ -1,6 +1,7 @@
 import AerostatControl
 import AerostatHost
 import AerostatMigration
+import AerostatQMP
 import Glibc
 import Logging
 import TestSupport
@@ -154,9 +155,34 @@ import Testing
     }
 
     @Test func `system_powerdown and POWERDOWN have QEMU's names`() throws {
-        #expect(try Request.decode("system_powerdown", [:]) == .machine(.powerDown))
-        #expect(throws: QMPError.self) { _ = try Request.decode("system_powerdown", ["hard": true]) }
+        let commands = FakeMachine().commands
+        #expect(try commands.prepare("system_powerdown", [:]).isBrief)
+        #expect(throws: QMPError.self) { _ = try commands.prepare("system_powerdown", ["hard": true]) }
         #expect(Event(message: ["event": "POWERDOWN"]) == .powerDown)
+    }
+
+    @Test func `the set of another capability is served, listed and refused like the machine's own, and its events are heard`() async throws
+    {
+        try await withTemporaryFolder { folder in
+            var commands = FakeMachine().commands
+            commands.add(Lamp.commands)
+            let server = try await ControlServer.listen(path: folder + "/control", commands: commands, logger: Logger(label: "test"))
+            let client = try await ControlClient.connect(to: server.path)
+            #expect(try await client.execute(.lamp, Lamp(isOn: true)) == true)
+            #expect(try await client.execute("query-commands").array?.contains(["name": "lamp"]) == true)
+            await #expect(throws: ControlError.refused(command: "lamp", QMPError("Parameter 'on' is missing"))) {
+                try await client.execute("lamp")
+            }
+            await #expect(throws: ControlError.refused(command: "lump", QMPError(.commandNotFound, "The command lump has not been found")))
+            {
+                try await client.execute("lump")
+            }
+            let change = Event.other("LAMP_CHANGE", data: ["on": true])
+            server.broadcast(change)
+            var events = client.events.makeAsyncIterator()
+            #expect(await events.next() == change)
+            await server.close()
+        }
     }
 
     @Test func `a request over 64 KiB is refused and the connection closed`() async throws {
@@ -304,4 +330,23 @@ import Testing
         }
     }
 
+}
+
+/// The arguments of a command that no machine has.
+private struct Lamp: CommandArguments {
+    let isOn: Bool
+
+    init(isOn: Bool) { self.isOn = isOn }
+    init(_ reader: inout ArgumentReader) throws(QMPError) { isOn = try reader.take("on", as: .boolean) }
+    var arguments: [String: JSONValue] { ["on": .bool(isOn)] }
+
+    static var commands: CommandSet {
+        var set = CommandSet()
+        set.answer(.lamp) { (lamp: Lamp) in .bool(lamp.isOn) }
+        return set
+    }
+}
+
+extension CommandDeclaration<Lamp> {
+    fileprivate static var lamp: Self { Self("lamp", isBrief: true) }
 }

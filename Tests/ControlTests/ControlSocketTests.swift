@@ -1,5 +1,6 @@
 import AerostatControl
 import AerostatHost
+import AerostatQMP
 import Glibc
 import Logging
 import Testing
@@ -16,7 +17,7 @@ import Testing
     @Test func `only the owner may open the socket, and it is removed at the end`() async throws {
         try await withTemporaryFolder { folder in
             let path = folder + "/control"
-            let server = try await ControlServer.listen(path: path, handler: FakeMachine(), logger: logger)
+            let server = try await ControlServer.listen(path: path, commands: FakeMachine().commands, logger: logger)
             #expect(status(path).map { $0.st_mode & 0o7777 } == 0o600)
             await server.close()
             #expect(status(path) == nil)
@@ -33,7 +34,7 @@ import Testing
                 _ = consume dead
             }
             #expect(status(path) != nil)
-            let server = try await ControlServer.listen(path: path, handler: FakeMachine(), logger: logger)
+            let server = try await ControlServer.listen(path: path, commands: FakeMachine().commands, logger: logger)
             _ = try await ControlClient.connect(to: path).runState()
             await server.close()
         }
@@ -42,9 +43,9 @@ import Testing
     @Test func `a socket that is alive is left alone`() async throws {
         try await withTemporaryFolder { folder in
             let path = folder + "/control"
-            let server = try await ControlServer.listen(path: path, handler: FakeMachine(), logger: logger)
+            let server = try await ControlServer.listen(path: path, commands: FakeMachine().commands, logger: logger)
             await #expect(throws: ControlError.inUse(path)) {
-                _ = try await ControlServer.listen(path: path, handler: FakeMachine(), logger: logger)
+                _ = try await ControlServer.listen(path: path, commands: FakeMachine().commands, logger: logger)
             }
             #expect(try await ControlClient.connect(to: path).runState() == .running)
             await server.close()
@@ -56,7 +57,7 @@ import Testing
             let path = folder + "/other"
             close(unsafe creat(path, 0o600))
             await #expect(throws: ControlError.self) {
-                _ = try await ControlServer.listen(path: path, handler: FakeMachine(), logger: logger)
+                _ = try await ControlServer.listen(path: path, commands: FakeMachine().commands, logger: logger)
             }
             #expect(status(path).map { $0.st_mode & S_IFMT } == S_IFREG)
         }
@@ -65,9 +66,9 @@ import Testing
     @Test func `a socket that another process put in our place is not removed`() async throws {
         try await withTemporaryFolder { folder in
             let path = folder + "/control"
-            let first = try await ControlServer.listen(path: path, handler: FakeMachine(), logger: logger)
+            let first = try await ControlServer.listen(path: path, commands: FakeMachine().commands, logger: logger)
             unsafe unlink(path)
-            let second = try await ControlServer.listen(path: path, handler: FakeMachine(), logger: logger)
+            let second = try await ControlServer.listen(path: path, commands: FakeMachine().commands, logger: logger)
             await first.close()
             #expect(try await ControlClient.connect(to: path).runState() == .running)
             await second.close()
@@ -77,10 +78,10 @@ import Testing
     @Test func `paths that cannot be used are refused with the cause`() async throws {
         let long = "/tmp/" + String(repeating: "a", count: 200)
         await #expect(throws: ControlError.pathTooLong(long)) {
-            _ = try await ControlServer.listen(path: long, handler: FakeMachine(), logger: logger)
+            _ = try await ControlServer.listen(path: long, commands: FakeMachine().commands, logger: logger)
         }
         await #expect(throws: ControlError.cannotListen("/nowhere/control", reason: "its folder does not exist")) {
-            _ = try await ControlServer.listen(path: "/nowhere/control", handler: FakeMachine(), logger: logger)
+            _ = try await ControlServer.listen(path: "/nowhere/control", commands: FakeMachine().commands, logger: logger)
         }
         await #expect(throws: ControlError.noListener("/nowhere/control")) { _ = try await ControlClient.connect(to: "/nowhere/control") }
     }
@@ -92,7 +93,7 @@ import Testing
             let path = count == 1 ? "c" : folder + "/" + String(repeating: "c", count: count - folder.utf8.count - 1)
             try #require(path.utf8.count == count)
             defer { unsafe unlink(path) }
-            let server = try await ControlServer.listen(path: path, handler: FakeMachine(), logger: logger)
+            let server = try await ControlServer.listen(path: path, commands: FakeMachine().commands, logger: logger)
             #expect(try await ControlClient.connect(to: path).runState() == .running)
             await server.close()
         }
@@ -101,7 +102,7 @@ import Testing
     @Test(arguments: ["", "/tmp/" + String(repeating: "c", count: 103), "/tmp/a\0b"])
     func `a path that no socket can have is refused by both sides, in the same words`(_ path: String) async throws {
         let served = await #expect(throws: ControlError.self) {
-            _ = try await ControlServer.listen(path: path, handler: FakeMachine(), logger: logger)
+            _ = try await ControlServer.listen(path: path, commands: FakeMachine().commands, logger: logger)
         }
         let reached = await #expect(throws: ControlError.self) { _ = try await ControlClient.connect(to: path) }
         #expect(served == reached)

@@ -1,10 +1,11 @@
 import AerostatControl
 import AerostatHost
 import AerostatMigration
+import AerostatQMP
 import Synchronization
 
 /// A machine without a guest, which keeps the state that the commands are about and tells its changes, as a real one does.
-final class FakeMachine: CommandHandler {
+final class FakeMachine: Sendable {
     private struct State {
         var run = RunState.running
         var parameters = MigrationParameters()
@@ -36,61 +37,62 @@ final class FakeMachine: CommandHandler {
     /// Waits until that many checks have begun.
     func waitForChecks(_ count: Int) { _ = state.wait { $0.checksBegun >= count ? true : nil } }
 
-    func handle(_ command: Command) async throws(QMPError) -> JSONValue {
-        switch command {
-        case .queryStatus: return state.withLock { $0.run.json }
-        case .stop: return change(to: .paused, telling: .stop)
-        case .resume(let force):
-            if state.withLock({ $0.run == .postMigrate }), !force { throw QMPError("the guest runs at the destination") }
-            return change(to: .running, telling: .resume)
-        case .migrate(let uri): return try migrate(uri)
-        case .cancelMigration:
-            end(.cancelled, guest: .running)
-            return [:]
-        case .setMigrationParameters(let changes):
+    var commands: CommandSet {
+        var set = CommandSet()
+        set.answer(.queryStatus) { [self] in state.withLock { $0.run.json } }
+        set.perform(.stop) { [self] in change(to: .paused, telling: .stop) }
+        set.perform(.resume) { [self] (arguments: ResumeArguments) throws(QMPError) in
+            if state.withLock({ $0.run == .postMigrate }), !arguments.force { throw QMPError("the guest runs at the destination") }
+            change(to: .running, telling: .resume)
+        }
+        set.perform(.migrate) { [self] (arguments: MigrateArguments) throws(QMPError) in try migrate(arguments.uri) }
+        set.perform(.cancelMigration) { [self] in end(.cancelled, guest: .running) }
+        set.perform(.setMigrationParameters) { [self] (changes: MigrationParameterChanges) throws(QMPError) in
             try state.withLock { (state) throws(QMPError) in state.parameters = try changes.applied(to: state.parameters) }
-            return [:]
-        case .queryMigrationParameters: return state.withLock { $0.parameters.json }
-        case .queryMigration:
-            return try state.update { state in
+        }
+        set.answer(.queryMigrationParameters) { [self] in state.withLock { $0.parameters.json } }
+        set.answer(.queryMigration) { [self] () throws(QMPError) in
+            try state.update { state in
                 state.migrationQueries += 1
                 return state.report
             }.json
-        case .saveMemory(let address, let size, let path):
-            throw QMPError("cannot save \(size.map { "\($0)" } ?? "all") at \(address) to \(path)")
-        case .powerDown: throw QMPError("it has no power button")
-        case .checkGuest:
-            state.update { $0.checksBegun += 1 }
-            // Blocks its thread, as real checks do.
-            _ = gate.wait { $0 ? true : nil }
-            let isDamaged = state.withLock { $0.isDamaged }
-            return try SelfCheck(
-                pagesChecked: 7,
-                pagesWrong: isDamaged ? 1 : 0,
-                firstWrong: isDamaged ? .init(page: 6, expected: "1", found: "0") : nil,
-                pagesUsed: 3,
-                pagesFree: 4,
-                pagesFreeTopOrder: 0,
-                pagesHeld: 0,
-                brokenInvariants: []
-            ).json
-        case .quit:
-            state.withLock { $0.isQuit = true }
-            return [:]
         }
+        set.perform(.saveMemory) { (arguments: SaveMemoryArguments) throws(QMPError) in
+            throw QMPError("cannot save \(arguments.size.map { "\($0)" } ?? "all") at \(arguments.address) to \(arguments.path)")
+        }
+        set.perform(.powerDown) { () throws(QMPError) in throw QMPError("it has no power button") }
+        set.answer(.checkGuest) { [self] () throws(QMPError) in try check().json }
+        set.perform(.quit) { [self] in state.withLock { $0.isQuit = true } }
+        return set
     }
 
-    private func change(to new: RunState, telling event: Event) -> JSONValue {
+    private func check() -> SelfCheck {
+        state.update { $0.checksBegun += 1 }
+        // Blocks its thread, as real checks do.
+        _ = gate.wait { $0 ? true : nil }
+        let isDamaged = state.withLock { $0.isDamaged }
+        return SelfCheck(
+            pagesChecked: 7,
+            pagesWrong: isDamaged ? 1 : 0,
+            firstWrong: isDamaged ? .init(page: 6, expected: "1", found: "0") : nil,
+            pagesUsed: 3,
+            pagesFree: 4,
+            pagesFreeTopOrder: 0,
+            pagesHeld: 0,
+            brokenInvariants: []
+        )
+    }
+
+    private func change(to new: RunState, telling event: Event) {
         let server = state.withLock { state in
             defer { state.run = new }
             return state.run == new ? nil : state.server
         }
         server?.broadcast(event)
-        return [:]
     }
 
     /// A migration that ends at once, as the URI's last part says; `slow` goes on until it is cancelled.
-    private func migrate(_ uri: String) throws(QMPError) -> JSONValue {
+    private func migrate(_ uri: String) throws(QMPError) {
         guard uri.hasPrefix("unix:") || uri.hasPrefix("tcp:") else { throw QMPError("the URI '\(uri)' is not understood") }
         let server = state.withLock { state in
             state.report = MigrationReport()
@@ -111,7 +113,6 @@ final class FakeMachine: CommandHandler {
         case "unknown": end(.unknown, guest: .postMigrate)
         default: end(.completed, guest: .postMigrate) { $0.downtime = 1 }
         }
-        return [:]
     }
 
     private func end(_ status: MigrationReport.Status, guest run: RunState, _ change: (inout MigrationReport) -> Void = { _ in }) {

@@ -1,4 +1,5 @@
 import AerostatControl
+import AerostatQMP
 import Foundation
 import Testing
 

@@ -1,5 +1,6 @@
 import AerostatControl
 import AerostatHost
+import AerostatQMP
 import Foundation
 import Glibc
 import Logging
@@ -62,7 +63,7 @@ struct RawClient: ~Copyable {
 func withServer(_ body: (FakeMachine, ControlServer) async throws -> Void) async throws {
     try await withTemporaryFolder { folder in
         let machine = FakeMachine()
-        let server = try await ControlServer.listen(path: folder + "/control", handler: machine, logger: Logger(label: "test"))
+        let server = try await ControlServer.listen(path: folder + "/control", commands: machine.commands, logger: Logger(label: "test"))
         machine.attach(server)
         let result: Result<Void, any Error>
         do { result = .success(try await body(machine, server)) } catch { result = .failure(error) }

@@ -2,6 +2,7 @@ import AerostatControl
 import AerostatGuestMemory
 import AerostatHost
 import AerostatMigration
+import AerostatQMP
 import Foundation
 import TestSupport
 import Testing

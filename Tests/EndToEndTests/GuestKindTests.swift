@@ -1,7 +1,7 @@
-import AerostatControl
 import AerostatHost
 import AerostatMicroVM
 import AerostatMigration
+import AerostatQMP
 import Foundation
 import Testing
 

@@ -1,5 +1,6 @@
 import AerostatControl
 import AerostatMigration
+import AerostatQMP
 import Foundation
 import Testing
 

@@ -2,6 +2,7 @@ import AerostatControl
 import AerostatHost
 import AerostatMicroVM
 import AerostatMigration
+import AerostatQMP
 import Foundation
 import Testing
 

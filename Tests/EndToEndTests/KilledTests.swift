@@ -1,5 +1,5 @@
-import AerostatControl
 import AerostatMigration
+import AerostatQMP
 import Foundation
 import Testing
 

@@ -1,4 +1,4 @@
-import AerostatControl
+import AerostatQMP
 import Foundation
 import Testing
 

@@ -1,6 +1,6 @@
-import AerostatControl
 import AerostatHost
 import AerostatMigration
+import AerostatQMP
 import Foundation
 import Testing
 

@@ -1,7 +1,7 @@
-import AerostatControl
 import AerostatGuestMemory
 import AerostatHost
 import AerostatMigration
+import AerostatQMP
 import Foundation
 import Testing
 

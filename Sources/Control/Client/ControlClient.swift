@@ -1,5 +1,6 @@
 import AerostatHost
 public import AerostatMigration
+public import AerostatQMP
 import Glibc
 import NIOCore
 import NIOPosix
@@ -39,7 +40,7 @@ public final class ControlClient: Sendable {
         defer { deadline.cancel() }
         do throws(ControlError) {
             try await inbox.greeting()
-            _ = try await client.execute("qmp_capabilities")
+            _ = try await client.execute(CommandDeclaration.negotiate.name)
             return client
         } catch {
             client.close()
@@ -87,26 +88,41 @@ public final class ControlClient: Sendable {
         }
     }
 
-    /// Closes the connection. Commands that wait for an answer fail.
+    /// The same for a command with its declaration.
+    @discardableResult
+    public func execute<Arguments>(
+        _ command: CommandDeclaration<Arguments>,
+        _ arguments: Arguments
+    ) async throws(ControlError) -> JSONValue {
+        try await execute(command.name, arguments.arguments)
+    }
+
+    /// The same for a command without arguments.
+    @discardableResult
+    public func execute(_ command: CommandDeclaration<NoArguments>) async throws(ControlError) -> JSONValue {
+        try await execute(command.name)
+    }
+
+    /// Closes the connection; commands under way fail.
     public func close() { channel.close(promise: nil) }
 
     /// Whether the guest runs.
     public func runState() async throws(ControlError) -> RunState {
-        guard let state = RunState(json: try await execute("query-status")) else {
-            throw .unexpectedAnswer(command: "query-status")
+        guard let state = RunState(json: try await execute(.queryStatus)) else {
+            throw .unexpectedAnswer(command: CommandDeclaration.queryStatus.name)
         }
         return state
     }
 
     /// The migration's state and figures.
     public func migrationReport() async throws(ControlError) -> MigrationReport {
-        let answer = try await execute("query-migrate")
-        do { return try MigrationReport(json: answer) } catch { throw .unexpectedAnswer(command: "query-migrate") }
+        let answer = try await execute(.queryMigration)
+        do { return try MigrationReport(json: answer) } catch { throw .unexpectedAnswer(command: CommandDeclaration.queryMigration.name) }
     }
 
     /// Has the guest check its own memory.
     public func checkGuest() async throws(ControlError) -> SelfCheck {
-        let answer = try await execute("check-guest")
-        do { return try answer.decode(SelfCheck.self) } catch { throw .unexpectedAnswer(command: "check-guest") }
+        let answer = try await execute(.checkGuest)
+        do { return try answer.decode(SelfCheck.self) } catch { throw .unexpectedAnswer(command: CommandDeclaration.checkGuest.name) }
     }
 }

@@ -1,3 +1,4 @@
+import AerostatQMP
 import NIOCore
 import Synchronization
 

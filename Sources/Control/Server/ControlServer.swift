@@ -1,4 +1,5 @@
 import AerostatHost
+public import AerostatQMP
 import FoundationEssentials
 import Glibc
 public import Logging
@@ -12,7 +13,7 @@ import SystemPackage
 ///
 /// ```
 ///             event loop                     threads of the server
-///  client --> bytes, backpressure  --------> ControlSession: parse ----> CommandHandler.handle, which may block
+///  client --> bytes, backpressure  --------> ControlSession: parse ----> CommandSet, which may block
 ///  client <-- OutputLimit <----------------- reply, event <------------- broadcast
 /// ```
 ///
@@ -25,7 +26,7 @@ public final class ControlServer: Sendable {
     /// How long a closing connection waits for its command under way, and for a client that does not read.
     static let closingGrace = TimeAmount.seconds(2)
 
-    private let handler: any CommandHandler
+    private let commands: CommandSet
     private let logger: Logger
     /// One for each command that may take long, and two for all commands that are done at once.
     private let executor = BlockingExecutor(threadCount: ClientPlaces.fullCount + 2)
@@ -40,20 +41,21 @@ public final class ControlServer: Sendable {
         var isClosing = false
     }
 
-    /// Binds the path and begins to serve. Replaces a socket that nobody listens on any more; refuses one that is in use.
-    public static func listen(path: String, handler: any CommandHandler, logger: Logger) async throws(ControlError) -> ControlServer {
+    /// Binds the path and begins to serve. A socket that nobody listens on any more is replaced; one that is alive is refused.
+    /// - Parameter commands: what clients may ask of the machine; the protocol's own commands come with the server.
+    public static func listen(path: String, commands: CommandSet, logger: Logger) async throws(ControlError) -> ControlServer {
         let socket = try bind(path)
         let number = socket.number
-        let server = ControlServer(path: path, handler: handler, logger: logger, socket: socket)
+        let server = ControlServer(path: path, commands: commands.servingProtocol, logger: logger, socket: socket)
         do { try await server.serve(number) } catch {
             throw .cannotListen(path, reason: ControlError.reason(error))
         }
         return server
     }
 
-    private init(path: String, handler: any CommandHandler, logger: Logger, socket: consuming ListeningSocket) {
+    private init(path: String, commands: CommandSet, logger: Logger, socket: consuming ListeningSocket) {
         self.path = path
-        self.handler = handler
+        self.commands = commands
         self.logger = logger
         self.socket = Mutex(socket)
     }
@@ -126,7 +128,7 @@ public final class ControlServer: Sendable {
 
     /// Starts a connection's task at once. A connection that still waits for its task when the server ends would trap.
     private func welcome(_ connection: Connection) {
-        let session = ControlSession(channel: connection.channel, handler: handler, logger: logger)
+        let session = ControlSession(channel: connection.channel, commands: commands, logger: logger)
         state.withLock { state in
             guard !state.isClosing else {
                 Task { try? await connection.executeThenClose { _, _ in } }

@@ -1,4 +1,5 @@
 import AerostatHost
+import AerostatQMP
 import Logging
 import NIOCore
 import Synchronization
@@ -6,15 +7,15 @@ import Synchronization
 /// One client's connection: reads requests, carries them out one after the other, and writes the replies.
 final class ControlSession: Sendable {
     let channel: any Channel
-    private let handler: any CommandHandler
+    private let commands: CommandSet
     private let logger: Logger
     /// Set by `qmp_capabilities`. Events are sent from then on.
     private let isNegotiated = Atomic(false)
     private let quiet = Mutex<MonotonicClock.Instant?>(MonotonicClock.now())
 
-    init(channel: any Channel, handler: any CommandHandler, logger: Logger) {
+    init(channel: any Channel, commands: CommandSet, logger: Logger) {
         self.channel = channel
-        self.handler = handler
+        self.commands = commands
         self.logger = logger
     }
 
@@ -64,7 +65,7 @@ final class ControlSession: Sendable {
                 case nil: continue
                 case .document(let message):
                     quiet.withLock { $0 = nil }
-                    try await send(await reply(to: message, mayDoEverything))
+                    try await send(reply(to: message, mayDoEverything))
                     quiet.withLock { $0 = MonotonicClock.now() }
                 case .garbage(let error):
                     try await send(Self.refusal(QMPError("JSON parse error, \(error)"), id: nil))
@@ -77,10 +78,10 @@ final class ControlSession: Sendable {
         if stream.isInside { try await send(Self.refusal(QMPError("JSON parse error, the input ends inside a document"), id: nil)) }
     }
 
-    private func reply(to message: JSONValue, _ mayDoEverything: () -> Bool) async -> JSONValue {
+    private func reply(to message: JSONValue, _ mayDoEverything: () -> Bool) -> JSONValue {
         let id = Envelope.id(of: message)
         do throws(QMPError) {
-            var reply: [String: JSONValue] = ["return": try await carryOut(try Envelope(message), mayDoEverything)]
+            var reply: [String: JSONValue] = ["return": try carryOut(try Envelope(message), mayDoEverything)]
             reply["id"] = id
             return .object(reply)
         } catch {
@@ -88,30 +89,31 @@ final class ControlSession: Sendable {
         }
     }
 
-    private func carryOut(_ envelope: Envelope, _ mayDoEverything: () -> Bool) async throws(QMPError) -> JSONValue {
-        let negotiated = isNegotiated.load(ordering: .relaxed)
-        if !negotiated, envelope.name != "qmp_capabilities" {
+    private func carryOut(_ envelope: Envelope, _ mayDoEverything: () -> Bool) throws(QMPError) -> JSONValue {
+        if !isNegotiated.load(ordering: .relaxed), envelope.name != CommandDeclaration.negotiate.name {
             throw QMPError(.commandNotFound, "Expecting capabilities negotiation with 'qmp_capabilities'")
         }
-        switch try Request.decode(envelope.name, envelope.arguments) {
-        case .protocol(.negotiate(let enable)):
-            if negotiated {
-                throw QMPError(.commandNotFound, "Capabilities negotiation is already complete, command ignored")
-            }
-            if let capability = enable.first { throw QMPError("This monitor has no capability \(capability.text())") }
-            // Released before the reply is queued, so that no event is lost after the reply.
-            isNegotiated.store(true, ordering: .releasing)
+        if envelope.name == CommandDeclaration.negotiate.name {
+            try negotiate(try Negotiation(reading: envelope.arguments))
             return [:]
-        case .protocol(let command): return try Greeting.answer(command)
-        case .machine(let command):
-            guard command.isBrief || mayDoEverything() else {
-                throw QMPError(
-                    "\(envelope.name) is for the first \(ClientPlaces.fullCount) clients of the control socket only. This one came later: "
-                        + "it may ask, stop, cont, cancel and quit. Close one of the others, then try again"
-                )
-            }
-            return try await handler.handle(command)
         }
+        let command = try commands.prepare(envelope.name, envelope.arguments)
+        guard command.isBrief || mayDoEverything() else {
+            throw QMPError(
+                "\(envelope.name) is for the first \(ClientPlaces.fullCount) clients of the control socket, and this is a later one: it "
+                    + "may ask, stop, cont, cancel and quit. Close one of the others, then try again"
+            )
+        }
+        return try command.perform()
+    }
+
+    private func negotiate(_ wish: Negotiation) throws(QMPError) {
+        if isNegotiated.load(ordering: .relaxed) {
+            throw QMPError(.commandNotFound, "Capabilities negotiation is already complete, command ignored")
+        }
+        try wish.accept()
+        // Released before the reply is queued: no event is lost after it.
+        isNegotiated.store(true, ordering: .releasing)
     }
 
     /// Returns when the kernel has taken the message. A client that does not read makes only itself wait.

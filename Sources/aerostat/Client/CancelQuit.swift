@@ -1,5 +1,6 @@
 import AerostatControl
 import AerostatMigration
+import AerostatQMP
 import ArgumentParser
 
 struct Cancel: AsyncParsableCommand {
@@ -16,7 +17,7 @@ struct Cancel: AsyncParsableCommand {
         guard !before.status.isOver else {
             return try options.print(before.json, text: "nothing to cancel: \(MigrationText(before).outcome)")
         }
-        _ = try await client.execute("migrate_cancel")
+        try await client.execute(.cancelMigration)
         let report = try await followMigration(on: client, at: .unwatched) { _ in }
         let state = try await client.runState()
         let place = MigrationText.whereabouts(state, after: report, control: options.control)
@@ -37,8 +38,8 @@ struct Quit: AsyncParsableCommand {
 
     func run() async throws {
         let client = try await options.connect()
-        _ = try await client.execute("quit")
-        // The connection ends when the process ends.
+        try await client.execute(.quit)
+        // The connection ends with the process.
         for await _ in client.events {}
         try options.print([:], text: "the guest's process has ended")
     }

@@ -1,5 +1,6 @@
 import AerostatControl
 import AerostatHost
+import AerostatQMP
 import ArgumentParser
 
 /// The options of every subcommand that talks to a guest.

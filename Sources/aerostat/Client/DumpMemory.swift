@@ -1,6 +1,7 @@
 import AerostatControl
+import AerostatHost
+import AerostatQMP
 import ArgumentParser
-import FoundationEssentials
 
 struct DumpMemory: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -21,13 +22,8 @@ struct DumpMemory: AsyncParsableCommand {
     func run() async throws {
         let path = absolutePath(output)
         let client = try await options.connect()
-        let answer = try await client.execute("pmemsave", ["val": 0, "filename": .string(path)])
+        let answer = try await client.execute(.saveMemory, SaveMemoryArguments(address: 0, path: path))
         let copy = try await client.runState() == .postMigrate ? ": the copy that stayed here when the guest moved away" : ""
         try options.print(answer, text: "wrote \(path)\(copy)")
     }
-}
-
-/// Makes a path absolute, because the guest's process has its own working directory.
-func absolutePath(_ path: String) -> String {
-    path.hasPrefix("/") ? path : FileManager.default.currentDirectoryPath + "/" + path
 }

@@ -1,5 +1,5 @@
-import AerostatControl
 import AerostatMigration
+import AerostatQMP
 import ArgumentParser
 
 /// The exit codes of the command. 64 (usage) comes from the argument parser.

@@ -1,6 +1,7 @@
 import AerostatControl
 import AerostatHost
 import AerostatMigration
+import AerostatQMP
 import Synchronization
 
 /// How often to ask for a migration's report. Each answer briefly takes processor time that the guest and the link need too.
@@ -72,7 +73,7 @@ final class MigrationCanceller: Sendable {
         try SignalWatch.start(SignalWatch.endings) { _ in
             SignalWatch.end(SignalWatch.endings)
             flag.value.store(true, ordering: .sequentiallyConsistent)
-            Task { _ = try? await client.execute("migrate_cancel") }
+            Task { _ = try? await client.execute(.cancelMigration) }
             writeToStandardError("\ncancelling; interrupt again to leave the migration to itself\n")
         }
     }

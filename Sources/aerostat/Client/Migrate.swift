@@ -2,6 +2,7 @@ import AerostatControl
 import AerostatHost
 public import AerostatMigration
 import AerostatMigrationIO
+import AerostatQMP
 public import ArgumentParser
 
 extension MigrationParameters.TimeoutAction: ExpressibleByArgument {}
@@ -98,10 +99,10 @@ struct Migrate: AsyncParsableCommand {
         defer { canceller.end() }
         let start = WallClock.milliseconds()
         do {
-            _ = try await client.execute("migrate-set-parameters", parameters.arguments)
-            _ = try await client.execute("migrate", ["uri": .string(resolvedURI)])
-            // A cancel that arrived just before the migration began had no effect, so it is repeated.
-            if canceller.isPending { _ = try await client.execute("migrate_cancel") }
+            try await client.execute(.setMigrationParameters, parameters)
+            try await client.execute(.migrate, MigrateArguments(uri: resolvedURI))
+            // What was cancelled a moment before it began was not cancelled.
+            if canceller.isPending { try await client.execute(.cancelMigration) }
         } catch ControlError.refused(let command, let error) {
             let state = try await client.runState()
             var report = try await client.migrationReport()

@@ -1,6 +1,6 @@
-import AerostatControl
 import AerostatHost
 import AerostatMigration
+import AerostatQMP
 import ArgumentParser
 
 /// Writes a migration's report to a file, with samples of it over time.

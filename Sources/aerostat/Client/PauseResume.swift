@@ -1,4 +1,5 @@
 import AerostatControl
+import AerostatQMP
 import ArgumentParser
 
 struct Pause: AsyncParsableCommand {
@@ -11,7 +12,7 @@ struct Pause: AsyncParsableCommand {
 
     func run() async throws {
         let client = try await options.connect()
-        _ = try await client.execute("stop")
+        try await client.execute(.stop)
         let state = try await client.runState()
         try options.print(state.json, text: "the guest is \(state.rawValue)")
     }
@@ -37,7 +38,7 @@ struct Resume: AsyncParsableCommand {
 
     func run() async throws {
         let client = try await options.connect()
-        _ = try await client.execute("cont", force ? ["force": true] : [:])
+        try await client.execute(.resume, ResumeArguments(force: force))
         let state = try await client.runState()
         try options.print(state.json, text: "the guest is \(state.rawValue)")
     }

@@ -1,4 +1,5 @@
 import AerostatControl
+import AerostatQMP
 import ArgumentParser
 
 struct PowerDown: AsyncParsableCommand {
@@ -18,7 +19,7 @@ struct PowerDown: AsyncParsableCommand {
 
     func run() async throws {
         let client = try await options.connect()
-        let answer = try await client.execute("system_powerdown")
+        let answer = try await client.execute(.powerDown)
         try options.print(answer, text: "the guest's power button was pressed")
     }
 }

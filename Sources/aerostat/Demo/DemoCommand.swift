@@ -4,6 +4,7 @@ import AerostatHost
 import AerostatMigration
 import AerostatMigrationIO
 import AerostatModelGuest
+import AerostatQMP
 import ArgumentParser
 
 /// `aerostat demo`: moves the same guest twice, without hints and with them.
@@ -109,7 +110,7 @@ struct DemoCommand: AsyncParsableCommand {
             "migrate-set-parameters",
             ["free-page-hints": .bool(usesHints), "verify": .bool(verify)]
         )
-        _ = try await source.client.execute("migrate", ["uri": .string(destination.incoming ?? "")])
+        try await source.client.execute(.migrate, MigrateArguments(uri: destination.incoming ?? ""))
         var view = ProgressView()
         let report = try await followMigration(on: source.client, at: .watched) { view.show($0) }
         view.clear()

@@ -1,5 +1,6 @@
 import AerostatControl
 import AerostatHost
+import AerostatQMP
 import Foundation
 import SystemPackage
 
@@ -58,7 +59,7 @@ final class GuestCommand: Sendable {
 
     /// Asks the process to end, and waits until it has.
     func quit() async {
-        _ = try? await client.execute("quit")
+        _ = try? await client.execute(.quit)
         await aside { [process] in _ = process.wait() }
     }
 

@@ -1,6 +1,6 @@
-import AerostatControl
 import AerostatMigration
 import AerostatMigrationIO
+import AerostatQMP
 import ArgumentParser
 
 /// `aerostat image`: commands for guest images that nobody runs.
@@ -30,36 +30,7 @@ struct ImageOptions: ParsableArguments {
     }
 }
 
-/// An image that cannot be used, and why.
-struct ImageRefused: Error, CustomStringConvertible {
-    let path: String
-    let error: ImageError
-
-    var description: String {
-        if case .system = error { return "\(error)" }
-        return "\(path) is refused: \(error)"
-    }
-}
-
-extension GuestImage {
-    /// Opens an image that a person named by its path or as a URI.
-    static func named(_ name: String, for use: ImageUse = .reading) throws(ImageRefused) -> GuestImage {
-        let path = name.hasPrefix("file:") ? String(name.dropFirst("file:".count)) : name
-        do throws(ImageError) { return try GuestImage(opening: path, for: use) } catch { throw ImageRefused(path: path, error: error) }
-    }
-}
-
-extension ImageError {
-    /// Whether the file is an image that is damaged, and not something else.
-    var isDamage: Bool {
-        switch self {
-        case .checksum, .pageChecksum: true
-        case .notAnImage, .version, .pageSize, .incomplete, .length, .malformed, .inUse, .left, .system, .interrupted: false
-        }
-    }
-}
-
-/// Lays out rows for people: names on the left, values on the right.
+/// Rows for people: names on the left, what they stand for on the right.
 func imageTable(_ rows: [(String, String)]) -> [String] {
     rows.map { "  " + $0.0 + String(repeating: " ", count: max(20 - $0.0.count, 1)) + $0.1 }
 }

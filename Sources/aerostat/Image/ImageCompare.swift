@@ -1,6 +1,6 @@
-import AerostatControl
 import AerostatMigration
 import AerostatMigrationIO
+import AerostatQMP
 import ArgumentParser
 
 struct ImageCompare: AsyncParsableCommand {

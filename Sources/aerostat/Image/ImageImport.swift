@@ -1,9 +1,9 @@
-import AerostatControl
 import AerostatGuestMemory
 import AerostatHost
 import AerostatMigration
 import AerostatMigrationIO
 import AerostatModelGuest
+import AerostatQMP
 import ArgumentParser
 
 struct ImageImport: AsyncParsableCommand {

@@ -1,5 +1,5 @@
-import AerostatControl
 import AerostatMigrationIO
+import AerostatQMP
 import ArgumentParser
 
 struct ImageInfo: AsyncParsableCommand {

@@ -1,8 +1,8 @@
-import AerostatControl
 import AerostatGuestMemory
 import AerostatHost
 import AerostatMigration
 import AerostatMigrationIO
+import AerostatQMP
 import ArgumentParser
 
 struct ImageVerify: AsyncParsableCommand {

@@ -1,7 +1,7 @@
-import AerostatControl
 import AerostatGuestMemory
 import AerostatHost
 import AerostatModelGuest
+import AerostatQMP
 import ArgumentParser
 
 // What may be typed, and what it means where something else was typed too. Refusals name the options, and the text as it was typed.

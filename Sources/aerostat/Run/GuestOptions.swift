@@ -1,7 +1,7 @@
-import AerostatControl
 public import AerostatGuestMemory
 import AerostatMigration
 public import AerostatModelGuest
+import AerostatQMP
 public import ArgumentParser
 
 /// What the guest is made of: shared by `run` and `demo`.

@@ -1,5 +1,5 @@
-import AerostatControl
 import AerostatMicroVM
+import AerostatQMP
 import ArgumentParser
 
 /// What only a guest under KVM has.

@@ -1,9 +1,10 @@
-import AerostatControl
 import AerostatGuestMemory
+import AerostatMachineHost
 import AerostatMicroVM
 import AerostatMigration
 import AerostatMigrationIO
 import AerostatModelGuest
+import AerostatQMP
 import ArgumentParser
 
 /// Where a process gets its guest from, as its options say.
@@ -12,11 +13,12 @@ enum MachineOrigin {
     case image(path: String)
     case new(NewGuest)
 
-    var initialState: RunState {
+    /// The same for the machine's host.
+    var hosted: MachineHost.Origin {
         switch self {
-        case .incoming: .inMigrate
-        case .image: .restoreVM
-        case .new: .preLaunch
+        case .incoming: .incoming
+        case .image: .image
+        case .new: .new
         }
     }
 

@@ -1,11 +1,12 @@
 import AerostatGuestMemory
 import AerostatHost
+import AerostatMachineHost
 import AerostatMicroVM
 import AerostatMigration
 import AerostatModelGuest
 
 /// Which guests from elsewhere this process takes, and what their machines are connected to.
-struct MachineShells: Sendable {
+struct MachineShells: GuestShells {
     /// The only ones that are taken; `nil` takes whichever comes.
     let engine: GuestEngine?
     let tracker: TrackerKind?
@@ -16,7 +17,7 @@ struct MachineShells: Sendable {
 
     /// Looks at what a guest requires, foreign input, before it gets any memory.
     /// - Throws: the refusal.
-    func shell(for requirements: [DeviceSection]) throws(GuestError) -> MachineShell {
+    func shell(for requirements: [DeviceSection]) throws(GuestError) -> any GuestShell {
         let wanted = try GuestEngine(for: requirements)
         if let engine, engine != wanted {
             throw GuestError("the guest is \(wanted.description), and only \(engine.description) is taken here (--guest)")
@@ -27,7 +28,7 @@ struct MachineShells: Sendable {
 }
 
 /// An empty machine that is about to be made for a guest from elsewhere.
-struct MachineShell: Sendable {
+struct MachineShell: GuestShell {
     fileprivate let engine: GuestEngine
     fileprivate let requirements: [DeviceSection]
     fileprivate let tracker: TrackerKind?

@@ -1,9 +1,12 @@
 import AerostatControl
 import AerostatGuestMemory
 import AerostatHost
+import AerostatMachineHost
+import AerostatMicroVM
 import AerostatMigration
 import AerostatMigrationIO
 import AerostatModelGuest
+import AerostatQMP
 import ArgumentParser
 import Foundation
 import Logging
@@ -98,18 +101,19 @@ struct RunCommand: AsyncParsableCommand {
             // A guest that comes in by one uses it up.
             if case .incoming(.descriptor(let number)) = origin { inherited.remove(number) }
             let listener = try origin.listen()
-            let process = try GuestProcess(
-                run: origin.initialState,
+            let host = try MachineHost(
+                origin.hosted,
                 keepsEndedGuest: machine.noShutdown,
                 inheritedSockets: inherited,
                 logger: logger
             )
-            let console = try Console(at: consolePlace(origin), logger: logger) { process.end(.asked(reason: "host-ui")) }
+            let console = try Console(at: consolePlace(origin), logger: logger) { host.end(.asked(reason: "host-ui")) }
             defer { console?.end() }
-            let surroundings = MachineSurroundings(console: console) { process.guestEnded($0) }
+            let surroundings = MachineSurroundings(console: console) { host.guestEnded(GuestEnding($0)) }
             let guest = try origin.make(tracker: options.tracker, surroundings)
-            let ending = try await serve(process, origin, guest, listener, surroundings)
-            process.shutdownGuest()
+            if let guest { host.hold(guest) }
+            let ending = try await serve(host, origin, listener, surroundings)
+            host.shutdown()
             if ending.isFailure { throw ExitCode(1) }
         } catch let code as ExitCode {
             throw code
@@ -123,39 +127,38 @@ struct RunCommand: AsyncParsableCommand {
 
     /// Serves the control socket until the process shall end.
     private func serve(
-        _ process: GuestProcess,
+        _ host: MachineHost,
         _ origin: MachineOrigin,
-        _ guest: (any LocalGuest)?,
         _ listener: consuming IncomingListener?,
         _ surroundings: MachineSurroundings
-    ) async throws -> GuestProcess.Ending {
+    ) async throws -> ProcessEnding {
         let place = listener?.uri
         // The guest has taken its part.
         try HostLimits.require(.server)
-        let server = try await ControlServer.listen(path: control, handler: process, logger: process.logger)
-        process.attach(server)
+        let server = try await ControlServer.listen(path: control, commands: host.commands, logger: host.logger)
+        host.attach { event, ago in server.broadcast(event, ago: ago) }
         // Before anybody is told that the process is there, and may ask it to end.
-        try SignalWatch.start(SignalWatch.endings) { _ in process.end(.asked(reason: "host-signal")) }
+        try SignalWatch.start(SignalWatch.endings) { _ in host.end(.asked(reason: "host-signal")) }
         let shells = MachineShells(engine: self.guest?.engine, tracker: options.tracker, surroundings: surroundings)
         var receiver: HostThread?
         do {
             var isReady = true
             if let listener = listener.take() {
-                receiver = try receive(process, listener, shells)
+                receiver = try receive(host, listener, shells)
             } else if case .image(let path) = origin {
-                isReady = try await self.restore(process, path, shells)
-                if isReady { rehearse(process) }
-            } else if let guest {
-                try process.start(guest, paused: paused)
-                rehearse(process)
+                isReady = try await self.restore(host, path, shells)
+                if isReady { rehearse(host) }
+            } else {
+                if !paused { try host.start() }
+                rehearse(host)
             }
-            if isReady { try printReady(origin, incoming: place, process.logger) }
+            if isReady { try printReady(origin, incoming: place, host.logger) }
         } catch {
             // Its socket goes with it.
             await server.close()
             throw error
         }
-        let ending = await process.waitForEnd()
+        let ending = await aside { host.waitForEnd() }
         await server.close()
         // The source hears why its guest is not taken, which takes seconds at most.
         receiver?.join()
@@ -163,28 +166,38 @@ struct RunCommand: AsyncParsableCommand {
     }
 
     /// Makes the image's guest on a thread of its own, so that the process can be asked to end meanwhile.
-    private func restore(_ process: GuestProcess, _ path: String, _ shells: MachineShells) async throws -> Bool {
-        let restoration = Restoration(
-            path: path,
-            shells: shells,
-            preloads: preload,
-            paused: paused,
-            workload: options.chosenWorkload,
-            clones: clone
-        )
-        return try await aside { try process.restore(restoration) }
+    private func restore(_ host: MachineHost, _ path: String, _ shells: MachineShells) async throws -> Bool {
+        var restoration = Restoration(path: path, shells: shells)
+        (restoration.preloads, restoration.paused, restoration.clones) = (preload, paused, clone)
+        if let workload = options.chosenWorkload {
+            restoration.prepare = { (guest) throws(GuestError) in
+                guard let guest = guest as? ModelGuest else {
+                    throw GuestError("what a guest under KVM does is its own affair: --workload is for model guests")
+                }
+                try guest.override(workload: workload)
+            }
+        }
+        let prepared = restoration
+        return try await aside { try host.restore(prepared) }
     }
 
-    private func rehearse(_ process: GuestProcess) {
-        if process.holdsMachine { Rehearsal.begin(tracker: options.tracker, logger: process.logger) }
+    /// Where the guest is here and runs under KVM.
+    private func rehearse(_ host: MachineHost) {
+        if (try? host.presentGuest()) is MicroVM { Rehearsal.begin(tracker: options.tracker, logger: host.logger) }
     }
 
     /// Waits for the migration on a thread of its own.
-    private func receive(_ process: GuestProcess, _ listener: consuming IncomingListener, _ shells: MachineShells) throws -> HostThread {
+    private func receive(_ host: MachineHost, _ listener: consuming IncomingListener, _ shells: MachineShells) throws -> HostThread {
         let shape = try shape()
         let handover = Handover(listener)
         let paused = paused
-        return try HostThread(name: "incoming") { process.receive(handover.listener, shape: shape, shells: shells, paused: paused) }
+        return try HostThread(name: "incoming") {
+            // Where no kind of guest was named, it may be one that needs none of it.
+            if shells.takeMachines {
+                Rehearsal.begin(tracker: shells.tracker, logger: host.logger, failure: shells.engine == nil ? .debug : .warning)
+            }
+            host.receive(handover.listener, shape: shape, shells: shells, paused: paused)
+        }
     }
 
     /// Carries the noncopyable listener into a closure.
@@ -213,20 +226,5 @@ struct RunCommand: AsyncParsableCommand {
         } catch {
             logger.warning("nobody was told READY: \(error); the process goes on")
         }
-    }
-}
-
-extension GuestProcess {
-    /// Sleeps, on a thread of its own, until the process is asked to end.
-    func waitForEnd() async -> Ending { await aside { [self] in quit.wait { $0 }! } }
-
-    /// Ends a migration that is under way and the guest's threads.
-    func shutdownGuest() {
-        let (guest, migration) = state.withLock { ($0.guest, $0.migration) }
-        if let migration {
-            migration.cancel()
-            _ = migration.wait()
-        }
-        guest?.shutdown()
     }
 }

@@ -1,5 +1,5 @@
-import AerostatControl
 import AerostatHost
+import AerostatQMP
 import ArgumentParser
 import Glibc
 import Synchronization

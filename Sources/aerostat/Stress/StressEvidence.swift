@@ -1,6 +1,6 @@
-import AerostatControl
 import AerostatHost
 import AerostatMigration
+import AerostatQMP
 import Foundation
 
 /// The folder of one round; after a find it holds all that is needed to understand it.

@@ -1,6 +1,7 @@
 import AerostatControl
 import AerostatHost
 import AerostatMigration
+import AerostatQMP
 import Foundation
 
 /// Something that must not happen did.

@@ -1,5 +1,5 @@
-import AerostatControl
 import AerostatMigration
+import AerostatQMP
 import Foundation
 
 // What must be true, decided from the processes' own words, their memory, and what was done to them.

@@ -1,5 +1,5 @@
-import AerostatControl
 import AerostatMigration
+import AerostatQMP
 import Foundation
 
 /// One round: a guest, its migrations, and what must be true after each of them.

@@ -1,5 +1,5 @@
-import AerostatControl
 import AerostatMigration
+import AerostatQMP
 import Foundation
 
 /// Where a find is kept, and who noticed it; `nil` where it was no check, but an error.

@@ -1,36 +1,14 @@
-import AerostatControl
 import AerostatGuestMemory
-import AerostatMicroVM
-import AerostatMigration
-import AerostatModelGuest
-
-/// A guest that this process runs, whatever it is made of.
-protocol LocalGuest: Guest {
-    var isRunning: Bool { get }
-
-    /// Has the guest look over its own memory.
-    /// - Throws: why it cannot.
-    func checkItself() throws(GuestError) -> SelfCheck
-
-    /// What a person may press; `nil` where the guest has no such button.
-    var powerButton: (any PowerButton)? { get }
-
-    /// Has it do something else than it did, between the arrival of its memory and that of its device state.
-    func override(workload: Workload) throws(GuestError)
-
-    /// Ends its threads. It cannot be resumed afterwards; its memory stays.
-    func shutdown()
-}
-
-/// Asks a guest to power off; what it does about that is its own affair.
-protocol PowerButton {
-    func pressPowerButton()
-}
+public import AerostatMachineHost
+public import AerostatMicroVM
+public import AerostatMigration
+public import AerostatModelGuest
+public import AerostatQMP
 
 extension ModelGuest: LocalGuest {
-    var powerButton: (any PowerButton)? { nil }
+    public var powerButton: (any PowerButton)? { nil }
 
-    func checkItself() throws(GuestError) -> SelfCheck {
+    public func checkItself() throws(GuestError) -> SelfCheck {
         let result = try check()
         return SelfCheck(
             pagesChecked: result.pagesChecked,
@@ -75,13 +53,9 @@ extension SelfCheckResult.Invariants {
 }
 
 extension MicroVM: LocalGuest, PowerButton {
-    var powerButton: (any PowerButton)? { self }
+    public var powerButton: (any PowerButton)? { self }
 
-    func override(workload: Workload) throws(GuestError) {
-        throw GuestError("what a guest under KVM does is its own affair: --workload is for model guests")
-    }
-
-    func checkItself() throws(GuestError) -> SelfCheck {
+    public func checkItself() throws(GuestError) -> SelfCheck {
         guard let tiny = TinyGuest(in: memory) else {
             throw GuestError(
                 "a guest under KVM keeps no account of its memory that could be checked; 'migrate --verify' compares two memories"
@@ -94,5 +68,17 @@ extension MicroVM: LocalGuest, PowerButton {
                 throw GuestError("\(error)")
             }
         }
+    }
+}
+
+extension GuestEnding {
+    init(_ ending: MicroVM.Ending) {
+        let kind: Kind =
+            switch ending {
+            case .powerOff: .powerOff
+            case .reset: .reset
+            case .crash: .crash
+            }
+        self.init(kind, "\(ending)")
     }
 }

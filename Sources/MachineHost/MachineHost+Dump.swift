@@ -1,9 +1,9 @@
-import AerostatControl
 import AerostatGuestMemory
 import AerostatHost
 import AerostatMigration
+import AerostatQMP
 
-extension GuestProcess {
+extension MachineHost {
     /// Writes guest-physical memory to a file, as the guest sees it now. Pages that were never populated become holes: reading them
     /// would populate them.
     func saveMemory(address: UInt64, size: UInt64?, path: String) throws(QMPError) {

@@ -14,10 +14,12 @@ public enum Event: Hashable, Sendable {
     case powerDown
     /// The guest or the process ends. `guest` says whether the guest asked for it.
     case shutdown(guest: Bool, reason: String)
+    /// What a capability tells beside these, under a name and with data of its own.
+    case other(String, data: JSONValue?)
 
     /// The QMP message.
     /// - Parameter date: seconds since 1970.
-    func message(at date: Double) -> JSONValue {
+    package func message(at date: Double) -> JSONValue {
         let microseconds = Int((date * 1_000_000).rounded(.down))
         var members: [String: JSONValue] = [
             "timestamp": ["seconds": .integer(microseconds / 1_000_000), "microseconds": .integer(microseconds % 1_000_000)]
@@ -35,11 +37,14 @@ public enum Event: Hashable, Sendable {
         case .shutdown(let guest, let reason):
             members["event"] = "SHUTDOWN"
             members["data"] = ["guest": .bool(guest), "reason": .string(reason)]
+        case .other(let name, let data):
+            members["event"] = .string(name)
+            members["data"] = data
         }
         return .object(members)
     }
 
-    /// Reads a message. Returns `nil` if it is not an event, or not one that we know.
+    /// Reads a message; `nil` where it is no event, or lacks what such an event tells.
     package init?(message: JSONValue) {
         let data = message["data"]
         switch message["event"]?.string {
@@ -55,10 +60,11 @@ public enum Event: Hashable, Sendable {
         case "SHUTDOWN":
             guard let guest = data?["guest"]?.bool, let reason = data?["reason"]?.string else { return nil }
             self = .shutdown(guest: guest, reason: reason)
-        default: return nil
+        case let name?: self = .other(name, data: data)
+        case nil: return nil
         }
     }
 
     /// The wall clock, for the timestamp.
-    static func now() -> Double { Date().timeIntervalSince1970 }
+    package static func now() -> Double { Date().timeIntervalSince1970 }
 }

@@ -5,13 +5,7 @@ extension Values {
         return text
     }
 
-    /// The path of a control socket.
-    package static func controlPath(_ text: String) throws(ValueError) -> String {
-        do throws(ControlError) { try ControlError.check(path: text) } catch { throw ValueError(text, error.description) }
-        return text
-    }
-
-    /// An image, given as a path or as `file:PATH`.
+    /// An image as a path, or as `file:PATH`.
     package static func image(_ text: String) throws(ValueError) -> String {
         _ = try path(text.hasPrefix("file:") ? String(text.dropFirst("file:".count)) : text)
         return text

@@ -1,6 +1,7 @@
-import AerostatControl
 import AerostatMigration
+import AerostatQMP
 import Foundation
+import TestSupport
 import Testing
 
 @Suite struct JSONTests {

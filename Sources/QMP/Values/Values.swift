@@ -70,7 +70,7 @@ package struct ValueError: Error, Hashable, Sendable, CustomStringConvertible {
     package let text: String
     package let reason: String
 
-    init(_ text: String, _ reason: String) {
+    package init(_ text: String, _ reason: String) {
         self.text = text
         self.reason = reason
     }

@@ -1,7 +1,7 @@
 public import AerostatMigration
 
-/// The changes that `migrate-set-parameters` makes. A parameter that is absent stays as it is. Values are checked when they are applied.
-public struct MigrationParameterChanges: Hashable, Sendable {
+/// What `migrate-set-parameters` sets; what is absent stays as it is. The values are checked when they are applied.
+public struct MigrationParameterChanges: CommandArguments {
     /// Milliseconds.
     public var downtimeLimit: Int?
     /// Bytes a second; 0 for no limit.
@@ -17,18 +17,17 @@ public struct MigrationParameterChanges: Hashable, Sendable {
 
     public init() {}
 
-    init(_ arguments: inout Arguments) throws(QMPError) {
-        downtimeLimit = try arguments.takeOptionalCount("downtime-limit")
-        maxBandwidth = try arguments.takeOptionalCount("max-bandwidth")
-        timeout = try arguments.takeOptionalCount("timeout")
-        onTimeout = try arguments.takeOptionalChoice("on-timeout")
-        freePageHints = try arguments.takeOptional("free-page-hints", as: .boolean)
-        hintGrace = try arguments.takeOptionalCount("hint-grace")
-        verify = try arguments.takeOptional("verify", as: .boolean)
-        imageSync = try arguments.takeOptionalChoice("image-sync")
+    public init(_ reader: inout ArgumentReader) throws(QMPError) {
+        downtimeLimit = try reader.takeOptionalCount("downtime-limit")
+        maxBandwidth = try reader.takeOptionalCount("max-bandwidth")
+        timeout = try reader.takeOptionalCount("timeout")
+        onTimeout = try reader.takeOptionalChoice("on-timeout")
+        freePageHints = try reader.takeOptional("free-page-hints", as: .boolean)
+        hintGrace = try reader.takeOptionalCount("hint-grace")
+        verify = try reader.takeOptional("verify", as: .boolean)
+        imageSync = try reader.takeOptionalChoice("image-sync")
     }
 
-    /// The changes as arguments of the command.
     public var arguments: [String: JSONValue] {
         let members: [String: JSONValue?] = [
             "downtime-limit": downtimeLimit.map(JSONValue.integer),

@@ -18,7 +18,7 @@ public struct QMPError: Error, Hashable, Sendable, CustomStringConvertible {
         self.description = description
     }
 
-    var json: JSONValue {
+    package var json: JSONValue {
         ["class": .string(self.class.rawValue), "desc": .string(description)]
     }
 }

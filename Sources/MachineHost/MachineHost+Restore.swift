@@ -1,30 +1,31 @@
-import AerostatControl
 import AerostatGuestMemory
 import AerostatHost
-import AerostatMigration
+public import AerostatMigration
 import AerostatMigrationIO
-import AerostatModelGuest
+import AerostatQMP
 import Logging
 import Synchronization
 
 /// How a guest starts from an image.
-struct Restoration: Sendable {
-    let path: String
-    let shells: MachineShells
+public struct Restoration: Sendable {
+    public var path: String
+    public var shells: any GuestShells
     /// Read and check all pages first, instead of when they are touched.
-    let preloads: Bool
+    public var preloads = false
     /// Keep the guest paused, whatever it did when its image was written.
-    let paused: Bool
-    /// What a model guest shall do instead of what it did.
-    let workload: Workload?
+    public var paused = false
     /// Start a copy, beside which others may run.
-    let clones: Bool
+    public var clones = false
+    /// Called between the arrival of the guest's memory and that of its device state.
+    public var prepare: @Sendable (any LocalGuest) throws(GuestError) -> Void = { _ in }
+
+    public init(path: String, shells: any GuestShells) { (self.path, self.shells) = (path, shells) }
 }
 
-extension GuestProcess {
+extension MachineHost {
     /// Makes an image's guest, on the calling thread, and starts it.
     /// - Returns: false where the process was asked to end meanwhile.
-    func restore(_ restoration: Restoration) throws -> Bool {
+    public func restore(_ restoration: Restoration) throws -> Bool {
         let start = MonotonicClock.now()
         let image = try GuestImage.named(restoration.path, for: restoration.clones ? .copying : .starting)
         let guest: any LocalGuest
@@ -33,7 +34,7 @@ extension GuestProcess {
             let memory = restoration.preloads ? try image.emptyMemory() : try image.lazyMemory()
             guest = try shell.make(in: memory)
             if restoration.preloads { try image.preload(into: memory, doorbell: incomingDoorbell) }
-            if let workload = restoration.workload { try guest.override(workload: workload) }
+            try restoration.prepare(guest)
             try guest.loadDeviceState(image.deviceSections)
         } catch ImageError.interrupted {
             return false
@@ -46,11 +47,7 @@ extension GuestProcess {
         try state.withLock { (state) throws(GuestError) in
             state.guest = guest
             state.claim = image.claim
-            state.run = .paused
-            guard runs else { return }
-            try guest.resume()
-            state.run = .running
-            announce(.resume)
+            try attempt(.restored(runs: runs), &state)
         }
         let time = start.duration(to: MonotonicClock.now()).wholeMilliseconds
         let pages = restoration.preloads ? "its pages were read and checked" : Self.words(lazilyRestored: guest.memory)

@@ -1,0 +1,212 @@
+import AerostatGuestMemory
+public import AerostatHost
+public import AerostatMigration
+import AerostatMigrationIO
+public import AerostatQMP
+import Dispatch
+public import Logging
+import Synchronization
+
+/// The manager of one machine in one process: it holds the guest, or the place for one, obeys commands, and moves it.
+///
+/// One lock is around the `Lifecycle`. What the lifecycle asks for is done under it, events are announced under it, so that they come in
+/// the order of what they say. The lock is above the machine's and below nobody's: a vCPU's thread does not take it.
+public final class MachineHost: Sendable {
+    /// Hears events. Never waits.
+    public typealias Listener = @Sendable (Event, _ ago: Duration) -> Void
+
+    /// Where the guest comes from.
+    public enum Origin: Hashable, Sendable {
+        /// This process makes it, and calls `hold`.
+        case new
+        case incoming
+        case image
+    }
+
+    public let logger: Logger
+    let state: Mutex<State>
+    /// Where events go once somebody can listen.
+    private let listener = Mutex<Listener?>(nil)
+    /// Set when the process shall end.
+    private let ending = Monitor<ProcessEnding?>(nil)
+    /// Ends an incoming migration that is being waited for.
+    let incomingDoorbell: Doorbell
+
+    struct State {
+        var lifecycle: Lifecycle
+        var guest: (any LocalGuest)?
+        var parameters = MigrationParameters()
+        /// Keeps others from starting the image that the guest came from.
+        var claim: ImageClaim?
+        /// The migration under way, or the last one.
+        var migration: SourceMigration?
+        /// Sockets that the process was started with, for `fd:N`.
+        var inheritedSockets: Set<Int32>
+    }
+
+    /// - Parameters:
+    ///   - keepsEndedGuest: a guest that has ended by its own doing is kept to be looked at, and the process with it.
+    ///   - inheritedSockets: what `migrate fd:N` may name.
+    public init(_ origin: Origin, keepsEndedGuest: Bool, inheritedSockets: Set<Int32>, logger: Logger) throws(SystemError) {
+        self.logger = logger
+        let awaited: Lifecycle.Awaited =
+            switch origin {
+            case .new: .creation
+            case .incoming: .migration
+            case .image: .image
+            }
+        let lifecycle = Lifecycle(awaited, keepsEndedGuest: keepsEndedGuest)
+        state = Mutex(State(lifecycle: lifecycle, inheritedSockets: inheritedSockets))
+        incomingDoorbell = try Doorbell()
+    }
+
+    /// From now on events are heard.
+    public func attach(_ listener: @escaping Listener) { self.listener.withLock { $0 = listener } }
+
+    /// Tells clients of something that is no matter of the lifecycle. Never waits, and takes no lock of the machine.
+    /// - Parameter ago: when it happened.
+    public func announce(_ event: Event, ago: Duration = .zero) { listener.withLock { $0 }?(event, ago) }
+
+    /// Whether the guest runs, under QEMU's names.
+    public var runState: RunState { state.withLock { $0.lifecycle.runState } }
+
+    // MARK: The guest
+
+    /// Takes the guest that was made here. It does not run yet.
+    public func hold(_ guest: any LocalGuest) {
+        state.withLock { state in
+            state.guest = guest
+            note(.made, &state)
+        }
+    }
+
+    /// Runs it for the first time, unless a client was quicker.
+    public func start() throws(GuestError) { try attempt(.started) }
+
+    /// Called on a vCPU's thread, under the machine's locks: what follows happens elsewhere.
+    public func guestEnded(_ ending: GuestEnding) {
+        DispatchQueue.global().async { [self] in note(.guestEnded(ending)) }
+    }
+
+    /// The guest, for what looks at it.
+    public func presentGuest() throws(QMPError) -> any LocalGuest {
+        try state.withLock { (state) throws(QMPError) in
+            try obey(.look, &state)
+            return state.guest!
+        }
+    }
+
+    /// Changes the machine while nobody saves its state, under the lock, which keeps it from being moved or resumed meanwhile.
+    /// - Parameters:
+    ///   - advice: what a person should do where a migration is switching the guest over.
+    ///   - body: must not wait for the guest. What it returns is announced.
+    public func changeMachine(
+        orElse advice: String,
+        _ body: (any LocalGuest) throws(QMPError) -> [Event]
+    ) throws(QMPError) {
+        try state.withLock { (state) throws(QMPError) in
+            try obey(.change(advice: advice), &state)
+            for event in try body(state.guest!) { announce(event) }
+        }
+    }
+
+    // MARK: The end
+
+    /// Asks the process to end; the first reason counts.
+    public func end(_ ending: ProcessEnding) { note(.processEnds(ending)) }
+
+    /// Sleeps until the process shall end.
+    public func waitForEnd() -> ProcessEnding { ending.wait { $0 }! }
+
+    /// Ends a migration that is under way and the guest's threads. Nobody is told anything afterwards.
+    public func shutdown() {
+        let (guest, migration) = state.withLock { ($0.guest, $0.migration) }
+        if let migration {
+            migration.cancel()
+            _ = migration.wait()
+        }
+        guest?.shutdown()
+        // Each holds the other.
+        listener.withLock { $0 = nil }
+        state.withLock { $0.migration = nil }
+    }
+
+    // MARK: The lifecycle's door
+
+    /// Has the lifecycle obey, and does what it says.
+    func obey(_ command: Lifecycle.Command) throws(QMPError) {
+        try state.withLock { (state) throws(QMPError) in try obey(command, &state) }
+    }
+
+    /// - Parameter makeMigration: for the command that needs one.
+    func obey(
+        _ command: Lifecycle.Command,
+        _ state: inout State,
+        makeMigration: (inout State) throws(QMPError) -> Void = { _ in preconditionFailure("only 'migrate' makes a migration") }
+    ) throws(QMPError) {
+        var next = state.lifecycle
+        for effect in try next.obey(command) {
+            if effect == .makeMigration {
+                try makeMigration(&state)
+            } else {
+                do throws(GuestError) { try perform(effect, &state) } catch { throw QMPError("\(error)") }
+            }
+        }
+        state.lifecycle = next
+    }
+
+    /// Tells the lifecycle of something after which nothing can fail.
+    func note(_ occurrence: Lifecycle.Occurrence) { state.withLock { note(occurrence, &$0) } }
+
+    func note(_ occurrence: Lifecycle.Occurrence, _ state: inout State) {
+        do throws(GuestError) { try attempt(occurrence, &state) } catch {
+            preconditionFailure("\(occurrence) lets the guest run: \(error)")
+        }
+    }
+
+    /// Tells the lifecycle of something by which a guest may begin to run.
+    func attempt(_ occurrence: Lifecycle.Occurrence) throws(GuestError) {
+        try state.withLock { (state) throws(GuestError) in try attempt(occurrence, &state) }
+    }
+
+    func attempt(_ occurrence: Lifecycle.Occurrence, _ state: inout State) throws(GuestError) {
+        var next = state.lifecycle
+        guard let effects = next.note(occurrence) else { preconditionFailure("\(occurrence) while \(state.lifecycle.state)") }
+        for effect in effects { try perform(effect, &state) }
+        state.lifecycle = next
+    }
+
+    private func perform(_ effect: Lifecycle.Effect, _ state: inout State) throws(GuestError) {
+        switch effect {
+        case .pauseGuest: try state.guest!.pause()
+        case .resumeGuest: try state.guest!.resume()
+        case .makeMigration: preconditionFailure("by 'migrate' alone")
+        case .announce(let event): announce(event)
+        case .announceLate(let event, let since): announce(event, ago: since.duration(to: MonotonicClock.now()))
+        case .cancelMigration: state.migration?.cancel()
+        case .failMigration(let ending): state.migration?.guestEnded("the guest ended during the migration: \(ending)")
+        case .pressPowerButton: state.guest!.powerButton?.pressPowerButton()
+        case .tellGuestEnded(let ending, let isKept): tell(ending, isKept)
+        case .endProcess(let reason):
+            ending.update { $0 = reason }
+            incomingDoorbell.ring()
+        case .endProcessAfterGrace(let reason):
+            // Not on the migration's thread, for which the end of the process waits.
+            DispatchQueue.global().async { [self] in
+                _ = ending.wait(until: MonotonicClock.now() + Self.reportGrace) { $0 }
+                end(.guest(reason))
+            }
+        }
+    }
+
+    /// How long whoever watches a migration has to ask how it ended, before the process ends.
+    private static let reportGrace = Duration.seconds(1)
+
+    private func tell(_ ending: GuestEnding, _ isKept: Bool) {
+        let fate = isKept ? "; its memory is kept (--no-shutdown)" : ""
+        switch ending.kind {
+        case .powerOff, .reset: logger.info("the guest has ended: \(ending)\(fate)")
+        case .crash: logger.error("the guest has crashed: \(ending)\(fate)")
+        }
+    }
+}

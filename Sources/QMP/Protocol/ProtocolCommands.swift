@@ -1,0 +1,84 @@
+import AerostatHost
+
+/// What the server says about itself.
+package enum Greeting {
+    /// QMP's form of a version; the numbers are ours, as the package's name says.
+    static let version: JSONValue = [
+        "qemu": [
+            "major": .integer(AerostatVersion.major), "minor": .integer(AerostatVersion.minor), "micro": .integer(AerostatVersion.micro),
+        ],
+        "package": "Aerostat",
+    ]
+
+    /// The first message on a connection. We offer no out-of-band execution.
+    package static let message: JSONValue = ["QMP": ["version": version, "capabilities": []]]
+}
+
+extension CommandSet {
+    /// With the commands of the protocol itself, which need no machine. `qmp_capabilities` is the session's to answer, and so only named.
+    package var servingProtocol: CommandSet {
+        var all = self
+        all.answer(.queryVersion) { Greeting.version }
+        all.answer(.queryMigrationCapabilities) { [["capability": "events", "state": true]] }
+        all.perform(.setMigrationCapabilities) { (arguments: MigrationCapabilities) throws(QMPError) in try arguments.accept() }
+        let names = all.names + [CommandDeclaration.negotiate.name, CommandDeclaration.queryCommands.name]
+        all.answer(.queryCommands) { .array(names.sorted().map { ["name": .string($0)] }) }
+        return all
+    }
+}
+
+extension CommandDeclaration<NoArguments> {
+    fileprivate static var queryVersion: Self { Self("query-version", isBrief: true) }
+    fileprivate static var queryCommands: Self { Self("query-commands", isBrief: true) }
+    fileprivate static var queryMigrationCapabilities: Self { Self("query-migrate-capabilities", isBrief: true) }
+}
+
+extension CommandDeclaration<Negotiation> {
+    /// Must be the first, and is taken once.
+    package static var negotiate: Self { Self("qmp_capabilities", isBrief: true) }
+}
+
+extension CommandDeclaration<MigrationCapabilities> {
+    fileprivate static var setMigrationCapabilities: Self { Self("migrate-set-capabilities", isBrief: true) }
+}
+
+/// What `qmp_capabilities` takes.
+package struct Negotiation: CommandArguments {
+    /// What the client wants beside the protocol itself; we have nothing of it.
+    private let enable: [JSONValue]
+
+    package init(_ reader: inout ArgumentReader) throws(QMPError) { enable = try reader.takeOptional("enable", as: .array) ?? [] }
+
+    package var arguments: [String: JSONValue] { enable.isEmpty ? [:] : ["enable": .array(enable)] }
+
+    /// Refuses what we do not have.
+    package func accept() throws(QMPError) {
+        if let capability = enable.first { throw QMPError("This monitor has no capability \(capability.text())") }
+    }
+}
+
+/// What `migrate-set-capabilities` takes.
+private struct MigrationCapabilities: CommandArguments {
+    private let list: [JSONValue]
+
+    init(_ reader: inout ArgumentReader) throws(QMPError) { list = try reader.take("capabilities", as: .array) }
+
+    var arguments: [String: JSONValue] { ["capabilities": .array(list)] }
+
+    /// We have one of QEMU's migration capabilities, and it is always on.
+    func accept() throws(QMPError) {
+        for item in list { try Self.accept(item) }
+    }
+
+    private static func accept(_ item: JSONValue) throws(QMPError) {
+        guard let name = item["capability"]?.string, let state = item["state"]?.bool else {
+            throw QMPError("Parameter 'capabilities' expects objects with 'capability' and 'state'")
+        }
+        switch (name, state) {
+        case (_, false) where name != "events": return
+        case ("events", true): return
+        case ("events", false): throw QMPError("Migration capability 'events' is always on")
+        default: throw QMPError("Migration capability '\(name)' is not supported")
+        }
+    }
+}

@@ -3,7 +3,7 @@ import AerostatHost
 import AerostatMigration
 import Synchronization
 
-/// A machine without a guest, which keeps the state that the commands are about and tells its changes, as a real one does.
+/// A machine without a guest. It keeps the state that commands change, and sends events like a real one.
 final class FakeMachine: CommandHandler {
     private struct State {
         var run = RunState.running
@@ -17,7 +17,7 @@ final class FakeMachine: CommandHandler {
     }
 
     private let state = Monitor(State())
-    /// While closed, `check-guest` stands still, as a check of a large guest does.
+    /// While this is closed, `check-guest` blocks, like the check of a large guest.
     private let gate = Monitor(true)
 
     func attach(_ server: ControlServer?) { state.withLock { $0.server = server } }
@@ -30,10 +30,10 @@ final class FakeMachine: CommandHandler {
     /// From now on a check finds a wrong page.
     func damage() { state.withLock { $0.isDamaged = true } }
 
-    /// Waits until the migration was asked about that many times.
+    /// Waits until the migration's report was requested this many times.
     func waitForMigrationQueries(_ count: Int) { _ = state.wait { $0.migrationQueries >= count ? true : nil } }
 
-    /// Waits until that many checks have begun.
+    /// Waits until this many checks have begun.
     func waitForChecks(_ count: Int) { _ = state.wait { $0.checksBegun >= count ? true : nil } }
 
     func handle(_ command: Command) async throws(QMPError) -> JSONValue {
@@ -89,7 +89,7 @@ final class FakeMachine: CommandHandler {
         return [:]
     }
 
-    /// A migration that ends at once, as the URI's last part says; `slow` goes on until it is cancelled.
+    /// Starts a migration. The URI's last part says how it ends, at once; `slow` continues until it is cancelled.
     private func migrate(_ uri: String) throws(QMPError) -> JSONValue {
         guard uri.hasPrefix("unix:") || uri.hasPrefix("tcp:") else { throw QMPError("the URI '\(uri)' is not understood") }
         let server = state.withLock { state in

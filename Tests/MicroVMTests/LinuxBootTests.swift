@@ -232,7 +232,7 @@ import Testing
             ("x86-64", { $0.set(16, UInt16(1)) }), ("program headers", { $0.set(56, UInt16(0)) }),
             ("program headers", { $0.set(56, UInt16(65)) }), ("program headers", { $0.set(54, UInt16(32)) }),
             ("cut off", { $0.set(32, UInt64.max) }), ("cut off", { $0.set(segment + 8, UInt64.max - 1) }),
-            ("more bytes than memory", { $0.set(segment + 40, UInt64(1)) }), ("at 0x0", { $0.set(segment + 24, UInt64(0)) }),
+            ("larger in the file than in memory", { $0.set(segment + 40, UInt64(1)) }), ("at 0x0", { $0.set(segment + 24, UInt64(0)) }),
             ("at 0xffffffffffffffff", { $0.set(segment + 24, UInt64.max) }), ("wants", { $0.set(segment + 40, UInt64.max) }),
             (
                 "in none",

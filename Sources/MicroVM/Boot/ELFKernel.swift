@@ -40,7 +40,9 @@ struct ELFKernel: Sendable {
                 (table.get(start + 8), table.get(start + 32), table.get(start + 40))
             switch table.get(start, as: UInt32.self) {
             case Self.load where memoryBytes > 0:
-                guard fileBytes <= memoryBytes else { throw .unsuitable(path: path, reason: "a segment is larger in the file than in memory") }
+                guard fileBytes <= memoryBytes else {
+                    throw .unsuitable(path: path, reason: "a segment is larger in the file than in memory")
+                }
                 try Self.expect(offset, fileBytes, in: file)
                 segments.append(
                     try KernelSegment(

@@ -49,7 +49,7 @@ extension ModelGuestTests {
                 let ledger = try Ledger(guest.memory)
                 _ = guest.hinting!.begin(reportingTo: ledger)
                 #expect(ledger.waitUntilStopped())
-                // More than twice the ring.
+                // About twice the ring.
                 #expect(ledger.blocks.count > 2000)
                 guest.hinting!.done()
                 try await eventually("the blocks come back") { guest.kernel!.allocator.heldBlocks == 0 }

@@ -1,29 +1,29 @@
 /*
- * A migration with free-page hints, as Spin sees it: the host's migration thread, the device's hint thread, the guest's balloon driver,
- * its memory (writers, allocator, shrinker, and what it gives back to the host), the destination, and what may happen at any moment: the
- * link breaks, a person pauses the guest or cancels, the guest resets its balloon.
+ * A model of a migration with free-page hints, for Spin. It has the host's migration thread, the device's hint thread, the guest's
+ * balloon driver, the guest's memory (writers, allocator, shrinker, and what it gives back to the host), the destination, and events that
+ * may come at any moment: the link breaks, a person pauses the guest or cancels, the guest resets its balloon.
  *
- * Each process below is a thread of the real thing; each atomic block is what a lock, the processor or the page table makes
- * indivisible. Contents are not modelled; whether the destination's copy of a page is the source's is (`fresh`).
+ * Each process below is a thread of the real system. Each atomic block is an action that a lock, the processor or the page table makes
+ * indivisible. The content of pages is not modelled, only whether the destination's copy of a page equals the source's (`fresh`).
  *
- * Checked is: when the guest arrives at the destination, every page in use is there as it was (no lost page); at most one side has the
- * guest (one owner); whatever happens, the host comes to an end, the guest runs, and gets back what it lent (DONE comes).
+ * Spin checks three properties. When the guest arrives at the destination, every page in use is there, unchanged (no lost page). At most
+ * one side has the guest (one owner). Whatever happens, the host finishes, the guest runs, and it gets back what it lent (DONE comes).
  *
- * `-DBREAK_...` breaks one rule of RULES.md each, and Spin must find a counter-example. `-DREACH_...` claims that something
- * cannot happen that can: it must fail too, else the model is vacuous. tools/model runs all of them.
+ * Each `-DBREAK_...` breaks one rule of RULES.md, and Spin must find a counter-example. Each `-DREACH_...` claims that something possible
+ * cannot happen. That must fail too; otherwise the model is vacuous. tools/model runs all of them.
  */
 
 #ifndef PAGES
 #define PAGES 2                 /* page 0 holds the virtqueue, which the device writes; the guest uses, frees and lends the others */
 #endif
 #ifndef OPERATIONS
-#define OPERATIONS 3            /* what the guest does to its memory: write, free, take back */
+#define OPERATIONS 3            /* operations of the guest on its memory: write, free, take back */
 #endif
 #ifndef ROUNDS
 #define ROUNDS 2                /* rounds of precopy while the guest runs */
 #endif
 #ifndef ATTEMPTS
-#define ATTEMPTS 1              /* migrations, each after the failure of the one before */
+#define ATTEMPTS 1              /* migrations; each follows the failure of the one before */
 #endif
 #ifndef RESETS
 #define RESETS 0                /* how often the guest resets its balloon device */
@@ -34,10 +34,10 @@
 #ifndef DISCARDS
 #define DISCARDS 0              /* how often the guest gives a page back to the host, as by inflating its balloon */
 #endif
-/* HINTLESS: in any round the guest may not be asked.
-   OWN_BUFFERS: the driver has a buffer for each start that it queues, as the model guest's, and the device, for its part, minds nothing but
-   ids. Else the driver is Linux's, which keeps the id that it answers in one word that every start names: the device reads what is there by
-   then. So it does not count what was queued before the driver read the id of the open command. */
+/* HINTLESS: any round may begin without asking the guest.
+   OWN_BUFFERS: the driver has a buffer for each start that it queues, like the model guest's driver, and the device checks only ids.
+   Otherwise the driver is Linux's. It keeps the id that it answers in one word, and every start names that word. The device reads whatever
+   the word holds by then, so it does not count buffers that were queued before the driver read the id of the open command. */
 #ifndef RING
 #define RING 2                  /* buffers on the virtqueue at a time */
 #endif
@@ -51,23 +51,23 @@
 
 mtype:buffer = { START, BLOCK, END };                                     /* guest to device */
 mtype:frame = { DATA, FREE, SWITCHOVER, COMMIT };                         /* source to destination */
-mtype:answer = { READY, RUNNING, NOT_COMMITTED };                         /* and back; the last is a file's */
+mtype:answer = { READY, RUNNING, NOT_COMMITTED };                         /* and back; a file may give the last */
 mtype:command = { CLOSED, REQUESTED, STARTED };                           /* the device */
 mtype:driver = { RESTING, STARTING, REPORTING, ENDING };                  /* the guest's driver */
 
-/* The guest's memory. What nobody has written since it was allocated does not matter: `used` is allocated and written. */
+/* The guest's memory. A page that was not written since it was allocated does not matter: `used` means allocated and written. */
 bool used[PAGES];
-bool held[PAGES];               /* the driver has it, for a hint */
+bool held[PAGES];               /* the driver holds it for a hint */
 byte operations = 0;
 
-/* The driver, all of whose state is in guest RAM and travels. */
+/* The driver. All of its state is in guest RAM, and moves with the guest. */
 mtype:driver driver = RESTING;
-byte active_id = 0;             /* OWN_BUFFERS: the last it has begun to answer; else also what every start on the ring says */
+byte active_id = 0;             /* the last id that it began to answer; without OWN_BUFFERS also the id of every start on the ring */
 byte resets = 0;
 
 /* Who has the guest. */
 bool source_runs = true;
-bool taken_over = false;        /* the migration has paused it; a person cannot resume it */
+bool taken_over = false;        /* the migration has paused it, so a person cannot resume it */
 bool ran = true;                /* whether it ran at that moment */
 bool by_person = false;         /* a person has paused it */
 byte pauses = 0;
@@ -83,16 +83,16 @@ bool scratch[PAGES];            /* harvested, not merged yet */
 bool pending[PAGES];
 bool is_free[PAGES];
 bool announced[PAGES];
-bool counting = false;          /* blocks count: a command is open */
+bool counting = false;          /* a command is open, so blocks count */
 
 /* The device. */
 byte word = DONE;               /* configuration space: the command id */
 mtype:command device = CLOSED;
-byte device_id = 0;             /* of its last command */
-byte work = 0;                  /* the block of a chain that was popped and not given back; 0: none */
-bool half_written = false;      /* it is writing the ring, under its lock */
-byte older = 0;                 /* buffers on the ring that were there before the driver read the id of the open command */
-bool unread = false;            /* which it has not yet */
+byte device_id = 0;             /* the id of its last command */
+byte work = 0;                  /* the block of a chain that was popped and not given back yet; 0: none */
+bool half_written = false;      /* it is writing the used ring, under its lock */
+byte older = 0;                 /* buffers on the ring that were queued before the driver read the id of the open command */
+bool unread = false;            /* the driver has not read that id yet */
 chan ring = [RING] of { mtype:buffer, byte };
 
 /* The link, and what the destination holds. */
@@ -102,9 +102,9 @@ chan link = [LINK] of { mtype:frame, byte, bit };
 chan second_link = [LINK] of { mtype:frame, byte, bit };
 #endif
 chan answers = [1] of { mtype:answer };
-bit sent[PAGES];                /* flips each time something is sent of a page */
-bit there[PAGES];               /* the last that was applied */
-bool fresh[PAGES];              /* what was sent last is what the page holds */
+bit sent[PAGES];                /* flips each time data or FREE is sent for a page */
+bit there[PAGES];               /* the value of `sent` that was applied last */
+bool fresh[PAGES];              /* the page still has the content that was sent last */
 bool destination_present = true;
 bool prepared = false;
 
@@ -115,15 +115,15 @@ bool outcome_unknown = false;
 bool cancel_requested = false;
 
 #if DISCARDS > 0
-/* Memory that is given back. The content becomes zero without a write; the ledger is told before and after. What was sent last of a page is
-   zero where it was sent as zero or as free, or where nothing was. */
-bool lent[PAGES];               /* the guest has given it up, and the device is at it or will be */
+/* Memory that is given back. Its content becomes zero without a write. The ledger is told before and after. The content that was sent last
+   is zero if the page was sent as zero or as free, or was not sent. */
+bool lent[PAGES];               /* the guest has given it up, and the device has not acknowledged that yet */
 bool gone[PAGES];               /* the device has acknowledged */
 bool zero[PAGES];
 bool sent_zero[PAGES];
 bool carried[PAGES];            /* the ledger: the destination may hold data of it */
 byte discards = 0;
-byte discarding = 0;            /* the page, while the device is at it */
+byte discarding = 0;            /* the page that the device is discarding; 0: none */
 #define no_discard (discarding == 0)
 #define matters(page) (used[page] || gone[page])
 #define content_written(page) zero[page] = false
@@ -145,8 +145,8 @@ byte discarding = 0;            /* the page, while the device is at it */
 #define guest_runs (source_runs || destination_runs)
 #define anything_held (held[1] || held[PAGES - 1])
 
-/* Where lost pages are looked for, nobody is interested in what the guest does at the destination; and what may happen without a
-   reason is simply allowed to. Where ends are looked for, it must have a reason, else its mere possibility would be a way out. */
+/* A search for lost pages does not need the guest's actions at the destination, and lets events such as a cancel happen without a reason.
+   A search for ends needs a reason for each of them. Otherwise the mere possibility of the event would be a way out. */
 #ifdef ENDS
 #define driver_runs guest_runs
 #define cancelled cancel_requested
@@ -160,7 +160,7 @@ byte discarding = 0;            /* the page, while the device is at it */
 bool happened = false;
 #endif
 
-/* Somebody writes a page: the page table logs it, and the destination's copy is old. */
+/* Somebody writes a page. The page table logs that, and the destination's copy becomes old. */
 inline write(page) {
     used[page] = true;
     fresh[page] = false;
@@ -175,7 +175,7 @@ inline write(page) {
 }
 
 #ifdef BREAK_FIXED_BUFFER
-bool moved[PAGES];              /* discarded once: it has another page of the host now than when the migration began */
+bool moved[PAGES];              /* discarded once: the host backs it with another page now than when the migration began */
 #endif
 
 /* ---------------------------------------------------------------- the guest */
@@ -186,10 +186,10 @@ bool moved[PAGES];              /* discarded once: it has another page of the ho
 #define available(page) (!used[page] && !held[page])
 #endif
 
-/* Where the destination has nothing of a page, nothing of it need travel. */
+/* If the destination has no data of a page, none needs to be sent. */
 #define forget(page) if :: !carried[page] -> pending[page] = false :: else fi
 
-/* Its allocator and whoever uses memory. Under pressure the shrinker takes held pages back, read by the device or not. */
+/* The allocator and the users of memory. Under pressure the shrinker takes held pages back, whether or not the device has read the hint. */
 active proctype Memory() {
     byte page = 1;
     begun;
@@ -215,7 +215,7 @@ end:
             :: used[page] && discards < DISCARDS ->
                 printf("guest: gives page %d back to the host\n", page);
                 discards++; used[page] = false; lent[page] = true
-            :: lent[page] ->                                            /* it must not count on that, and nor does it */
+            :: lent[page] ->                                            /* allowed, but it must not rely on the content, and does not */
                 printf("guest: writes page %d, which it has given back\n", page);
                 write(page); used[page] = false
             :: gone[page] && zero[page] ->
@@ -243,8 +243,8 @@ end:
 #define mark_when_read() if :: unread -> unread = false; mark_older() :: else fi
 #endif
 
-/* The balloon driver, as Linux's: start, blocks, end; another id begins anew, DONE gives all back. It reads the id when an interrupt lets
-   it and acts on it later: between any two steps the word may change, and whether it has noticed is open. */
+/* The balloon driver, like Linux's: start, blocks, end. Another id begins a new round, and DONE gives all pages back. It reads the id after
+   an interrupt and acts on it later. Between any two steps the word may change, and the driver may or may not have noticed. */
 active proctype Driver() {
     byte page = 1;
     begun;
@@ -279,7 +279,7 @@ end:
             fi;
             page = 1
         }
-    :: atomic { driver_runs && driver == REPORTING -> driver = ENDING }      /* nothing left */
+    :: atomic { driver_runs && driver == REPORTING -> driver = ENDING }      /* no more blocks */
     :: atomic { driver_runs && driver == REPORTING && word != active_id && !half_written ->
             printf("driver: sees that id %d is over\n", active_id);
             mark_when_read();
@@ -298,7 +298,7 @@ end:
 
 /* ---------------------------------------------------------------- the device's hint thread */
 
-/* It gives a buffer back: the used ring is in guest RAM, and whoever writes there says so, after the write
+/* It gives a buffer back. The used ring is in guest RAM, so the device must mark its page, and does that after the write
    (rule "every writer is tracked"). */
 inline give_back() {
 #ifdef BREAK_MARK_BEFORE_WRITE
@@ -338,19 +338,19 @@ inline apply_hint(page) {
 #endif
 }
 
-/* Where blocks count: by the device's state and the ledger's, under one lock (rule "the id decides"). */
-#if defined(BREAK_BLOCKS_BEFORE_START)                          /* any open command will do */
+/* Whether blocks count. This depends on the state of the device and of the ledger, under one lock (rule "the id decides"). */
+#if defined(BREAK_BLOCKS_BEFORE_START)                          /* any open command is enough */
 #define block_counts counting
-#elif defined(BREAK_HINT_WHILE_CLOSED)                          /* it counts by what was when it was popped */
+#elif defined(BREAK_HINT_WHILE_CLOSED)                          /* the state at the pop decides */
 bool was_started = false;
 #define block_counts was_started
 #else
 #define block_counts (counting && device == STARTED)
 #endif
 
-#if defined(BREAK_NOT_PARKED)               /* rule "every writer is tracked": the device goes on while the guest stands still */
+#if defined(BREAK_NOT_PARKED)               /* rule "every writer is tracked": the device works while the guest is paused */
 #define device_works (guest_runs || taken_over)
-#elif defined(BREAK_KEEP_BUFFERS)                               /* rule "the id decides": what does not count is not returned */
+#elif defined(BREAK_KEEP_BUFFERS)                               /* rule "the id decides": buffers that do not count are not returned */
 #define device_works (guest_runs && counting)
 #else
 #define device_works guest_runs
@@ -406,7 +406,7 @@ end:
             fi;
             kind = END; value = 0
         }
-    /* A chain may be long, and the lock is let go between its blocks: between pop and this, anything may have happened. */
+    /* A chain may be long, and the lock is released between its blocks. So anything may have happened since the pop. */
     :: atomic { device_works && !half_written && work != 0 ->
             if
             :: block_counts -> printf("device: applies the hint of page %d\n", work); apply_hint(work)
@@ -518,7 +518,7 @@ inline close_hints() {
     }
 }
 
-/* Page by page atomically into the scratch bitmap; then, under the lock, into the ledger. */
+/* Moves the log into the scratch bitmap, page by page atomically; then, under the lock, into the ledger. */
 inline harvest() {
     do
     :: d_step { page < PAGES ->
@@ -535,7 +535,7 @@ inline harvest() {
         }
     :: d_step { page == PAGES ->
             page = 0;
-#ifdef BREAK_REARM_LATER                    /* rule "clear, then read": what was written since the log was read is forgotten */
+#ifdef BREAK_REARM_LATER                    /* rule "clear, then read": writes since the log was read are forgotten */
             do
             :: page < PAGES -> logged[page] = false; page++
             :: else -> break
@@ -565,13 +565,13 @@ inline harvest() {
     od
 }
 
-/* Its bytes, as they are at this moment, go on the link. */
+/* Sends the bytes that the page has at this moment. */
 inline read_page() {
     printf("source: reads page %d and sends it\n", page);
 #ifdef REACH_RESENT
     if :: sent[page] == 1 -> happened = true :: else fi;
 #endif
-#ifdef BREAK_FIXED_BUFFER                   /* rule "no fixed buffers": the pinned page is the one that was there before the discard */
+#ifdef BREAK_FIXED_BUFFER                   /* rule "no fixed buffers": the pinned page is the one from before the discard */
     fresh[page] = !moved[page];
 #else
     fresh[page] = true;
@@ -590,7 +590,7 @@ inline put(kind, generation) {
     fi
 }
 
-/* What was taken out of the ledger and did not leave must not be forgotten. What was hinted meanwhile stays free. */
+/* Puts back a page that was taken out of the ledger and not sent. A page that was hinted meanwhile stays free. */
 inline return_batch() {
 #ifndef BREAK_FORGET_BATCH                                      /* rule "clear, then read" */
     if :: !is_free[page] -> pending[page] = true :: else fi;
@@ -623,7 +623,7 @@ inline send_pending(may_time_out) {
             goto switch_over
 #endif
         fi;
-#ifdef BREAK_READ_BEFORE_CLEAR                                  /* rule "clear, then read": what was written in between is taken for sent */
+#ifdef BREAK_READ_BEFORE_CLEAR                                  /* rule "clear, then read": a write in between counts as sent */
         d_step { pending[page] = false; logged[page] = false };
 #endif
         put(DATA, sent[page]);
@@ -657,7 +657,7 @@ inline send_pending(may_time_out) {
     od
 }
 
-/* Before the next round the destination has applied this one. */
+/* The destination must have applied this round before the next one begins. */
 inline await_applied() {
 #ifdef BREAK_TWO_CHANNELS
     skip
@@ -675,7 +675,7 @@ active proctype Source() {
     begun;
 
 set_up:
-    /* What exists when the migration begins is pending. */
+    /* The pages that exist when the migration begins are pending. */
 #ifdef BREAK_ARM_LATE                                           /* rule "arm before asking" */
     skip;
 #else
@@ -717,7 +717,7 @@ switch_over:
         ran = source_runs; source_runs = false; taken_over = true; round = 0
     };
     close_hints();
-#ifndef BREAK_LOSE_LAST_ROUND                                   /* rule "clear, then read", at the end */
+#ifndef BREAK_LOSE_LAST_ROUND                                   /* rule "clear, then read", in the last round */
     harvest();
 #endif
     word = DONE;
@@ -727,7 +727,7 @@ switch_over:
     :: answers?READY
     :: !link_up || cancelled -> goto failed                     /* or the destination refused */
     fi;
-    /* From here on the destination may run it. */
+    /* From here on the destination may run the guest. */
     put(COMMIT, 0);
     if
     :: answers?RUNNING
@@ -775,7 +775,7 @@ failed:
     };
     if
     :: attempt < ATTEMPTS ->
-        /* Another migration, to another destination: a new link, a new ledger; the device and its ids go on. */
+        /* Another migration, to another destination, with a new link and a new ledger. The device and its ids stay. */
         atomic { !destination_present ->
             printf("source: another migration begins\n");
             attempt++; link_up = true; destination_present = true;
@@ -802,7 +802,7 @@ inline start_here() {
     assert(!source_runs);                                       /* one owner */
     destination_owns = true;
     destination_runs = ran;
-#ifdef BREAK_DONE_STAYS_BEHIND                                  /* rule "done always comes": the hint state that travels is not done */
+#ifdef BREAK_DONE_STAYS_BEHIND                                  /* rule "done always comes": the hint state that is sent is not DONE */
     word = STOP;
 #else
     word = DONE;
@@ -822,7 +822,7 @@ inline start_here() {
     page = 0;
     do
     :: page < PAGES ->
-        /* No page is lost: what matters to the guest is here, and is the last that was sent. */
+        /* No page is lost: each page that matters to the guest is here, with the content that was sent last. */
         assert(!matters(page) || fresh[page] && there[page] == sent[page]);
         page++
     :: else -> break
@@ -852,7 +852,7 @@ end:
 #endif
             :: kind == COMMIT && prepared -> start_here(); answers!RUNNING; page = 0; break
             :: kind == COMMIT && prepared ->
-                /* A file whose last write failed: it is known that nobody will ever start it. */
+                /* A file whose last write failed: nobody can ever start it, and the source knows that. */
                 printf("destination: could not commit\n");
                 prepared = false; answers!NOT_COMMITTED
             fi;
@@ -865,13 +865,13 @@ end:
     od
 }
 
-/* ---------------------------------------------------------------- whatever may happen */
+/* ---------------------------------------------------------------- what may happen at any moment */
 
 active proctype Fate() {
     begun;
 end:
     do
-    /* The link breaks; what was on its way arrives, or does not. (A destination that dies looks the same.) */
+    /* The link breaks. Frames on their way arrive, or do not. (A destination that dies looks the same.) */
     :: atomic { link_up && !host_over ->
             printf("link: breaks\n");
             link_up = false;
@@ -881,7 +881,7 @@ end:
             od
         }
 #if RESETS > 0
-    /* The guest loads its driver anew: what was queued is gone, and what was lent is free. */
+    /* The guest reloads its driver: queued buffers are gone, and lent pages are free. */
     :: atomic { source_runs && resets < RESETS && !half_written ->
             printf("guest: resets its balloon device\n");
             resets++;
@@ -909,23 +909,23 @@ end:
 #endif
 #ifdef ENDS
     :: atomic { !host_over && !cancel_requested -> cancel_requested = true }
-    :: break                                                    /* nothing more happens: nobody is saved by an accident */
+    :: break                                                    /* no more events: the end must not depend on one */
 #endif
     od
 }
 
 #ifdef ENDS
-/* Where commit was sent, no answer came, and the destination has not got it, a person decides what becomes of the guest. */
+/* Commit was sent, no answer came, and the destination did not get it: a person decides what happens to the guest. */
 #define in_limbo (outcome_unknown && !destination_owns)
 #define paused_by_person (by_person && !guest_runs)
 
-/* How it ends: nothing can happen any more. */
+/* Checks the end, when nothing more can happen. */
 active proctype End() {
     timeout;
     assert(host_over);                                          /* nobody waits for ever */
     assert(guest_runs || in_limbo || paused_by_person);
     assert(!anything_held || in_limbo || paused_by_person);     /* DONE came */
-    assert(driver == RESTING || in_limbo || paused_by_person)   /* and all buffers */
+    assert(driver == RESTING || in_limbo || paused_by_person)   /* and all buffers came back */
 }
 #endif
 

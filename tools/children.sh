@@ -1,10 +1,10 @@
-# What a script starts ends with it. Sourced, by bash scripts.
+# Makes programs end together with the script that started them. Sourced by bash scripts.
 #
-# A shell that waits for a program in its foreground hears no signal before that program ends, and one that a signal ends leaves the program
-# behind. A program that is started by 'attended' has a process group of its own, which ends at once when the script is interrupted (Ctrl-C,
-# SIGTERM, SIGHUP); where the script is killed, the kernel ends the program.
+# A shell that waits for a program in the foreground handles no signal before the program ends. If a signal ends the shell, the program
+# stays behind. A program started by 'attended' has its own process group, which ends at once when the script is interrupted (Ctrl-C,
+# SIGTERM, SIGHUP). If the script is killed, the kernel ends the program.
 #
-# A script may define 'cleanup', which is called at its end, after its programs have ended.
+# A script may define 'cleanup'. It is called at the script's end, after its programs have ended.
 
 cleanup() { :; }
 attended_group=''
@@ -26,7 +26,7 @@ attended() { # COMMAND...: runs it to its end; the exit code is the command's
 
 end_children() {
     local job patience=100
-    # Functions that run beside the script: what they attend to ends with them.
+    # Functions that run in the background: the programs that they attend to end with them.
     for job in $(jobs -pr); do kill "$job" 2>/dev/null || true; done
     [[ -n $attended_group ]] || return 0
     kill -- "-$attended_group" 2>/dev/null || true

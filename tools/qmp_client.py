@@ -3,8 +3,8 @@
 
 usage: qmp_client.py SOCKET [URI]     (with the python that tools/python-env prints)
 
-Negotiates, asks the status, stops and continues the guest and hears the events; with a URI it also migrates there and waits for
-the end; then qmp-shell does the same from its standard input. Exits 0 when everything answered as QMP promises.
+Negotiates, asks for the status, stops and continues the guest, and checks the events. With a URI it also migrates the guest there and waits
+for the end. Then qmp-shell does the same from its standard input. Exits with 0 if every answer was as QMP promises.
 """
 
 import asyncio
@@ -73,7 +73,7 @@ async def drive(path, uri):
 
 
 def shell(path, is_migrated):
-    """qmp-shell, as a person would use it."""
+    """Uses qmp-shell as a person would."""
     lines = ["query-status", "query-migrate", "migrate-set-parameters downtime-limit=300"]
     if not is_migrated:
         lines += ["stop", "query-status", "cont"]

@@ -107,7 +107,7 @@ struct MachineRequirements: Hashable, Sendable {
         var makers: [DeviceMaker] = []
         for device in devices {
             guard let maker = offered.first(where: { $0.name == device }) else {
-                throw GuestError("the guest has the device \(device), which this machine cannot have")
+                throw GuestError("the guest has the device \(device), which this process does not offer")
             }
             makers.append(maker)
         }
@@ -144,7 +144,7 @@ struct MachineRequirements: Hashable, Sendable {
     static func check(_ cpuid: [CPUIDEntry], of vcpu: Int, against machine: VirtualMachine) throws(GuestError) {
         let missing = CPUIDPolicy.missing(required: cpuid, offered: machine.cpuid(of: vcpu))
         guard missing.isEmpty else {
-            throw GuestError("the guest uses what this host's processor lacks: \(missing.joined(separator: ", "))")
+            throw GuestError("the guest uses features that this host's processor lacks: \(missing.joined(separator: ", "))")
         }
     }
 }

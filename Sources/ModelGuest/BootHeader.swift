@@ -84,7 +84,9 @@ struct KernelParameters: Sendable {
     init(_ header: BootHeader, pageCount: Int) throws(KernelPanic) {
         guard header.magic == BootHeader.magicWord else { throw KernelPanic("page 0 holds no boot header of the model kernel") }
         guard header.version == BootHeader.currentVersion else {
-            throw KernelPanic("the model kernel in RAM has version \(header.version), where \(BootHeader.currentVersion) is known")
+            throw KernelPanic(
+                "the model kernel in RAM has version \(header.version), but only version \(BootHeader.currentVersion) is known here"
+            )
         }
         guard header.pageCount == UInt64(pageCount) else {
             throw KernelPanic("the model kernel in RAM was booted with \(header.pageCount) pages, the guest has \(pageCount)")

@@ -4,7 +4,7 @@ import Synchronization
 
 /// The model kernel. The code has no state of its own: all state is in guest RAM, so the kernel moves with the RAM.
 ///
-/// The kernel has one lock. It is a host mutex, because a host thread that waits for it must sleep. No thread holds it at a safe
+/// One lock guards the kernel's state. It is a host mutex, because a host thread that waits for it must sleep. No thread holds it at a safe
 /// point, so it is free while the guest is paused, and no state of it needs to move.
 package final class Kernel: Sendable {
     package let memory: KernelMemory

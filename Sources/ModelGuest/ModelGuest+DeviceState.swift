@@ -23,7 +23,9 @@ extension ModelGuest {
     public static func check(requirements: [DeviceSection]) throws(GuestError) {
         for requirement in requirements where requirement != Self.requirement {
             guard requirement.name == kind else { throw GuestError("no model guest offers what the guest requires: \(requirement.name)") }
-            throw GuestError("the guest's model kernel has version \(requirement.version), where \(Self.requirement.version) is known")
+            throw GuestError(
+                "the guest's model kernel has version \(requirement.version), but only version \(Self.requirement.version) is known here"
+            )
         }
         guard !requirements.isEmpty else { throw GuestError("the guest does not say that it is a model guest") }
     }
@@ -79,7 +81,7 @@ extension ModelGuest {
             throw GuestError("the device state has no section \(Self.registersSection)")
         }
         guard section.version == Self.registersVersion else {
-            throw GuestError("the registers have version \(section.version), where \(Self.registersVersion) is known")
+            throw GuestError("the registers have version \(section.version), but only version \(Self.registersVersion) is known here")
         }
         do throws(DeviceStateError) {
             var reader = StateReader(section.bytes)

@@ -5,13 +5,13 @@ import AerostatQMP
 import Foundation
 import Testing
 
-/// The command, beside the bundle of the tests.
+/// The command, in the folder of the test bundle.
 private let program: String? = {
     let path = URL(filePath: CommandLine.arguments[0]).deletingLastPathComponent().appending(path: "aerostat").path
     return FileManager.default.isExecutableFile(atPath: path) ? path : nil
 }()
 
-/// The subcommands that speak to a control socket, as processes: what they print, and what they exit with.
+/// The subcommands that talk to a control socket, run as processes: what they print, and their exit codes.
 @Suite(.enabled(if: program != nil, "the aerostat command is not built"), .timeLimit(.minutes(2)))
 struct ClientCommandTests {
     private func aerostat(_ arguments: String..., whenStarted: @escaping @Sendable (Process) -> Void = { _ in }) async throws -> Ended {
@@ -41,7 +41,7 @@ struct ClientCommandTests {
             let ended = try await aerostat("migrate", "--control", server.path, "unix:/nowhere/\(scenario)")
             #expect(ended.status == status)
             #expect(ended.output.hasPrefix(words), "\(ended.output)")
-            // Lines on the way tell of the way only; the end has words of its own.
+            // Progress lines describe only the progress; the outcome has its own lines.
             #expect(!ended.errors.contains("failed, round"), "\(ended.errors)")
         }
     }
@@ -52,14 +52,14 @@ struct ClientCommandTests {
         ("moved", "postmigrate: the guest has left this process for unix:/nowhere/moved\nthe migration completed in 12 ms"),
         ("unknown", "postmigrate: the guest is paused here and may be running at the destination."),
     ])
-    func `status says of this process what is true after a migration`(_ scenario: String, _ words: String) async throws {
+    func `status says where the guest is after a migration`(_ scenario: String, _ words: String) async throws {
         try await withServer { _, server in
             let client = try await ControlClient.connect(to: server.path)
             _ = try await client.execute("migrate", ["uri": .string("unix:/nowhere/\(scenario)")])
             let ended = try await aerostat("status", "--control", server.path)
             #expect(ended.output.hasPrefix(words), "\(ended.output)")
             guard scenario == "unknown" else { return }
-            // A person who knows better has brought it back.
+            // A person vouches that the destination does not run the guest, and brings it back.
             _ = try await client.execute("cont", ["force": true])
             let back = try await aerostat("status", "--control", server.path)
             #expect(back.output.hasPrefix("running: the guest runs in this process again: it was resumed with --force\n"), "\(back.output)")
@@ -73,7 +73,7 @@ struct ClientCommandTests {
         (["--hint-grace", "60.5s"], "'--hint-grace <time>': '60.5s': more than 60s"),
         (["--timeout", "0s"], "--timeout must be more than 0 ms"),
     ])
-    func `a limit out of its range is refused by the command, under the option's name and as it was typed`(
+    func `a limit out of its range is refused with the option's name and the text as it was typed`(
         _ arguments: [String],
         _ words: String
     ) async throws {
@@ -91,7 +91,7 @@ struct ClientCommandTests {
         (["--timeout", "0.1ms"], "timeout", 1), (["--timeout", "10s"], "hint-grace", 1000), (["--timeout", "500ms"], "hint-grace", 250),
         (["--timeout", "500ms", "--hint-grace", "1s"], "hint-grace", 1000),
     ])
-    func `limits at the ends of their range, and a default that gives way to what was typed`(
+    func `limits at the ends of their range are accepted, and a default adapts to what was typed`(
         _ arguments: [String],
         _ name: String,
         _ value: Int
@@ -156,7 +156,7 @@ struct ClientCommandTests {
     @Test func `the interrupt key cancels`() async throws {
         try await withServer { machine, server in
             let ended = try await aerostat("migrate", "--control", server.path, "unix:/nowhere/slow") { process in
-                // By then the command listens for the key: it follows what it has begun.
+                // The command handles the key by now, because it already asks about the migration.
                 machine.waitForMigrationQueries(2)
                 process.interrupt()
             }
@@ -165,7 +165,7 @@ struct ClientCommandTests {
         }
     }
 
-    @Test func `cancel ends a migration, and says so where there is none`() async throws {
+    @Test func `cancel ends a migration, or says that there is none`() async throws {
         try await withServer { _, server in
             #expect(try await aerostat("cancel", "--control", server.path).output.contains("nothing to cancel"))
             let client = try await ControlClient.connect(to: server.path)
@@ -176,7 +176,7 @@ struct ClientCommandTests {
         }
     }
 
-    @Test func `a source that dies in the middle is reported as such`() async throws {
+    @Test func `a source that dies during the migration is reported`() async throws {
         try await withServer { machine, server in
             let ended = try await aerostat("migrate", "--json", "--control", server.path, "unix:/nowhere/slow") { _ in
                 machine.waitForMigrationQueries(2)
@@ -188,7 +188,7 @@ struct ClientCommandTests {
         }
     }
 
-    @Test func `check exits with 2 where the guest is damaged`() async throws {
+    @Test func `check exits with 2 if the guest is damaged`() async throws {
         try await withServer { machine, server in
             let clean = try await aerostat("check", "--control", server.path)
             #expect(clean.status == 0)
@@ -200,7 +200,7 @@ struct ClientCommandTests {
         }
     }
 
-    @Test func `refusals and wrong words`() async throws {
+    @Test func `refusals and invalid arguments`() async throws {
         try await withServer { _, server in
             var ended = try await aerostat("migrate", "--control", server.path, "file:/carrier/pigeon")
             #expect(ended.status == 1)

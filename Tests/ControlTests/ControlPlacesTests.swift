@@ -4,13 +4,13 @@ import AerostatMigration
 import AerostatQMP
 import Testing
 
-/// Eight clients may do everything; more may do what is done at once, however many they are.
+/// Eight clients may use every command. Any number of later ones may use commands that are done at once.
 @Suite(.timeLimit(.minutes(1))) struct ControlPlacesTests {
     private func clients(_ count: Int, at path: String) throws -> [Client] {
         try (0..<count).map { _ in try Client(path) }
     }
 
-    /// A raw client that has negotiated, as a value that an array takes.
+    /// A raw client that has negotiated, in a class so that it can be in an array.
     private final class Client {
         private var raw: RawClient
 
@@ -22,7 +22,7 @@ import Testing
         func send(_ command: String) { raw.send(#"{"execute": "\#(command)"}"#) }
         func receive() throws -> JSONValue? { try raw.receive() }
 
-        /// The answer, past the events before it.
+        /// Returns the answer, and skips the events before it.
         func ask(_ command: String) throws -> JSONValue? {
             send(command)
             var reply = try receive()
@@ -31,7 +31,7 @@ import Testing
         }
     }
 
-    @Test func `a ninth client may ask, stop, cancel and quit, and hears of the limit where it may not`() async throws {
+    @Test func `a ninth client may ask, stop, cancel and quit, and is told the limit for other commands`() async throws {
         try await withServer { machine, server in
             let first = try clients(8, at: server.path)
             let ninth = try Client(server.path)
@@ -47,7 +47,7 @@ import Testing
         }
     }
 
-    @Test func `a ninth client is heard while the others' commands block`() async throws {
+    @Test func `a ninth client is answered while the others' commands block`() async throws {
         try await withServer { machine, server in
             let first = try clients(8, at: server.path)
             machine.closeGate()
@@ -63,24 +63,24 @@ import Testing
         }
     }
 
-    @Test func `a place that becomes free goes to the one that came next`() async throws {
+    @Test func `a place that becomes free goes to the client that came next`() async throws {
         try await withServer { _, server in
             var first = try clients(8, at: server.path)
             let later = try clients(2, at: server.path)
             #expect(try later[0].ask("check-guest")?["error"] != nil)
             first.removeFirst()
-            // The server hears of it by and by.
+            // The server notices it after some time.
             while try later[0].ask("check-guest")?["error"] != nil { try await Task.sleep(for: .milliseconds(2)) }
             #expect(try later[1].ask("check-guest")?["error"] != nil)
             for client in first { #expect(try client.ask("check-guest")?["return"] != nil) }
         }
     }
 
-    @Test func `among many, the later one that was quiet the longest makes room and is told so`() async throws {
+    @Test func `among many clients, the later one that was quiet the longest is dropped and told so`() async throws {
         try await withServer { _, server in
             let first = try clients(8, at: server.path)
             let later = try clients(8, at: server.path)
-            // The first of them speaks again: now the second is the quietest.
+            // The first of them asks again, so now the second has been quiet the longest.
             #expect(try later[0].ask("query-status")?["return"] != nil)
             let newcomer = try Client(server.path)
             #expect(try newcomer.ask("migrate_cancel")?["return"] != nil)
@@ -91,7 +91,7 @@ import Testing
         }
     }
 
-    @Test func `a hundred idle connections keep nobody from quitting`() async throws {
+    @Test func `a hundred idle connections do not prevent a quit`() async throws {
         try await withServer { machine, server in
             var idle: [Client] = []
             for _ in 0..<100 { idle.append(try Client(server.path)) }
@@ -103,7 +103,7 @@ import Testing
         }
     }
 
-    @Test func `a client that was sent away says why`() async throws {
+    @Test func `a client that was sent away reports why`() async throws {
         try await withServer { _, server in
             let first = try clients(8, at: server.path)
             let client = try await ControlClient.connect(to: server.path)

@@ -10,7 +10,7 @@ import Testing
 @Suite(.timeLimit(.minutes(1))) struct ControlServerTests {
     private func errorClass(_ reply: JSONValue?) -> String? { reply?["error"]?["class"]?.string }
 
-    @Test func `greets, and takes no command before the negotiation and no second negotiation`() async throws {
+    @Test func `the server greets, and accepts neither a command before the negotiation nor a second negotiation`() async throws {
         try await withServer { _, server in
             var client = try RawClient(server.path)
             let greeting = try client.receive()
@@ -54,7 +54,7 @@ import Testing
             "GenericError", "Migration capability 'xbzrle' is not supported"
         ),
     ])
-    func `says what is wrong and goes on`(_ request: String, _ kind: String, _ words: String) async throws {
+    func `an invalid request gets an error, and the connection stays`(_ request: String, _ kind: String, _ words: String) async throws {
         try await withServer { _, server in
             var client = try RawClient(server.path)
             try client.negotiate()
@@ -71,7 +71,7 @@ import Testing
         "]]]]\n",
         "{\"a\": {\"b\": [tru]}}", "\"\\ud800\"\n", String(repeating: "[", count: 1000) + "\n",
     ])
-    func `invalid JSON is an error and the next command is heard`(_ garbage: String) async throws {
+    func `invalid JSON is an error, and the next command is carried out`(_ garbage: String) async throws {
         try await withServer { _, server in
             var client = try RawClient(server.path)
             try client.negotiate()
@@ -83,7 +83,7 @@ import Testing
         }
     }
 
-    @Test func `random bytes neither stop the server nor harm other clients`() async throws {
+    @Test func `random bytes neither stop the server nor disturb other clients`() async throws {
         var random = SeededGenerator.forTest()
         try await withServer { _, server in
             var witness = try RawClient(server.path)
@@ -130,7 +130,7 @@ import Testing
         "[12345678901234567890, [1.50, null]]",
         #"{"a": {"b": 18446744073709551616}, "c": [-0]}"#,
     ])
-    func `an id is returned as it came, also with a refusal`(_ id: String) async throws {
+    func `an id is returned unchanged, even with a refusal`(_ id: String) async throws {
         try await withServer { _, server in
             var client = try RawClient(server.path)
             try client.negotiate()
@@ -143,7 +143,7 @@ import Testing
         }
     }
 
-    @Test func `a request that never ends is an error when the client ends its side`() async throws {
+    @Test func `an unfinished request is an error when the client closes its side`() async throws {
         try await withServer { _, server in
             var client = try RawClient(server.path)
             try client.negotiate()
@@ -195,7 +195,7 @@ import Testing
         }
     }
 
-    @Test func `a command that blocks holds up neither other clients nor events`() async throws {
+    @Test func `a command that blocks delays neither other clients nor events`() async throws {
         try await withServer { machine, server in
             var slow = try RawClient(server.path)
             var quick = try RawClient(server.path)
@@ -214,7 +214,7 @@ import Testing
         }
     }
 
-    @Test func `every client that negotiated hears events, with their time`() async throws {
+    @Test func `every client that has negotiated gets events, with their time`() async throws {
         try await withServer { _, server in
             var first = try RawClient(server.path)
             var second = try RawClient(server.path)
@@ -250,12 +250,12 @@ import Testing
             }
             var heard = 0
             while try sleeper.receive() != nil { heard += 1 }
-            // The kernel's and our queue, then the end: not all of it.
+            // What fits the kernel's queue and ours arrives, then the connection ends: not all of it.
             #expect((1..<100).contains(heard))
         }
     }
 
-    @Test func `the answer to quit and the last event leave before the socket closes`() async throws {
+    @Test func `the answer to quit and the last event are sent before the socket closes`() async throws {
         try await withServer { machine, server in
             var client = try RawClient(server.path)
             try client.negotiate()
@@ -269,11 +269,11 @@ import Testing
         }
     }
 
-    @Test func `what was sent leaves before the socket closes, also to a client that reads late`() async throws {
+    @Test func `all output is sent before the socket closes, even to a client that reads late`() async throws {
         try await withServer { _, server in
             var client = try RawClient(server.path)
             try client.negotiate()
-            // More than the kernel's queue holds.
+            // More than the kernel's queue can hold.
             let text = String(repeating: "x", count: 60_000)
             for _ in 0..<30 { server.broadcast(.shutdown(guest: true, reason: text)) }
             async let closed: Void = server.close()
@@ -293,11 +293,11 @@ import Testing
             client.send(#"{"execute": "check-guest"}{"execute": "stop"}"#)
             machine.waitForChecks(1)
             async let closed: Void = server.close()
-            // The path goes first.
+            // The path is removed first.
             while unsafe access(server.path, F_OK) == 0 { await Task.yield() }
             machine.openGate()
             #expect(try client.receive()?["return"]?["pages-checked"] == 7)
-            // The next command may have been begun before the end was seen; then it is answered too, and nothing follows.
+            // The next command may have begun before the server noticed the end. Then it is answered too, and nothing follows.
             if let answer = try client.receive() {
                 #expect(answer["return"] != nil)
                 #expect(try client.receive() == nil)
@@ -306,7 +306,7 @@ import Testing
         }
     }
 
-    @Test func `clients that arrive while the server ends hear its end`() async throws {
+    @Test func `clients that connect while the server closes see their connection end`() async throws {
         for _ in 0..<100 {
             try await withServer { _, server in
                 let path = server.path
@@ -320,7 +320,7 @@ import Testing
                         }
                     }
                 }
-                // They are at it.
+                // By then the server is serving them.
                 var first = try RawClient(path)
                 _ = try first.receive()
                 await server.close()

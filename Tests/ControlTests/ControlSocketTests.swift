@@ -5,7 +5,7 @@ import Glibc
 import Logging
 import Testing
 
-/// The socket's file: who may open it, what is replaced, what is refused.
+/// The file of the socket: who may open it, what it replaces, and what it refuses.
 @Suite(.timeLimit(.minutes(1))) struct ControlSocketTests {
     private let logger = Logger(label: "test")
 
@@ -27,7 +27,7 @@ import Testing
     @Test func `a socket that was left behind is replaced`() async throws {
         try await withTemporaryFolder { folder in
             let path = folder + "/control"
-            // A listener that dies without cleaning up: another name for its socket outlives it.
+            // A listener that dies without cleaning up. A second name for its socket remains.
             do {
                 let dead = try ListeningSocket(.unix(path: folder + "/other"))
                 #expect(unsafe link(folder + "/other", path) == 0)
@@ -40,7 +40,7 @@ import Testing
         }
     }
 
-    @Test func `a socket that is alive is left alone`() async throws {
+    @Test func `a socket in use is left alone`() async throws {
         try await withTemporaryFolder { folder in
             let path = folder + "/control"
             let server = try await ControlServer.listen(path: path, commands: FakeMachine().commands, logger: logger)
@@ -63,7 +63,7 @@ import Testing
         }
     }
 
-    @Test func `a socket that another process put in our place is not removed`() async throws {
+    @Test func `a socket that replaced ours at its path is not removed`() async throws {
         try await withTemporaryFolder { folder in
             let path = folder + "/control"
             let first = try await ControlServer.listen(path: path, commands: FakeMachine().commands, logger: logger)
@@ -75,7 +75,7 @@ import Testing
         }
     }
 
-    @Test func `paths that cannot be used are refused with the cause`() async throws {
+    @Test func `unusable paths are refused with the cause`() async throws {
         let long = "/tmp/" + String(repeating: "a", count: 200)
         await #expect(throws: ControlError.pathTooLong(long)) {
             _ = try await ControlServer.listen(path: long, commands: FakeMachine().commands, logger: logger)
@@ -87,9 +87,9 @@ import Testing
     }
 
     @Test(arguments: [1, 100, 103, 104, 105, 106, 107])
-    func `a path of any length that a socket can have is served and reached`(_ count: Int) async throws {
+    func `a server and a client can use a path of any length that a socket can have`(_ count: Int) async throws {
         try await withTemporaryFolder { folder in
-            // One byte: relative to where the process stands.
+            // One byte: a path relative to the working directory.
             let path = count == 1 ? "c" : folder + "/" + String(repeating: "c", count: count - folder.utf8.count - 1)
             try #require(path.utf8.count == count)
             defer { unsafe unlink(path) }
@@ -100,7 +100,7 @@ import Testing
     }
 
     @Test(arguments: ["", "/tmp/" + String(repeating: "c", count: 103), "/tmp/a\0b"])
-    func `a path that no socket can have is refused by both sides, in the same words`(_ path: String) async throws {
+    func `server and client refuse an impossible path in the same words`(_ path: String) async throws {
         let served = await #expect(throws: ControlError.self) {
             _ = try await ControlServer.listen(path: path, commands: FakeMachine().commands, logger: logger)
         }
@@ -109,11 +109,11 @@ import Testing
         if path.isEmpty { #expect(served?.description == "the control socket needs a path, not an empty text") }
     }
 
-    @Test func `a client waits for its turn where many arrive at once`() async throws {
+    @Test func `a client waits for its turn if many arrive at once`() async throws {
         try await withTemporaryFolder { folder in
             let path = folder + "/control"
             let busy = try ListeningSocket(.unix(path: path))
-            // More than the kernel's queue holds.
+            // More than the kernel's queue can hold.
             let clients = (0..<24).map { _ in Task { try await ControlClient.connect(to: path) } }
             try await Task.sleep(for: .milliseconds(50))
             let doorbell = try Doorbell()
@@ -133,7 +133,7 @@ import Testing
         }
     }
 
-    @Test func `a listener that says nothing, and one that speaks something else, are told apart from a guest`() async throws {
+    @Test func `a silent listener, and one that does not speak QMP, are not taken for a guest`() async throws {
         try await withTemporaryFolder { folder in
             let path = folder + "/control"
             let silent = try ListeningSocket(.unix(path: path))

@@ -18,7 +18,7 @@ final class FakeMachine: Sendable {
     }
 
     private let state = Monitor(State())
-    /// While closed, `check-guest` stands still, as a check of a large guest does.
+    /// While this is closed, `check-guest` blocks, like the check of a large guest.
     private let gate = Monitor(true)
 
     func attach(_ server: ControlServer?) { state.withLock { $0.server = server } }
@@ -31,10 +31,10 @@ final class FakeMachine: Sendable {
     /// From now on a check finds a wrong page.
     func damage() { state.withLock { $0.isDamaged = true } }
 
-    /// Waits until the migration was asked about that many times.
+    /// Waits until the migration's report was requested this many times.
     func waitForMigrationQueries(_ count: Int) { _ = state.wait { $0.migrationQueries >= count ? true : nil } }
 
-    /// Waits until that many checks have begun.
+    /// Waits until this many checks have begun.
     func waitForChecks(_ count: Int) { _ = state.wait { $0.checksBegun >= count ? true : nil } }
 
     var commands: CommandSet {

@@ -6,7 +6,7 @@ import Glibc
 import Logging
 import Testing
 
-/// A client without manners: sends any bytes and reads lines.
+/// A client that does not keep to the protocol: sends any bytes, and reads lines.
 struct RawClient: ~Copyable {
     private let socket: OwnedDescriptor
     private var unread: [UInt8] = []
@@ -30,10 +30,10 @@ struct RawClient: ~Copyable {
     @discardableResult
     func send(_ text: String) -> Bool { send(Array(text.utf8)) }
 
-    /// Says that no more requests come.
+    /// Closes the sending side: no more requests come.
     func endSending() { shutdown(socket.number, Int32(SHUT_WR)) }
 
-    /// The next line as a document; `nil` where the server closed the connection. A silent server is a failure after 10 s.
+    /// The next line as a document; `nil` if the server closed the connection. A server that is silent for 10 s fails the test.
     mutating func receive() throws -> JSONValue? {
         while true {
             if let end = unread.firstIndex(of: 0x0a) {
@@ -49,7 +49,7 @@ struct RawClient: ~Copyable {
         }
     }
 
-    /// Takes the greeting and negotiates.
+    /// Reads the greeting and negotiates.
     mutating func negotiate() throws {
         let greeting = try receive()
         try #require(greeting?["QMP"] != nil)
@@ -59,7 +59,7 @@ struct RawClient: ~Copyable {
     }
 }
 
-/// A served control socket in a fresh folder, closed and removed afterwards.
+/// Serves a control socket in a fresh folder, and closes and removes it afterwards.
 func withServer(_ body: (FakeMachine, ControlServer) async throws -> Void) async throws {
     try await withTemporaryFolder { folder in
         let machine = FakeMachine()
@@ -69,13 +69,13 @@ func withServer(_ body: (FakeMachine, ControlServer) async throws -> Void) async
         do { result = .success(try await body(machine, server)) } catch { result = .failure(error) }
         machine.openGate()
         await server.close()
-        // Each holds the other.
+        // The two hold references to each other.
         machine.attach(nil)
         try result.get()
     }
 }
 
-/// A fresh folder that goes with all that is in it. (Not a value that cleans up when it dies: a value may die after its last use.)
+/// A fresh folder that is removed with its content. (Not a value that cleans up in its deinit: a value may end after its last use.)
 func withTemporaryFolder(_ body: (String) async throws -> Void) async throws {
     let folder = FileManager.default.temporaryDirectory.appending(path: "aerostat-\(UUID().uuidString.prefix(8))")
     try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: false)

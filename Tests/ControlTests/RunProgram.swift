@@ -2,14 +2,14 @@ import Foundation
 
 typealias Ended = (status: Int32, output: String, errors: String)
 
-/// Runs a program to its end; one that is ended by a signal has the signal's negative number as its status.
+/// Runs a program to its end. If a signal ended it, its status is the negative number of the signal.
 func runProgram(_ path: String, _ arguments: [String], whenStarted: (Process) -> Void = { _ in }) throws -> Ended {
     let process = Process()
     process.executableURL = URL(filePath: path)
     process.arguments = arguments
     let output = Pipe()
     process.standardOutput = output
-    // A file: two pipes that are read one after the other can fill up.
+    // A file, because two pipes that are read one after the other can fill up.
     let errors = FileManager.default.temporaryDirectory.appending(path: "aerostat-test-\(UUID()).txt")
     try Data().write(to: errors)
     defer { try? FileManager.default.removeItem(at: errors) }
@@ -22,7 +22,7 @@ func runProgram(_ path: String, _ arguments: [String], whenStarted: (Process) ->
     return (status, String(decoding: text, as: UTF8.self), try String(contentsOf: errors, encoding: .utf8))
 }
 
-/// The same without keeping a thread of the default executor.
+/// The same, without blocking a thread of the default executor.
 func runProgramAside(
     _ path: String,
     _ arguments: [String],

@@ -5,9 +5,9 @@ import Foundation
 import Testing
 
 extension EndToEnd {
-    /// A person, or the clock, ends a migration.
+    /// A person or the timeout ends a migration.
     @Suite struct Cancelling {
-        @Test func `in round 1, while blocks are held: the guest gets them back and runs on`() async throws {
+        @Test func `in round 1, while blocks are held: the guest gets them back and keeps running`() async throws {
             try await withGuests { guests in
                 let source = try await guests.run("--memory", "128MiB")
                 let destination = try await guests.waiting()
@@ -47,7 +47,7 @@ extension EndToEnd {
             }
         }
 
-        @Test func `after commit: too late, the guest goes`() async throws {
+        @Test func `after commit: it is too late, and the guest moves`() async throws {
             try await withGuests { guests in
                 let source = try await guests.run("--memory", "64MiB", "--workload", "churn")
                 let destination = try await guests.waiting()
@@ -72,7 +72,8 @@ extension EndToEnd {
                 let uri = try destination.incoming
                 async let migration = Aerostat.run(
                     "/usr/bin/timeout",
-                    // In the foreground: else 'timeout' sends the signal twice, and the second one means "leave the migration to itself".
+                    // In the foreground. Otherwise 'timeout' sends the signal twice, and the second one means "leave the migration to
+                    // itself".
                     ["--foreground", "--signal=INT", "--preserve-status", "1", Aerostat.path, "migrate", "--control", source.control, uri]
                         + ["--bandwidth-limit", "40M"]
                 )
@@ -104,7 +105,7 @@ extension EndToEnd {
             }
         }
 
-        @Test func `a guest that writes faster than the link, with --on-timeout pause, is paused and goes`() async throws {
+        @Test func `a guest that writes faster than the link, with --on-timeout pause, is paused and moves`() async throws {
             try await withGuests { guests in
                 let source = try await guests.run("--memory", "64MiB", "--used", "50%", "--freed", "10%", "--workload", "hog")
                 let destination = try await guests.waiting()

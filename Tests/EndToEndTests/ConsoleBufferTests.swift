@@ -3,7 +3,7 @@ import Synchronization
 import Testing
 import aerostat
 
-/// What lies between a serial port and its console.
+/// The buffers between a serial port and its console.
 @Suite struct ConsoleBufferTests {
     private static let capacity = 256 << 10
 
@@ -13,8 +13,7 @@ import aerostat
         return start.duration(to: MonotonicClock.now()).inSeconds
     }
 
-    @Test func `A reader that stops holds the guest back once, for a moment; what is lost is counted, and all is well once it reads again`()
-    {
+    @Test func `A reader that stops delays the guest once, for a moment; lost bytes are counted, and reading works again later`() {
         let output = ConsoleOutput()
         for _ in 0..<Self.capacity { output.put(1) }
         let first = seconds { output.put(2) }
@@ -44,7 +43,7 @@ import aerostat
         #expect(output.next() == nil)
     }
 
-    /// A serial port with room for so many bytes.
+    /// A serial port with room for this many bytes.
     private final class Port: Sendable {
         let state: Mutex<(room: Int, heard: [UInt8])>
         init(room: Int) { state = Mutex((room, [])) }
@@ -61,11 +60,11 @@ import aerostat
         var heard: [UInt8] { state.withLock { $0.heard } }
     }
 
-    @Test func `Input waits for the guest and for room, in order, and a writer that waits loses nothing`() throws {
+    @Test func `Input waits for the guest and for room, stays in order, and is complete if its writer waits`() throws {
         let input = ConsoleInput()
         let feeder = try HostThread(name: "feeder") { input.run() }
         let bytes = (0..<20_000).map { UInt8(truncatingIfNeeded: $0) }
-        // Far more than is kept: it has to wait.
+        // Far more than the buffer holds, so the writer has to wait.
         let writer = try HostThread(name: "writer") {
             for start in stride(from: 0, to: bytes.count, by: 1000) { input.put(Array(bytes[start..<start + 1000]), waits: true) }
         }
@@ -83,7 +82,7 @@ import aerostat
         feeder.join()
     }
 
-    @Test func `A person is never made to wait, and what is typed to a guest that does not listen is lost in the end`() throws {
+    @Test func `A person never has to wait, and input for a guest that does not read is lost in the end`() throws {
         let input = ConsoleInput()
         #expect(seconds { for _ in 0..<1000 { input.put([UInt8](repeating: 7, count: 10), waits: false) } } < 1)
         let port = Port(room: .max)

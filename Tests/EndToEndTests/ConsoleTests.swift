@@ -8,7 +8,7 @@ extension EndToEnd {
     @Suite struct Consoles {
         private static let escape: UInt8 = 0x01
 
-        /// Needs no KVM: the console is there before the guest.
+        /// Needs no KVM: the console exists before the guest.
         private func withTerminal(_ body: (TerminalGuest) async throws -> Void) async throws {
             try await withGuests { guests in
                 let terminal = try TerminalGuest(
@@ -22,7 +22,7 @@ extension EndToEnd {
             }
         }
 
-        @Test func `Ctrl-A x ends the process; Ctrl-C is the guest's, and so is standard output`() async throws {
+        @Test func `Ctrl-A x ends the process; Ctrl-C and standard output belong to the guest`() async throws {
             try await withTerminal { terminal in
                 terminal.type([0x03, 0x1C, 0x1A])
                 terminal.type([Self.escape, UInt8(ascii: "h")])
@@ -43,8 +43,8 @@ extension EndToEnd {
             }
         }
 
-        /// A race, for many tries: the signal came between the announcement and the moment from which it was heard.
-        @Test func `a process that says that it is ready hears that it shall end`() async throws {
+        /// This was a race that needs many tries: a signal came after the announcement, but before the process handled it.
+        @Test func `a process that has said that it is ready obeys a signal to end`() async throws {
             for _ in 0..<25 {
                 try await withTerminal { terminal in
                     terminal.signal(SIGTERM)
@@ -54,7 +54,7 @@ extension EndToEnd {
             }
         }
 
-        @Test func `a stopped and continued process has its raw mode again`() async throws {
+        @Test func `a process that is stopped and continued restores its raw mode`() async throws {
             try await withTerminal { terminal in
                 terminal.signal(SIGSTOP)
                 terminal.restoreByHand()
@@ -68,12 +68,12 @@ extension EndToEnd {
         private static let kvm: Comment = Comment(rawValue: MicroVM.unavailability ?? "")
 
         @Test(.enabled(if: MicroVM.unavailability == nil, kvm))
-        func `a guest hears keys and answers; when it powers off the terminal is as it was`() async throws {
+        func `a guest reads keys and answers; when it powers off, the terminal is restored`() async throws {
             try await withGuests { guests in
                 let terminal = try TerminalGuest(["--guest", "tiny", "--console", "stdio", "--control", guests.path("console.sock")])
                 try await terminal.awaitReady()
                 var screen: [UInt8] = []
-                // Keys of an interrupt and of an end of input among them; and a Ctrl-A for the guest.
+                // The keys include an interrupt and an end of input, and a Ctrl-A for the guest.
                 for (keys, answer) in [([0x41], 0x42), ([0x03], 0x04), ([0x04], 0x05), ([1, 1], 0x02)] as [([UInt8], UInt8)] {
                     terminal.type(keys)
                     try await eventually("it answers \(keys)") {
@@ -89,10 +89,10 @@ extension EndToEnd {
         }
 
         @Test(.enabled(if: MicroVM.unavailability == nil, kvm))
-        func `what brings more than the port holds loses nothing`() async throws {
+        func `input that is longer than the port's FIFO arrives completely`() async throws {
             try await withGuests { guests in
                 let (input, control) = (guests.path("input"), guests.path("pipe.sock"))
-                // At the end it powers off.
+                // At its end the input makes the guest power off.
                 try Data([UInt8](repeating: 0x41, count: 300) + [UInt8(ascii: "p")]).write(to: URL(filePath: input))
                 let arguments = "run --guest tiny --console stdio --control '\(control)'"
                 let ended = try await Aerostat.run("/bin/sh", ["-c", "exec '\(Aerostat.path)' \(arguments) < '\(input)'"])

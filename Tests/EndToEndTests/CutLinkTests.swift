@@ -4,12 +4,12 @@ import Foundation
 import Testing
 
 extension EndToEnd {
-    /// A link that ends in the middle of a frame.
+    /// A link that breaks in the middle of a frame.
     @Suite struct CutLink {
         struct Cut: CustomTestStringConvertible, Sendable {
             let kind: FrameKind
             var direction = Proxy.Direction.toDestination
-            /// Bytes of the frame that still pass; from `pages` on they count in the pages behind header and body.
+            /// How many bytes of the frame still pass. From `pages` on, they count from the start of the pages, behind header and body.
             let bytes: Int
             var pages = false
 
@@ -41,7 +41,7 @@ extension EndToEnd {
         ]
 
         @Test(arguments: cuts)
-        func `before commit: the guest runs on at the source, and the destination ends`(_ cut: Cut) async throws {
+        func `before commit: the guest keeps running at the source, and the destination ends`(_ cut: Cut) async throws {
             try await withGuests { guests in
                 let source = try await guests.run("--memory", "64MiB", "--workload", "churn")
                 let destination = try await guests.waiting("--memory", "64MiB")
@@ -50,7 +50,7 @@ extension EndToEnd {
                 migrate.expectFailure("the migration failed after", "the guest is still running at the source")
                 try await source.expectGuestIsStillHere()
                 if cut.kind == .hello, cut.direction == .toDestination {
-                    // No migration began there.
+                    // No migration had begun there.
                     try await eventually("the destination says what came") { destination.log.contains("still waiting") }
                     #expect(try await source.migrate(to: try destination.incoming, "--verify").code == 0)
                     try await destination.expectClean()
@@ -61,7 +61,7 @@ extension EndToEnd {
             }
         }
 
-        @Test func `commit is lost on the way: exit 3, the guest is paused, and only force runs it`() async throws {
+        @Test func `commit is lost on the way: exit 3, the guest is paused, and only --force runs it`() async throws {
             try await withGuests { guests in
                 let source = try await guests.run("--memory", "64MiB", "--workload", "churn")
                 let destination = try await guests.waiting()
@@ -82,7 +82,7 @@ extension EndToEnd {
             }
         }
 
-        @Test func `the word that the guest runs is lost: exit 3, one side runs it, the other is paused`() async throws {
+        @Test func `the running message is lost: exit 3, one side runs the guest, the other is paused`() async throws {
             try await withGuests { guests in
                 let source = try await guests.run("--memory", "64MiB", "--workload", "churn")
                 let destination = try await guests.waiting()

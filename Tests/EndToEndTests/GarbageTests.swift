@@ -8,9 +8,9 @@ import TestSupport
 import Testing
 
 extension EndToEnd {
-    /// Bytes that nobody should send.
+    /// Peers that send invalid bytes.
     @Suite struct Garbage {
-        /// What comes to `--incoming` instead of a migration.
+        /// What arrives at `--incoming` instead of a migration.
         enum Visitor: String, CaseIterable, Sendable {
             case nothing, random, http, zeroes, halfHeader, halfHello, damagedHello, hugeBody, wrongSequence, commitFirst, abortFirst
 
@@ -26,7 +26,7 @@ extension EndToEnd {
                     case .halfHeader: return Array(hello.prefix(25))
                     case .halfHello: return Array(hello.prefix(50))
                     case .damagedHello: return hello.enumerated().map { $0 == 60 ? $1 ^ 1 : $1 }
-                    // A body of 4 GiB announced.
+                    // Announces a body of 4 GiB.
                     case .hugeBody: return hello.enumerated().map { (16..<20).contains($0) ? 255 : $1 }
                     case .wrongSequence: return Frame.hello(try .someGuest).encode(sequence: 1)
                     case .commitFirst: return Frame.commit.encode(sequence: 0)
@@ -36,13 +36,13 @@ extension EndToEnd {
             }
         }
 
-        @Test func `visitors at --incoming are shown the door, and a migration still comes in`() async throws {
+        @Test func `invalid visitors at --incoming are dropped, and a migration still comes in`() async throws {
             try await withGuests { guests in
                 let destination = try await guests.waiting()
                 let uri = try destination.incoming
                 for (index, visitor) in Visitor.allCases.enumerated() {
                     let bytes = try visitor.bytes
-                    // Sending all and going: what the kernel does not take any more is no matter.
+                    // Sends everything and leaves. It does not matter if the kernel no longer accepts some of it.
                     try await aside {
                         let peer = try FrameSocket(connectingTo: uri)
                         peer.send(bytes)
@@ -61,7 +61,7 @@ extension EndToEnd {
             }
         }
 
-        /// What a source does wrong after a hello that was accepted.
+        /// What a source does wrong after the destination has accepted its hello.
         enum Offence: String, CaseIterable, Sendable {
             case silenceAndGone, halfFrame, random, damaged, outsideMemory, endlessRun, payloadThatIsNot, payloadCutShort, hugeCounts,
                 secondHello,
@@ -125,7 +125,7 @@ extension EndToEnd {
             String(repeating: "[", count: 100_000), String(repeating: "x", count: 5_000_000),
         ]
 
-        @Test func `garbage on the control socket leaves the guest and other clients alone`() async throws {
+        @Test func `garbage on the control socket does not disturb the guest or other clients`() async throws {
             try await withGuests { guests in
                 let source = try await guests.run("--memory", "64MiB", "--workload", "churn")
                 let client = try await source.connect()

@@ -6,7 +6,7 @@ import Testing
 extension EndToEnd {
     /// Migrations that succeed, as a person sees them.
     @Suite struct GoodDays {
-        @Test func `a guest under churn on two vCPUs goes ten times from process to process, verified and clean each time`() async throws {
+        @Test func `a guest under churn on two vCPUs moves ten times from process to process, verified and clean each time`() async throws {
             try await withGuests { guests in
                 var place = try await guests.run("--memory", "128MiB", "--workload", "churn", "--vcpus", "2")
                 for journey in 1...10 {
@@ -18,7 +18,7 @@ extension EndToEnd {
                     let report = try await place.report()
                     #expect(report.freePageHints.reportedPages > 0, "journey \(journey) was hinted")
                     try await next.expectClean()
-                    // It left for good.
+                    // The guest has moved away and does not run here any more.
                     try await place.expectMemoryStandsStill(guests)
                     #expect(try await place.command("resume").code == 1)
                     #expect(try await place.command("quit").code == 0)
@@ -28,7 +28,7 @@ extension EndToEnd {
         }
 
         @Test(arguments: ["idle", "steady", "churn", "hog"], [["--no-hints"], []])
-        func `every workload goes, over unix and tcp`(_ workload: String, _ hints: [String]) async throws {
+        func `guests of every workload move, over unix and tcp`(_ workload: String, _ hints: [String]) async throws {
             try await withGuests { guests in
                 let source = try await guests.run("--memory", "64MiB", "--workload", workload, "--fragmentation", "20%")
                 let destination = try await guests.run("--incoming", "unix:" + guests.path("in.sock"))
@@ -45,7 +45,7 @@ extension EndToEnd {
             }
         }
 
-        @Test func `a destination started with --paused holds the same memory, page by page, and runs when told to`() async throws {
+        @Test func `a destination started with --paused has the same memory, page by page, and runs on request`() async throws {
             try await withGuests { guests in
                 let source = try await guests.run("--memory", "64MiB", "--workload", "churn")
                 let destination = try await guests.waiting("--paused")
@@ -107,7 +107,7 @@ extension EndToEnd {
             }
         }
 
-        @Test func `--json prints one document, and people's text goes to standard error`() async throws {
+        @Test func `--json prints one document, and text for people goes to standard error`() async throws {
             try await withGuests { guests in
                 let source = try await guests.run("--memory", "64MiB", "--workload", "churn")
                 let destination = try await guests.waiting()
@@ -122,7 +122,7 @@ extension EndToEnd {
             }
         }
 
-        @Test func `a record that cannot be written does not say that the guest is still here`() async throws {
+        @Test func `a record that cannot be written does not make the command say that the guest is still here`() async throws {
             try await withGuests { guests in
                 let source = try await guests.run("--memory", "64MiB")
                 let destination = try await guests.waiting()
@@ -133,14 +133,15 @@ extension EndToEnd {
             }
         }
 
-        @Test func `free memory that a guest clears when it is asked for hints travels as zeros`() async throws {
+        @Test func `free memory that a guest clears when it is asked for hints is sent as zeros`() async throws {
             let demo = try await Aerostat.command("demo", "--memory", "768MiB", "--init-on-alloc", "--workload", "churn", "--json")
             try #require(demo.code == 0, "\(demo)")
             let document = try JSONParser.parse(Array(demo.output.utf8), limits: .reply)
             let without = try MigrationReport(json: document["without-hints"] ?? .null)
             let with = try MigrationReport(json: document["with-hints"] ?? .null)
             let hints = with.freePageHints
-            // One command, before the tracker was armed, for half of the guest; a round that armed hints had cleared would come twice.
+            // There was one command, before the tracker was armed, for half of the guest. Pages that are cleared for hints after arming
+            // would be sent twice.
             #expect(hints.commands == 1 && hints.skippedPages == 0, "\(hints)")
             #expect(hints.reportedPages >= 60_000 && hints.zeroedPages >= 50_000, "\(hints)")
             #expect(with.ram.transferred * 2 < without.ram.transferred, "\(with.ram.transferred) and \(without.ram.transferred) bytes")
@@ -151,7 +152,8 @@ extension EndToEnd {
             try #require(demo.code == 0, "\(demo)")
             let document = try JSONParser.parse(Array(demo.output.utf8), limits: .reply)
             #expect(document["verified"] == true)
-            // It was surveyed and keeps its memory: that it took its blocks back was heard, and not waited for in vain (200 ms).
+            // The guest was surveyed and keeps its memory. The source noticed that it took its blocks back, and did not wait in vain (200
+            // ms).
             let hints = try MigrationReport(json: document["with-hints"] ?? .null).freePageHints
             #expect(hints.commands >= 2 && hints.headStart < 200, "\(hints)")
             let (without, with) = (
@@ -160,7 +162,7 @@ extension EndToEnd {
             #expect(try #require(with) * 2 < (try #require(without)))
         }
 
-        /// The python that has the `qemu.qmp` package; `nil` where it cannot be made (no network, no venv).
+        /// The python that has the `qemu.qmp` package; `nil` if it cannot be made (no network, no venv).
         private static func python() async throws -> String? {
             let made = try await Aerostat.run(Aerostat.root.appending(path: "tools/python-env").path, [])
             return made.code == 0 ? made.output.split(separator: "\n").last.map(String.init) : nil

@@ -6,9 +6,9 @@ import Foundation
 import Testing
 
 extension EndToEnd {
-    /// Which guest may start where: said before any memory moves.
+    /// Which guest may start where. A refusal comes before any memory moves.
     @Suite struct GuestKinds {
-        @Test func `a process that takes guests for KVM only refuses a model guest by name; it runs on`() async throws {
+        @Test func `a process that accepts only KVM guests refuses a model guest by name, and the guest keeps running`() async throws {
             try await withGuests { guests in
                 let source = try await guests.run("--memory", "64MiB", "--workload", "churn")
                 let destination = try await guests.waiting("--guest", "kvm")
@@ -32,7 +32,7 @@ extension EndToEnd {
             }
         }
 
-        @Test func `a guest of no known kind is refused by what it requires`() async throws {
+        @Test func `a guest of an unknown kind is refused, and its requirement is named`() async throws {
             try await withGuests { guests in
                 for (requirements, words) in [
                     ([DeviceSection(name: "steam", version: 1, bytes: [])], "nothing here offers what the guest requires: steam"),
@@ -56,7 +56,7 @@ extension EndToEnd {
         }
 
         @Test(.enabled(if: MicroVM.unavailability == nil, Comment(rawValue: MicroVM.unavailability ?? "")))
-        func `a process that takes model guests only refuses a guest for KVM by name, and its image`() async throws {
+        func `a process that accepts only model guests refuses a KVM guest by name, and its image`() async throws {
             try await withGuests { guests in
                 let source = try await guests.run("--guest", "tiny")
                 let destination = try await guests.waiting("--guest", "model")
@@ -72,9 +72,9 @@ extension EndToEnd {
             }
         }
 
-        // MARK: KVM that is not there
+        // MARK: No usable KVM
 
-        /// Without privileges the device is nobody's: `setpriv` gives them up.
+        /// An unprivileged user may not open the device. `setpriv` gives up the privileges.
         private static let nobody = "65534"
         private static let canDrop =
             getuid() == 0 && FileManager.default.isExecutableFile(atPath: "/usr/bin/setpriv") && MicroVM.unavailability == nil
@@ -110,7 +110,7 @@ extension EndToEnd {
         ]
 
         @Test(.enabled(if: MicroVM.unavailability == nil, Comment(rawValue: MicroVM.unavailability ?? "")), arguments: kernels)
-        func `a kernel that is none is refused in one line`(_ kernel: (path: String, words: String)) async throws {
+        func `a file that is not a kernel is refused in one line`(_ kernel: (path: String, words: String)) async throws {
             try await withGuests { guests in
                 let ended = try await Aerostat.command("run", "--guest", "kvm", "--kernel", kernel.path, "--control", guests.path("a"))
                 ended.expectFailure(kernel.words)
@@ -162,7 +162,7 @@ extension EndToEnd {
         ]
 
         @Test(arguments: nonsense)
-        func `options that mean nothing together: exit 64`(_ options: [String]) async throws {
+        func `options that contradict each other: exit 64`(_ options: [String]) async throws {
             let ended = try await Aerostat.run(Aerostat.path, ["run", "--control", "/nonexistent/x"] + options)
             #expect(ended.code == 64 && ended.output.isEmpty && ended.errors.contains("Error:"), "\(ended)")
         }

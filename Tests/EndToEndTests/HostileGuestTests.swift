@@ -3,7 +3,7 @@ import AerostatQMP
 import Testing
 
 extension EndToEnd {
-    /// Guests whose balloon driver answers hints wrongly, or not at all: they lose nothing but the hints.
+    /// Guests whose balloon driver answers hints wrongly, or not at all. They lose only the benefit of hints.
     @Suite struct HostileGuest {
         enum Driver: String, CaseIterable, Sendable {
             case wrongID = "wrong-id"
@@ -15,7 +15,7 @@ extension EndToEnd {
         }
 
         @Test(arguments: Driver.allCases)
-        func `migrates whole, and the report counts what was turned away`(_ driver: Driver) async throws {
+        func `the guest migrates undamaged, and the report counts the rejected hints`(_ driver: Driver) async throws {
             try await withGuests { guests in
                 let source = try await guests.run("--memory", "64MiB", "--workload", "churn", "--balloon-driver", driver.rawValue)
                 let destination = try await guests.waiting()
@@ -29,7 +29,7 @@ extension EndToEnd {
                 case .descriptorLoop, .badIndices: #expect(hints.skippedPages == 0, "\(hints)")
                 case .silent:
                     #expect(hints.reportedPages == 0 && hints.skippedPages == 0, "\(hints)")
-                    // Bounded: a driver that has not begun by then is not waited for.
+                    // Bounded: the source does not wait longer for a driver that has not begun by then.
                     #expect(hints.headStart >= 190 && hints.headStart < 1000, "\(hints)")
                 }
                 #expect(try await destination.state() == .running)
@@ -39,7 +39,7 @@ extension EndToEnd {
         }
 
         @Test(arguments: Driver.allCases)
-        func `stays whole when its migration is cancelled`(_ driver: Driver) async throws {
+        func `the guest stays undamaged when its migration is cancelled`(_ driver: Driver) async throws {
             try await withGuests { guests in
                 let source = try await guests.run("--memory", "64MiB", "--workload", "churn", "--balloon-driver", driver.rawValue)
                 let destination = try await guests.waiting()

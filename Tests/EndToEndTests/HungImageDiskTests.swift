@@ -7,7 +7,7 @@ import Testing
 extension EndToEnd {
     /// Disks that hang, and file servers whose answers are lost.
     @Suite(.enabled(if: Preload.isPossible, Comment(rawValue: Preload.remedy))) struct HungDisks {
-        @Test func `while the rename hangs everybody is answered, nobody is promised anything, and then the guest is in its image`()
+        @Test func `while the rename hangs, everybody is answered and nothing is promised; afterwards the guest is in its image`()
             async throws
         {
             try await withGuests { guests in
@@ -27,11 +27,11 @@ extension EndToEnd {
             }
         }
 
-        @Test func `a guest does not stand still while the partial file is being removed`() async throws {
+        @Test func `a guest is not paused while the partial file is being removed`() async throws {
             try await withGuests { guests in
                 let disk = try await Preload(.slowUnlink, seconds: 8, guests)
                 let source = try await guests.start(["--memory", "32MiB"], environment: disk.environment)
-                // Its memory and tables fit, the device state does not: the paused ftruncate fails.
+                // The guest's memory and tables fit, but the device state does not: the ftruncate during the pause fails.
                 let limit = (2 << 20) + (32 << 20) + 3 * 4096 + 8192 * 4
                 let limited = try await Aerostat.run("/usr/bin/prlimit", ["--pid", "\(source.identifier)", "--fsize=\(limit)"])
                 try #require(limited.code == 0, "\(limited)")
@@ -45,7 +45,7 @@ extension EndToEnd {
             }
         }
 
-        @Test func `a rename that is reported as failed although it happened leaves one owner: the image`() async throws {
+        @Test func `a rename that happened but was reported as failed leaves one owner: the image`() async throws {
             try await withGuests { guests in
                 let disk = try await Preload(.failedRename, guests)
                 let source = try await guests.start(["--memory", "32MiB", "--workload", "churn"], environment: disk.environment)
@@ -58,7 +58,7 @@ extension EndToEnd {
             }
         }
 
-        @Test func `an image is opened once, so that what is locked is what is read`() async throws {
+        @Test func `an image is opened once, so the locked file is the one that is read`() async throws {
             try await withGuests { guests in
                 let path = guests.path("guest.image")
                 for _ in 0..<2 {
@@ -73,9 +73,9 @@ extension EndToEnd {
         }
     }
 
-    /// A disk that has no room left.
+    /// A disk without free space.
     @Suite(.enabled(if: SmallDisk.isPossible, "mounting a small disk needs root")) struct FullDisks {
-        @Test func `a guest that is restored from an image on a full tmpfs lives, and its image does not grow`() async throws {
+        @Test func `a guest that is restored from an image on a full tmpfs runs, and its image does not grow`() async throws {
             try await withGuests { guests in
                 let disk = guests.keep(try SmallDisk(megabytes: 40))
                 let path = disk.path("guest.image")
@@ -85,12 +85,12 @@ extension EndToEnd {
                 let before = try blocks(path)
                 let guest = try await guests.run("--restore", "file:" + path)
                 try await guest.expectClean()
-                // All of it is read, and most of it is holes.
+                // All of it is read. Most of it is holes.
                 #expect(try await guest.memory(into: guests.path("ram")).count == 128 << 20)
                 let verify = try await Aerostat.command("image", "verify", path)
                 #expect(verify.code == 0, "\(verify)")
                 #expect(try blocks(path) == before)
-                // It can leave, and the image can say so.
+                // The guest can move away, and the image can record that.
                 try await guest.expectMigrates(guests)
                 #expect(try blocks(path) == before)
                 let again = try await Aerostat.command("image", "info", path)

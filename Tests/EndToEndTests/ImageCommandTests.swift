@@ -5,11 +5,11 @@ import Foundation
 import Testing
 
 extension EndToEnd {
-    /// Guests in files, as a person sees them.
+    /// Guests in files, as a person uses them.
     @Suite struct Images {
         private func image(_ words: String...) async throws -> Ended { try await Aerostat.run(Aerostat.path, ["image"] + words) }
 
-        @Test func `an image restored with --paused and written again is the same, page for page, also in its devices`() async throws {
+        @Test func `an image restored with --paused and written again is equal, page for page and in its devices`() async throws {
             try await withGuests { guests in
                 let (first, second) = (guests.path("first.image"), guests.path("second.image"))
                 let source = try await guests.run("--memory", "64MiB", "--workload", "churn")
@@ -29,7 +29,7 @@ extension EndToEnd {
             }
         }
 
-        @Test func `a damaged, a torn and a foreign file are refused by name, place and exit code`() async throws {
+        @Test func `a damaged, a torn and a foreign file are refused with name, position and exit code`() async throws {
             try await withGuests { guests in
                 let path = guests.path("guest.image")
                 let source = try await guests.run("--memory", "64MiB")

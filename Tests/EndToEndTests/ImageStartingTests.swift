@@ -17,7 +17,7 @@ extension EndToEnd {
         }
 
         @Test(arguments: [[], ["--preload"]])
-        func `the guest goes on, is whole, moves to another process and into a second image`(_ how: [String]) async throws {
+        func `the guest continues undamaged, and moves to another process and into a second image`(_ how: [String]) async throws {
             try await withGuests { guests in
                 let path = try await image(guests)
                 let guest = try await guests.start(["--restore", "file:" + path] + how)
@@ -36,7 +36,7 @@ extension EndToEnd {
         }
 
         @Test(arguments: [[], ["--preload"]])
-        func `a guest that never ran in between has the same image again, page for page`(_ how: [String]) async throws {
+        func `a guest that did not run in between has the same image again, page for page`(_ how: [String]) async throws {
             try await withGuests { guests in
                 let path = try await image(guests)
                 let guest = try await guests.start(["--restore", "file:" + path, "--paused"] + how)
@@ -49,12 +49,12 @@ extension EndToEnd {
                 let compare = try await Aerostat.command("image", "compare", path, second)
                 #expect(compare.code == 0 && compare.text.contains("no difference"), "\(compare)")
                 #expect(try await Aerostat.command("image", "verify", second).code == 0)
-                // What the image said of running goes along: it was paused in between.
+                // The image records that the guest was paused in between.
                 #expect(try await guests.run("--restore", "file:" + second).state() == .paused)
             }
         }
 
-        @Test func `a lazily started guest reads only what it touches, and sends each page once`() async throws {
+        @Test func `a lazily started guest reads only the pages that it touches, and sends each page once`() async throws {
             try await withGuests { guests in
                 let path = try await image(guests, "--memory", "256MiB", "--used", "80%", "--freed", "0%")
                 let guest = try await guests.run("--restore", "file:" + path)
@@ -63,25 +63,25 @@ extension EndToEnd {
                 let next = try await guests.waiting()
                 #expect(try await guest.migrate(to: try next.incoming, "--no-hints", "--verify").code == 0)
                 let report = try await guest.report()
-                // The kernel's ticks, its lists and the tables; not the pages that the engine itself has read.
+                // Only pages of the kernel's ticks, lists and tables are sent again, not those that the engine itself has read.
                 #expect(report.ram.normal < (256 << 20) / 4096 * 85 / 100)
                 try await next.expectClean()
             }
         }
 
-        @Test func `an image that is being run can be replaced by its own guest`() async throws {
+        @Test func `a guest can replace the image that it runs from`() async throws {
             try await withGuests { guests in
                 let path = try await image(guests)
                 let guest = try await guests.run("--restore", "file:" + path)
                 #expect(try await guest.migrate(to: "file:" + path, "--verify").code == 0)
                 let again = try await guests.run("--restore", "file:" + path, "--preload")
                 try await again.expectClean()
-                // The first process still has the memory that it had, though its file has no name any more.
+                // The first process still has its memory, although that file has no name any more.
                 #expect(try await guest.command("check").code == 0)
             }
         }
 
-        @Test func `memory is not dumped over the image that the guest runs from`() async throws {
+        @Test func `a memory dump does not overwrite the image that the guest runs from`() async throws {
             try await withGuests { guests in
                 let path = try await image(guests)
                 let guest = try await guests.run("--restore", "file:" + path)
@@ -91,7 +91,7 @@ extension EndToEnd {
             }
         }
 
-        @Test func `one process at a time runs the guest of an image, or several run copies of it`() async throws {
+        @Test func `only one process at a time runs the guest of an image, but several may run copies of it`() async throws {
             try await withGuests { guests in
                 let path = try await image(guests)
                 func refused(_ arguments: String..., words: String) async throws {
@@ -111,7 +111,7 @@ extension EndToEnd {
                 try await refused(words: "copies of its guest run")
                 for copy in copies {
                     try await copy.expectClean()
-                    // A copy that moves on takes nothing from the image.
+                    // A copy that moves away leaves the image's guest where it is.
                     try await copy.expectMigrates(guests)
                     _ = try await copy.command("quit")
                     _ = try await copy.exitCode()
@@ -120,7 +120,7 @@ extension EndToEnd {
             }
         }
 
-        @Test func `a guest that has moved on is not started again from its image, whatever became of the process that it left`()
+        @Test func `a guest that has moved on is not started again from its image, whatever happened to its former process`()
             async throws
         {
             try await withGuests { guests in
@@ -139,7 +139,7 @@ extension EndToEnd {
             }
         }
 
-        @Test func `a process that is killed in the middle of a migration leaves an image that is not started by mistake`() async throws {
+        @Test func `after a process is killed during a migration, its image cannot be started by mistake`() async throws {
             try await withGuests { guests in
                 let path = try await image(guests)
                 let guest = try await guests.run("--restore", "file:" + path)
@@ -153,7 +153,7 @@ extension EndToEnd {
             }
         }
 
-        @Test func `a guest that stays after all, or is let run on by a person, is in its image again`() async throws {
+        @Test func `a guest that stays after all, or that a person resumes, is in its image again`() async throws {
             try await withGuests { guests in
                 let path = try await image(guests)
                 var guest = try await guests.run("--restore", "file:" + path)
@@ -174,7 +174,7 @@ extension EndToEnd {
             }
         }
 
-        @Test func `a source killed while it writes an image: the command says whether the guest is in it`() async throws {
+        @Test func `a source is killed while it writes an image: the command says whether the guest is in it`() async throws {
             try await withGuests { guests in
                 let path = try await image(guests)
                 let source = try await guests.run("--memory", "64MiB", "--workload", "churn")
@@ -185,7 +185,7 @@ extension EndToEnd {
             }
         }
 
-        @Test func `a person may let the guest run on after its image was written, and must say so`() async throws {
+        @Test func `a person may resume the guest after its image was written, but only with --force`() async throws {
             try await withGuests { guests in
                 let source = try await guests.run("--memory", "64MiB", "--workload", "churn")
                 #expect(try await source.migrate(to: "file:" + guests.path("guest.image")).code == 0)
@@ -198,7 +198,7 @@ extension EndToEnd {
             }
         }
 
-        @Test func `what a killed writer leaves is refused`() async throws {
+        @Test func `the partial image of a killed writer is refused`() async throws {
             try await withGuests { guests in
                 let path = guests.path("guest.image")
                 let victim = try await guests.run("--memory", "64MiB", "--workload", "churn")
@@ -214,7 +214,7 @@ extension EndToEnd {
         }
 
         @Test(arguments: [[], ["--preload"]])
-        func `a file that is cut off under a guest ends it with a clear word`(_ how: [String]) async throws {
+        func `if a file is truncated under its guest, the guest ends with a clear message`(_ how: [String]) async throws {
             try await withGuests { guests in
                 let path = try await image(guests, "--memory", "128MiB", "--used", "60%", "--freed", "0%")
                 if how.isEmpty {
@@ -233,7 +233,7 @@ extension EndToEnd {
             }
         }
 
-        @Test func `a flipped bit is found by verify and by --preload, with its place`() async throws {
+        @Test func `verify and --preload find a flipped bit and name its position`() async throws {
             try await withGuests { guests in
                 let path = try await image(guests, "--memory", "64MiB", "--used", "60%", "--freed", "0%")
                 let file = try FileHandle(forUpdating: URL(filePath: path))
@@ -248,7 +248,7 @@ extension EndToEnd {
                 #expect(verify.code == 2 && verify.text.contains("page 6144 is damaged (offset \(26 << 20))"), "\(verify)")
                 let run = try await Aerostat.command("run", "--restore", "file:\(path)", "--preload", "--control", guests.path("x.sock"))
                 #expect(run.code == 1 && run.text.contains("page 6144 is damaged"), "\(run)")
-                // Lazily it starts, and the guest notices itself.
+                // A lazy start succeeds, and the guest's own check finds the damage.
                 let guest = try await guests.run("--restore", "file:" + path)
                 let check = try await guest.command("check")
                 #expect(check.code == 2 && check.text.contains("1 wrong"), "\(check)")
@@ -258,7 +258,7 @@ extension EndToEnd {
 }
 
 extension GuestChild {
-    /// What the process has of memory at this moment.
+    /// How much memory the process has resident now.
     func residentBytes() throws -> Int {
         let status = try String(contentsOfFile: "/proc/\(identifier)/status", encoding: .utf8)
         let line = try #require(status.split(separator: "\n").first { $0.hasPrefix("VmRSS:") })

@@ -6,17 +6,17 @@ import Testing
 extension EndToEnd {
     /// Migrations into a guest image.
     @Suite struct WritingImages {
-        /// Slow enough that something can happen to it, and without an end of its own.
+        /// Slow enough that something can happen to it, and never ending on its own.
         static let endless = ["--bandwidth-limit", "200M", "--downtime-limit", "1ms"]
 
-        /// Starts a migration that goes on until something happens to it, and waits until it is in a round.
+        /// Starts a migration that continues until something happens to it, and waits until it is in a round.
         private func begin(_ source: GuestChild, _ path: String, round: Int) async throws -> Task<Ended, any Error> {
             let migrate = Task { try await source.migrate(to: "file:" + path, arguments: Self.endless) }
             try await eventually("round \(round) is under way") { try await source.report().rounds.count >= round }
             return migrate
         }
 
-        @Test func `a guest under churn goes into an image, verified, and is not here any more`() async throws {
+        @Test func `a guest under churn moves into an image, verified, and does not run here any more`() async throws {
             try await withGuests { guests in
                 let source = try await guests.run("--memory", "128MiB", "--workload", "churn", "--vcpus", "2")
                 let path = guests.path("guest.image")
@@ -30,19 +30,19 @@ extension EndToEnd {
             }
         }
 
-        @Test func `the file takes room for pages that hold data and are not free, and little more`() async throws {
+        @Test func `the file takes space for pages with data that are not free, and little more`() async throws {
             try await withGuests { guests in
                 let source = try await guests.run("--memory", "512MiB", "--used", "20%", "--freed", "60%")
                 let path = guests.path("guest.image")
                 #expect(try await source.migrate(to: "file:" + path).code == 0)
                 var status = stat()
                 try #require(unsafe stat(path, &status) == 0)
-                // At offset 96 the header counts the pages that hold data.
+                // At offset 96 the header counts the pages with data.
                 let file = try FileHandle(forReadingFrom: URL(filePath: path))
                 try file.seek(toOffset: 96)
                 let count = try #require(try file.read(upToCount: 8)).enumerated().reduce(0) { $0 | Int($1.element) << ($1.offset * 8) }
                 let used = Int(try #require(try await source.report().guest?.usedBytes)) / 4096
-                // Free blocks too small to be hinted come to what is used.
+                // Free blocks that are too small to be hinted are stored as well as the used pages.
                 #expect((used...used + 4096).contains(count))
                 #expect(Double(status.st_blocks) * 512 <= Double(count) * 4096 * 1.02)
                 #expect(Int(status.st_size) > 512 << 20)
@@ -59,7 +59,7 @@ extension EndToEnd {
         }
 
         @Test(.enabled(if: SmallDisk.isPossible, "mounting a small disk needs root"), arguments: [1, 2, 12])
-        func `a disk that fills up leaves the guest running and no file, and the words say how much it takes`(_ round: Int) async throws {
+        func `if the disk fills up, the guest stays, no file is left, and the message says how much is needed`(_ round: Int) async throws {
             try await withGuests { guests in
                 let source = try await guests.run("--memory", "64MiB", "--workload", "churn", "--write-rate", "40MiB")
                 let disk = guests.keep(try SmallDisk(megabytes: round == 1 ? 3 : 256))
@@ -73,7 +73,7 @@ extension EndToEnd {
                     migrate = try await migration.value
                 }
                 migrate.expectFailure("the disk is full: \(path) needs about", "MiB) in all", "the guest is still running at the source")
-                // The image never takes more than the guest has, however often pages were written.
+                // The image never needs more than the guest has, however often pages were written.
                 let needed = try #require(try /\((\d+) MiB\) in all/.firstMatch(in: migrate.text).flatMap { Int($0.output.1) })
                 #expect((4...66).contains(needed))
                 #expect(disk.names.filter { $0 != "filler" } == [])
@@ -82,7 +82,7 @@ extension EndToEnd {
             }
         }
 
-        @Test func `an older image survives a migration that is cancelled, and no partial file does`() async throws {
+        @Test func `after a cancelled migration the older image is left, and no partial file`() async throws {
             try await withGuests { guests in
                 let path = guests.path("guest.image")
                 try Data("older".utf8).write(to: URL(filePath: path))
@@ -99,7 +99,7 @@ extension EndToEnd {
             }
         }
 
-        @Test func `what a killed writer leaves is taken over by the next, and the older image survives until then`() async throws {
+        @Test func `the next writer takes over a killed writer's file, and the older image survives until then`() async throws {
             try await withGuests { guests in
                 let path = guests.path("guest.image")
                 try Data("older".utf8).write(to: URL(filePath: path))
@@ -116,7 +116,7 @@ extension EndToEnd {
             }
         }
 
-        @Test func `a second writer to the same path is refused, and the first goes on`() async throws {
+        @Test func `a second writer to the same path is refused, and the first continues`() async throws {
             try await withGuests { guests in
                 let path = guests.path("guest.image")
                 let first = try await guests.run("--memory", "64MiB", "--workload", "churn")
@@ -134,7 +134,7 @@ extension EndToEnd {
         }
 
         @Test(arguments: ["/nowhere/guest.image", "/", "/proc/guest.image", "/dev/null"])
-        func `a path that cannot be written is named, and the guest runs on`(_ path: String) async throws {
+        func `a path that cannot be written is named, and the guest keeps running`(_ path: String) async throws {
             try await withGuests { guests in
                 let source = try await guests.run("--memory", "64MiB")
                 let migrate = try await source.migrate(to: "file:" + path)
@@ -144,7 +144,7 @@ extension EndToEnd {
             }
         }
 
-        @Test func `a commit that cannot be carried out leaves the guest running, and says so`() async throws {
+        @Test func `if a commit cannot be carried out, the guest keeps running, and the message says so`() async throws {
             try await withGuests { guests in
                 let source = try await guests.run("--memory", "64MiB")
                 let path = guests.path("guest.image")
@@ -159,7 +159,7 @@ extension EndToEnd {
             }
         }
 
-        @Test func `an import does not overwrite what it is made of`() async throws {
+        @Test func `an import does not overwrite its own sources`() async throws {
             try await withGuests { guests in
                 let (ram, flags) = (guests.path("ram"), guests.path("flags"))
                 try Data(count: 16 << 20).write(to: URL(filePath: ram))
@@ -174,7 +174,7 @@ extension EndToEnd {
             }
         }
 
-        @Test func `a paused guest goes into an image as it is`() async throws {
+        @Test func `a paused guest moves into an image and stays paused`() async throws {
             try await withGuests { guests in
                 let source = try await guests.run("--memory", "64MiB", "--workload", "churn")
                 #expect(try await source.command("pause").code == 0)

@@ -4,15 +4,15 @@ import Foundation
 import Testing
 
 extension EndToEnd {
-    /// Others who connect where a migration is waited for.
+    /// Other connections to a process that waits for a migration.
     @Suite struct Visitors {
-        /// Somebody who is connected.
+        /// A connected visitor.
         private final class Visitor: Sendable {
             let socket: FrameSocket
             init(_ socket: consuming FrameSocket) { self.socket = socket }
         }
 
-        @Test func `visitors who say nothing do not delay a migration`() async throws {
+        @Test func `silent visitors do not delay a migration`() async throws {
             try await withGuests { guests in
                 let destination = try await guests.waiting()
                 let uri = try destination.incoming
@@ -27,7 +27,7 @@ extension EndToEnd {
             }
         }
 
-        @Test func `a second source hears at once that a migration is under way, and the first one comes through`() async throws {
+        @Test func `a second source is told at once that a migration is under way, and the first one succeeds`() async throws {
             try await withGuests { guests in
                 let destination = try await guests.waiting()
                 let uri = try destination.incoming

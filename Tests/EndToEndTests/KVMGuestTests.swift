@@ -12,19 +12,19 @@ extension EndToEnd {
         static let trackers = ["kvm-dirty-log", "kvm-dirty-ring", "pagemap-scan"]
 
         @Test(arguments: trackers)
-        func `it moves to another process and back, verified, and is whole`(_ tracker: String) async throws {
+        func `it moves to another process and back, verified and undamaged`(_ tracker: String) async throws {
             try await withGuests { guests in
                 var here = try await guests.run("--guest", "tiny", "--vcpus", "2", "--tracker", tracker)
                 for hop in 1...2 {
                     let there = try await guests.waiting("--guest", "kvm", "--tracker", tracker)
                     let migrate = try await here.migrate(to: try there.incoming, "--verify")
                     #expect(migrate.code == 0 && migrate.text.contains("no difference"), "\(migrate)")
-                    // What is free has not been touched since it did not travel the first time.
+                    // Free memory was not touched since the first move skipped it.
                     if hop == 1 { #expect(try await here.report().freePageHints.skippedPages > 0) }
                     #expect(try await here.state() == .postMigrate)
                     #expect(try await there.state() == .running)
                     try await there.expectClean()
-                    // Both have rehearsed this before; they speak of it where that did not go well.
+                    // Both have rehearsed before, and log it only if that failed.
                     #expect(!here.log.contains("rehearsed") && !there.log.contains("rehearsed"), "\(here.log)\(there.log)")
                     here = there
                 }
@@ -32,7 +32,7 @@ extension EndToEnd {
         }
 
         @Test(arguments: [[], ["--preload"]] as [[String]])
-        func `it goes into an image and starts from it`(_ options: [String]) async throws {
+        func `it moves into an image and starts from it`(_ options: [String]) async throws {
             try await withGuests { guests in
                 let source = try await guests.run("--guest", "tiny")
                 let image = "file:" + guests.path("tiny.image")
@@ -66,7 +66,7 @@ extension EndToEnd {
                 let source = try await guests.run("--guest", "tiny")
                 let destination = try await guests.waiting()
                 let client = try await source.connect()
-                // About 100 KiB/s: it does not get far.
+                // About 100 KiB/s, so that it does not get far.
                 _ = try await client.execute("migrate-set-parameters", ["max-bandwidth": 100_000])
                 _ = try await client.execute("migrate", ["uri": .string(try destination.incoming)])
                 try await eventually("memory travels") { try await client.migrationReport().ram.transferred > 20_000 }
@@ -94,9 +94,9 @@ extension EndToEnd {
             }
         }
 
-        // MARK: It ends by its own doing
+        // MARK: The guest ends on its own
 
-        /// An order on its serial port, and what comes of it.
+        /// A command on the guest's serial port, and its effect.
         struct End: Sendable, CustomTestStringConvertible {
             let order: UInt8
             let reason: String
@@ -113,7 +113,7 @@ extension EndToEnd {
         ]
 
         @Test(arguments: ends)
-        func `a guest that ends is an event, and the end of its process`(_ end: End) async throws {
+        func `the end of a guest is an event, and ends its process`(_ end: End) async throws {
             try await withGuests { guests in
                 let console = guests.path("console")
                 let guest = try await guests.run("--guest", "tiny", "--console", "unix:" + console)
@@ -128,7 +128,7 @@ extension EndToEnd {
         }
 
         @Test(arguments: ends)
-        func `with --no-shutdown what is left of it can be looked at`(_ end: End) async throws {
+        func `with --no-shutdown an ended guest can be inspected`(_ end: End) async throws {
             try await withGuests { guests in
                 let console = guests.path("console")
                 let guest = try await guests.run("--guest", "tiny", "--console", "unix:" + console, "--no-shutdown")
@@ -144,7 +144,7 @@ extension EndToEnd {
         }
 
         @Test(arguments: ends)
-        func `a guest that ends during its migration fails it, and both sides say so`(_ end: End) async throws {
+        func `if a guest ends during its migration, the migration fails, and both sides say so`(_ end: End) async throws {
             try await withGuests { guests in
                 let console = guests.path("console")
                 let source = try await guests.run("--guest", "tiny", "--console", "unix:" + console)

@@ -6,7 +6,7 @@ import Testing
 extension EndToEnd {
     /// SIGKILL of either side, at every stage before commit.
     @Suite struct Killed {
-        /// A moment of a migration, told by the frame that passes.
+        /// A moment of a migration, recognised by the frame that passes.
         enum Stage: String, CaseIterable, CustomTestStringConvertible {
             case hello = "the source has said hello"
             case answer = "the destination has answered"
@@ -28,7 +28,7 @@ extension EndToEnd {
                 case .headStart: frame.kind == .roundBegin && frame.round == 1
                 case .firstRound: frame.kind == .runs && frame.earlier == 8
                 case .laterRound: frame.kind == .runs && frame.round == 2
-                // Acknowledged rounds are over; with one round of precopy this is the paused one.
+                // Acknowledged rounds are over. With one round of precopy, this is the round during the pause.
                 case .lastPages: frame.kind == .roundBegin && frame.round == 2
                 case .deviceState: frame.kind == .deviceState
                 case .digests: frame.kind == .digests
@@ -37,7 +37,7 @@ extension EndToEnd {
                 }
             }
 
-            /// A guest that answers no hints makes the head start long enough to be hit; one that writes makes later rounds.
+            /// A guest that does not answer hints makes the head start long enough to hit. One that writes makes later rounds.
             var guest: [String] {
                 switch self {
                 case .headStart: ["--balloon-driver", "silent"]
@@ -46,7 +46,7 @@ extension EndToEnd {
                 }
             }
 
-            /// Rounds end only where the link is not faster than the guest.
+            /// Rounds come to an end only if the link is not faster than the guest.
             var parameters: [String] {
                 switch self {
                 case .laterRound, .firstRound: ["--bandwidth-limit", "400M", "--downtime-limit", "1ms"]
@@ -55,7 +55,7 @@ extension EndToEnd {
             }
         }
 
-        /// Brings a migration to the stage, kills one side there, and waits for the command's end.
+        /// Brings a migration to the stage, kills one side there, and waits until the command ends.
         private func migrate(
             _ guests: Guests,
             killing side: @escaping @Sendable (_ source: GuestChild, _ destination: GuestChild) -> GuestChild,
@@ -67,7 +67,7 @@ extension EndToEnd {
                 try Proxy(to: try destination.incoming) { frame in
                     guard stage.matches(frame) else { return .pass }
                     side(source, destination).kill()
-                    // A word that passed was said before the end.
+                    // A frame that passes was sent before the kill.
                     return stage == .ready ? .cut(after: 0) : .pass
                 }
             )
@@ -75,13 +75,13 @@ extension EndToEnd {
         }
 
         @Test(arguments: Stage.allCases)
-        func `the destination is killed: the guest runs on at the source`(_ stage: Stage) async throws {
+        func `the destination is killed: the guest keeps running at the source`(_ stage: Stage) async throws {
             try await withGuests { guests in
                 let (source, destination, migrate) = try await migrate(guests, killing: { $1 }, at: stage)
                 migrate.expectFailure("failed after", "the guest is still running at the source")
                 try await source.expectGuestIsStillHere()
                 #expect(try await destination.exitCode() == -SIGKILL)
-                // Nothing of the failed one lingers.
+                // Nothing remains of the failed migration.
                 try await source.expectMigrates(guests)
             }
         }
@@ -97,9 +97,9 @@ extension EndToEnd {
         }
     }
 
-    /// Asked to end, by a person or a service manager, in the middle of a migration.
+    /// A person or a service manager asks a process to end during a migration.
     @Suite struct Terminated {
-        @Test func `a destination that is asked to quit refuses the rest; the guest stays at the source`() async throws {
+        @Test func `a destination that is asked to quit refuses the rest, and the guest stays at the source`() async throws {
             try await withGuests { guests in
                 let source = try await guests.run("--memory", "64MiB", "--workload", "churn")
                 let destination = try await guests.waiting()
@@ -116,7 +116,7 @@ extension EndToEnd {
             }
         }
 
-        @Test func `a source that is asked to quit cancels first; the destination hears why`() async throws {
+        @Test func `a source that is asked to quit cancels first, and the destination is told why`() async throws {
             try await withGuests { guests in
                 let source = try await guests.run("--memory", "64MiB", "--workload", "churn")
                 let destination = try await guests.waiting()
@@ -127,7 +127,7 @@ extension EndToEnd {
                     }
                 )
                 let migrate = try await source.migrate(to: proxy.uri, "--bandwidth-limit", "200M")
-                // Whoever asks too late finds nobody to ask.
+                // The command may ask for the outcome when the process is already gone.
                 #expect([1, 3].contains(migrate.code), "\(migrate)")
                 #expect(try await source.exitCode() == 0, "\(source.log)")
                 try await destination.expectGuestDidNotCome("the source gave up", "cancelled")

@@ -2,9 +2,9 @@ import Foundation
 import Testing
 
 extension EndToEnd {
-    /// Very little of what a process needs is one line, and not a crash.
+    /// If a process has too little of a resource, it prints one line and does not crash.
     @Suite struct Limits {
-        /// A sanitizer reserves terabytes.
+        /// A sanitizer reserves terabytes of address space.
         private static let isSanitized = ["ASAN_OPTIONS", "TSAN_OPTIONS"].contains { ProcessInfo.processInfo.environment[$0] != nil }
         private static let nobody = ["/usr/bin/setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
 
@@ -49,7 +49,7 @@ extension EndToEnd {
         func `Few threads`(_ count: Int) async throws { try await Self.expectOneLineOfEach(["--nproc=\(count)"], "-u", as: Self.nobody) }
 
         @Test(.disabled(if: isSanitized), arguments: [20, 28, 34])
-        func `A guest for which there is just not enough is refused too`(_ count: Int) async throws {
+        func `A guest that lacks only a little of a resource is refused too`(_ count: Int) async throws {
             try await withGuests { guests in
                 let run = [Aerostat.path, "run", "--memory", "16MiB", "--control", guests.path("a")]
                 try await Self.expectOneLine(["/usr/bin/prlimit", "--nofile=\(count)"] + run, "-n")

@@ -3,13 +3,13 @@ import Foundation
 import Testing
 
 extension EndToEnd {
-    /// What people type: defaults that give way, and refusals that name what was typed.
+    /// What people type: defaults that adapt, and refusals that quote what was typed.
     @Suite struct Options {
         @Test(arguments: [
             (["--used", "60%"], 0.6, 1.0), (["--used", "95%"], 0.95, 1.0), (["--freed", "97%"], 0.03, 1.0), (["--freed", "0%"], 0.1, 0.1),
             (["--used", "60%", "--freed", "40%"], 0.6, 1.0), (["--used", "0%"], 0, 0.5), ([], 0.1, 0.6),
         ])
-        func `the default of --used and of --freed gives way to what was typed`(
+        func `the defaults of --used and --freed adapt to what was typed`(
             _ arguments: [String],
             _ used: Double,
             _ touched: Double
@@ -18,7 +18,7 @@ extension EndToEnd {
                 let guest = try await guests.start(["--memory", "64MiB"] + arguments)
                 let check = try await guest.check()
                 let pages = 16384.0
-                // The guest's own tables and rounding take a few.
+                // The guest's own tables and rounding take a few pages.
                 #expect(abs(Double(check.pagesUsed) / pages - used) < 0.05, "\(check)")
                 try await guest.expectClean()
                 let image = guests.path("image")
@@ -45,7 +45,7 @@ extension EndToEnd {
             (["--vcpus", "65"], ["--vcpus", "1 to 64", "65"]),
             (["--hole", "1M-3000001", "--memory", "64M"], ["--hole", "'1M-3000001'", "whole page"]),
         ])
-        func `a refusal names the option and what was typed`(_ arguments: [String], _ words: [String]) async throws {
+        func `a refusal names the option and quotes what was typed`(_ arguments: [String], _ words: [String]) async throws {
             let ended = try await Aerostat.run(Aerostat.path, ["run", "--control", "/nonexistent/x"] + arguments)
             #expect(ended.code == 64, "\(ended)")
             for word in words { #expect(ended.errors.contains(word), "\(ended)") }

@@ -2,9 +2,9 @@ import Foundation
 import Testing
 
 extension EndToEnd {
-    /// What options write to, and what they leave alone.
+    /// Which files options write, and which they leave alone.
     @Suite struct WritingFiles {
-        /// The bytes of a file, whatever its name leads to by now.
+        /// The bytes of an open file, whatever its name leads to by now.
         private struct OpenFile {
             let handle: FileHandle
             let inode: UInt64
@@ -25,7 +25,7 @@ extension EndToEnd {
                 return try handle.readToEnd() ?? Data()
             }
 
-            /// Whether it is what it was. Not compared where a failure would show both in full.
+            /// Whether the bytes are unchanged. Returns a Bool, because a failed comparison of the data would print both in full.
             func holds(_ before: Data) throws -> Bool { try bytes() == before }
 
             var hasItsName: Bool { Self.inode(path) == inode }
@@ -39,7 +39,7 @@ extension EndToEnd {
             return path
         }
 
-        @Test func `no option that writes changes a byte of the image that a guest runs from`() async throws {
+        @Test func `no option that writes a file changes the image that a guest runs from`() async throws {
             try await withGuests { guests in
                 let path = try await image(guests)
                 let file = try OpenFile(path)
@@ -62,7 +62,7 @@ extension EndToEnd {
                     #expect(ended.text.contains(path), "\(command): \(ended)")
                     #expect(try file.holds(before) && file.hasItsName, "\(command) changed the image")
                 }
-                // An image may take its place. The guest keeps the one that it has.
+                // Another image may take its place. The guest keeps the one that it has.
                 let (ram, flags) = (guests.path("ram"), guests.path("flags"))
                 try Data(count: 16 << 20).write(to: URL(filePath: ram))
                 try Data(count: (16 << 20) / 512).write(to: URL(filePath: flags))
@@ -78,7 +78,7 @@ extension EndToEnd {
             }
         }
 
-        @Test func `a record does not take the place of the image that the same migration writes`() async throws {
+        @Test func `a record does not replace the image that the same migration writes`() async throws {
             try await withGuests { guests in
                 let source = try await guests.run("--memory", "32MiB")
                 let path = guests.path("guest.image")
@@ -88,7 +88,7 @@ extension EndToEnd {
             }
         }
 
-        @Test func `an image that nobody runs is not written over by anything but an image`() async throws {
+        @Test func `only an image may overwrite an image that nobody runs`() async throws {
             try await withGuests { guests in
                 let path = try await image(guests)
                 let before = try Data(contentsOf: URL(filePath: path))
@@ -102,7 +102,7 @@ extension EndToEnd {
             }
         }
 
-        @Test func `a link without a target is followed: the image and the record lie where it leads`() async throws {
+        @Test func `a symbolic link without a target is followed: the image and the record are written to its target`() async throws {
             try await withGuests { guests in
                 let guest = try await guests.run("--memory", "32MiB")
                 let (image, record) = (guests.path("image.link"), guests.path("record.link"))
@@ -118,7 +118,7 @@ extension EndToEnd {
             }
         }
 
-        @Test func `a record goes to standard output`() async throws {
+        @Test func `a record can go to standard output`() async throws {
             try await withGuests { guests in
                 let guest = try await guests.run("--memory", "32MiB")
                 let migrate = try await guest.migrate(to: "file:" + guests.path("guest.image"), "--record", "/dev/stdout")

@@ -5,9 +5,9 @@ import Foundation
 import Testing
 
 extension EndToEnd {
-    /// What a signal ends, and what ends with it.
+    /// What a signal ends, and what ends together with it.
     @Suite struct Signals {
-        /// A command in a process of its own, with a folder for temporary files that nobody else uses.
+        /// A command in a process of its own, with its own folder for temporary files.
         private final class Command: Guests.Endable {
             let folder: String
             private let process = Process()
@@ -15,7 +15,7 @@ extension EndToEnd {
             private let ended = Monitor(false)
 
             init(_ arguments: [String]) throws {
-                // Short: sockets have their place in it.
+                // Short, because paths of sockets begin with it.
                 folder = "/tmp/a-\(UUID().uuidString.prefix(8))"
                 try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
                 errors = try Capture()
@@ -76,7 +76,7 @@ extension EndToEnd {
             }
         }
 
-        @Test func `A guest's process that was started under nohup stays when its terminal goes`() async throws {
+        @Test func `A guest's process that was started under nohup survives the end of its terminal`() async throws {
             try await withGuests { guests in
                 let guest = try await guests.start(["--memory", "16MiB"], by: #"trap '' HUP; exec "$@""#)
                 guest.signal(SIGHUP)
@@ -107,7 +107,7 @@ extension EndToEnd {
                 let destination = try await guests.waiting()
                 let migrate = guests.keep(try slowMigration(of: guest, to: destination))
                 try await eventually("the first round sends") { try await guest.report().ram.normal > 0 }
-                // It cannot answer that it has cancelled.
+                // Stopped, it cannot answer that it has cancelled.
                 guest.signal(SIGSTOP)
                 migrate.signal(SIGTERM)
                 try await eventually("the command cancels") { migrate.log.contains("interrupt again") }
@@ -123,7 +123,7 @@ extension EndToEnd {
         }
 
         @Test(arguments: [SIGINT, SIGTERM, SIGHUP])
-        func `A demo that is ended by a signal takes its guests and its folder with it`(_ number: Int32) async throws {
+        func `When a signal ends a demo, its guests and its folder go too`(_ number: Int32) async throws {
             try await withGuests { guests in
                 let arguments = ["demo", "--memory", "256MiB", "--workload", "churn"]
                 let demo = guests.keep(try Command(arguments))
@@ -134,7 +134,7 @@ extension EndToEnd {
             }
         }
 
-        @Test func `A demo that is killed takes its guests with it`() async throws {
+        @Test func `When a demo is killed, its guests end too`() async throws {
             try await withGuests { guests in
                 let demo = guests.keep(try Command(["demo", "--memory", "256MiB", "--workload", "churn"]))
                 try await demo.awaitGuests()
@@ -146,7 +146,7 @@ extension EndToEnd {
 
         @Test(arguments: [[SIGTERM], [SIGHUP], [SIGINT, SIGINT]]
         )
-        func `A hunt that is ended by a signal takes its guests and its folder with it`(_ numbers: [Int32]) async throws {
+        func `When a signal ends a hunt, its guests and its folder go too`(_ numbers: [Int32]) async throws {
             try await withGuests { guests in
                 let arguments = ["stress", "--minutes", "1", "--keep", guests.path("finds")]
                 let stress = guests.keep(try Command(arguments))

@@ -3,7 +3,7 @@ import AerostatQMP
 import Foundation
 import Testing
 
-/// The memory of a real Linux machine, which `tools/guest-image --small` made and `tools/test` names.
+/// The memory of a real Linux machine. `tools/guest-image --small` makes it, and `tools/test` sets its path.
 enum RealMachine {
     static let image: String? = ProcessInfo.processInfo.environment["AEROSTAT_MACHINE_IMAGE"].flatMap {
         FileManager.default.fileExists(atPath: $0) ? $0 : nil
@@ -13,11 +13,11 @@ enum RealMachine {
 }
 
 extension EndToEnd {
-    /// Guests over real memory: its fragmentation, its stale content, and pages that nobody made up.
+    /// Guests with real memory: its fragmentation, its stale content, and pages that nobody generated.
     @Suite(.enabled(if: RealMachine.isThere, RealMachine.remedy)) struct RealMachines {
         private let image = RealMachine.image ?? ""
 
-        @Test func `the image is sound, and its guest finds every page as it was`() async throws {
+        @Test func `the image is undamaged, and its guest finds every page unchanged`() async throws {
             try await withGuests { guests in
                 let verify = try await Aerostat.command("image", "verify", image)
                 #expect(verify.code == 0, "\(verify)")
@@ -30,7 +30,7 @@ extension EndToEnd {
         }
 
         @Test(arguments: ["idle", "steady", "churn", "hog"])
-        func `under every workload it moves verified, and what Linux had free in the largest blocks does not travel`(
+        func `under every workload it moves verified, and the largest blocks that Linux had free are not sent`(
             _ workload: String
         ) async throws {
             try await withGuests { guests in
@@ -50,14 +50,14 @@ extension EndToEnd {
                 guard workload == "idle" else { return }
                 let report = try await source.report()
                 #expect(report.freePageHints.reportedPages >= topOrder)
-                // All there is, less what was skipped; frames and descriptors beside it.
+                // Everything there is, minus what was skipped. Frames and descriptors come on top.
                 let rest = report.ram.total / 4096 - report.absentPages - report.freePageHints.skippedPages
                 #expect(report.freePageHints.skippedPages > 0)
                 #expect(Double(report.ram.transferred) <= Double(rest) * 4096 * 1.005)
             }
         }
 
-        @Test func `started, moved, and written into a second image, it is the same page for page`() async throws {
+        @Test func `after a start, a move and a second image it is equal, page for page`() async throws {
             try await withGuests { guests in
                 let guest = try await guests.run("--restore", "file:" + image, "--clone", "--paused")
                 let next = try await guests.waiting()
@@ -70,7 +70,7 @@ extension EndToEnd {
             }
         }
 
-        @Test func `demo --image shows both migrations on it`() async throws {
+        @Test func `demo --image shows both migrations of it`() async throws {
             let demo = try await Aerostat.command("demo", "--json", "--image", image)
             #expect(demo.code == 0, "\(demo)")
             let document = try #require(try JSONSerialization.jsonObject(with: Data(demo.output.utf8)) as? [String: Any])

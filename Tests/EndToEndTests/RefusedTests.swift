@@ -8,7 +8,7 @@ import Testing
 extension EndToEnd {
     /// Migrations that must not begin.
     @Suite struct Refused {
-        @Test func `a destination with another memory size refuses; both say the two sizes`() async throws {
+        @Test func `a destination with another memory size refuses, and both sides name the two sizes`() async throws {
             try await withGuests { guests in
                 let source = try await guests.run("--memory", "64MiB", "--workload", "churn")
                 let destination = try await guests.waiting("--memory", "128MiB")
@@ -20,7 +20,7 @@ extension EndToEnd {
             }
         }
 
-        /// A hello that disagrees, and the words that must be said about it.
+        /// A hello that disagrees, and the words that the refusal must contain.
         enum Disagreement: String, CaseIterable, Sendable {
             case pageSize, version, capability
 
@@ -60,7 +60,7 @@ extension EndToEnd {
         }
 
         @Test(arguments: Disagreement.allCases)
-        func `a destination that disagrees is left; the guest runs on`(_ disagreement: Disagreement) async throws {
+        func `a source gives up a destination that disagrees, and the guest keeps running`(_ disagreement: Disagreement) async throws {
             try await withGuests { guests in
                 let source = try await guests.run("--memory", "64MiB", "--workload", "churn")
                 let peer = guests.keep(
@@ -77,7 +77,7 @@ extension EndToEnd {
             }
         }
 
-        @Test func `a destination that answers for another migration is left`() async throws {
+        @Test func `a source gives up a destination that answers for another migration`() async throws {
             try await withGuests { guests in
                 let source = try await guests.run("--memory", "64MiB")
                 let peer = guests.keep(
@@ -93,7 +93,7 @@ extension EndToEnd {
             }
         }
 
-        @Test func `a destination that talks nonsense is left`() async throws {
+        @Test func `a source gives up a destination that sends nonsense`() async throws {
             try await withGuests { guests in
                 let source = try await guests.run("--memory", "64MiB", "--workload", "churn")
                 let peer = guests.keep(
@@ -104,10 +104,10 @@ extension EndToEnd {
             }
         }
 
-        @Test func `nobody listens: said at once, with the place`() async throws {
+        @Test func `nobody listens: the command says so at once, with the address`() async throws {
             try await withGuests { guests in
                 let source = try await guests.run("--memory", "64MiB", "--workload", "churn")
-                // Bound and never listened on: nobody else can take the port meanwhile.
+                // The port is bound but nobody listens on it, so that nobody else can take it meanwhile.
                 let free = try await guests.waiting()
                 let uri = try free.incoming
                 _ = try await free.command("quit")
@@ -128,7 +128,7 @@ extension EndToEnd {
             }
         }
 
-        @Test func `the incoming port is taken: exit 1 with the place`() async throws {
+        @Test func `the incoming port is taken: exit 1 with the address`() async throws {
             try await withGuests { guests in
                 let first = try await guests.waiting()
                 let uri = try first.incoming
@@ -146,7 +146,7 @@ extension EndToEnd {
             }
         }
 
-        @Test func `a file stands at the incoming path: it stays, exit 1`() async throws {
+        @Test func `a file exists at the incoming path: it stays, exit 1`() async throws {
             try await withGuests { guests in
                 let path = guests.path("precious")
                 try Data("precious".utf8).write(to: URL(filePath: path))
@@ -164,7 +164,7 @@ extension EndToEnd {
             }
         }
 
-        @Test func `the control path is in use: exit 1, the first guest is untouched`() async throws {
+        @Test func `the control path is in use: exit 1, the first guest is not disturbed`() async throws {
             try await withGuests { guests in
                 let first = try await guests.run("--memory", "64MiB", "--workload", "churn")
                 try await Aerostat.command("run", "--memory", "64MiB", "--control", first.control)
@@ -186,7 +186,7 @@ extension EndToEnd {
             }
         }
 
-        @Test func `a process that waits for a guest has none to command`() async throws {
+        @Test func `a process that waits for a guest refuses commands for one`() async throws {
             try await withGuests { guests in
                 let waiting = try await guests.waiting()
                 for command in ["check", "pause", "resume"] {
@@ -199,7 +199,7 @@ extension EndToEnd {
             }
         }
 
-        @Test func `a second migration is refused while one goes on`() async throws {
+        @Test func `a second migration is refused while one is under way`() async throws {
             try await withGuests { guests in
                 let source = try await guests.run("--memory", "64MiB", "--workload", "hog")
                 let destination = try await guests.waiting()
@@ -262,7 +262,7 @@ extension EndToEnd {
         ]
 
         @Test(arguments: nonsense)
-        func `options that mean nothing: exit 64`(_ arguments: [String]) async throws {
+        func `meaningless options: exit 64`(_ arguments: [String]) async throws {
             let ended = try await Aerostat.run(Aerostat.path, arguments)
             #expect(ended.code == 64, "\(ended)")
             #expect(ended.output.isEmpty && ended.errors.contains("Error:"), "\(ended)")
@@ -276,10 +276,10 @@ extension EndToEnd {
 }
 
 extension Hello {
-    /// BootHeader.currentVersion: another one is refused.
+    /// BootHeader.currentVersion: any other is refused.
     private static let modelKernelVersion: UInt32 = 3
 
-    /// What a source of 64 MiB says.
+    /// The hello of a source with 64 MiB.
     static var someGuest: Hello {
         get throws {
             let requirements = [DeviceSection(name: "model-guest", version: modelKernelVersion, bytes: [])]
@@ -293,7 +293,7 @@ extension Hello {
     }
 }
 
-/// A destination that a test plays by hand, for one connection.
+/// A destination that a test plays itself, for one connection.
 final class FakeDestination: Guests.Endable {
     let uri: String
     private let doorbell: Doorbell

@@ -11,7 +11,7 @@ extension EndToEnd {
             try await Aerostat.run("/bin/sh", ["-c", script, "sh", Aerostat.path] + arguments)
         }
 
-        /// A pipe in the file system that is full, or is without a reader, as long as this object lives.
+        /// A named pipe that is full, or has no reader, as long as this object lives.
         private final class TestPipe: Sendable {
             let path: String
             private let reader: OwnedDescriptor
@@ -29,7 +29,7 @@ extension EndToEnd {
                 while unsafe write(holder.number, piece, piece.count) > 0 {}
             }
 
-            /// All that is there.
+            /// Everything that is in the pipe.
             func text() -> String {
                 var (text, buffer) = ([UInt8](), [UInt8](repeating: 0, count: 4096))
                 while true {
@@ -42,11 +42,11 @@ extension EndToEnd {
 
         @Test(arguments: [
             ("is closed", #"exec "$@" >&-"#, "Bad file descriptor"), ("is a full disk", #"exec "$@" >/dev/full"#, "No space left"),
-            // The reader ends first, the command keeps its process.
+            // The reader ends first; the command keeps its process.
             ("has no reader", #"mkfifo "$4.p"; : <"$4.p" & exec 3>"$4.p"; wait; exec "$@" >&3 3>&-"#, "Broken pipe"),
         ]
         )
-        func `A guest is started and says so in its log, where standard output`(_ what: String, _ script: String, _ reason: String)
+        func `A guest starts and says so in its log if standard output`(_ what: String, _ script: String, _ reason: String)
             async throws
         {
             try await withGuests { guests in
@@ -58,7 +58,7 @@ extension EndToEnd {
             }
         }
 
-        @Test func `A log that nobody reads stops neither a migration nor its cancellation nor the end; what is lost is counted`()
+        @Test func `A log that nobody reads stops neither a migration, nor a cancel, nor the end; lost lines are counted`()
             async throws
         {
             try await withGuests { guests in
@@ -82,7 +82,7 @@ extension EndToEnd {
             }
         }
 
-        @Test func `With its three streams closed a guest moves, and nothing that the process opens takes their numbers`() async throws {
+        @Test func `A guest moves with its three streams closed, and nothing that the process opens gets their numbers`() async throws {
             try await withGuests { guests in
                 let guest = try await guests.start(["--memory", "16MiB"], by: #"exec "$@" <&- >&- 2>&-"#)
                 for number in 0...2 {
@@ -94,7 +94,7 @@ extension EndToEnd {
         }
 
         @Test(arguments: [">&-", ">/dev/full"])
-        func `A command whose result could not be written says so, and ends with 74`(_ redirection: String) async throws {
+        func `A command whose result cannot be written says so, and ends with 74`(_ redirection: String) async throws {
             try await withGuests { guests in
                 let guest = try await guests.run("--memory", "16MiB")
                 let commands = [
@@ -125,7 +125,7 @@ extension EndToEnd {
             }
         }
 
-        @Test func `A migration that fails ends with 1, also where its result could not be written`() async throws {
+        @Test func `A migration that fails ends with 1, even if its result cannot be written`() async throws {
             try await withGuests { guests in
                 let guest = try await guests.run("--memory", "16MiB")
                 let migrate = try await Self.shell(
@@ -139,7 +139,7 @@ extension EndToEnd {
             }
         }
 
-        @Test func `Where standard error is closed the document comes all the same`() async throws {
+        @Test func `If standard error is closed, the document is printed all the same`() async throws {
             try await withGuests { guests in
                 let guest = try await guests.run("--memory", "16MiB")
                 let destination = try await guests.waiting()

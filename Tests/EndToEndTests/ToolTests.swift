@@ -3,11 +3,11 @@ import Foundation
 import Testing
 
 extension EndToEnd {
-    /// The scripts in tools/, as far as they can be run here in moments.
+    /// The scripts in tools/, as far as they can run here within moments.
     @Suite struct Tools {
         private static func bash(_ script: String, in folder: String) async throws -> Ended {
             let head = "set -euo pipefail\ncd '\(Aerostat.root.path)'\nwork='\(folder)'\n"
-            // Foundation's processes may be born with signals blocked, which a shell cannot change.
+            // Foundation may start processes with blocked signals, which a shell cannot unblock.
             let (output, errors) = (folder + ".out", folder + ".err")
             let child = try ChildProcess("/bin/bash", ["-c", head + script], output: output, errors: errors)
             let code = try await aside { child.wait(until: MonotonicClock.now() + .seconds(60)) }
@@ -16,7 +16,7 @@ extension EndToEnd {
             return Ended(code: code ?? -SIGKILL, output: try text(output), errors: try text(errors))
         }
 
-        /// What tools/kvm-lab does around the outer machine, which is `MACHINE` here.
+        /// What tools/kvm-lab does around the outer machine. `MACHINE` stands for that machine here.
         private static let lab = """
             say() { echo "kvm-lab: $*" >&2; }
             . tools/lab/silence.sh
@@ -34,7 +34,7 @@ extension EndToEnd {
 
             """
 
-        @Test func `A lab whose outer machine falls silent is ended, and says where it stood`() async throws {
+        @Test func `A lab whose outer machine falls silent is ended, and says how far it was`() async throws {
             try await withGuests { guests in
                 let folder = guests.path("lab")
                 try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
@@ -64,7 +64,7 @@ extension EndToEnd {
             }
         }
 
-        @Test func `A lab whose outer machine works for long without a word of its own, and lives, is not ended`() async throws {
+        @Test func `A lab whose outer machine works silently for long, and shows signs of life, is not ended`() async throws {
             try await withGuests { guests in
                 let folder = guests.path("lab")
                 try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
@@ -76,7 +76,7 @@ extension EndToEnd {
         }
 
         @Test(arguments: [SIGINT, SIGTERM, SIGHUP, SIGKILL])
-        func `What a script attends to ends with it, also when the script is killed`(_ number: Int32) async throws {
+        func `The programs of a script end with it, even when the script is killed`(_ number: Int32) async throws {
             try await withGuests { guests in
                 let folder = guests.path("script")
                 try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)

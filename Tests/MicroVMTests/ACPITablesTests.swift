@@ -4,7 +4,7 @@ import AerostatMicroVM
 import Foundation
 import Testing
 
-/// Tables as a guest finds them.
+/// The tables, as a guest finds them.
 private struct FoundTables {
     var byName: [String: [UInt8]] = [:]
 
@@ -41,7 +41,7 @@ private struct FoundTables {
         return try FoundTables(memory, root: ACPITables.write(into: memory, vcpus: vcpus, devices: devices))
     }
 
-    @Test func `The fixed table says hardware-reduced, and where sleep and reset are`() throws {
+    @Test func `The fixed table declares hardware-reduced ACPI, and where sleep and reset are`() throws {
         let table = FieldBytes(try #require(try Self.tables(vcpus: 1, virtioDevices: 1).byName["FACP"]))
         #expect(table.bytes.count == 276 && table.bytes[8] == 6)
         let flags: UInt32 = table.get(112)
@@ -94,7 +94,7 @@ private struct FoundTables {
         .enabled(if: compiler != nil, "iasl (Debian: acpica-tools) is not installed"),
         arguments: [0, 1, 4, 18]
     )
-    func `The reference compiler reads our devices, and writes the same bytes from what it read`(devices: Int) throws {
+    func `The reference compiler decompiles our devices, and compiles the result to the same bytes`(devices: Int) throws {
         let program = try #require(Self.compiler)
         let files = try KernelFiles()
         let tables = try Self.tables(vcpus: 2, virtioDevices: devices)

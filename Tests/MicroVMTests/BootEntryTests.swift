@@ -6,7 +6,7 @@ import Testing
     private let memory: GuestRAM
     init() throws { memory = try GuestRAM(MachineLayout.regions(memory: 16 << 20)) }
 
-    /// Walks the tables as a processor does (Intel SDM volume 3, section 4.5).
+    /// Walks the page tables as a processor does (Intel SDM volume 3, section 4.5).
     private func translate(_ address: UInt64, root: UInt64) throws -> UInt64? {
         var table = root
         for shift in [39, 30, 21] as [UInt64] {
@@ -30,7 +30,7 @@ import Testing
         #expect(try translate(512 << 30, root: root) == nil)
     }
 
-    @Test func `Memory without room for the tables is an error`() throws {
+    @Test func `Memory too small for the tables is an error`() throws {
         let small = try GuestRAM(MachineLayout.regions(memory: 4096))
         #expect(throws: AccessError.self) { try IdentityPageTables.write(into: small) }
     }
@@ -38,7 +38,7 @@ import Testing
     private static let modes: [BootEntry.Mode] = [.protected32, .long64(pageTables: GuestAddress(0x9000))]
 
     @Test(arguments: modes)
-    func `Each selector finds in memory what its segment register holds`(mode: BootEntry.Mode) throws {
+    func `The descriptor of each selector in memory equals its segment register`(mode: BootEntry.Mode) throws {
         let entry = BootEntry(mode, instruction: 0x100000)
         try entry.writeDescriptors(into: memory)
         for segment in [entry.code, entry.data, entry.task] {
@@ -58,7 +58,7 @@ import Testing
         #expect(long.code.is64Bit && !long.code.is32Bit)
     }
 
-    @Test func `The control registers are what the two entries demand`() {
+    @Test func `The control registers have the values that the two entries require`() {
         let flat = BootEntry(.protected32, instruction: 0)
         #expect(flat.cr0 & 0x8000_0001 == 1 && flat.cr3 == 0 && flat.cr4 == 0 && flat.efer == 0 && flat.flags == 2)
         let long = BootEntry(.long64(pageTables: GuestAddress(0x9000)), instruction: 0)

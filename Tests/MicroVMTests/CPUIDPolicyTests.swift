@@ -2,12 +2,12 @@ import AerostatMicroVM
 import TestSupport
 import Testing
 
-/// What KVM could answer on two hosts.
+/// What KVM could report on two hosts.
 enum SyntheticProcessor {
     static let intel: (UInt32, UInt32, UInt32) = (0x756E_6547, 0x4965_6E69, 0x6C65_746E)
     static let amd: (UInt32, UInt32, UInt32) = (0x6874_7541, 0x6974_6E65, 0x444D_4163)
 
-    /// Every bit of every register of features is set.
+    /// Every bit of every feature register is set.
     static func all(_ vendor: (ebx: UInt32, edx: UInt32, ecx: UInt32), filler: UInt32 = .max) -> [CPUIDEntry] {
         func entry(_ function: UInt32, _ index: UInt32 = 0) -> CPUIDEntry {
             CPUIDEntry(function: function, index: index, flags: 1, eax: filler, ebx: filler, ecx: filler, edx: filler)
@@ -40,7 +40,7 @@ enum SyntheticProcessor {
         return found[0]
     }
 
-    @Test func `What does not move is hidden, what a Linux guest needs is not`() throws {
+    @Test func `Features that cannot move are hidden, and those that a Linux guest needs are not`() throws {
         let entries = Self.see(SyntheticProcessor.intel)
         let first = try leaf(entries, 1)
         for bit in [2, 3, 5, 6, 7, 15, 27] as [UInt32] { #expect(first.ecx >> bit & 1 == 0, "1.ecx \(bit)") }
@@ -59,7 +59,7 @@ enum SyntheticProcessor {
         #expect(extended.ecx & (1 << 2) == 0 && extended.edx >> 29 & 1 == 1 && extended.edx >> 20 & 1 == 1)
     }
 
-    @Test func `Leaves that are not known are not passed on, nor announced`() throws {
+    @Test func `Unknown leaves are neither passed on nor announced`() throws {
         let entries = Self.see(SyntheticProcessor.amd)
         #expect(
             entries.allSatisfy {
@@ -68,12 +68,12 @@ enum SyntheticProcessor {
         )
         #expect(try leaf(entries, 0).eax == 0xD)
         #expect(try leaf(entries, 0x8000_0000).eax == 0x8000_0021)
-        // A subleaf and the registers beside known ones that nobody knows.
+        // An unknown subleaf, and unknown registers beside known ones.
         #expect(try leaf(entries, 7, 3) == CPUIDEntry(function: 7, index: 3, flags: 1))
         #expect(try leaf(entries, 6).eax == 4)
     }
 
-    @Test func `The deadline timer is there where KVM has it`() throws {
+    @Test func `The guest has the deadline timer if KVM has it`() throws {
         #expect(try leaf(Self.see(SyntheticProcessor.amd, deadline: false), 1).ecx >> 24 & 1 == 0)
         #expect(try leaf(Self.see(SyntheticProcessor.amd, deadline: true), 1).ecx >> 24 & 1 == 1)
     }
@@ -94,14 +94,14 @@ enum SyntheticProcessor {
             #expect(end.ecx == 2 && end.ebx == 0 && [threads.edx, cores.edx, end.edx] == Array(repeating: UInt32(vcpu), count: 3))
             #expect(try leaf(entries, 0x8000_0008).ecx == UInt32(count - 1) | cores.eax << 12)
             #expect(try leaf(entries, 0x8000_001E).eax == UInt32(vcpu))
-            // The filler's cache is of the last level: everybody's.
+            // The filler's cache is of the last level, which all vCPUs share.
             #expect(try leaf(entries, 4).eax >> 14 & 0xFFF == 1 << cores.eax - 1)
             seen.insert(first.ebx >> 24)
         }
         #expect(seen.count == min(count, 3))
     }
 
-    @Test func `Extended state has the size of what is left of it`() throws {
+    @Test func `Extended state has the size of its visible components`() throws {
         let entries = Self.see(SyntheticProcessor.intel)
         #expect(entries.contains { $0.function == 0xD && $0.index == 2 } && !entries.contains { $0.function == 0xD && $0.index == 18 })
         let state = try leaf(entries, 0xD)
@@ -111,14 +111,14 @@ enum SyntheticProcessor {
         #expect(compact.eax == 0xF && compact.ebx == 576 + 256 + 8 && compact.ecx == 0 && compact.edx == 0)
     }
 
-    @Test func `Intel's register of flaws stays away from AMD's processors`() throws {
+    @Test func `Intel's register of known flaws is hidden on AMD's processors`() throws {
         #expect(try leaf(Self.see(SyntheticProcessor.intel), 7).edx >> 29 & 1 == 1)
         #expect(try leaf(Self.see(SyntheticProcessor.amd), 7).edx >> 29 & 1 == 0)
     }
 
     // MARK: Another host
 
-    @Test func `A host that lacks one feature is told its name, and no other`() {
+    @Test func `The refusal names the one feature that the host lacks, and no other`() {
         let whole = Self.see(SyntheticProcessor.intel)
         #expect(CPUIDPolicy.missing(required: whole, offered: whole) == [])
         let registers: [WritableKeyPath<CPUIDEntry, UInt32>] = [\.eax, \.ebx, \.ecx, \.edx]
@@ -139,7 +139,7 @@ enum SyntheticProcessor {
         #expect(names.isSuperset(of: ["avx2", "sse4_2", "x2apic", "xsavec", "kvmclock", "tsc_deadline_timer", "smap"]))
     }
 
-    @Test func `Another maker, fewer address bits, another layout of state and bits without names are told`() {
+    @Test func `The refusal names another maker, fewer address bits, another layout of state, and bits without names`() {
         let whole = Self.see(SyntheticProcessor.intel)
         let elsewhere = CPUIDPolicy.missing(required: whole, offered: Self.see(SyntheticProcessor.amd))
         #expect(elsewhere.contains { $0.contains("GenuineIntel") })
@@ -150,14 +150,14 @@ enum SyntheticProcessor {
         }
         #expect(CPUIDPolicy.missing(required: whole, offered: changed(0x8000_0008) { $0.eax = 0x302E }) == ["48-bit physical addresses"])
         #expect(CPUIDPolicy.missing(required: whole, offered: changed(0xD, 9) { $0.ebx = 0x980 }).count == 1)
-        // Foreign: a bit that no policy shows.
+        // Foreign input: a bit that no policy shows.
         #expect(CPUIDPolicy.missing(required: changed(7) { $0.ecx |= 1 << 15 }, offered: whole) == ["bit 15 of CPUID 0x7.0"])
         #expect(CPUIDPolicy.missing(required: [], offered: whole).count == 1)
         #expect(!CPUIDPolicy.missing(required: whole, offered: []).isEmpty)
     }
 
     @Test(arguments: 1...50 as ClosedRange<UInt64>)
-    func `Whatever a host has, its guests see no more of it, and can come back`(seed: UInt64) {
+    func `A guest never sees more than its host has, and can always come back`(seed: UInt64) {
         var random = SeededGenerator(seed: seed)
         var supported: [CPUIDEntry] = SyntheticProcessor.all(seed % 2 == 0 ? SyntheticProcessor.amd : SyntheticProcessor.intel)
         for index in supported.indices where ![0, 0x8000_0000].contains(supported[index].function) {
@@ -170,7 +170,7 @@ enum SyntheticProcessor {
         let entries = policy.entries(vcpu: 3)
         #expect(entries.count <= supported.count + 3)
         #expect(CPUIDPolicy.missing(required: entries, offered: entries) == [])
-        // The policy of what it shows shows the same.
+        // Applying the policy to its own output changes nothing.
         #expect(CPUIDPolicy(supported: entries, vcpus: 4, hasTSCDeadlineTimer: true).entries(vcpu: 3) == entries)
     }
 }

@@ -32,7 +32,7 @@ import Testing
     }
 }
 
-/// A device without a driver, and what it was connected to.
+/// Devices without a driver, and the connections that they got.
 @Suite struct DeviceRegistryTests {
     private final class Wiring: DeviceWiring {
         var interrupts: [UInt32] = []
@@ -52,8 +52,7 @@ import Testing
         }
     }
 
-    @Test func `Each virtio device has registers, an interrupt and a node of its own, and the last one that fits is the eighteenth`() throws
-    {
+    @Test func `Each virtio device has its own registers, interrupt and node, and the eighteenth is the last that fits`() throws {
         var registry = DeviceRegistry()
         for number in 0..<18 { try registry.attach(maker(number), memory, wiring) }
         #expect(wiring.interrupts == [5, 6, 7, 8] + Array(10...23))
@@ -68,7 +67,7 @@ import Testing
         #expect(registry.devices.slots.count == 18)
     }
 
-    @Test func `An interrupt that a device of a PC has goes to no virtio device`() throws {
+    @Test func `No virtio device gets the interrupt of a PC device`() throws {
         var registry = DeviceRegistry()
         let port = SerialPort(output: { _ in }, interrupt: { _ in })
         try registry.attach(port, ports: port.portHandlers, interrupt: 6, nodes: SerialPort.nodes)
@@ -78,14 +77,14 @@ import Testing
         #expect(registry.bus.input(port: MachineLayout.serialPort + 8, width: 1) == 0xFF)
     }
 
-    @Test func `A second device of one name is refused`() throws {
+    @Test func `A second device with the same name is refused`() throws {
         var registry = DeviceRegistry()
         try registry.attach(maker(1), memory, wiring)
         #expect(throws: GuestError.self) { try registry.attach(maker(1), memory, wiring) }
         #expect(registry.devices.slots.count == 1 && registry.virtioNames == ["silent-1"])
     }
 
-    @Test func `A doorbell that all queues share rings for any kick, and doorbells of their own ring for their queue's`() throws {
+    @Test func `A shared doorbell rings for a kick of any queue, and a queue's own doorbell rings for its kicks`() throws {
         var registry = DeviceRegistry()
         try registry.attach(maker(0, doorbells: 1, queues: 3), memory, wiring)
         #expect(wiring.kicks.map(\.value) == [nil])
@@ -96,7 +95,7 @@ import Testing
 
 extension MachineTests {
     @Suite(.serialized) struct Doorbells {
-        @Test func `A kick of a guest rings the doorbell of its queue, and no other`() throws {
+        @Test func `A guest's kick rings the doorbell of the kicked queue, and no other`() throws {
             let doorbells = try (0..<3).map { _ in try Doorbell() }
             let maker = DeviceMaker(name: "virtio-balloon") { (_, interrupt) throws(SystemError) in
                 SilentDevice("virtio-balloon", doorbells, configuration: 2, features: VirtioFeatures(rawValue: 1 << 3), interrupt)
@@ -106,11 +105,11 @@ extension MachineTests {
             configuration.devices = [maker]
             let machine = try MicroVM(booting: configuration)
             try machine.resume()
-            // It takes the device for a balloon that has asked for hints, and answers on queue 2.
+            // The guest takes the device for a balloon that has asked for hints, and answers on queue 2.
             try eventually("the guest does not answer") { try guest.record(in: machine.memory).answers == 1 }
             try eventually("the kick does not come") { doorbells[2].answer() }
             try machine.pause()
-            // At DRIVER_OK the transport has rung for the one queue that there is.
+            // At DRIVER_OK the transport rang for the only queue there was.
             #expect(!doorbells[0].answer() && !doorbells[1].answer())
         }
     }

@@ -26,7 +26,7 @@ import Testing
 
     // MARK: bzImage
 
-    @Test func `A bzImage starts at its 64-bit entry, with parameters that name all that was loaded`() throws {
+    @Test func `A bzImage starts at its 64-bit entry, with parameters that name everything that was loaded`() throws {
         let memory = try machine()
         let initrd = (0..<5000).map { UInt8(truncatingIfNeeded: $0) }
         let entry = try load(SyntheticKernel.bzImage(), initrd: initrd, commandLine: "console=ttyS0 quiet", memory)
@@ -52,7 +52,7 @@ import Testing
         #expect(try memory.read(at: GuestAddress(address), byteCount: 5000) == initrd)
     }
 
-    @Test func `Who jumps to the firmware that is not there resets the machine`() throws {
+    @Test func `A jump to the absent firmware resets the machine`() throws {
         let memory = try machine()
         _ = try load(SyntheticKernel.bzImage(), memory)
         // mov al, 0xFE; out 0x64, al; hlt; jmp back to hlt
@@ -73,7 +73,7 @@ import Testing
     }
 
     @Test(arguments: [16 << 20, 3 << 30, 5 << 30] as [UInt64])
-    func `Both ways of telling name the same RAM, around the hole`(bytes: UInt64) throws {
+    func `Both kinds of boot parameters name the same RAM, around the hole`(bytes: UInt64) throws {
         let memory = try machine(bytes)
         _ = try load(SyntheticKernel.bzImage(), memory)
         let page = FieldBytes(try memory.read(at: BootLayout.bootParameters, byteCount: 4096))
@@ -88,7 +88,7 @@ import Testing
         #expect(usable(info, offset: offset, stride: 24, count: Int(info.get(48, as: UInt32.self))) == expected)
     }
 
-    @Test func `What is no kernel, or not one for here, is refused with one line`() throws {
+    @Test func `A file that is no kernel, or no suitable one, is refused in one line`() throws {
         typealias Change = (inout FieldBytes) -> Void
         let changes: [(String, Change)] = [
             ("neither", { $0.set(0x202, "HdrT") }), ("neither", { $0.set(0x1FE, UInt16(0)) }),
@@ -108,7 +108,7 @@ import Testing
     }
 
     @Test(arguments: [SyntheticKernel.bzImage(), SyntheticKernel.elf()])
-    func `A kernel that is cut off anywhere is refused, and nothing traps`(kernel: [UInt8]) throws {
+    func `A kernel that is truncated anywhere is refused without a trap`(kernel: [UInt8]) throws {
         for count in Array(stride(from: 0, to: 0x300, by: 15)) + [0x20F, 0x210, 0x7FF, 0x800, 0x1000, kernel.count - 1] {
             #expect(throws: BootError.self, "\(count) bytes") { _ = try boot(Array(kernel.prefix(count))) }
         }
@@ -123,7 +123,7 @@ import Testing
         }
     }
 
-    @Test func `The kernel's own limit counts for the command line`() throws {
+    @Test func `The kernel's own limit applies to the command line`() throws {
         let memory = try machine()
         let longest = String(repeating: "x", count: 255)
         _ = try load(SyntheticKernel.bzImage(), commandLine: longest, memory)
@@ -134,7 +134,7 @@ import Testing
         #expect(throws: BootError.commandLineTooLong(byteCount: 2048, maximum: 2047)) {
             _ = try boot(SyntheticKernel.elf(), commandLine: String(repeating: "x", count: 2048))
         }
-        // The kernel's number is foreign, too: what has no room is refused.
+        // The kernel's number is foreign input too: a command line that has no room is refused.
         let boundless = SyntheticKernel.bzImage { $0.set(0x238, UInt32.max) }
         _ = try boot(boundless, commandLine: String(repeating: "x", count: 65535))
         #expect(throws: BootError.commandLineTooLong(byteCount: 65536, maximum: 65535)) {
@@ -143,7 +143,7 @@ import Testing
         #expect(throws: BootError.commandLineHasZero) { _ = try boot(SyntheticKernel.bzImage(), commandLine: "a\0b") }
     }
 
-    @Test func `Memory must reach to the kernel's end, and to the initrd's`() throws {
+    @Test func `Memory must have room for the kernel and the initrd`() throws {
         let end = SyntheticKernel.preferredAddress + UInt64(SyntheticKernel.runBytes)
         #expect(throws: BootError.memoryTooSmall(byteCount: end - 4096, needed: end)) {
             _ = try load(SyntheticKernel.bzImage(), machine(end - 4096))
@@ -175,7 +175,7 @@ import Testing
     @Test(
         .enabled(if: distributionKernel != nil, "AEROSTAT_TEST_KERNEL names no kernel (bzImage)")
     )
-    func `A distribution's kernel is taken, and lies where its header wants it`() throws {
+    func `A distribution's kernel is accepted, and loaded where its header asks for`() throws {
         let path = try #require(Self.distributionKernel)
         let memory = try machine(512 << 20)
         let entry = try LinuxBoot(kernelPath: path, initrdPath: path, commandLine: "console=ttyS0").load(
@@ -191,7 +191,7 @@ import Testing
 
     // MARK: ELF
 
-    @Test func `An ELF kernel with the note starts at its PVH entry, 32 bits, with start information`() throws {
+    @Test func `An ELF kernel with the note starts at its 32-bit PVH entry, with start information`() throws {
         let memory = try machine()
         let entry = try load(SyntheticKernel.elf(), initrd: [9, 8, 7], commandLine: "quiet", memory)
         #expect(entry.mode == .protected32)
@@ -217,7 +217,7 @@ import Testing
             Array(repeating: 0xFF, count: 64),
         ] as [[UInt8]]
     )
-    func `Without a note that counts the 64-bit entry does`(notes: [UInt8]) throws {
+    func `Without a valid note the 64-bit entry is used`(notes: [UInt8]) throws {
         let memory = try machine()
         let entry = try load(SyntheticKernel.elf(notes: notes), memory)
         #expect(entry.mode == .long64(pageTables: BootLayout.pageTables) && entry.instruction == SyntheticKernel.elfEntry)
@@ -225,14 +225,14 @@ import Testing
         #expect(page.get(0x202, as: UInt32.self) == 0x5372_6448)
     }
 
-    @Test func `ELF files that are no kernels, or lie, are refused`() throws {
+    @Test func `ELF files that are no kernels, or have false headers, are refused`() throws {
         let segment = 64 + 56
         let changes: [(String, (inout FieldBytes) -> Void)] = [
             ("neither", { $0.set(1, [0x65]) }), ("x86-64", { $0.set(4, [1]) }), ("x86-64", { $0.set(18, UInt16(183)) }),
             ("x86-64", { $0.set(16, UInt16(1)) }), ("program headers", { $0.set(56, UInt16(0)) }),
             ("program headers", { $0.set(56, UInt16(65)) }), ("program headers", { $0.set(54, UInt16(32)) }),
             ("cut off", { $0.set(32, UInt64.max) }), ("cut off", { $0.set(segment + 8, UInt64.max - 1) }),
-            ("more bytes than memory", { $0.set(segment + 40, UInt64(1)) }), ("at 0x0", { $0.set(segment + 24, UInt64(0)) }),
+            ("larger in the file than in memory", { $0.set(segment + 40, UInt64(1)) }), ("at 0x0", { $0.set(segment + 24, UInt64(0)) }),
             ("at 0xffffffffffffffff", { $0.set(segment + 24, UInt64.max) }), ("wants", { $0.set(segment + 40, UInt64.max) }),
             (
                 "in none",

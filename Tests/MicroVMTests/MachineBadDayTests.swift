@@ -7,28 +7,28 @@ import SystemPackage
 import TestSupport
 import Testing
 
-/// What needs no KVM to go wrong.
+/// Errors that need no KVM.
 @Suite struct DeviceErrorTests {
-    @Test func `Where there is no /dev/kvm, one line says so and what helps`() throws {
+    @Test func `If there is no /dev/kvm, one line says so and what helps`() throws {
         #expect(throws: KVMError.absent(path: "/nonexistent/kvm")) { _ = try KVM(path: "/nonexistent/kvm") }
         let text = "\(KVMError.absent(path: "/dev/kvm"))"
         #expect(text.contains("/dev/kvm") && text.contains("kvm_intel") && !text.contains("\n"))
     }
 
-    @Test func `A device that may not be opened names the group that may`() throws {
+    @Test func `The error for a device that may not be opened names the group that may open it`() throws {
         let error = KVMError.opening("/etc/passwd", .permissionDenied)
         #expect(error == .forbidden(path: "/etc/passwd", group: "root"))
         #expect("\(error)".contains("group root"))
     }
 
-    @Test func `Something else in its place is not taken for it`() throws {
+    @Test func `Another file in its place is refused`() throws {
         #expect(throws: KVMError.unusable(path: "/dev/null", .inappropriateIOCTLForDevice)) { _ = try KVM(path: "/dev/null") }
     }
 }
 
 extension MachineTests {
     @Suite(.serialized) struct BadDays {
-        @Test func `A KVM without a needed capability is refused by its name`() throws {
+        @Test func `A KVM that lacks a required capability is refused, and the capability is named`() throws {
             let flying = KVMCapability("KVM_CAP_FLYING", 30000)
             #expect(throws: KVMError.capability("KVM_CAP_FLYING", path: "/dev/kvm")) {
                 _ = try KVM(requiring: KVMCapability.required + [flying])
@@ -42,7 +42,7 @@ extension MachineTests {
             #expect(throws: GuestError("\(KVMError.vcpus(count, maximum: 64))")) { try MicroVM(booting: configuration) }
         }
 
-        /// How a guest ends, what it is told to do so, and how that is reported.
+        /// How a guest ends, the command that makes it end so, and how that is reported.
         enum End: String, CaseIterable {
             case powerOff = "p"
             case reset = "r"
@@ -53,7 +53,7 @@ extension MachineTests {
                 switch (self, ending) {
                 case (.powerOff, .powerOff), (.reset, .reset): true
                 case (.tripleFault, .crash(let reason)): reason.contains("triple fault")
-                // Real processors know the instruction, and find it not allowed.
+                // Real processors know the instruction but do not allow it here.
                 case (.unknownInstruction, .crash(let reason)):
                     reason.contains("triple fault") || reason.contains("emulates guest instructions") && reason.contains("0f ae")
                 default: false
@@ -62,7 +62,7 @@ extension MachineTests {
         }
 
         @Test(arguments: End.allCases, [1, 2])
-        func `A guest that ends is reported once; it stands, can be looked at, and goes nowhere`(how: End, vcpus: Int) throws {
+        func `A guest's end is reported once; the machine then stands, can be inspected, and cannot migrate`(how: End, vcpus: Int) throws {
             let tiny = try TinyMachine(TinyGuest(pages: 16, vcpus: vcpus))
             try tiny.run()
             #expect(tiny.machine.receive(Array(how.rawValue.utf8)) == 1)
@@ -77,7 +77,7 @@ extension MachineTests {
         }
 
         @Test(arguments: End.allCases)
-        func `A guest that ends while it moves does not arrive`(how: End) throws {
+        func `A guest that ends during its migration does not arrive`(how: End) throws {
             let pair = try MachinePair(TinyGuest(pages: 256), tracker: nil) { $0.bandwidthLimit = 16 << 20 }
             try pair.source.run()
             let stopper = try HostThread(name: "stopper") { [source = pair.source, migration = pair.migration] in
@@ -120,7 +120,7 @@ extension MachineTests {
         }
 
         @Test(arguments: Lack.allCases)
-        func `A destination that lacks something refuses before memory moves, and the guest runs on`(what: Lack) throws {
+        func `A destination that lacks something refuses before memory moves, and the guest keeps running`(what: Lack) throws {
             let pair = try MachinePair(TinyGuest(pages: 256), tracker: nil)
             try pair.source.run()
             guard case .failed(let failure) = try pair.run(tamper: what.tamper) else {
@@ -133,7 +133,7 @@ extension MachineTests {
             try pair.source.run()
         }
 
-        /// What a destination might not have, by changing what the source asks for.
+        /// What a destination may lack. The test changes the source's requirements to simulate that.
         enum Lack: CaseIterable {
             case section, version, vcpus, frequency, extendedState, capability, register, feature, truncated
 
@@ -153,7 +153,7 @@ extension MachineTests {
 
             func tamper(_ sections: [DeviceSection]) -> [DeviceSection] {
                 let section = sections["kvm-machine"]
-                // vCPUs, frequency, extended state; counts of capabilities, MSRs and CPUID entries, each with what it counts.
+                // vCPUs, frequency, extended state; then capabilities, MSRs and CPUID entries, each list behind its count.
                 var words = (0..<section.bytes.count / 4).map { index in
                     section.bytes[index * 4..<index * 4 + 4].reversed().reduce(UInt32(0)) { $0 << 8 | UInt32($1) }
                 }

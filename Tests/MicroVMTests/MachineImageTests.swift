@@ -8,10 +8,10 @@ import TestSupport
 import Testing
 
 extension MachineTests {
-    /// To an image and back from it.
+    /// Migrations to an image, and starts from it.
     @Suite(.serialized) struct Images {
         @Test(arguments: kvmTrackers)
-        func `A guest goes on from its image, page by page as it touches them, and moves on from there`(tracker: TrackerKind) throws {
+        func `A guest continues from its image, reads each page when it touches it, and migrates again`(tracker: TrackerKind) throws {
             let folder = FileManager.default.temporaryDirectory.appending(path: "aerostat-machine-\(UUID().uuidString)")
             try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
             defer { try? FileManager.default.removeItem(at: folder) }

@@ -10,7 +10,7 @@ extension MachineTests {
     /// Whole migrations of the tiny guest.
     @Suite(.serialized) struct Moving {
         @Test(arguments: kvmTrackers, [1, 2])
-        func `The guest arrives whole and goes on`(tracker: TrackerKind, vcpus: Int) throws {
+        func `The guest arrives undamaged and keeps running`(tracker: TrackerKind, vcpus: Int) throws {
             let guest = TinyGuest(pages: 256, seed: 7, vcpus: vcpus)
             let pair = try MachinePair(guest, tracker: tracker) { $0.usesHints = false }
             try pair.source.run(rounds: 2)
@@ -22,7 +22,7 @@ extension MachineTests {
         }
 
         @Test(arguments: kvmTrackers, [1, 2])
-        func `Free blocks do not travel, and those taken back into use do`(tracker: TrackerKind, vcpus: Int) throws {
+        func `Free blocks are not sent, and those taken back into use are`(tracker: TrackerKind, vcpus: Int) throws {
             let guest = TinyGuest(pages: 256, seed: 11, vcpus: vcpus, freeBlocks: 8, reusedBlocks: 3)
             let pair = try MachinePair(guest, tracker: tracker)
             try pair.source.run(rounds: 2)
@@ -31,7 +31,7 @@ extension MachineTests {
             try expectArrived(pair)
             let report = pair.migration.report
             #expect(report.verify?.status == .passed)
-            // Eight blocks of 256 pages; the first pages of three were written again.
+            // Eight blocks of 256 pages. The first pages of three blocks were written again.
             #expect(report.freePageHints.skippedPages >= 8 * 256 - 3, "\(report.freePageHints)")
             #expect(report.freePageHints.invalidBlocks == 0)
             let there = try #require(pair.destination)
@@ -39,7 +39,7 @@ extension MachineTests {
             #expect(try guest.record(in: there.memory).answers >= 1)
         }
 
-        @Test func `There and back again, ten times, over all trackers`() throws {
+        @Test func `A guest moves there and back ten times, with all trackers`() throws {
             let guest = TinyGuest(pages: 128, seed: 3, vcpus: 2)
             var here = try TinyMachine(guest).machine
             try guest.run(here)
@@ -60,7 +60,7 @@ extension MachineTests {
             #expect(pair.destinationOutcome() == .running(guestRuns: true))
             let there = try #require(pair.destination)
             #expect(!pair.source.machine.isRunning && there.isRunning)
-            // The source stands where the guest left it.
+            // The source keeps the state in which the guest left it.
             #expect(try pair.source.faults == [])
             let left = try pair.source.record.progress
             #expect(zip(left, try guest.record(in: there.memory).progress).allSatisfy { $0 <= $1 })

@@ -6,7 +6,7 @@ import AerostatMigrationIO
 import TestSupport
 import Testing
 
-/// A tiny guest's machine and one that it moves to, in one process over a socket pair, each side on a thread of its own.
+/// A tiny guest's machine and the machine that it moves to, in one process, joined by a socket pair. Each side has a thread of its own.
 final class MachinePair: Sendable {
     let source: TinyMachine
     let migration: SourceMigration
@@ -27,7 +27,7 @@ final class MachinePair: Sendable {
         migration = try makeMigration(of: source.machine, parameters)
     }
 
-    /// Moves a guest on from where it is.
+    /// Continues with a guest that is in a machine already.
     init(moving machine: MicroVM, _ guest: TinyGuest, tracker: TrackerKind?) throws {
         source = TinyMachine(guest, in: machine)
         self.tracker = tracker
@@ -36,8 +36,8 @@ final class MachinePair: Sendable {
         migration = try makeMigration(of: machine, parameters)
     }
 
-    /// Moves the guest.
-    /// - Parameter tamper: changes what the destination is told of the source's requirements.
+    /// Migrates the guest.
+    /// - Parameter tamper: changes the requirements that the destination gets.
     func run(tamper: @escaping @Sendable ([DeviceSection]) -> [DeviceSection] = { $0 }) throws -> SourceSession.Outcome {
         let (here, there) = try connectedSockets()
         let (tracker, received) = (tracker, received)

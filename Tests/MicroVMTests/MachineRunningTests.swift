@@ -8,7 +8,7 @@ import Testing
 extension MachineTests {
     @Suite(.serialized) struct Running {
         @Test(arguments: [1, 2])
-        func `The guest writes its pattern, stands when paused, and goes on`(vcpus: Int) throws {
+        func `The guest writes its pattern, stands while paused, and continues`(vcpus: Int) throws {
             let tiny = try TinyMachine(TinyGuest(pages: 64, vcpus: vcpus, drivesBalloon: false))
             try tiny.run(rounds: 3)
             for _ in 0..<20 {
@@ -25,7 +25,7 @@ extension MachineTests {
             #expect(try tiny.record.progress.count == vcpus && tiny.heard.endings == [])
         }
 
-        @Test func `It answers on the serial port`() throws {
+        @Test func `The guest answers on the serial port`() throws {
             let tiny = try TinyMachine(TinyGuest(pages: 16))
             for byte in [0x41, 0x42, 0x00, 0xFF] as [UInt8] {
                 #expect(tiny.machine.receive([byte]) == 1)
@@ -34,20 +34,20 @@ extension MachineTests {
         }
 
         @Test(arguments: kvmTrackers)
-        func `A machine that nobody holds any more ends its threads and gives its memory back`(tracker: TrackerKind) throws {
+        func `A machine without references ends its threads and releases its memory`(tracker: TrackerKind) throws {
             weak var memory: GuestRAM?
             try inScope {
                 let tiny = try TinyMachine(TinyGuest(pages: 16, vcpus: 2), tracker: tracker)
                 try tiny.run()
                 memory = tiny.machine.memory
             }
-            // The last to let go is a thread that is ending.
+            // The last reference may be that of a thread that is ending.
             try eventually("somebody holds the machine's memory") { memory == nil }
         }
 
         private func inScope(_ body: () throws -> Void) rethrows { try body() }
 
-        @Test func `A vCPU in a tight loop stands when it is told to`() throws {
+        @Test func `A vCPU in a tight loop stands on request`() throws {
             let tiny = try TinyMachine(TinyGuest(pages: 16, vcpus: 2))
             try tiny.run()
             #expect(tiny.machine.receive([UInt8(ascii: "s")]) == 1)

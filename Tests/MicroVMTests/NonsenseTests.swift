@@ -6,10 +6,10 @@ import TestSupport
 import Testing
 
 extension MachineTests {
-    /// Guests that write nonsense to their devices: the machine stays in its host's hands.
+    /// Guests that write nonsense to their devices. The host must keep control of the machine.
     @Suite(.serialized) struct Nonsense {
         @Test(arguments: 1...8 as ClosedRange<UInt64>)
-        func `Nonsense in every register of the balloon, from the guest`(seed: UInt64) throws {
+        func `A guest that writes nonsense to every balloon register does not break its machine`(seed: UInt64) throws {
             let tiny = try TinyMachine(TinyGuest(pages: 16, seed: seed))
             try eventually("the driver is not up") { try tiny.record.hasBalloon }
             #expect(tiny.machine.receive([UInt8(ascii: "n")]) == 1)
@@ -19,7 +19,7 @@ extension MachineTests {
         }
 
         @Test(arguments: 1...8 as ClosedRange<UInt64>)
-        func `Nonsense in every port and register, of every width, beside a running guest`(seed: UInt64) throws {
+        func `Nonsense in every port and register, of every width, does not break a running machine`(seed: UInt64) throws {
             var random = SeededGenerator(seed: seed)
             let tiny = try TinyMachine(TinyGuest(pages: 16, seed: seed))
             try eventually("the driver is not up") { try tiny.record.hasBalloon }
@@ -33,7 +33,7 @@ extension MachineTests {
                 case 2: _ = bus.read(address: 0xD000_0000 + .random(in: 0..<0x1200, using: &random), width: width)
                 case 3: _ = bus.read(address: .random(in: 0 ... .max, using: &random), width: width)
                 case 4:
-                    // Neither the ports that end the guest, nor the serial port's loop, which would give it orders.
+                    // Spares the ports that end the guest, and the serial port's loop mode, which would send it commands.
                     let port = UInt16.random(in: 0x3F0...0x400, using: &random)
                     if port != 0x3FC { bus.output(port: port, width: 1, value: UInt32(truncatingIfNeeded: value)) }
                 default: _ = bus.input(port: .random(in: 0 ... .max, using: &random), width: [1, 2, 4].randomElement(using: &random)!)
@@ -43,7 +43,7 @@ extension MachineTests {
             try expectMovable(tiny)
         }
 
-        /// It stands when told to, and another machine takes its state and goes on, whatever the guest made of its devices.
+        /// The machine stands on request, and another machine takes its state and continues, whatever the guest did to its devices.
         private func expectMovable(_ tiny: TinyMachine) throws {
             try tiny.machine.pause()
             let record = try tiny.record

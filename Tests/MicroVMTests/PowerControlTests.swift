@@ -17,7 +17,7 @@ import Testing
         )
     }
 
-    @Test func `Only sleep type 5 with the enable bit is off, and only the reset values reset`() {
+    @Test func `Only sleep type 5 with the enable bit powers off, and only the reset values reset`() {
         for value in 0...255 as ClosedRange<UInt8> {
             for port in PowerControl.ports { power.write(port: port, value) }
         }
@@ -28,7 +28,7 @@ import Testing
         for port in PowerControl.ports { #expect(power.read(port: port) == 0) }
     }
 
-    @Test func `A press of the button is read once, and holds the line until then`() {
+    @Test func `A button press is read once, and holds the interrupt line until then`() {
         power.pressPowerButton()
         power.pressPowerButton()
         #expect(levels.withLock { $0 } == [true])
@@ -39,7 +39,7 @@ import Testing
         #expect(levels.withLock { $0 } == [true, false, true])
     }
 
-    @Test func `A press that the guest has not read moves with it; nonsense does not`() throws {
+    @Test func `A button press that the guest has not read moves with it, and invalid state is refused`() throws {
         power.pressPowerButton()
         let state = DeviceSlot(power).saveState()[0]
         let other = PowerControl(request: { _ in }, interrupt: { _ in })

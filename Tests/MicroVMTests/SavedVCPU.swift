@@ -1,6 +1,6 @@
 import AerostatMigration
 
-/// A vCPU's section, read by its documentation alone.
+/// A vCPU's section, parsed only by its documentation.
 struct SavedVCPU {
     let cpuidEntries: Int
     /// By name: sregs, regs, xsave, xcrs, debugregs, lapic, vcpu_events, mp_state.
@@ -34,7 +34,7 @@ struct SavedVCPU {
 
     var timeStampCounter: UInt64 { msrs[0x10] ?? 0 }
 
-    /// Whether an interrupt is pending at the local controller (its request register, Intel SDM volume 3, section 12.8.4).
+    /// Whether an interrupt is pending at the local APIC (its request register, Intel SDM volume 3, section 12.8.4).
     func isPending(_ vector: Int) -> Bool { parts["lapic"]![0x200 + vector / 32 * 16 + vector % 32 / 8] >> (vector % 8) & 1 == 1 }
 }
 
@@ -43,6 +43,6 @@ extension [DeviceSection] {
     func vcpu(_ index: Int) -> SavedVCPU { SavedVCPU(self["kvm-vcpu-\(index)"]) }
     /// The IOAPIC's redirection table (`struct kvm_ioapic_state` behind both PICs of "kvm-irqchip").
     var redirections: ArraySlice<UInt8> { self["kvm-irqchip"].bytes[1024 + 24..<1024 + 24 + 24 * 8] }
-    /// Of "kvm-clock".
+    /// The guest's clock, from "kvm-clock".
     var clock: UInt64 { self["kvm-clock"].bytes.reversed().reduce(0) { $0 << 8 | UInt64($1) } }
 }

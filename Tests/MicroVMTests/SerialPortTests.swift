@@ -5,7 +5,7 @@ import Synchronization
 import TestSupport
 import Testing
 
-/// A serial port, what it sent, and what its interrupt line did.
+/// A serial port, the bytes that it sent, and the levels of its interrupt line.
 private final class SerialBench: Sendable {
     let sent = Locked<[UInt8]>([])
     let levels = Locked<[Bool]>([])
@@ -23,7 +23,7 @@ private final class SerialBench: Sendable {
 
     var level: Bool { levels.withLock { $0.last ?? false } }
     var output: [UInt8] { sent.withLock { $0 } }
-    /// The changes since the last time.
+    /// The level changes since the last call.
     func takeLevels() -> [Bool] {
         levels.withLock { levels in
             defer { levels = [] }; return levels
@@ -39,7 +39,7 @@ private final class SerialBench: Sendable {
     private enum Register { static let data: UInt16 = 0, enable: UInt16 = 1, identification: UInt16 = 2, lineControl: UInt16 = 3 }
     private enum Modem { static let control: UInt16 = 4, lineStatus: UInt16 = 5, status: UInt16 = 6, scratch: UInt16 = 7 }
 
-    @Test func `Linux finds a 16550A: what its probe writes reads back as it expects`() {
+    @Test func `Linux detects a 16550A: its probe reads back what it expects`() {
         // drivers/tty/serial/8250/8250_port.c, autoconfig: interrupts off and on, loop mode, FIFO bits.
         port.write(Register.enable, 0)
         #expect(port.read(Register.enable) == 0)
@@ -69,7 +69,7 @@ private final class SerialBench: Sendable {
         #expect(port.read(1) == 0 && bench.output.isEmpty && port.read(Register.lineControl) == 3)
     }
 
-    @Test func `Bytes leave in order, and each one announces an empty transmitter with an edge of its own`() {
+    @Test func `Bytes leave in order, and each one raises its own edge for the empty transmitter`() {
         for byte in "ok\n".utf8 { port.write(0, byte) }
         #expect(bench.output == Array("ok\n".utf8) && bench.takeLevels() == [])
         port.write(Register.enable, 2)
@@ -82,7 +82,7 @@ private final class SerialBench: Sendable {
         #expect(bench.takeLevels() == [true, false, true])
     }
 
-    @Test func `The FIFO takes sixteen bytes; the rest waits outside until the guest has read`() {
+    @Test func `The FIFO takes sixteen bytes, and the rest waits outside until the guest has read`() {
         port.write(Register.identification, 1)
         port.write(Register.enable, 1)
         #expect(port.receive(Array(0..<20)) == 16)
@@ -96,14 +96,14 @@ private final class SerialBench: Sendable {
         #expect(!bench.level && port.read(Modem.lineStatus) & 1 == 0 && port.read(0) == 0)
     }
 
-    @Test func `Without FIFO there is room for one byte`() {
+    @Test func `Without the FIFO there is room for one byte`() {
         #expect(port.receive([1, 2]) == 1)
         #expect(port.read(0) == 1)
         #expect(port.receive([3]) == 1)
     }
 
     @Test(arguments: [(0, 1), (1, 4), (2, 8), (3, 14)] as [(UInt8, Int)])
-    func `The cause tells a full FIFO from one that has waited`(code: UInt8, count: Int) {
+    func `The interrupt cause distinguishes a full FIFO from one that has waited`(code: UInt8, count: Int) {
         port.write(Register.identification, 1 | code << 6)
         port.write(Register.enable, 1)
         #expect(port.receive([UInt8](repeating: 7, count: count - 1)) == count - 1)
@@ -114,7 +114,7 @@ private final class SerialBench: Sendable {
         #expect(port.read(Register.identification) == 0xC1 && !bench.level)
     }
 
-    @Test func `In loop mode bytes come back, the outside is cut off, and what is too much is an overrun`() {
+    @Test func `In loop mode bytes come back, outside input is refused, and excess bytes are an overrun`() {
         port.write(Modem.control, 0x10)
         #expect(port.receive([1]) == 0)
         port.write(Register.enable, 5)
@@ -129,7 +129,7 @@ private final class SerialBench: Sendable {
         #expect(bench.rooms.withLock { $0 } == 1)
     }
 
-    @Test func `Modem lines that change say so once`() {
+    @Test func `A change of the modem lines is reported once`() {
         port.write(Register.enable, 8)
         port.write(Modem.control, 0x10)
         #expect(bench.level && port.read(Register.identification) & 0xF == 0)
@@ -156,7 +156,7 @@ private final class SerialBench: Sendable {
     }
 
     @Test(arguments: 1...40 as ClosedRange<UInt64>)
-    func `A port that moved goes on like one that stayed`(seed: UInt64) throws {
+    func `A port that was moved behaves like one that stayed`(seed: UInt64) throws {
         var random = SeededGenerator(seed: seed)
         disturb(port, &random)
         let other = SerialBench()
@@ -186,7 +186,7 @@ private final class SerialBench: Sendable {
         #expect(throws: DeviceStateError.self) {
             try slot.restoreState([DeviceSection(name: good.name, version: 1, bytes: good.bytes + [0])])
         }
-        // Each byte with its highest value: refused where not every value is possible.
+        // Each byte gets its highest value. That is refused unless the byte may have any value.
         let free = [3, 5, 6, 7, 12, 13, 14]
         var bytes = good.bytes
         bytes[offset] = 0xFF

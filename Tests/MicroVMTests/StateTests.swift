@@ -8,9 +8,9 @@ import TestSupport
 import Testing
 
 extension MachineTests {
-    /// State that is not RAM.
+    /// The state outside RAM.
     @Suite(.serialized) struct State {
-        /// A machine with another one's memory and state.
+        /// A second machine with the memory and state of another one.
         private func restored(_ machine: MicroVM, _ sections: [DeviceSection]) throws -> MicroVM {
             let memory = try GuestRAM(machine.memory.regions)
             for region in machine.memory.regions.regions {
@@ -22,7 +22,7 @@ extension MachineTests {
         }
 
         @Test(arguments: [1, 2, 64])
-        func `What was loaded is what was saved, but for time`(vcpus: Int) throws {
+        func `The loaded state equals the saved state, except for time`(vcpus: Int) throws {
             let tiny = try TinyMachine(TinyGuest(pages: 2 * vcpus, vcpus: vcpus))
             if vcpus < 64 { try tiny.run() }
             try tiny.machine.pause()
@@ -31,18 +31,18 @@ extension MachineTests {
             let other = try restored(tiny.machine, saved)
             let again = try other.saveDeviceState()
             #expect(saved.map(\.name) == again.map(\.name))
-            // The balloon says done anew, which its registers and the interrupt controllers show; the timer's counts began anew.
+            // The balloon says DONE again, which shows in its registers and the interrupt controllers. The timer's counts start again.
             for name in ["kvm-clock", "serial", "power", "virtio-balloon"] {
                 #expect(saved[name] == again[name], "\(name)")
             }
             #expect(saved.redirections == again.redirections)
             for index in 0..<vcpus {
                 let (before, after) = (saved.vcpu(index), again.vcpu(index))
-                // The default memory type is as the machine's firmware would have set it. KVM does not name it.
+                // The default memory type has the value that a firmware would set. KVM does not list this register.
                 #expect(before.msrs[0x2FF] == 0x806 && after.msrs[0x2FF] == 0x806, "vCPU \(index)")
                 #expect(before.msrOrder == after.msrOrder)
             }
-            // A guest has no performance counters and no Hyper-V here: what the host has of them is not its state.
+            // Performance counters and Hyper-V are hidden from guests here, so the host's values are not part of the state.
             #expect(saved.vcpu(0).msrOrder.allSatisfy { ![0xC1, 0x186, 0x345, 0x480, 0x570, 0x4000_0000].contains($0) })
             for vcpu in 0..<vcpus {
                 let (one, two) = (saved.vcpu(vcpu), again.vcpu(vcpu))
@@ -50,11 +50,11 @@ extension MachineTests {
                     #expect(one.parts[name] == two.parts[name], "\(name) of vCPU \(vcpu)")
                 }
                 #expect(one.msrs.filter { $0.key != 0x10 } == two.msrs.filter { $0.key != 0x10 })
-                // The time stamp counter is last but for the deadline that is set in its terms.
+                // The time stamp counter is the last MSR, except for the deadline, which is relative to it.
                 #expect(one.msrOrder.suffix(2) == [0x10, 0x6E0])
                 #expect(two.timeStampCounter >= one.timeStampCounter)
             }
-            // So many vCPUs take long to get round on few processors; that they stand again is what counts then.
+            // 64 vCPUs take long on few processors. There it is enough that the machine can be paused again.
             try other.resume()
             if vcpus < 64 { try tiny.guest.run(other, rounds: 2) }
             try other.pause()
@@ -64,7 +64,7 @@ extension MachineTests {
         @Test(
             arguments: [nil, .kvmDirtyRing] as [TrackerKind?]
         )
-        func `A migration is rehearsed with an idle machine, whose memory and state arrive`(tracker: TrackerKind?) throws {
+        func `A rehearsal moves an idle machine, and its memory and state arrive`(tracker: TrackerKind?) throws {
             let machine = try MicroVM(idle: try RegionTable(contiguousBytes: 4 << 20), tracker: tracker)
             try machine.memory.fill(1, at: GuestAddress(4096), byteCount: 3 << 20)
             let arrived = Mutex<MicroVM?>(nil)
@@ -79,7 +79,7 @@ extension MachineTests {
             #expect(try machine.saveDeviceState().vcpu(0).msrOrder == other.saveDeviceState().vcpu(0).msrOrder)
         }
 
-        @Test func `Time goes on from where it stood, and stands while the guest does`() throws {
+        @Test func `Time continues from where it stopped, and stops while the guest is paused`() throws {
             let tiny = try TinyMachine(TinyGuest(pages: 16, vcpus: 2))
             try tiny.run()
             try tiny.machine.pause()
@@ -100,7 +100,7 @@ extension MachineTests {
         }
 
         @Test(arguments: [1, 2])
-        func `The balloon's interrupt reaches its vCPU's controller, and travels while it is pending`(vcpus: Int) throws {
+        func `The balloon's interrupt reaches its vCPU's local APIC, and a pending one moves with the guest`(vcpus: Int) throws {
             let tiny = try TinyMachine(TinyGuest(pages: 16, vcpus: vcpus))
             func pending(_ sections: [DeviceSection]) -> [Int] {
                 (0..<vcpus).filter { sections.vcpu($0).isPending(TinyGuest.vector) }
@@ -111,7 +111,7 @@ extension MachineTests {
             try tiny.machine.resume()
             tiny.machine.hinting!.done()
             try eventually("the driver does not hear") { try tiny.record.seenID == 1 }
-            // The kernel raises it on a thread of its own.
+            // The kernel raises the interrupt on a thread of its own.
             try eventually("the interrupt does not come") {
                 try tiny.machine.pause()
                 defer { try? tiny.machine.resume() }
@@ -122,7 +122,7 @@ extension MachineTests {
             #expect(pending(try restored(tiny.machine, saved).saveDeviceState()) == pending(saved))
         }
 
-        @Test func `Sections that are cut, prolonged, of another version, or not there are refused`() throws {
+        @Test func `Sections that are too short, too long, of another version, or missing are refused`() throws {
             let tiny = try TinyMachine(TinyGuest(pages: 16))
             try tiny.run()
             try tiny.machine.pause()
@@ -143,14 +143,14 @@ extension MachineTests {
                     }
                 }
             }
-            // None of it has made the machine one that has a guest; what is right is still taken.
+            // After all these refusals the machine still has no guest, and still accepts valid state.
             #expect(throws: GuestError.self) { try shell.resume() }
             try shell.loadDeviceState(saved)
             #expect(throws: GuestError.self) { try shell.loadDeviceState(saved) }
         }
 
         @Test(arguments: 0..<40 as Range<UInt64>)
-        func `State with random bytes in it is refused, or runs until it is told to stand`(seed: UInt64) throws {
+        func `State with random bytes is refused, or the machine runs and can be paused`(seed: UInt64) throws {
             var random = SeededGenerator(seed: seed)
             let tiny = try TinyMachine(TinyGuest(pages: 16))
             try tiny.run()

@@ -2,7 +2,7 @@ import AerostatHost
 import AerostatMicroVM
 import Foundation
 
-/// Files that exist as long as this object.
+/// Files that exist as long as this object does.
 final class KernelFiles: Sendable {
     private let folder = FileManager.default.temporaryDirectory.appending(path: "aerostat-boot-\(UUID())")
 
@@ -17,7 +17,7 @@ final class KernelFiles: Sendable {
     }
 }
 
-/// The smallest files that are kernels to a boot loader.
+/// The smallest files that a boot loader accepts as kernels.
 enum SyntheticKernel {
     static let setupSectors = 3
     static let codeBytes = 0x3000
@@ -25,7 +25,7 @@ enum SyntheticKernel {
     static let runBytes: UInt32 = 1 << 20
     static let code = (0..<codeBytes).map { UInt8(truncatingIfNeeded: $0 &* 7 ^ $0 >> 8) }
 
-    /// - Parameter change: of the header, before the file is put together.
+    /// - Parameter change: changes the header before the file is assembled.
     static func bzImage(_ change: (inout FieldBytes) -> Void = { _ in }) -> [UInt8] {
         var setup = FieldBytes(byteCount: (setupSectors + 1) * 512)
         setup.set(0x1F1, UInt8(setupSectors))
@@ -48,7 +48,7 @@ enum SyntheticKernel {
     static let elfEntry: UInt64 = 2 << 20 + 0x40
     static let pvhEntry: UInt32 = 2 << 20 + 0x80
 
-    /// Two segments, the second with memory that the file does not fill; and a table of notes.
+    /// Two segments, of which the second has memory beyond its bytes in the file, and a table of notes.
     static func elf(notes: [UInt8] = xenNotes(), _ change: (inout FieldBytes) -> Void = { _ in }) -> [UInt8] {
         let (headers, headerBytes) = (64, 56)
         let notesOffset = headers + 3 * headerBytes
@@ -78,7 +78,7 @@ enum SyntheticKernel {
         return file.bytes + code
     }
 
-    /// A note of somebody else, then the one that names the PVH entry.
+    /// Another vendor's note, then the one that names the PVH entry.
     static func xenNotes() -> [UInt8] { note("GNU\0", kind: 18, [1, 2, 3]) + note("Xen\0", kind: 18, littleEndian(pvhEntry)) }
 
     static func note(_ name: String, kind: UInt32, _ content: [UInt8]) -> [UInt8] {

@@ -5,13 +5,13 @@ import AerostatMigration
 import TestSupport
 import Testing
 
-/// One machine at a time: each has threads of its own, and where KVM emulates, vCPUs are slow.
+/// One machine at a time: each has threads of its own, and vCPUs are slow if KVM emulates instructions.
 @Suite(.serialized, .enabled(if: MicroVM.unavailability == nil, Comment(rawValue: MicroVM.unavailability ?? "")))
 enum MachineTests {}
 
 let kvmTrackers: [TrackerKind] = [.kvmDirtyLog, .kvmDirtyRing, .pagemapScan]
 
-/// A tiny guest in a machine, what it said, and how it ended.
+/// A tiny guest in a machine, its output, and how it ended.
 final class TinyMachine: Sendable {
     let guest: TinyGuest
     let machine: MicroVM
@@ -29,7 +29,7 @@ final class TinyMachine: Sendable {
 
         var endings: [MicroVM.Ending] { state.withLock { $0.endings } }
 
-        /// The byte after those that were taken before.
+        /// The next byte of output.
         func nextByte() -> UInt8? {
             state.wait(until: MonotonicClock.now() + .seconds(20)) { $0.bytes.isEmpty ? nil : $0.bytes.removeFirst() }
         }
@@ -44,7 +44,7 @@ final class TinyMachine: Sendable {
         if running { try machine.resume() }
     }
 
-    /// One that is in a machine already, and is not listened to.
+    /// Wraps a guest that is in a machine already. Its output is not recorded.
     init(_ guest: TinyGuest, in machine: MicroVM) {
         self.guest = guest
         self.machine = machine
@@ -54,12 +54,12 @@ final class TinyMachine: Sendable {
     var record: TinyGuest.Record { get throws { try guest.record(in: machine.memory) } }
     var faults: [String] { get throws { try guest.faults(in: machine.memory) } }
 
-    /// Waits until each vCPU has done some more rounds.
+    /// Waits until each vCPU has completed some more rounds.
     func run(rounds: UInt64 = 1) throws { try guest.run(machine, rounds: rounds) }
 }
 
 extension TinyGuest {
-    /// Waits until each vCPU of a running machine has done some more rounds.
+    /// Waits until each vCPU of a running machine has completed some more rounds.
     func run(_ machine: MicroVM, rounds: UInt64 = 1) throws {
         let start = try record(in: machine.memory).progress
         try eventually("the guest does not get on") {
@@ -68,7 +68,7 @@ extension TinyGuest {
     }
 }
 
-/// Waits for something that other threads bring about; gives up after twenty seconds.
+/// Waits for something that other threads cause. Gives up after twenty seconds.
 func eventually(_ what: Comment, _ condition: () throws -> Bool) throws {
     let deadline = MonotonicClock.now() + .seconds(20)
     while try !condition() {

@@ -6,12 +6,12 @@ import TestSupport
 import Testing
 
 extension MachineTests {
-    /// What vCPUs and this process write is harvested, and nothing is lost between a running guest and a copier.
+    /// The writes of vCPUs and of this process are harvested, and no write is lost between a running guest and a copier.
     @Suite(.serialized) struct Tracking {
         private static let pattern = 512
 
         @Test(arguments: kvmTrackers)
-        func `The pages of the pattern are harvested, and again after the harvest; and those of devices`(kind: TrackerKind) throws {
+        func `The pattern's pages are harvested again and again, and so are pages that devices write`(kind: TrackerKind) throws {
             let tiny = try TinyMachine(TinyGuest(pages: 64, drivesBalloon: false), tracker: kind)
             let machine = tiny.machine
             #expect(machine.tracker.name == kind.rawValue)
@@ -25,7 +25,7 @@ extension MachineTests {
             try machine.pause()
             _ = try harvest(machine)
             #expect(try harvest(machine) == [], "found twice")
-            // A write of this process, in a page that no vCPU touches.
+            // This process writes to a page that no vCPU touches.
             try machine.memory.store(UInt32(7), at: GuestAddress(UInt64(machine.memory.pageCount - 1) * 4096))
             #expect(try harvest(machine) == [machine.memory.pageCount - 1])
             machine.tracker.disarm()
@@ -39,7 +39,7 @@ extension MachineTests {
                 try tiny.machine.pause()
                 try tiny.machine.tracker.arm()
                 #expect(try harvest(tiny.machine) == [], "what was written before arming is forgotten")
-                // All pages are mapped and were written before: only what arming has protected can be seen.
+                // All pages are mapped and were written before, so only the protection of the arming can reveal a write.
                 let before = digests(tiny.machine)
                 try tiny.machine.resume()
                 try tiny.run()
@@ -77,7 +77,7 @@ extension MachineTests {
             machine.tracker.disarm()
         }
 
-        @Test func `A ring that fills up is emptied by its vCPU, and loses nothing`() throws {
+        @Test func `A vCPU empties its ring when it is full, and no write is lost`() throws {
             let guest = TinyGuest(pages: 2048, drivesBalloon: false)
             var configuration = MicroVMConfiguration(guest)
             configuration.ringEntries = 1024

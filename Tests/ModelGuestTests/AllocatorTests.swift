@@ -4,9 +4,9 @@ import Testing
 
 extension ModelGuestTests {
     @Suite struct AllocatorTests {
-        /// The model: which frames are taken, by block.
+        /// The test's model: which frames are taken, by block.
         @Test(arguments: 1...4 as ClosedRange<UInt64>)
-        func `Random operations never give a frame twice, and all of it comes back`(seed: UInt64) throws {
+        func `Random operations never allocate a frame twice, and all memory can be freed again`(seed: UInt64) throws {
             var configuration = try configuration(48)
             configuration.usedShare = 0
             configuration.freedShare = 0.3
@@ -40,7 +40,7 @@ extension ModelGuestTests {
             #expect(result.pagesFree == empty.pagesFree && result.pagesFreeTopOrder == empty.pagesFreeTopOrder, "seed \(seed)")
         }
 
-        @Test func `A guest can be emptied to the last page, and no further`() throws {
+        @Test func `A guest can allocate its last page, and no more`() throws {
             var configuration = try configuration(16)
             configuration.usedShare = 0
             configuration.freedShare = 0
@@ -52,7 +52,7 @@ extension ModelGuestTests {
             #expect(KernelCheck.run(kernel).pagesFree == 0)
         }
 
-        @Test func `Several regions: no block lies in two of them`() throws {
+        @Test func `With several regions, no block lies in two of them`() throws {
             let regions = try RegionTable([
                 MemoryRegion(base: GuestAddress(0), byteCount: 21 << 20),
                 MemoryRegion(base: GuestAddress(1 << 32), byteCount: 26 << 20 + 8192),
@@ -63,7 +63,7 @@ extension ModelGuestTests {
             let guest = try ModelGuest(booting: configuration, tracker: .software)
             let result = try guest.check()
             #expect(result.isClean, "\(result)")
-            // The block on the edge and the tail behind the last whole block are nobody's; the tables are small.
+            // Nobody owns the block on the edge, or the tail after the last whole block. The tables are small.
             #expect(result.pagesFree == 0 && result.pagesChecked > regions.pageCount - 2 * 1024 - 200)
             let edge = regions.regions[0].pageCount
             #expect(guest.kernel!.memory.record(of: edge).word == 0)
@@ -72,7 +72,7 @@ extension ModelGuestTests {
 }
 
 extension Array {
-    /// Takes an element out without keeping the order.
+    /// Removes an element without keeping the order.
     fileprivate mutating func swapAt(_ index: Int) -> Element {
         swapAt(index, count - 1)
         return removeLast()

@@ -11,7 +11,7 @@ extension ModelGuestTests {
             try ModelGuest(booting: try configuration(32, change), tracker: .software)
         }
 
-        @Test func `A fresh guest is clean and counts what was asked`() throws {
+        @Test func `A fresh guest is clean, and has as much used and free memory as requested`() throws {
             let guest = try guest { $0.vcpus = 3 }
             let result = try guest.check()
             #expect(result.isClean, "\(result)")
@@ -23,7 +23,7 @@ extension ModelGuestTests {
             #expect(Double(result.pagesUsed - result.pagesChecked) < 0.008 * Double(pages), "tables")
         }
 
-        @Test func `Fragmentation leaves its share of the freed memory below the top order`() throws {
+        @Test func `Fragmentation keeps its share of the freed memory in blocks below the top order`() throws {
             let whole = try ModelGuest(booting: try configuration(256), tracker: .software).check()
             let broken = try ModelGuest(booting: try configuration(256) { $0.fragmentationShare = 0.5 }, tracker: .software).check()
             #expect(broken.isClean, "\(broken)")
@@ -32,7 +32,7 @@ extension ModelGuestTests {
             #expect(whole.pagesFree - broken.pagesFree == 16)
         }
 
-        @Test func `A damaged data page is found, with what was expected`() throws {
+        @Test func `A damaged data page is found and reported with its expected content`() throws {
             let guest = try guest()
             let frame = Int(guest.kernel!.loadVCPU(0).resident.first)
             let address = GuestAddress(UInt64(frame) << 12 + 1024)
@@ -45,7 +45,7 @@ extension ModelGuestTests {
             #expect(UInt64(wrong.found.dropFirst(2), radix: 16) == before ^ 0x100)
         }
 
-        @Test func `A page of an older generation is found`() async throws {
+        @Test func `A page with the content of an older generation is found`() async throws {
             let guest = try guest { $0.workload = .hog }
             let frame = Int(guest.kernel!.loadVCPU(0).resident.first)
             let address = GuestAddress(UInt64(frame) << 12)
@@ -59,7 +59,7 @@ extension ModelGuestTests {
             #expect(result.pagesWrong == 1 && result.firstWrongPage?.page == frame)
         }
 
-        @Test func `A lost page of frame records is found, whichever it is`() throws {
+        @Test func `The loss of any page of frame records is found`() throws {
             let guest = try guest()
             let memory = guest.kernel!.memory
             let first = memory.layout.recordOffset(of: memory.layout.firstFrame) >> 12
@@ -76,7 +76,7 @@ extension ModelGuestTests {
             #expect(try guest.check().isClean)
         }
 
-        @Test func `A broken link of a free list is found`() throws {
+        @Test func `A broken link in a free list is found`() throws {
             let guest = try guest { $0.freedShare = 0.8 }
             let kernel = guest.kernel!
             let frame = Int(kernel.freeList(KernelLayout.topOrder).last)
@@ -96,7 +96,7 @@ extension ModelGuestTests {
         }
 
         @Test(arguments: 1...6 as ClosedRange<UInt64>)
-        func `Garbage in the tables never traps the check or the running kernel`(seed: UInt64) async throws {
+        func `Garbage in the tables traps neither the check nor the running kernel`(seed: UInt64) async throws {
             let guest = try guest {
                 $0.workload = .churn(rate: 1 << 30)
                 $0.vcpus = 2
@@ -119,7 +119,7 @@ extension ModelGuestTests {
             guest.shutdown()
         }
 
-        @Test func `The result has the names that the command shows`() throws {
+        @Test func `The encoded result has the names that the command shows`() throws {
             let guest = try guest()
             let clean = try JSONSerialization.jsonObject(with: JSONEncoder().encode(try guest.check())) as? [String: Any]
             #expect(clean?["invariants"] as? String == "ok")

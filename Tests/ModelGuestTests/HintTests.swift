@@ -10,7 +10,7 @@ extension ModelGuestTests {
             try ModelGuest(booting: try configuration(mebibytes, change), tracker: .software)
         }
 
-        @Test func `A round reports every free block of the top order, and DONE gives all back`() async throws {
+        @Test func `A round reports every free block of the top order, and DONE returns all of them`() async throws {
             let guest = try guest()
             let before = try guest.check()
             #expect(before.pagesHeld == 0)
@@ -26,7 +26,7 @@ extension ModelGuestTests {
             let held = try guest.check()
             #expect(held.isClean, "\(held)")
             #expect(held.pagesHeld == before.pagesFreeTopOrder && held.pagesFree == before.pagesFree)
-            // STOP keeps them; the next command finds nothing new, for nothing was freed.
+            // STOP keeps them. The next command reports nothing new, because nothing was freed.
             guest.hinting!.stop()
             ledger.reopen()
             #expect(guest.hinting!.begin(reportingTo: ledger) == id.successor)
@@ -39,7 +39,7 @@ extension ModelGuestTests {
             #expect(guest.hinting!.statistics.staleBlocks == 0 && guest.hinting!.statistics.invalidBlocks == 0)
         }
 
-        @Test func `A ring that is smaller than the round is refilled as the device returns buffers`() async throws {
+        @Test func `A ring that is smaller than the round is refilled when the device returns buffers`() async throws {
             let guest = try guest(8 << 10) {
                 $0.usedShare = 0
                 $0.freedShare = 0
@@ -49,7 +49,7 @@ extension ModelGuestTests {
                 let ledger = try Ledger(guest.memory)
                 _ = guest.hinting!.begin(reportingTo: ledger)
                 #expect(ledger.waitUntilStopped())
-                // Twice the ring.
+                // About twice the ring.
                 #expect(ledger.blocks.count > 2000)
                 guest.hinting!.done()
                 try await eventually("the blocks come back") { guest.kernel!.allocator.heldBlocks == 0 }
@@ -57,7 +57,7 @@ extension ModelGuestTests {
             }
         }
 
-        @Test func `Blocks are reported where the device sees them, on both sides of a hole`() throws {
+        @Test func `Blocks are reported by their physical addresses, on both sides of a hole`() throws {
             let regions = try RegionTable([
                 MemoryRegion(base: GuestAddress(0x10_0000), byteCount: 34 << 20),
                 MemoryRegion(base: GuestAddress(1 << 32), byteCount: 62 << 20),
@@ -72,7 +72,7 @@ extension ModelGuestTests {
             #expect(ledger.blocks.allSatisfy { regions.wholePages(at: $0, byteCount: 4 << 20).droppedBytes == 0 })
             #expect(ledger.skipped == before.pagesFreeTopOrder && ledger.blocks.contains { $0.rawValue < 1 << 32 })
             try guest.pause()
-            // What was not hinted is all that the guest has in use: with the hinted pages gone its check is as clean as before.
+            // Everything that was not hinted is in use. So the guest's check stays clean even when all hinted pages are overwritten.
             for address in ledger.blocks {
                 try guest.memory.fill(0xEE, at: address, byteCount: 4 << 20)
             }
@@ -80,14 +80,14 @@ extension ModelGuestTests {
             #expect(after.isClean && after.pagesChecked == before.pagesChecked, "\(after)")
         }
 
-        @Test func `The shrinker uses held blocks while a round is active`() async throws {
+        @Test func `The shrinker takes held blocks while a round is active`() async throws {
             let guest = try guest(96) {
                 $0.workload = .churn(rate: 4 << 30)
                 $0.vcpus = 2
             }
             try guest.resume()
             let kernel = guest.kernel!
-            // The device stands at the first hint until a block whose hint it has not read yet was taken back.
+            // The device waits at the first hint until the guest has taken back a block whose hint the device has not read yet.
             let ledger = try Ledger(guest.memory)
             ledger.beforeHint = { _ = (0..<5000).first { _ in kernel.allocator.shrunkInRound > 0 || napped() } }
             _ = guest.hinting!.begin(reportingTo: ledger)
@@ -102,7 +102,7 @@ extension ModelGuestTests {
         }
 
         @Test(arguments: DriverBehaviour.allCases.filter { ![.correct, .reloading, .slow, .staleID].contains($0) })
-        func `A hostile driver gets no hint taken, and its guest runs on`(behaviour: DriverBehaviour) async throws {
+        func `No hint of a hostile driver is accepted, and its guest keeps running`(behaviour: DriverBehaviour) async throws {
             let guest = try guest(64) {
                 $0.driver = behaviour
                 $0.workload = .churn(rate: 100 << 20)
@@ -132,7 +132,7 @@ extension ModelGuestTests {
             #expect(guest.panic == nil)
         }
 
-        @Test func `A slow driver's blocks are in use again before the device hears of them`() async throws {
+        @Test func `Blocks of a slow driver are in use again before the device reads their hints`() async throws {
             let guest = try guest(96) {
                 $0.driver = .slow
                 $0.workload = .squeeze(rate: 1 << 30)
@@ -151,7 +151,7 @@ extension ModelGuestTests {
             #expect(check.isClean, "\(check)")
         }
 
-        @Test func `Old ids with memory in use are counted and not taken`() async throws {
+        @Test func `Hints of memory in use under an old id are counted as stale and not accepted`() async throws {
             let guest = try guest { $0.driver = .staleID }
             try guest.resume()
             let ledger = try Ledger(guest.memory)
@@ -168,7 +168,7 @@ extension ModelGuestTests {
             #expect(ledger.blocks.count == first)
         }
 
-        @Test func `A driver that is reloaded in the middle of rounds holds nothing back, and is asked again`() async throws {
+        @Test func `A driver that is reloaded during rounds keeps no block, and is asked again`() async throws {
             let guest = try guest {
                 $0.driver = .reloading
                 $0.workload = .churn(rate: 1 << 30)
@@ -189,13 +189,14 @@ extension ModelGuestTests {
             try await eventually("the blocks come back") { guest.kernel!.allocator.heldBlocks == 0 }
         }
 
-        @Test(arguments: [0, 0xaaaa_aaaa]) func `A guest that poisons is asked for hints only where its poison is zero`(word: UInt32) throws
+        @Test(arguments: [0, 0xaaaa_aaaa]) func `A guest that poisons memory is asked for hints only if its poison is zero`(word: UInt32)
+            throws
         {
             let guest = try guest { $0.poison = word }
             try guest.resume()
             #expect(guest.hinting!.isAvailable == (word == 0))
             try guest.pause()
-            // A page that was freed, and came back as something else.
+            // The check must find a freed page whose content has changed.
             let clean = try guest.check()
             #expect(clean.isClean, "\(clean)")
             let freed = try #require(
@@ -208,8 +209,8 @@ extension ModelGuestTests {
             #expect(check.pagesWrong == 1 && check.firstWrongPage?.page == freed, "\(check)")
         }
 
-        @Test func `What overlaps the end of a region is never memory in use`() async throws {
-            // Regions end in the middle of a block of the top order; the second hole is smaller than such a block.
+        @Test func `No hint that overlaps the end of a region covers memory in use`() async throws {
+            // The regions end in the middle of a block of the top order. The second hole is smaller than such a block.
             let regions = try RegionTable([
                 MemoryRegion(base: GuestAddress(0), byteCount: 35 << 20), MemoryRegion(base: GuestAddress(48 << 20), byteCount: 30 << 20),
                 MemoryRegion(base: GuestAddress(78 << 20 + 40 << 10), byteCount: 31 << 20),

@@ -17,10 +17,10 @@ extension ModelGuestTests {
             return try ImportedGuest(machine.dump(in: folder), behaviour: behaviour, tracker: .software)
         }
 
-        /// Where the machine's frame 0 is.
+        /// The guest's page index of the machine's frame 0.
         private func base(_ guest: ModelGuest, _ machine: SyntheticMachine) -> Int { guest.memory.pageCount - machine.pages.count }
 
-        /// A list's blocks, as ranges of the machine's frames.
+        /// The blocks of a list, as ranges of the machine's frames.
         private func blocks(_ list: FrameList, _ kernel: Kernel, base: Int) -> [Range<Int>] {
             var (blocks, link) = ([Range<Int>](), Int(list.first))
             while link != 0 {
@@ -34,7 +34,7 @@ extension ModelGuestTests {
         // MARK: What arrives
 
         @Test(arguments: 1...4 as ClosedRange<UInt64>)
-        func `Frames are free or in use as the flags say, and hold what the file holds`(seed: UInt64) throws {
+        func `Frames are free or in use as the flags say, and have the file's content`(seed: UInt64) throws {
             let machine = SyntheticMachine(blocks: 14, seed: seed)
             let imported = try imported(machine) { $0.vcpus = 3 }
             let guest = imported.guest
@@ -61,7 +61,7 @@ extension ModelGuestTests {
         }
 
         @Test(arguments: 1...4 as ClosedRange<UInt64>)
-        func `Blocks are as large as they can be, and the vCPUs share those in use`(seed: UInt64) throws {
+        func `Blocks are as large as possible, and the vCPUs share those in use`(seed: UInt64) throws {
             let machine = SyntheticMachine(blocks: 12, seed: seed)
             let kernel = try imported(machine) { $0.vcpus = 3 }.guest.kernel!
             let base = kernel.memory.layout.pageCount - machine.pages.count
@@ -88,7 +88,7 @@ extension ModelGuestTests {
         }
 
         @Test(.enabled(if: !hostMapsHugePagesUnasked, "this host maps huge pages where nobody asked for them"))
-        func `Pages of zeros and holes are not populated, nor are the records of blocks without anything`() throws {
+        func `Zero pages and holes are not populated, nor are the records of free, zero blocks`() throws {
             let machine = SyntheticMachine(blocks: 12, seed: 5)
             let folder = try Folder()
             let guest = try ImportedGuest(machine.dump(in: folder), tracker: .software).guest
@@ -104,7 +104,7 @@ extension ModelGuestTests {
 
         // MARK: What the check sees
 
-        @Test func `One damaged byte of an opaque page is found, in data, zeros and holes alike`() throws {
+        @Test func `One damaged byte of an opaque page is found, in data, zeros and holes`() throws {
             let machine = SyntheticMachine(blocks: 8, seed: 6)
             let guest = try imported(machine).guest
             let base = base(guest, machine)
@@ -134,7 +134,7 @@ extension ModelGuestTests {
             #expect(try guest.check().isClean)
         }
 
-        @Test func `What free frames hold is nobody's`() throws {
+        @Test func `The content of free frames is not checked`() throws {
             let machine = SyntheticMachine(blocks: 8, seed: 7)
             let guest = try imported(machine).guest
             let base = base(guest, machine)
@@ -144,7 +144,7 @@ extension ModelGuestTests {
             #expect(try guest.check().isClean)
         }
 
-        @Test func `A lost page of opaque frames' records is found, whichever it is`() throws {
+        @Test func `The loss of any page with records of opaque frames is found`() throws {
             let machine = SyntheticMachine(blocks: 8, seed: 8)
             let guest = try imported(machine).guest
             let memory = guest.kernel!.memory
@@ -193,14 +193,14 @@ extension ModelGuestTests {
                 #expect(result.pagesChecked >= machine.used.count)
             }
             try guest.pause()
-            // Whatever is still opaque is what the file had.
+            // Every page that is still opaque has the file's content.
             for frame in machine.used where kernel.memory.record(of: base + frame).isOpaque {
                 let bytes = try guest.memory.read(at: GuestAddress(UInt64(base + frame) << 12), byteCount: 4096)
                 try #require(bytes == machine.pages[frame].words.flatMap(littleEndianBytes))
             }
         }
 
-        @Test func `All that is free can be allocated, and all that is in use freed`() throws {
+        @Test func `All free memory can be allocated, and all used memory freed`() throws {
             let machine = SyntheticMachine(blocks: 10, seed: 10)
             let kernel = try imported(machine).guest.kernel!
             let before = KernelCheck.run(kernel)
@@ -224,7 +224,7 @@ extension ModelGuestTests {
             #expect(after.pagesChecked == 0 && after.pagesFreeTopOrder == machine.pages.count)
         }
 
-        @Test func `Hinted are exactly the blocks that Linux had free as a whole`() throws {
+        @Test func `Exactly the blocks that were wholly free in Linux are hinted`() throws {
             let machine = SyntheticMachine(blocks: 20, seed: 11)
             let guest = try imported(machine).guest
             let base = base(guest, machine)
@@ -236,7 +236,7 @@ extension ModelGuestTests {
             #expect(try guest.check().isClean)
         }
 
-        @Test func `It moves with hints, under another workload where that is asked for, and is whole`() async throws {
+        @Test func `An imported guest moves undamaged with hints, and with another workload on request`() async throws {
             let machine = SyntheticMachine(blocks: 12, seed: 12)
             let source = try imported(machine) { $0.vcpus = 2 }.guest
             try source.resume()

@@ -11,7 +11,7 @@ extension ModelGuestTests {
         ]
 
         @Test(arguments: workloads)
-        func `A paused guest writes nothing, and goes on when it is resumed`(workload: Workload) async throws {
+        func `A paused guest writes nothing, and continues when it is resumed`(workload: Workload) async throws {
             let guest = try ModelGuest(
                 booting: try configuration(64) {
                     $0.workload = workload
@@ -36,7 +36,7 @@ extension ModelGuestTests {
             }
         }
 
-        @Test func `A running guest is checked and runs on`() async throws {
+        @Test func `A running guest can be checked and keeps running`() async throws {
             let guest = try ModelGuest(booting: try configuration(64) { $0.workload = .churn(rate: 1 << 30) }, tracker: .software)
             try guest.resume()
             for _ in 0..<10 {
@@ -47,7 +47,7 @@ extension ModelGuestTests {
             try await eventually("the guest runs on") { guest.kernel!.loadVCPU(0).steps > steps }
         }
 
-        @Test func `The steady workload keeps its rate`() async throws {
+        @Test func `The steady workload keeps its write rate`() async throws {
             let rate = 100 << 20
             let guest = try ModelGuest(
                 booting: try configuration(64) {
@@ -62,13 +62,13 @@ extension ModelGuestTests {
             let wanted = Double(rate / 4096) * Double(guest.clockNanoseconds) * 1e-9
             let atBoot = UInt64(Double(guest.memory.pageCount) * 0.1) + UInt64(Double(guest.memory.pageCount) * 0.5)
             let written = Double((0..<2).reduce(0) { $0 + guest.kernel!.loadVCPU($1).stampedPages } - atBoot)
-            // Never more than asked (but for the step that is under way); less only where the machine is busy.
+            // Never more than requested (except for the current step), and less only if the machine is busy.
             #expect(written <= wanted + 128 && written > wanted / 2, "\(written) pages, where \(wanted) were asked")
         }
 
-        /// Pages are copied while the guest writes them, rounds follow what the tracker saw, hints take pages out.
+        /// Pages are copied while the guest writes them. Rounds follow the tracker's results, and hints remove pages.
         @Test(arguments: [false, true], 1...3 as ClosedRange<UInt64>)
-        func `RAM and registers are the guest: it goes on in a second machine`(withHints: Bool, seed: UInt64) async throws {
+        func `RAM and registers are all of the guest: it continues in a second machine`(withHints: Bool, seed: UInt64) async throws {
             var guest = try ModelGuest(
                 booting: try configuration(96) {
                     $0.workload = .churn(rate: 1 << 30)
@@ -111,7 +111,7 @@ extension ModelGuestTests {
                 source.hinting!.stop()
                 try source.tracker.harvest(into: ledger.pending)
             }
-            // In the middle of a round, if there are hints.
+            // Pauses in the middle of a round, if there are hints.
             if withHints { _ = source.hinting!.begin(reportingTo: ledger) }
             try source.pause()
             source.hinting!.stop()
@@ -121,7 +121,7 @@ extension ModelGuestTests {
             return ledger.skipped
         }
 
-        @Test func `A shell accepts only a kernel that fits`() throws {
+        @Test func `A shell accepts only a matching kernel`() throws {
             let source = try ModelGuest(booting: try configuration(16), tracker: .software)
             let state = try source.saveDeviceState()
             let target = try ModelGuest(shell: source.memory.regions, tracker: .software)
@@ -131,7 +131,7 @@ extension ModelGuestTests {
             try target.memory.write(header, at: GuestAddress(0))
             #expect(throws: GuestError.self) { try target.loadDeviceState([]) }
             #expect(throws: GuestError.self) { try target.loadDeviceState(Array(state.dropFirst())) }
-            // Each of the header's checked words in turn: magic, version, pages, vCPUs, workload, rate, driver.
+            // Damages each of the header's checked words in turn: magic, version, pages, vCPUs, workload, rate, driver.
             for word in [0, 1, 2, 3, 5, 6, 9] {
                 try target.memory.store(UInt64(0xFFFF_FFFF_FFFF), at: GuestAddress(UInt64(word) * 8))
                 #expect(throws: GuestError.self, "word \(word)") { try target.loadDeviceState(state) }
@@ -141,13 +141,13 @@ extension ModelGuestTests {
         }
 
         @Test(.timeLimit(.minutes(1)))
-        func `A header that a peer made up cannot hang a vCPU`() async throws {
+        func `A header that a peer invented cannot hang a vCPU`() async throws {
             let source = try ModelGuest(booting: try configuration(16) { $0.workload = .hog }, tracker: .software)
             let target = try ModelGuest(shell: source.memory.regions, tracker: .software)
             let ledger = try Ledger(source.memory)
             try source.memory.insertPresentPages(into: ledger.pending)
             ledger.copy(to: target.memory)
-            // The working set, which is a number of pages.
+            // The working set, in pages.
             try target.memory.store(UInt64(0), at: GuestAddress(56))
             try target.loadDeviceState(try source.saveDeviceState())
             try target.resume()
@@ -155,7 +155,7 @@ extension ModelGuestTests {
             try target.pause()
         }
 
-        @Test func `A large guest with little in use populates only that`() throws {
+        @Test func `A large guest populates only the memory in use`() throws {
             var configuration = try configuration(64 << 10)
             configuration.usedShare = 0.001
             configuration.freedShare = 0
@@ -166,7 +166,7 @@ extension ModelGuestTests {
             #expect(present <= used && Double(present) > 0.98 * Double(used), "\(present) present, \(used) used")
             #expect(try guest.check().isClean)
             #expect(try presentPages(guest.memory) == present, "the check populated pages")
-            // A whole round of hints takes the stack of held blocks, and no frame records.
+            // A whole round of hints populates the held stack, but no frame records.
             try guest.resume()
             let ledger = try Ledger(guest.memory)
             _ = guest.hinting!.begin(reportingTo: ledger)
@@ -176,7 +176,7 @@ extension ModelGuestTests {
             #expect(try presentPages(guest.memory) - present <= 16 + 4, "a hint round populated memory")
         }
 
-        @Test func `Nonsense is refused in words`() throws {
+        @Test func `Invalid configurations are refused with a description`() throws {
             let changes: [(inout ModelGuestConfiguration) -> Void] = [
                 { $0.usedShare = 0.6 }, { $0.freedShare = -0.1 }, { $0.fragmentationShare = .nan }, { $0.vcpus = 0 }, { $0.vcpus = 65 },
                 { $0.workload = .churn(rate: 0) }, { $0.workload = .steady(writeRate: 4096, workingSet: 1) },

@@ -6,7 +6,7 @@ import TestSupport
 import Testing
 
 extension ModelGuestTests {
-    /// Files that are, or are not, a machine's memory.
+    /// Files that are a machine's memory, and files that are not.
     @Suite struct MachineDumpTests {
         private func files(ramBytes: UInt64, flagBytes: UInt64) throws -> Folder {
             let folder = try Folder()
@@ -22,14 +22,14 @@ extension ModelGuestTests {
             } catch { return "\(error)" }
         }
 
-        /// RAM and base, in bytes.
+        /// The RAM's size and the base, in bytes.
         private static let layouts: [(UInt64, UInt64)] = [
             (16 << 20, 4 << 20), (1 << 30, 8 << 20), (endsOnTheBoundary, 36 << 20), (1 << 36, 260 << 20),
         ]
         private static let endsOnTheBoundary: UInt64 = 2291 << 22
 
         @Test(arguments: layouts)
-        func `The machine begins on the first boundary behind the tables`(ramBytes: UInt64, base: UInt64) throws {
+        func `The machine's memory begins on the first boundary behind the tables`(ramBytes: UInt64, base: UInt64) throws {
             let folder = try files(ramBytes: ramBytes, flagBytes: ramBytes >> 9)
             let dump = try MachineDump(ram: folder.ram, pageFlags: folder.flags)
             #expect(dump.base.rawValue == base && dump.regions.byteCount == base + ramBytes)
@@ -41,7 +41,7 @@ extension ModelGuestTests {
             if ramBytes == Self.endsOnTheBoundary { #expect(try end(base) == base) }
         }
 
-        @Test func `Tables that end exactly where the machine begins are whole`() throws {
+        @Test func `Tables that end exactly where the machine's memory begins are complete`() throws {
             let ramBytes = Self.endsOnTheBoundary
             let folder = try files(ramBytes: ramBytes, flagBytes: 0)
             try TestFile(folder.flags).write([UInt8](repeating: 0xFF, count: Int(ramBytes >> 9)), at: 0)
@@ -52,7 +52,7 @@ extension ModelGuestTests {
             #expect(imported.summary.holes == imported.summary.frames && imported.summary.freeTopOrder == imported.summary.frames)
         }
 
-        @Test func `Sizes that are none, or disagree, are refused with the path`() throws {
+        @Test func `Impossible or contradictory sizes are refused with the path`() throws {
             let mebibyte: UInt64 = 1 << 20
             for bytes in [0, 12 * mebibyte, 16 * mebibyte + 4096, 18 * mebibyte, 16 * mebibyte + 1, 1 << 36 + 4 * mebibyte, 1 << 42] {
                 let folder = try files(ramBytes: bytes, flagBytes: min(bytes >> 9, 1 << 30))
@@ -69,7 +69,7 @@ extension ModelGuestTests {
             }
         }
 
-        @Test func `A free frame behind RAM is refused: frames would not be where they are looked for`() throws {
+        @Test func `A free frame behind RAM is refused, because frame numbers would not be positions in the file`() throws {
             let machine = SyntheticMachine(blocks: 4, seed: 1)
             let folder = try Folder()
             try machine.write(to: folder, surplus: [UInt64](repeating: ~(1 << 10), count: 2000))
@@ -78,7 +78,7 @@ extension ModelGuestTests {
             #expect(refusal(folder.ram, folder.flags)?.contains("page frame \(machine.pages.count + 1500) is free") == true)
         }
 
-        @Test func `What is no file is refused with the path`() throws {
+        @Test func `A path that is not a readable file is refused and named`() throws {
             let folder = try files(ramBytes: 16 << 20, flagBytes: 32 << 10)
             #expect(refusal(folder.path + "/none", folder.flags)?.contains(folder.path + "/none") == true)
             #expect(refusal(folder.ram, folder.path)?.contains("(\(folder.path))") == true)
@@ -88,7 +88,7 @@ extension ModelGuestTests {
             #expect(refusal(folder.ram, pipe)?.contains("\(pipe), which is not a regular file") == true)
         }
 
-        @Test func `A file that shrinks while it is read is an error with the place`() throws {
+        @Test func `A file that shrinks during the import is an error with the position`() throws {
             let machine = SyntheticMachine(blocks: 8, seed: 2)
             for file in [\Folder.ram, \Folder.flags] {
                 let folder = try Folder()
@@ -100,7 +100,7 @@ extension ModelGuestTests {
             }
         }
 
-        @Test func `A behaviour that makes no sense is refused before anything is read`() throws {
+        @Test func `An invalid behaviour is refused before anything is read`() throws {
             let folder = try files(ramBytes: 16 << 20, flagBytes: 32 << 10)
             let dump = try MachineDump(ram: folder.ram, pageFlags: folder.flags)
             var behaviour = GuestBehaviour()

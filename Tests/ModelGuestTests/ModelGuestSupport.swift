@@ -4,7 +4,7 @@ import AerostatMigration
 import AerostatModelGuest
 import Testing
 
-/// One test at a time: each has a guest with several threads of its own, and some of them measure time.
+/// One test at a time: each has a guest with several threads, and some of them measure time.
 @Suite(.serialized) enum ModelGuestTests {}
 
 func configuration(_ mebibytes: UInt64, _ change: (inout ModelGuestConfiguration) -> Void = { _ in }) throws -> ModelGuestConfiguration {
@@ -13,7 +13,7 @@ func configuration(_ mebibytes: UInt64, _ change: (inout ModelGuestConfiguration
     return configuration
 }
 
-/// Waits for something that another thread brings about; gives up after ten seconds.
+/// Waits for something that another thread causes. Gives up after ten seconds.
 func eventually(_ what: Comment, _ condition: () throws -> Bool) async throws {
     for _ in 0..<5000 {
         if try condition() { return }
@@ -22,7 +22,7 @@ func eventually(_ what: Comment, _ condition: () throws -> Bool) async throws {
     Issue.record(what)
 }
 
-/// A digest of all pages that exist.
+/// A digest of all pages that are present.
 func digest(_ memory: GuestRAM) throws -> UInt64 {
     let present = try PageSet(pageCount: memory.pageCount)
     try memory.insertPresentPages(into: present)
@@ -39,7 +39,7 @@ func presentPages(_ memory: GuestRAM) throws -> Int {
     return present.count()
 }
 
-/// The hint side of an engine in a nutshell: pages that wait to be copied, and what hints took out of them.
+/// A minimal engine for hints: the pages that wait to be copied, and the hints that removed some of them.
 final class Ledger: HintSink {
     let pending: PageSet
     private let memory: GuestRAM
@@ -58,7 +58,7 @@ final class Ledger: HintSink {
         pending = try PageSet(pageCount: memory.pageCount)
     }
 
-    /// Called by the device's thread before each hint is taken.
+    /// Called by the device's thread before each hint is applied.
     var beforeHint: @Sendable () -> Void {
         get { state.withLock { $0.beforeHint } }
         set { state.withLock { $0.beforeHint = newValue } }
@@ -98,7 +98,7 @@ final class Ledger: HintSink {
 
     func reopen() { state.withLock { $0.isStopped = false } }
 
-    /// Copies what is pending now; clears first, as an engine must.
+    /// Copies the pages that are pending now. Clears them first, as an engine must.
     func copy(to destination: GuestRAM) {
         var position = PageIndex(0)
         while position.rawValue < memory.pageCount {
@@ -113,5 +113,5 @@ final class Ledger: HintSink {
     }
 }
 
-/// Sleeps a millisecond on a thread that may block; false.
+/// Sleeps a millisecond, on a thread that may block. Returns false.
 func napped() -> Bool { Monitor(()).wait(until: MonotonicClock.now() + .milliseconds(1)) { _ -> Bool? in nil } ?? false }

@@ -4,18 +4,18 @@ import AerostatModelGuest
 import Foundation
 import TestSupport
 
-/// A machine's memory that follows from a seed, and the two files that a dump of it would be.
+/// A machine's memory, generated from a seed, and the two files of its dump.
 struct SyntheticMachine {
     enum Page: Hashable {
         case hole
-        /// Zeros that are in the file.
+        /// A page of zeros with data in the file.
         case zero
         case data(UInt64)
 
         var words: [UInt64] {
             var words = [UInt64](repeating: 0, count: 512)
             guard case .data(let seed) = self else { return words }
-            // Some differ from zero in their last byte only.
+            // Some differ from zero only in their last byte.
             if seed % 4 == 0 {
                 words[511] = 1 << 63
             } else {
@@ -30,7 +30,7 @@ struct SyntheticMachine {
     var isFree: [Bool] = []
     var pages: [Page] = []
 
-    /// Each kind of block once, then blocks of random kinds.
+    /// Has each kind of block once, then blocks of random kinds.
     init(blocks: Int, seed: UInt64) {
         var random = SeededGenerator(seed: seed)
         for block in 0..<blocks {
@@ -58,7 +58,7 @@ struct SyntheticMachine {
         }
     }
 
-    // MARK: What an import must count, without blocks and bits
+    // MARK: What an import must count, computed without blocks and bits
 
     var used: Set<Int> { Set(isFree.indices.filter { !isFree[$0] }) }
     var free: Set<Int> { Set(isFree.indices.filter { isFree[$0] }) }
@@ -72,14 +72,14 @@ struct SyntheticMachine {
 
     // MARK: Files
 
-    /// - Parameter surplus: flags of frames behind RAM.
+    /// - Parameter surplus: the flags of frames behind RAM.
     func write(to folder: Folder, surplus: [UInt64] = []) throws {
         let ram = try TestFile(folder.ram)
         for (frame, page) in pages.enumerated() where page != .hole {
             try ram.write(page.words.flatMap(littleEndianBytes), at: UInt64(frame) << 12)
         }
         try ram.finish(byteCount: UInt64(pages.count) << 12)
-        // Other bits than BUDDY say nothing about a page being free.
+        // Bits other than BUDDY do not say that a page is free.
         var random = SeededGenerator(seed: 1)
         let words = isFree.map { random.next() & ~(1 << 10) | ($0 ? 1 << 10 : 0) } + surplus
         let flags = try TestFile(folder.flags)
@@ -94,7 +94,7 @@ struct SyntheticMachine {
 
 func littleEndianBytes(_ word: UInt64) -> [UInt8] { (0..<8).map { UInt8(truncatingIfNeeded: word >> (8 * UInt64($0))) } }
 
-/// A folder that is gone with its last owner.
+/// A folder that is removed with its last reference.
 final class Folder: Sendable {
     let path = FileManager.default.temporaryDirectory.appending(path: "aerostat-import-\(UUID())").path
     var ram: String { path + "/ram" }

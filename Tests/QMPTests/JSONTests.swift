@@ -32,14 +32,14 @@ import Testing
         return String(text)
     }
 
-    /// Whether Foundation sees the same document.
+    /// Whether Foundation parsed the same document.
     private func isSame(_ ours: JSONValue, _ theirs: Any) -> Bool {
         switch ours {
         case .null: theirs is NSNull
         case .bool(let value): (theirs as? Bool) == value
         case .integer(let value): (theirs as? NSNumber)?.int64Value == Int64(value)
         case .number(let value):
-            // Foundation here takes numbers through its decimal type, and errs in the last bit.
+            // Foundation parses numbers through its decimal type here, and may be wrong in the last bit.
             (theirs as? NSNumber).map { abs($0.doubleValue - value) <= abs(value) * 1e-12 } ?? false
         case .numeral(let text): Double(text).map { isSame(.number($0), theirs) } ?? false
         case .string(let value): (theirs as? String).map { Array($0.unicodeScalars) } == Array(value.unicodeScalars)
@@ -52,7 +52,7 @@ import Testing
         }
     }
 
-    /// Whether it holds a number that no double holds: we keep it, Foundation refuses it.
+    /// Whether the document has a number that a double cannot hold. We keep such a number; Foundation refuses it.
     private func isBeyondDoubles(_ document: JSONValue) -> Bool {
         switch document {
         case .numeral(let text): Double(text).map { !$0.isFinite } ?? true
@@ -63,7 +63,7 @@ import Testing
     }
 
     @Test(arguments: [JSONValue.Layout.compact, .indented])
-    func `Foundation reads what we write and we read it back`(_ layout: JSONValue.Layout) throws {
+    func `Foundation reads what we write, and so do we`(_ layout: JSONValue.Layout) throws {
         var random = SeededGenerator.forTest()
         for _ in 0..<500 {
             let document = document(&random, depth: 4)
@@ -87,7 +87,7 @@ import Testing
         }
     }
 
-    @Test func `a damaged document is refused or read, and where both read it they agree`() throws {
+    @Test func `a damaged document is refused or read, and we agree with Foundation if both read it`() throws {
         var random = SeededGenerator.forTest()
         var refused = 0
         for _ in 0..<3000 {
@@ -106,7 +106,7 @@ import Testing
             }
             let theirs = try? JSONSerialization.jsonObject(with: Data(text), options: .fragmentsAllowed)
             if isBeyondDoubles(ours) { continue }
-            // All else that we take, Foundation takes too: we are the stricter reader.
+            // Foundation accepts every other document that we accept: we are stricter.
             #expect(theirs.map { isSame(ours, $0) } == true, "\(String(decoding: text, as: UTF8.self))")
         }
         #expect(refused > 1000)
@@ -118,7 +118,7 @@ import Testing
         "tru", "nul", "True", "'a'", "\"\\x\"", "\"\\u12\"", "\"\\ud800\"", "\"\\ud800\\u0041\"", "\"\\udc00\"", "\"\u{1}\"",
         "{\"a\":1,\"a\":2}", "1 2", "1{", "1[", "{} x", "\"\\u+123\"",
     ])
-    func `is refused`(_ text: String) {
+    func `invalid JSON is refused`(_ text: String) {
         #expect(throws: JSONError.self) { try JSONParser.parse(text.utf8, limits: .request) }
     }
 
@@ -145,7 +145,7 @@ import Testing
         #expect(try JSONParser.parse(text.utf8, limits: .request).text() == text)
     }
 
-    /// What our own client takes from a server that is not ours.
+    /// What our own client accepts from another server.
     @Test(arguments: [
         "1e400", "1e99999999999999999999", "-1E-99999999999999999999", "1e-400", "-0", "1e2", "9223372036854775808", "18446744073709551616",
         String(repeating: "9", count: 20_000), "0." + String(repeating: "0", count: 20_000) + "1",
@@ -170,7 +170,7 @@ import Testing
         }
     }
 
-    @Test func `depth and length have limits`() {
+    @Test func `depth and length are limited`() {
         let deep = String(repeating: "[", count: 64) + String(repeating: "]", count: 64)
         #expect(throws: Never.self) { try JSONParser.parse(deep.utf8, limits: .request) }
         #expect(throws: JSONError.tooDeep(limit: 64, at: 64)) { try JSONParser.parse("[\(deep)]".utf8, limits: .request) }
@@ -181,6 +181,6 @@ import Testing
 }
 
 extension MigrationReport {
-    /// With all its members.
+    /// The document, with all its members.
     fileprivate var encoded: JSONValue { get throws { try JSONValue(encoding: self) } }
 }

@@ -15,7 +15,7 @@ import Testing
         ("512M", "512MiB"), ("4G", "4GiB"), ("1T", "1TiB"), ("512K", "512KiB"), ("1.5G", "1.5GiB"), ("4g", "4GiB"), ("64k", "64KiB"),
         ("512m", "512MiB"), ("4gib", "4GiB"), ("2MIB", "2MiB"), ("8388607T", "8388607TiB"),
     ])
-    func `sizes as they are typed elsewhere`(_ text: String, _ same: String) throws {
+    func `sizes as other tools write them`(_ text: String, _ same: String) throws {
         #expect(try Values.size(text) == Values.size(same))
     }
 
@@ -23,7 +23,7 @@ import Testing
         "", "-1", "-1GiB", "+1", "4GB", "4gb", "4Gi", "4GiBs", "4iB", "4B", "4P", "K", "GiB", "G", "4 GiB", "1.5", "1.", ".5GiB", "1..5GiB",
         "0x10", "٤GiB", "4\u{212A}", "1e3", "four", "9223372036854775808", "8388608TiB", "8388608T", "99999999999999999999GiB", "1_000",
     ])
-    func `no sizes`(_ text: String) {
+    func `invalid sizes`(_ text: String) {
         #expect(throws: ValueError.self) { try Values.size(text) }
     }
 
@@ -41,7 +41,7 @@ import Testing
         "8kk", "bit/s", "G", "Gbit",
         "9223372036854775807k", "0.0000001k",
     ])
-    func `no rates`(_ text: String) {
+    func `invalid rates`(_ text: String) {
         // The last one is less than a byte a second, and must not become "no limit".
         #expect(throws: ValueError.self) { try Values.rate(text) }
     }
@@ -55,7 +55,7 @@ import Testing
     }
 
     @Test(arguments: ["", "300", "-1s", "1m", "1h", "s", "ms", "1,5s", "99999999999s", "1 s", "infs"])
-    func `no times`(_ text: String) {
+    func `invalid times`(_ text: String) {
         #expect(throws: ValueError.self) { try Values.duration(text) }
     }
 
@@ -65,7 +65,7 @@ import Testing
     }
 
     @Test(arguments: ["", "10", "-1%", "101%", "100.1%", "%", "ten%"])
-    func `no shares`(_ text: String) {
+    func `invalid shares`(_ text: String) {
         #expect(throws: ValueError.self) { try Values.percentage(text) }
     }
 
@@ -86,7 +86,7 @@ import Testing
     @Test(arguments: [
         (0, "0 bytes"), (1023, "1023 bytes"), (1024, "1.00 KiB"), (5 << 29, "2.50 GiB"), (300 << 20, "300 MiB"), (-2048, "-2.00 KiB"),
     ])
-    func `sizes read well`(_ bytes: Int, _ text: String) {
+    func `sizes are readable`(_ bytes: Int, _ text: String) {
         #expect(Figures.size(bytes) == text)
     }
 
@@ -94,11 +94,11 @@ import Testing
         (0.0, "0.0 ms"), (1.26, "1.3 ms"), (12.4, "12 ms"), (1234, "1.23 s"), (45_678, "45.7 s"), (320_000, "5 min 20 s"),
         (.nan, "0 min 0 s"),
     ])
-    func `times read well`(_ milliseconds: Double, _ text: String) {
+    func `times are readable`(_ milliseconds: Double, _ text: String) {
         #expect(Figures.time(milliseconds: milliseconds) == text)
     }
 
-    @Test func `rates and counts read well`() {
+    @Test func `rates and counts are readable`() {
         #expect(Figures.rate(bytesPerSecond: 1.25e9) == "10.0 Gbit/s")
         #expect(Figures.rate(bytesPerSecond: .infinity).hasSuffix("Tbit/s"))
         #expect(Figures.count(1_234_567) == "1,234,567")
@@ -107,25 +107,25 @@ import Testing
     }
 
     @Test(arguments: [
-        // Sent, harvests, milliseconds, what is left, Mbit/s.
+        // Bytes sent, harvests, milliseconds, the estimate.
         (4 << 20, 0, 200, "no estimate yet"), (63 << 20, 0, 4999, "no estimate yet"), (7 << 20, 0, 60_000, "no estimate yet"),
         (64 << 20, 0, 60, "about 8.59 s to go"), (8 << 20, 0, 5000, "about 8.59 s to go"), (1 << 20, 1, 20, "about 8.59 s to go"),
     ])
-    func `an estimate is given when enough was sent`(_ sent: Int, _ harvests: Int, _ milliseconds: Int, _ words: String) {
+    func `an estimate is shown once enough was sent`(_ sent: Int, _ harvests: Int, _ milliseconds: Int, _ words: String) {
         var report = MigrationReport()
         report.status = .active
         report.rounds = [MigrationReport.Round(number: 1, start: 1)]
         (report.ram.transferred, report.ram.dirtySyncCount, report.totalTime) = (sent, harvests, milliseconds)
         (report.ram.remaining, report.ram.mbps) = (1 << 30, 1000)
         #expect(MigrationText(report).progress.last?.hasSuffix(", \(words)") == true, "\(MigrationText(report).progress)")
-        // A guest that stands still is not kept waiting for an estimate; and none is longer than a day.
+        // For a paused guest an estimate is shown at once. No estimate exceeds a day.
         report.status = .device
         #expect(MigrationText(report).progress.last?.hasSuffix(", about 8.59 s to go") == true)
         report.ram.mbps = 0.05
         #expect(MigrationText(report).progress.last?.hasSuffix(", more than a day to go") == true)
     }
 
-    @Test func `any report can be shown`() {
+    @Test func `every report can be shown`() {
         var report = MigrationReport()
         report.ram.mbps = .nan
         report.ram.dirtyPagesRate = .max

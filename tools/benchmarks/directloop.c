@@ -1,8 +1,8 @@
-// What writing a guest image is measured against: a plain loop that writes as many bytes to a file of the same file system, past the
-// page cache, in pieces of the same size and as many at a time, and syncs once at the end.
+// The reference for writing a guest image: a plain loop that writes as many bytes to a file on the same file system, past the page cache,
+// in pieces of the same size and with as many writes under way, and syncs once at the end.
 //
-//   directloop PATH BYTES DEPTH    fills 256 MiB of memory, says so; when its standard input ends it writes BYTES (from that memory,
-//                                  round and round) and prints the seconds
+//   directloop PATH BYTES DEPTH    fills 256 MiB of memory and says so. When its standard input ends, it writes BYTES from that memory,
+//                                  again and again, and prints the seconds
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>

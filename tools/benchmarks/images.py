@@ -1,4 +1,4 @@
-"""What guest images must reach. The files lie in the repository's .cache, on the file system that is measured."""
+"""The bars for guest images. The files lie in the repository's .cache, on the file system that is measured."""
 
 import os
 import tempfile
@@ -15,7 +15,7 @@ def folder():
 
 
 def write_image(place, path, memory, *options, hints):
-    """A fresh guest goes into an image; its report."""
+    """Moves a fresh guest into an image; returns the report."""
     with Guest(place, "writer", "--memory", str(memory), *options) as guest:
         guest.control.execute("migrate-set-parameters", free_page_hints=hints)
         guest.control.execute("migrate", uri="file:" + path)
@@ -36,7 +36,7 @@ def writing(runs):
                 os.unlink(path)
                 return report["ram"]["transferred"], report["total-time"] / 1e3
 
-            # Which of the two comes first changes from turn to turn: a disk may be quicker at one moment than at the next.
+            # Their order changes with each turn, because a disk may be faster at one moment than at the next.
             if turn % 2:
                 loop = direct_loop(path, 2 * GIB, DEPTH)
                 moved, seconds = ours()
@@ -62,7 +62,7 @@ def size(_):
 
 
 def restore(runs):
-    """From the start of the process to the line that says that the guest runs."""
+    """The time from the start of the process to the line that says that the guest runs."""
     seconds = {GIB: [], 16 * GIB: []}
     with folder() as place:
         paths = {memory: os.path.join(place, f"{memory}.image") for memory in seconds}
@@ -103,7 +103,7 @@ def real_linux(_):
     with_hints, without = moved[True], moved[False]
     reported = with_hints["free-page-hints"]["reported-pages"]
     rest = without["ram"]["normal"] + without["ram"]["duplicate"] - with_hints["free-page-hints"]["skipped-pages"]
-    # Beside the pages themselves: frames and descriptors.
+    # What is sent beyond the pages themselves: frames and descriptors.
     ratio = with_hints["ram"]["transferred"] / max(rest * PAGE, 1)
     sent = f"{without['ram']['transferred'] / MIB:.0f} MiB without hints, {with_hints['ram']['transferred'] / MIB:.0f} MiB with"
     machine = os.path.basename(os.path.dirname(path))

@@ -1,4 +1,4 @@
-"""The microVM beside QEMU's, with a stock Linux in both, in the lab of tools/kvm-lab: one run, whatever number of turns is asked for."""
+"""Compares the microVM with QEMU's, both with a stock Linux, in the lab of tools/kvm-lab. There is always one run only."""
 
 import json
 import os

@@ -1,12 +1,12 @@
-// What a migration is measured against: a plain blocking send/recv loop between two fresh processes, and the machine's own speeds.
+// The reference for a migration: a plain blocking send/recv loop between two fresh processes. It also measures the machine's own speed.
 //
-//   plainloop receive BYTES huge|small    prints its port; receives BYTES into fresh memory, answers one byte, ends
-//   plainloop send PORT BYTES huge|small  fills BYTES of fresh memory, says so; when its standard input ends it sends them
+//   plainloop receive BYTES huge|small    prints its port, receives BYTES into fresh memory, answers with one byte, ends
+//   plainloop send PORT BYTES huge|small  fills BYTES of fresh memory and says so. When its standard input ends, it sends them
 //                                         and prints the seconds until the answer
-//   plainloop hold BYTES                  touches memory, says so, and gives it back when its standard input ends
+//   plainloop hold BYTES                  touches memory and says so. When its standard input ends, it gives the memory back
 //   plainloop copy                        prints the speed of memcpy in GB/s
 //
-// Memory is what the model guest has: anonymous, aligned to 2 MiB, advised to be huge or not, filled with splitmix64.
+// Memory is as in the model guest: anonymous, aligned to 2 MiB, advised to be huge or not, filled with splitmix64.
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
@@ -116,8 +116,8 @@ static void copy(void) {
     printf("%.2f\n", bytes / best / 1e9);
 }
 
-// A virtual machine may have given its free memory back to its host (free page reporting, a young machine), and the first touch then
-// costs ten times as much: what is measured next takes what is given back here.
+// A virtual machine may have given its free memory back to its host (free page reporting, a machine that has just started). The first touch
+// then costs ten times as much. The next measurement takes the memory that is given back here.
 static void hold(size_t bytes) {
     char *base = map(bytes, 1);
     for (size_t offset = 0; offset < bytes; offset += 4096) base[offset] = 1;

@@ -1,4 +1,4 @@
-"""Processes that the benchmark starts and speaks to: guests, their control sockets, the plain loop, memory that is held ready."""
+"""Processes that the benchmark starts and talks to: guests, their control sockets, the plain loop, memory that is held ready."""
 
 import glob
 import json
@@ -18,16 +18,16 @@ PLAIN_LOOP = os.path.join(CACHE, "plainloop")
 DIRECT_LOOP = os.path.join(CACHE, "directloop")
 KIB, MIB, GIB, TIB = 1 << 10, 1 << 20, 1 << 30, 1 << 40
 PAGE = 4 * KIB
-SECONDS = 300  # the longest that anything here may take
+SECONDS = 300  # no step here may take longer
 COLD = False  # take memory as the host has it
 
 
 class Failed(Exception):
-    """Something did not do what it was asked: the row fails with this text."""
+    """A step failed. The row fails with this text."""
 
 
 def build(is_built=False):
-    """Compiles what is measured and what measures."""
+    """Compiles the measured and the measuring programs."""
     os.makedirs(CACHE, exist_ok=True)
     for program in (PLAIN_LOOP, DIRECT_LOOP):
         source = os.path.join(ROOT, "tools", "benchmarks", os.path.basename(program) + ".c")
@@ -37,11 +37,11 @@ def build(is_built=False):
 
 
 class Child:
-    """A process whose standard output is read line by line, and which ends with its `with` block."""
+    """A process whose standard output is read line by line. It ends with its `with` block."""
 
     def __init__(self, arguments, log=None):
         self.log = open(log, "wb") if log else subprocess.DEVNULL
-        # Where this process is killed, the kernel ends the other one.
+        # If this process is killed, the kernel ends the other one.
         command = ["setpriv", "--pdeathsig", "KILL", "--", *arguments]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log)
         self.name = os.path.basename(arguments[0])
@@ -115,12 +115,12 @@ class Control:
         return json.loads(text)
 
     def end_of_migration(self):
-        """Sleeps until the event, so that nothing is asked meanwhile; then the report."""
+        """Sleeps until the event, so that no request disturbs the migration; then returns the report."""
         while True:
             event = self.events.pop(0) if self.events else self._next()
             if event.get("event") == "MIGRATION" and event["data"]["status"] in ("completed", "failed", "cancelled"):
                 report = self.execute("query-migrate")
-                # QEMU announces the end a moment before it knows the time.
+                # QEMU announces the end a moment before it knows the total time.
                 deadline = time.monotonic() + 5
                 while report["status"] == "completed" and not report["total-time"] and time.monotonic() < deadline:
                     time.sleep(0.01)
@@ -131,7 +131,7 @@ class Control:
 
 
 def hold(byte_count):
-    """Has memory ready that the host really backs; `release` it at the moment when the measurement begins."""
+    """Holds memory that the host really backs. `release` gives it back when the measurement begins."""
     child = Child([PLAIN_LOOP, "hold", str(0 if COLD else byte_count)])
     child.line()
     return child
@@ -143,7 +143,7 @@ def release(held):
 
 
 class Guest(Child):
-    """`aerostat run`; `place` is where it waits for a guest, where it does."""
+    """`aerostat run`. `place` is where it waits for a guest, if it does."""
 
     def __init__(self, folder, name, *options):
         path = os.path.join(folder, name)
@@ -155,12 +155,12 @@ class Guest(Child):
 
 
 class Migration:
-    """One migration between two fresh processes, and what was seen of it."""
+    """Runs one migration between two fresh processes, and returns what was observed."""
 
     def __init__(self, memory, *options, used=0.0, freed=0.0, hints=True, downtime_limit=300):
         with tempfile.TemporaryDirectory(prefix="aerostat-bench.") as folder:
             shape = ["--memory", str(memory), "--used", f"{used * 100:.12f}%", "--freed", f"{freed * 100:.12f}%"]
-            # The guest's pages, its tables, and both processes' bitmaps.
+            # The guest's pages, its tables, and the bitmaps of both processes.
             arriving = memory * (used + (0 if hints else freed)) * 1.05 + 8 * memory / PAGE / 8 + 64 * MIB
             with Guest(folder, "source", *shape, *options) as source, \
                     Guest(folder, "destination", "--incoming", "tcp:127.0.0.1:0") as destination, \
@@ -181,7 +181,7 @@ class Migration:
 
 
 def guest_memory(process, byte_count):
-    """What a process has populated of guest RAM: the one stretch of mappings that is as long as it."""
+    """How much guest RAM a process has populated: that of the only stretch of mappings with the length of guest RAM."""
     stretches = []
     with open(f"/proc/{process}/smaps") as file:
         for line in file:
@@ -219,7 +219,7 @@ def direct_loop(path, byte_count, depth):
 
 
 class ImageInfo:
-    """What `aerostat image info` says of an image."""
+    """The output of `aerostat image info` for an image."""
 
     def __init__(self, path):
         document = json.loads(subprocess.run([AEROSTAT, "image", "info", "--json", path], check=True, capture_output=True).stdout)
@@ -227,7 +227,7 @@ class ImageInfo:
 
     @staticmethod
     def of_real_linux():
-        """The largest image that tools/guest-image left; `None` where there is none."""
+        """The largest image that tools/guest-image left; `None` if there is none."""
         images = glob.glob(os.path.join(ROOT, ".cache", "guest-image", "*", "image"))
         return max(images, key=os.path.getsize, default=None)
 

@@ -1,4 +1,4 @@
-"""The best-known peer on the same machine: a small Linux guest under QEMU without KVM, migrated over loopback."""
+"""The best-known alternative on the same machine: a small Linux guest under QEMU without KVM, migrated over loopback."""
 
 import glob
 import os
@@ -14,7 +14,7 @@ QEMU = "qemu-system-x86_64"
 MODULES = "virtio virtio_ring virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci virtio_balloon".split()
 READY = b"GUEST-IS-IDLE"
 
-# Writes 1 GiB of what is not zero into memory, frees it, and is idle from then on.
+# Fills 1 GiB of memory with data that is not zero, frees it, and then idles.
 INIT = """#!/bin/sh
 mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t devtmpfs dev /dev
 for module in MODULES; do insmod /$module.ko; done
@@ -28,7 +28,7 @@ while true; do sleep 1000; done
 
 
 def what_is_missing():
-    """Why there is nothing to compare with, or None when everything is there."""
+    """Why the comparison is impossible, or None if it is possible."""
     for program, package in ((QEMU, "qemu-system-x86"), ("cpio", "cpio"), ("dpkg", "dpkg")):
         if not shutil.which(program):
             return f"{program} is not installed (apt-get install {package})"
@@ -90,7 +90,7 @@ def command(path, hints, *more):
 
 
 class Source(Child):
-    """A guest that is booted once and migrated several times; it stands still between."""
+    """A guest that is booted once and migrated several times. It is paused in between."""
 
     def __init__(self, folder, hints):
         self.path = os.path.join(folder, f"qemu-{'on' if hints else 'off'}")
@@ -98,7 +98,7 @@ class Source(Child):
         super().__init__(command(self.path, hints), log=self.path + ".log")
         try:
             self.control = Control(self.path)
-            # The guest would answer hints only while it runs; it is paused so that it does not disturb the others' measurements.
+            # The guest answers hints only while it runs. It is paused so that it does not disturb the other measurements.
             self.wait_until_idle()
             self.control.execute("stop")
         except BaseException:
@@ -117,7 +117,7 @@ class Source(Child):
             time.sleep(0.2)
 
     def migrate(self):
-        """The report of one migration to a fresh process, as query-migrate tells it."""
+        """The report of one migration to a fresh process, as query-migrate returns it."""
         path = self.path + ".to"
         with Child(command(path, self.hints, "-incoming", "defer"), log=path + ".log") as destination:
             control = Control(path)
@@ -128,7 +128,7 @@ class Source(Child):
                 time.sleep(0.5)
                 for side in (self.control, control):
                     side.execute("migrate-set-capabilities", capabilities=[{"capability": "events", "state": True}])
-                # Its own limit of 128 MiB/s would decide otherwise.
+                # Otherwise QEMU's own limit of 128 MiB/s would decide.
                 self.control.execute("migrate-set-parameters", max_bandwidth=100 << 30, downtime_limit=300)
                 release(held)
                 self.control.execute("migrate", uri=f"tcp:127.0.0.1:{place['port']}")

@@ -1,4 +1,4 @@
-"""What must be reached, row by row. Each function measures, and returns the rows of the table that follow from it."""
+"""The bars, row by row. Each function measures, and returns the rows of the table that follow from it."""
 
 import tempfile
 
@@ -25,7 +25,8 @@ def throughput(runs):
         for pages in ("huge", "small"):
             samples[pages].append(moved / plain_loop(moved, pages) / 1e9)
         note(", ".join(f"{name} {values[-1]:.2f} GB/s" for name, values in samples.items()))
-    # The plain loop receives into memory as mmap gives it. The advised one asks for huge pages at both ends: a harder reference.
+    # The plain loop receives into memory as mmap provides it. The advised loop asks for huge pages at both ends, which is a harder
+    # reference.
     ratios = [ours / loop for ours, loop in zip(samples["aerostat"], samples["small"])]
     advised = [ours / loop for ours, loop in zip(samples["aerostat"], samples["huge"])]
     row = at_least("throughput, no hints, 75 % used / plain loop", ratios, 0.8)
@@ -49,7 +50,7 @@ def hints(runs):
             if wanted:
                 used = migration.report["guest"]["used-bytes"]
                 shares.append(migration.report["ram"]["transferred"] / used)
-                # The guest was asked to use a tenth, in whole pages; what it counts beyond are its tables.
+                # The guest was asked to use a tenth, in whole pages. What it counts beyond that are its tables.
                 tables.append((used / (4 * GIB) - shape["used"]) * 100)
         ratios.append(seconds[True][-1] / seconds[False][-1])
         note(f"with hints {seconds[True][-1]:.3f} s, without {seconds[False][-1]:.3f} s, bytes {shares[-1]:.4f} x used, "
@@ -94,11 +95,12 @@ def sparse(runs):
             note(f"1 TiB {seconds[TIB][-1]:.3f} s, 4 GiB {seconds[4 * GIB][-1]:.3f} s, hints {'on' if wanted else 'off'}; "
                  f"beside the guest at most {engine[-1]:.1f} MiB, destination populates {populated[-1]:.4f} of the source")
         rows.append(at_most(f"1 TiB with 1 GiB in it / 4 GiB with the same, hints {'on' if wanted else 'off'}", ratios, 2, " x"))
-    # The worst one counts. A bitmap is populated only where it was written to, so all of them are an allowance that nobody should need.
+    # The worst one counts. A bitmap is populated only where it was written, so the size of all bitmaps is an allowance that should not be
+    # needed.
     bitmaps = BITMAPS * TIB / PAGE / 8 / MIB
     words = f"memory beside the guest's at 1 TiB: process and {bitmaps:.0f} MiB of bitmaps"
     rows.append(at_most(words, [max(engine)], 64 + bitmaps, " MiB", 1))
-    # The guest runs on at the destination before it is measured, and may touch a page or two for the first time there.
+    # The guest continues at the destination before the measurement, and may touch a page or two there for the first time.
     row = at_most("populated at destination / at source", [max(populated)], 1.0001, " x", 6)
     rows.append(row)
     return rows
@@ -112,7 +114,7 @@ def lock(runs):
         elapsed.append(migration.report["longest-lock-hold-us"] / 1e3)
         note(f"{work[-1]:.3f} ms of processor time, {elapsed[-1]:.3f} ms on the clock")
     row = at_most("longest hold of the ledger's lock at 64 GiB, by its holder's work", work, 1, " ms", 3)
-    row.passed = max(work) <= 1  # a limit at any time, so the worst one counts
+    row.passed = max(work) <= 1  # a limit that holds at any time, so the worst one counts
     return [row, context("the same on the clock, the kernel's scheduling included", spread(elapsed, " ms", 3))]
 
 

@@ -10,7 +10,7 @@ class Row:
     what: str
     bar: str
     measured: str
-    passed: bool | None  # None: nothing is asked, or nothing could be measured
+    passed: bool | None  # None: no bar, or no measurement possible
     samples: dict = field(default_factory=dict)
 
 
@@ -19,7 +19,7 @@ def note(text):
 
 
 def at_most(what, values, bar, unit="", digits=2, strictly=False):
-    """A row that passes where the median is below the bar, or on it."""
+    """A row that passes if the median is at most the bar."""
     middle = median(values)
     passed = middle < bar if strictly else middle <= bar
     return Row(what, f"{'<' if strictly else '<='} {bar:g}{unit}", spread(values, unit, digits), passed, {"values": values})

@@ -1,4 +1,4 @@
-"""The trackers of a guest under KVM beside each other: what arming and harvesting cost in little memory, and in much that is not used."""
+"""Compares the trackers of a guest under KVM: the cost of arming and harvesting in little memory, and in much unused memory."""
 
 import os
 import tempfile
@@ -16,7 +16,7 @@ def move_tiny(memory, tracker):
         options = ["--tracker", tracker]
         with Guest(folder, "source", "--guest", "tiny", "--vcpus", "2", "--memory", str(memory), *options) as source, \
                 Guest(folder, "destination", "--guest", "kvm", "--incoming", "tcp:127.0.0.1:0", *options) as destination:
-            time.sleep(0.3)  # both rehearse beside that
+            time.sleep(0.3)  # both processes rehearse meanwhile
             source.control.execute("migrate", uri=destination.place)
             report = source.control.end_of_migration()
             for guest in (source, destination):

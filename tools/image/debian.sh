@@ -1,5 +1,5 @@
-# For scripts that take what they need out of Debian packages: fetched by apt with a state of its own, unpacked by dpkg-deb, nothing of it
-# installed on this host, and no part needs root. Sourced; the caller has made the folder $work and has changed into it.
+# For scripts that take files from Debian packages. apt fetches the packages with a state of its own, and dpkg-deb unpacks them. Nothing is
+# installed on this host, and nothing needs root. Sourced; the caller has made the folder $work and changed into it.
 
 debian_begin() { # Fetches the lists of packages, for a machine that has nothing yet.
     mkdir -p "$work"/{lists,kernel}/partial
@@ -21,10 +21,10 @@ END
     mkdir -p "$work/first/partial"
     apt nothing-installed first update
 }
-# STATUS DIRECTORY ARGUMENT...: apt-get for a machine on which that is installed, with its archives in DIRECTORY.
+# STATUS DIRECTORY ARGUMENT...: apt-get for a machine whose installed packages are those of STATUS, with archives in DIRECTORY.
 apt() { apt-get -qq -c "$work/apt.conf" -o Dir::State::Status="$work/$1" -o Dir::Cache::Archives="$work/$2" "${@:3}" </dev/null >&2; }
 
-# Unpacks Debian's newest cloud kernel and a static busybox into the folder 'kernel'. Sets $release, the kernel's name for itself.
+# Unpacks Debian's newest cloud kernel and a static busybox into the folder 'kernel'. Sets $release to the kernel's release name.
 debian_kernel() {
     local package
     package=$(apt-cache -c apt.conf -o Dir::State::Status="$work/nothing-installed" depends linux-image-cloud-amd64 |
@@ -36,7 +36,7 @@ debian_kernel() {
 }
 debian_kernel_version() { dpkg-deb -f kernel/linux-image-*.deb Version; }
 
-# TREE FIND-EXPRESSION...: a tree for an initramfs with busybox, and those of the kernel's modules; modprobe finds them.
+# TREE FIND-EXPRESSION...: makes a tree for an initramfs, with busybox and those kernel modules; modprobe finds the modules.
 initramfs_tree() {
     local tree=$1
     mkdir -p "$tree"/{bin,dev,proc,sys} "$tree/lib/modules/$release"

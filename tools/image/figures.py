@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Prints what a RAM dump and its /proc/kpageflags hold: how much is free, in which blocks, how much is zero, how well the rest compresses.
+"""Prints figures of a RAM dump and its /proc/kpageflags: how much is free, in which blocks, how much is zero, how well the rest compresses.
 
 usage: figures.py RAM PAGE_FLAGS
 """

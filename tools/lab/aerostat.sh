@@ -13,7 +13,7 @@ start_aerostat() { # NAME MODE [PLACE]
     exec aerostat run --guest kvm --console stdio --control "$LAB_PLACE/$name.control" "$@" \
         <>"$LAB_PLACE/$name.in" >"$LAB_PLACE/$name.out" 2>>"$LAB_PLACE/$name.log"
 }
-ready_aerostat() { # NAME: the line that it prints when it can be spoken to
+ready_aerostat() { # NAME: the line that it prints when it is ready
     alive "$1" || vmm_failed "$1"
     ready=$(sed -n 's/.*\({.*"event":"READY".*}\).*/\1/p' "$LAB_PLACE/$1.log" "$LAB_PLACE/$1.console")
     [ -n "$ready" ]

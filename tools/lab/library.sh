@@ -1,8 +1,8 @@
-# What scripts in the lab are made of: inner machines under aerostat or QEMU, their consoles, migrations between them. For busybox's sh;
+# Functions for scripts in the lab: inner machines under aerostat or QEMU, their consoles, and migrations between them. For busybox's sh;
 # sourced.
 #
-# A machine has a name, and in the folder $LAB_PLACE files that begin with it: NAME.in and NAME.out are pipes to its console, NAME.console
-# holds what it said, each line behind the outer clock's time, NAME.log what its VMM said, and NAME.pid the VMM's process.
+# A machine has a name, and files in the folder $LAB_PLACE that begin with it: NAME.in and NAME.out are pipes to its console, NAME.console
+# holds its output, each line behind the outer clock's time, NAME.log holds the VMM's output, and NAME.pid the VMM's process id.
 
 command_line="console=ttyS0 quiet panic=-1 $LAB_KERNEL_OPTIONS"
 memory=512 # MiB
@@ -11,21 +11,21 @@ vmm=aerostat
 echo 0 >"$LAB_PLACE/number"
 
 say() { echo "lab: $*" >&2; }
-fail() { say "FAILED: $*"; kill "$$"; exit 1; } # the whole script, from a subshell too
+fail() { say "FAILED: $*"; kill "$$"; exit 1; } # ends the whole script, from a subshell too
 end_machines() {
     local file
     for file in "$LAB_PLACE"/*.pid; do kill -9 "$(cat "$file")"; done 2>/dev/null
 }
 trap end_machines EXIT
 trap 'exit 1' TERM HUP INT
-result() { echo "$*" >>"$LAB_RESULTS"; } # a line for the user's standard output
+result() { echo "$*" >>"$LAB_RESULTS"; } # a line for the standard output of tools/kvm-lab
 clock() { # sets $time: seconds since the outer machine's start, in hundredths
     local up
     read -r up _ </proc/uptime
     time=${up%.*}${up#*.}
 }
 seconds() { echo "$(($1 / 100)).$(($1 / 10 % 10))$(($1 % 10))"; }
-# SECONDS WHAT COMMAND...: until the command succeeds, by looking ten times a second.
+# SECONDS WHAT COMMAND...: runs the command ten times a second until it succeeds.
 await() {
     local end words=$2
     clock
@@ -38,7 +38,7 @@ await() {
     done
 }
 
-# Starts a machine's VMM. MODE is 'boot'; or 'incoming' PLACE; or 'restore' PLACE.
+# Starts a machine's VMM. MODE is 'boot', 'incoming' PLACE, or 'restore' PLACE.
 start() { # NAME MODE [PLACE]
     local name=$1
     rm -f "$LAB_PLACE/$name".*
@@ -52,7 +52,7 @@ start() { # NAME MODE [PLACE]
     "start_$vmm" "$@" &
     echo $! >"$LAB_PLACE/$name.pid"
 }
-pump() { # NAME: a console's lines, until its VMM ends
+pump() { # NAME: copies a console's lines until its VMM ends
     local line time
     while IFS= read -r line; do
         line=${line%$'\r'}
@@ -60,25 +60,25 @@ pump() { # NAME: a console's lines, until its VMM ends
         echo "$time $line" >>"$LAB_PLACE/$1.console"
         echo "$1| $line" >>"$LAB_CONSOLES"
     done
-    printf '%s' "$line" >"$LAB_PLACE/$1.partial" # a machine that leaves in the middle of a line ends it elsewhere
+    printf '%s' "$line" >"$LAB_PLACE/$1.partial" # a machine that moves in the middle of a line ends the line elsewhere
 }
 alive() { kill -0 "$(cat "$LAB_PLACE/$1.pid")" 2>/dev/null; }
 vmm_failed() { # NAME
     tail -n 20 "$LAB_PLACE/$1.log" >&2
     fail "the VMM of $1 ended by itself"
 }
-heard() { # NAME PATTERN: is there such a line on the console?
+heard() { # NAME PATTERN: whether the console has such a line
     alive "$1" || vmm_failed "$1"
     grep -q "^[0-9]* $2" "$LAB_PLACE/$1.console"
 }
-when() { sed -n "s/^\([0-9]*\) $2.*/\1/p" "$LAB_PLACE/$1.console" | head -n 1; } # NAME PATTERN: the time when it was said
+when() { sed -n "s/^\([0-9]*\) $2.*/\1/p" "$LAB_PLACE/$1.console" | head -n 1; } # NAME PATTERN: when the line appeared
 await_ready() { await 600 "$1 to boot" heard "$1" @ready; }
 
-take_number() { # sets $number to one that nobody had, subshells included
+take_number() { # sets $number to an unused number, even across subshells
     read -r number <"$LAB_PLACE/number"
     echo $((number += 1)) >"$LAB_PLACE/number"
 }
-# What an inner machine says to a command; one of the functions of inner-init.
+# NAME COMMAND...: prints an inner machine's answer to a command, which is one of the functions of inner-init.
 ask() { # NAME COMMAND...
     local name=$1 number
     shift
@@ -88,16 +88,16 @@ ask() { # NAME COMMAND...
     await 600 "$name to answer '$*'" heard "$name" "@$number done"
     sed -n "/^[0-9]* @$number done/d; s/^[0-9]* @$number //p" "$LAB_PLACE/$name.console"
 }
-stop() { # NAME: the VMM ends
+stop() { # NAME: makes its VMM quit, and waits for that
     "quit_$vmm" "$1"
     await 120 "the VMM of $1 to end" ended "$1"
     wait "$(cat "$LAB_PLACE/$1.pump")"
 }
-abandon() { # NAME: its VMM, however it is
+abandon() { # NAME: kills its VMM, whatever its state
     kill -9 "$(cat "$LAB_PLACE/$1.pid")" 2>/dev/null
     wait "$(cat "$LAB_PLACE/$1.pump")"
 }
-said() { # NAME...: what was said on these consoles, one after the other, without the outer clock's times
+said() { # NAME...: the lines of these consoles, one console after the other, without the outer clock's times
     local name
     for name in "$@"; do
         sed 's/^[0-9]* //' "$LAB_PLACE/$name.console"
@@ -105,15 +105,15 @@ said() { # NAME...: what was said on these consoles, one after the other, withou
     done
 }
 ended() { ! alive "$1"; }
-switch_off() { # NAME: the machine does it, and its VMM ends
+switch_off() { # NAME: the machine switches itself off, and its VMM ends
     echo "0 off" >"$LAB_PLACE/$1.in"
     await 300 "$1 to switch itself off" ended "$1"
 }
-# FROM PLACE on|off(hints) [OPTION...]: leaves the report in $LAB_PLACE/FROM.report. Fails where it does not end.
+# FROM PLACE on|off(hints) [OPTION...]: leaves the report in $LAB_PLACE/FROM.report. Fails if the migration does not end.
 migrate() { "migrate_$vmm" "$@"; }
-watch() { "watch_$vmm" "$1"; } # NAME: its events are written down from now on
-# FROM TO, which both are watched: ms in which the guest stood still, from the source's word that it does to the destination's that it runs.
-# What VMMs say of it themselves ends at different moments.
+watch() { "watch_$vmm" "$1"; } # NAME: records its events from now on
+# FROM TO, both watched: how many ms the guest was paused, from the source's STOP to the destination's RESUME. The VMMs' own figures end at
+# different moments.
 downtime() {
     local stopped resumed
     await 60 "$2 to say that it runs" told "$2" RESUME
@@ -122,10 +122,10 @@ downtime() {
     [ -n "$stopped" ] && [ -n "$resumed" ] || fail "nobody said when $1 stood still"
     echo $((resumed - stopped))
 }
-# NAME EVENT: when it last was told, in ms; the VMM's own part gives seconds and microseconds.
+# NAME EVENT: when the event last came, in ms. The VMM's timestamp has seconds and microseconds.
 event_time() { "event_times_$vmm" "$@" | tail -n 1 | awk '{ printf "%.0f\n", $1 * 1000 + $2 / 1000 }'; }
 told() { [ -n "$(event_time "$1" "$2")" ]; } # NAME EVENT
-# Before anything is measured: free memory that a host below has taken back is slow to touch, for whoever happens to be the first.
+# Called before a measurement: free memory that the host below has taken back is slow to touch, and the first user would pay for that.
 touch_free_memory() {
     if command -v touch_memory >/dev/null; then touch_memory || say "free memory was not touched: what follows may be slow"; fi
 }

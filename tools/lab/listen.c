@@ -1,4 +1,4 @@
-// Prints what a VMM says on its QMP socket, events and all, until it ends: busybox cannot speak to a unix socket.
+// Prints what a VMM sends on its QMP socket, events included, until it ends. Busybox cannot connect to a unix socket.
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>

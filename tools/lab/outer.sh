@@ -2,9 +2,9 @@
 
 tree=$work/tree
 mkdir -p "$tree"/lab "$tree"/usr/{bin,share/qemu}
-put() { # PROGRAM NAME: with its libraries, each where it is here
+put() { # PROGRAM NAME: copies it with its libraries, each to the path that it has here
     local library
-    ln -sf "$1" "$tree/usr/bin/$2" # where QEMU goes by for its firmware
+    ln -sf "$1" "$tree/usr/bin/$2" # QEMU finds its firmware relative to this path
     ldd "$1" | sed -n 's/.* => \(\/[^ ]*\) .*/\1/p; s/^\t\(\/[^ ]*\) .*/\1/p' | while read -r library; do
         mkdir -p "$tree${library%/*}"
         ln -sf "$(realpath "$library")" "$tree$library"
@@ -17,8 +17,8 @@ for firmware in /usr/share/qemu/bios-microvm.bin /usr/share/qemu/linuxboot_dma.b
 done
 ln -s "$base/kernel" "$base/inner" "$PWD"/tools/lab/{library,aerostat,qemu}.sh "$PWD"/tools/lab/{scenario,bench} "$tree/lab/"
 if [[ $what == /* ]]; then ln -s "$what" "$tree/lab/script"; fi
-# QEMU's SVM does not intercept XSETBV: KVM would not know which states an inner machine has enabled, and would not keep them. And software
-# emulation may leave a machine without a processor for many seconds, which must not look like a lockup.
+# QEMU's SVM does not intercept XSETBV: KVM would not know which states an inner machine has enabled, and would not keep them. Software
+# emulation may also stop a processor of the machine for many seconds, which must not look like a lockup.
 options='noxsave watchdog_thresh=60 rcupdate.rcu_cpu_stall_timeout=120'
 environment /lab /lab/kernel /lab/inner "$options" /dev/ttyS2 /dev/ttyS1 /tmp >"$tree/lab/environment"
 if ((${#arguments[@]} > 0)); then
@@ -27,7 +27,7 @@ if ((${#arguments[@]} > 0)); then
 fi
 { cat "$base/outer"; (cd "$tree" && find . | cpio --quiet -L -o -H newc -R 0:0); } >"$work/initramfs"
 
-# Software emulation goes through 'rep movsb' byte by byte, which takes longer than all else together: without ERMS and FSRM the kernel
+# Software emulation executes 'rep movsb' byte by byte, which takes longer than everything else together. Without ERMS and FSRM the kernel
 # copies words.
 qemu=(setpriv --pdeathsig TERM timeout --foreground --kill-after=5 "$limit" qemu-system-x86_64
     -nodefaults -no-user-config -display none -no-reboot
@@ -47,7 +47,7 @@ fi
 running=$!
 . tools/lab/silence.sh
 end_when_silent "$running" "$silence" "$work/silent" "$work/results" "$work/outer-console" "$work/inner-consoles" 9>&- &
-show=() # lines as they come, until the machine ends
+show=() # processes that show lines as they come, until the machine ends
 tail -s 0.2 --pid="$running" -n +1 -f "$work/outer-console" 9>&- | sed -u 's/\r$//; s/^/outer| /' >&2 & show+=($!)
 tail -s 0.2 --pid="$running" -n +1 -f "$work/inner-consoles" 9>&- >&2 & show+=($!)
 tail -s 0.2 --pid="$running" -n +1 -f "$work/results" 9>&- | grep --line-buffered -vE '^(exit|alive) ' & show+=($!)

@@ -1,4 +1,4 @@
-# Inner machines under Debian's QEMU, for library.sh. It is spoken to in QMP over two pipes.
+# Inner machines under Debian's QEMU, for library.sh. Its QMP goes over two pipes.
 
 qemu_hints=on
 
@@ -41,7 +41,7 @@ place_qemu() { # NAME
 migrated_qemu() {
     grep -q '"MIGRATION", "data": {"status": "\(completed\|failed\)"' "$LAB_PLACE/$1.answers"
 }
-migrate_qemu() { # FROM PLACE HINTS, which were decided when the machine began
+migrate_qemu() { # FROM PLACE HINTS; hints were switched on or off when the machine started
     local uri=$2
     qmp "$1" migrate-set-capabilities '"capabilities": [{"capability": "events", "state": true}]'
     qmp "$1" migrate-set-parameters '"max-bandwidth": 107374182400, "downtime-limit": 300'

@@ -1,9 +1,9 @@
-// Rewrites memory on one processor, and looks at every page before it does: it must hold what was written to it the last time. Meanwhile
-// it looks whether time ever goes back, also as seen from another processor's copy of this program.
+// Rewrites memory on one processor, and checks every page before that: it must hold what was last written to it. Meanwhile it checks that
+// time never goes back, even as seen by another processor's copy of this program.
 //
 //     rewriter CPU MIB RATE-MIB FOLDER-AND-PREFIX
 //
-// Counts go into PREFIX.CPU four times a second, if the rate allows; complaints go to standard output.
+// Writes counts to PREFIX.CPU four times a second, if the rate allows. Complaints go to standard output.
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <sched.h>
@@ -27,7 +27,7 @@ static uint64_t now(void) {
     return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
 }
 
-// The latest time that any of the programs has seen: a clock that is read afterwards must not be behind it.
+// The latest time that any copy of this program has seen. A clock that is read later must not be behind it.
 static uint64_t look_at_time(_Atomic uint64_t *latest) {
     uint64_t seen = atomic_load(latest), time = now();
     if (time < seen) printf("@wrong time went back by %llu ns\n", (unsigned long long)(seen - time));

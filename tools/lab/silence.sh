@@ -1,8 +1,9 @@
 # Notices an outer machine that hangs. Sourced, by tools/kvm-lab.
 
-# Watches a machine, which says every few seconds that it lives, and ends it when nothing was heard of it for too long. Returns when it has
-# ended. A host that sleeps for hours is no silence: looks are counted, one a second, and not the time between them.
-end_when_silent() { # PID SECONDS NOTE FILE...: NOTE is left where it was silent, FILES are what it writes
+# Watches a machine that reports every few seconds that it is alive, and ends it when it was silent for too long. Returns when the machine
+# has ended. A host that sleeps for hours does not count as silence: the function counts its checks, one a second, and not the time between
+# them.
+end_when_silent() { # PID SECONDS NOTE FILE...: leaves NOTE if the machine was silent; the machine writes to FILES
     local pid=$1 limit=$2 note=$3 size before='' looks=0
     shift 3
     while kill -0 "$pid"; do
@@ -18,12 +19,12 @@ end_when_silent() { # PID SECONDS NOTE FILE...: NOTE is left where it was silent
     done
 } 2>/dev/null
 
-# The last lines of a console that say something, for people.
+# The last lines of a console with content, for people.
 last_words() { # FILE
     tr -d '\r' <"$1" | grep -v '^[[:space:]]*$' | tail -n 3 | paste -sd'~' | sed 's/~/ ~ /g' | cut -c 1-400
 }
 
-# Where a machine stood that fell silent.
+# Says how far a machine was when it fell silent.
 say_where_it_stood() { # SECONDS RESULTS OUTER-CONSOLE INNER-CONSOLES
     local alive results
     alive=$(sed -n 's/^alive \([0-9]*\).*/\1/p' "$2" | tail -n 1)

@@ -1,6 +1,6 @@
-// Writes to nearly all memory that is free, and gives it back. Where the outer machine itself runs on a virtual machine, the host below
-// takes back what has been idle for a while, and providing it again takes five times as long as anything that is to be measured: so
-// everything free is touched shortly before. Of 2 MiB blocks, as the migrations allocate them.
+// Writes to nearly all free memory, and gives it back. If the outer machine itself runs in a virtual machine, the host below takes back
+// memory that was idle for a while. Getting it again takes five times as long as anything to be measured, so all free memory is touched
+// shortly before. It is touched in 2 MiB blocks, as the migrations allocate it.
 #include <stdio.h>
 #include <sys/mman.h>
 
@@ -14,7 +14,7 @@ int main(void) {
         if (sscanf(line, "MemFree: %lu kB", &kib) == 1) { break; }
     }
     if (kib <= KIB_LEFT) { return 1; }
-    // Whoever must go for want of memory: this one.
+    // If memory runs out, the kernel should end this process first.
     if (adjustment) {
         fputs("1000", adjustment);
         fclose(adjustment);

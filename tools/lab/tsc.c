@@ -1,6 +1,6 @@
-// Prints the frequency of this processor's time stamp counter in kHz. Software emulation shows that counter to its machine, whose kernel
-// cannot measure it well where the host is busy. Of several measurements the shortest between two looks at the clock is the least
-// disturbed one.
+// Prints the frequency of this processor's time stamp counter in kHz. Software emulation shows the counter to its machine, whose kernel
+// cannot measure it well on a busy host. Of several measurements, the one with the shortest time between two readings of the clock is the
+// least disturbed.
 #include <stdint.h>
 #include <stdio.h>
 #include <time.h>

@@ -1,4 +1,4 @@
-"""Plants one violation of each kind in a small repository, and sees that tools/tidy finds it, in its place, and nothing else."""
+"""Plants one violation of each kind in a small repository, and checks that tools/tidy finds it at its place, and nothing else."""
 
 import os
 import sys
@@ -45,7 +45,7 @@ MANIFEST = {
 
 
 def violations(lines, readme_lines, forbidden):
-    """Kind, file, what is appended to it (or, where a line is given, inserted before it), the line that is wrong."""
+    """Kind, file, the text that is appended to it (or inserted before the given line), and the line of the finding."""
     engine = "Sources/Engine/Engine.swift"
     last = CLEAN[engine].count("\n") + 1
     return [
@@ -94,7 +94,7 @@ def run(check, lines, readme_lines, forbidden):
         for kind, path, text, line in planted:
             write(root, path, CLEAN.get(path, "") + text)
             found = check(root, [MANIFEST])
-            # A document without a link is the index's fault.
+            # For a document without a link, the index is at fault.
             place = f"{path}:{line}: " if line else "docs/README.md:1: "
             if len(found) != 1 or not found[0].startswith(place):
                 print(f"tidy: {kind} in {path} is not found as it should be: {found}", file=sys.stderr)

@@ -1,6 +1,6 @@
 import NIOPosix
 
-/// Runs tasks that may block on threads of its own, so that neither the event loop nor the few threads of the default executor stop.
+/// Runs tasks that may block. It has threads of its own, so neither the event loop nor the few threads of the default executor are held up.
 final class BlockingExecutor: TaskExecutor {
     private let pool: NIOThreadPool
 

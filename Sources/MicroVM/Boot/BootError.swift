@@ -23,7 +23,7 @@ package enum BootError: Error, Hashable, Sendable, CustomStringConvertible {
         case .notAKernel(let path): "\(path) is no Linux kernel for x86-64: neither a bzImage nor an ELF file"
         case .unsuitable(let path, let reason): "the kernel \(path) cannot be started: \(reason)"
         case .truncated(let path, let byteCount, let needed):
-            "the kernel \(path) is cut off: it has \(byteCount) bytes, and its header speaks of \(needed)"
+            "the kernel \(path) is cut off: it has \(byteCount) bytes, and its header says \(needed)"
         case .emptyInitrd(let path): "the initrd \(path) is empty"
         case .commandLineTooLong(let byteCount, let maximum):
             "the command line has \(byteCount) bytes, and the kernel takes at most \(maximum)"

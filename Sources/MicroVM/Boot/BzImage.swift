@@ -41,7 +41,7 @@ struct BzImage: Sendable {
         let sectors = header.bytes[0x1F1] == 0 ? 4 : UInt64(header.bytes[0x1F1])
         let start = (sectors + 1) * 512
         let byteCount = UInt64(header.get(0x1F4, as: UInt32.self)) * 16
-        guard byteCount > Self.longEntryOffset else { throw unsuitable("its header names no code") }
+        guard byteCount > Self.longEntryOffset else { throw unsuitable("it has no code behind its header") }
         guard start + byteCount <= file.byteCount else {
             throw .truncated(path: path, byteCount: file.byteCount, needed: start + byteCount)
         }

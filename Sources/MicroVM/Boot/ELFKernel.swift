@@ -29,7 +29,7 @@ struct ELFKernel: Sendable {
         else { throw .unsuitable(path: path, reason: "it is an ELF file, but no 64-bit executable for x86-64") }
         let count = Int(header.get(56, as: UInt16.self))
         guard (1...Self.maximumProgramHeaders).contains(count), header.get(54, as: UInt16.self) == UInt16(Self.programHeaderBytes) else {
-            throw .unsuitable(path: path, reason: "its ELF header speaks of \(count) program headers")
+            throw .unsuitable(path: path, reason: "its ELF header names \(count) program headers")
         }
 
         let table = try Self.part(of: file, at: header.get(32), byteCount: UInt64(count * Self.programHeaderBytes))
@@ -40,7 +40,9 @@ struct ELFKernel: Sendable {
                 (table.get(start + 8), table.get(start + 32), table.get(start + 40))
             switch table.get(start, as: UInt32.self) {
             case Self.load where memoryBytes > 0:
-                guard fileBytes <= memoryBytes else { throw .unsuitable(path: path, reason: "a segment has more bytes than memory") }
+                guard fileBytes <= memoryBytes else {
+                    throw .unsuitable(path: path, reason: "a segment is larger in the file than in memory")
+                }
                 try Self.expect(offset, fileBytes, in: file)
                 segments.append(
                     try KernelSegment(

@@ -25,7 +25,7 @@ public enum KVMError: Error, Hashable, Sendable, CustomStringConvertible {
         case .forbidden(let path, let group):
             "\(path) may not be opened: add this user to the group \(group) (usermod -a -G \(group) USER, then log in again)"
         case .unusable(let path, let code): "\(path) cannot be used: \(code)"
-        case .version(let version, let path): "\(path) speaks version \(version) of the KVM interface, where 12 is needed"
+        case .version(let version, let path): "\(path) has version \(version) of the KVM interface, but 12 is needed"
         case .capability(let name, let path): "\(path) lacks \(name), which a machine needs here: a newer host kernel has it"
         case .vcpus(let count, let maximum): "a machine has 1 to \(maximum) vCPUs, not \(count)"
         case .request(let name, let place, let code): "\(name) failed (\(place)): \(code)"

@@ -96,7 +96,7 @@ import SystemPackage
             let event = enter(bus)
             if event != .served { return event }
         }
-        return .ended(.crash(reason: "vCPU \(index) does not come out of one instruction"))
+        return .ended(.crash(reason: "vCPU \(index) does not finish one instruction"))
     }
 
     // MARK: Devices
@@ -146,9 +146,9 @@ import SystemPackage
             }
         case KVM_EXIT_FAIL_ENTRY:
             let hardware = unsafe String(run.pointee.fail_entry.hardware_entry_failure_reason, radix: 16)
-            return .crash(reason: "vCPU \(index) has a state that the processor does not take (reason 0x\(hardware))")
+            return .crash(reason: "vCPU \(index) has a state that the processor does not accept (reason 0x\(hardware))")
         case KVM_EXIT_INTERNAL_ERROR: return .crash(reason: internalError())
-        default: return .crash(reason: "vCPU \(index) came out of the guest for reason \(reason), which is not known here")
+        default: return .crash(reason: "vCPU \(index) left the guest for the unknown reason \(reason)")
         }
     }
 

@@ -79,16 +79,16 @@ struct Migrate: AsyncParsableCommand {
 
     func validate() throws {
         if let timeout, timeout <= .zero { throw ValidationError("--timeout must be more than 0 ms") }
-        if timeout == nil, onTimeout != nil { throw ValidationError("--on-timeout goes with --timeout") }
+        if timeout == nil, onTimeout != nil { throw ValidationError("--on-timeout needs --timeout") }
         let place: MigrationURI
         do throws(MigrationURI.ParseError) { place = try MigrationURI(uri) } catch { throw ValidationError("\(error)") }
         if case .socket(.unix(let path)) = place, absolutePath(path).utf8.count > SocketAddress.maximumPathBytes {
             throw ValidationError(
-                "'\(uri)': from the root on, its path is longer than \(SocketAddress.maximumPathBytes) bytes: \(absolutePath(path))"
+                "'\(uri)': its absolute path is longer than \(SocketAddress.maximumPathBytes) bytes: \(absolutePath(path))"
             )
         }
         if case .file = place { return }
-        if sync != nil { throw ValidationError("--sync goes with file:PATH") }
+        if sync != nil { throw ValidationError("--sync is only for file:PATH") }
     }
 
     func run() async throws {

@@ -1,21 +1,21 @@
 import AerostatHost
 import Foundation
 
-/// What a command left behind.
+/// The result of a command.
 struct Ended: Sendable, CustomStringConvertible {
-    /// The exit code; the negative number of a signal that ended it.
+    /// The exit code, or the negative number of the signal that ended it.
     let code: Int32
     let output: String
     let errors: String
 
-    /// All that a person would have seen.
+    /// Everything that a person would have seen.
     var text: String { output + errors }
     var description: String { "exit \(code)\n\(text)" }
 }
 
 /// The program under test.
 enum Aerostat {
-    /// Beside the tests, where the build put both; `AEROSTAT` names another.
+    /// Beside the tests, where the build puts both. `AEROSTAT` names another one.
     static let path: String = {
         if let path = ProcessInfo.processInfo.environment["AEROSTAT"] { return path }
         let tests = URL(filePath: "/proc/self/exe").resolvingSymlinksInPath()
@@ -31,7 +31,7 @@ enum Aerostat {
     /// Runs a subcommand to its end.
     static func command(_ arguments: String...) async throws -> Ended { try await run(path, arguments) }
 
-    /// Runs any program to its end; it is killed where that takes longer than two minutes.
+    /// Runs any program to its end. Kills it if that takes longer than two minutes.
     static func run(_ program: String, _ arguments: [String], environment: [String: String] = [:]) async throws -> Ended {
         try await aside {
             let process = Process()
@@ -56,11 +56,12 @@ enum Aerostat {
 }
 
 extension Process {
-    /// Of a process that has ended.
+    /// For a process that has ended.
     var exitCode: Int32 { terminationReason == .exit ? terminationStatus : -terminationStatus }
 }
 
-/// A file that catches what a process writes: unlike a pipe it is never full, and can be read meanwhile. It goes with this object.
+/// A file that captures the output of a process. Unlike a pipe it is never full, and it can be read meanwhile. It is removed with this
+/// object.
 final class Capture: Sendable {
     let handle: FileHandle
     private let path: String
@@ -72,8 +73,8 @@ final class Capture: Sendable {
     }
 
     deinit {
-        // Foundation keeps a process that has ended, and with it the handle. With a thousand files open `Process.run()` reads behind the
-        // end of its list of them, and crashes.
+        // Foundation keeps a process that has ended, and its handle too. With a thousand files open, `Process.run()` reads beyond the end
+        // of its list of them, and crashes.
         try? handle.close()
         try? FileManager.default.removeItem(atPath: path)
     }
@@ -81,19 +82,19 @@ final class Capture: Sendable {
     var text: String { (try? String(decoding: Data(contentsOf: URL(filePath: path)), as: UTF8.self)) ?? "" }
 }
 
-/// Runs what blocks on a thread of its own, so that no thread of the default executor stands still.
+/// Runs a blocking body on a thread of its own, so that it does not block a thread of the default executor.
 func aside<Result: Sendable>(_ body: @escaping @Sendable () throws -> Result) async throws -> Result {
     try await withCheckedThrowingContinuation { continuation in
         Thread.detachNewThread { continuation.resume(with: Swift.Result(catching: body)) }
     }
 }
 
-/// Something did not come about in time.
+/// Something did not happen in time.
 struct TooLate: Error, CustomStringConvertible {
     let description: String
 }
 
-/// Asks again and again until a condition holds.
+/// Checks a condition again and again until it holds.
 func eventually(
     _ what: String,
     within limit: Duration = .seconds(30),

@@ -3,7 +3,7 @@ import AerostatQMP
 import Testing
 
 extension GuestChild {
-    /// What holds after every migration that did not reach commit: the guest runs here, whole, with the memory that it had lent.
+    /// What holds after every migration that did not reach commit: the guest runs here, undamaged, with all the memory that it had lent.
     func expectGuestIsStillHere(
         _ expected: MigrationReport.Status = .failed,
         sourceLocation: SourceLocation = #_sourceLocation
@@ -21,7 +21,7 @@ extension GuestChild {
         #expect(words.code == 0 && words.output.hasPrefix("clean"), "\(words)", sourceLocation: sourceLocation)
     }
 
-    /// A destination whose guest did not come ends by itself and says why.
+    /// A destination whose guest did not come ends on its own and says why.
     func expectGuestDidNotCome(_ words: String..., sourceLocation: SourceLocation = #_sourceLocation) async throws {
         #expect(try await exitCode() == 1, "\(log)", sourceLocation: sourceLocation)
         for word in words + ["the guest is not here"] {
@@ -29,18 +29,18 @@ extension GuestChild {
         }
     }
 
-    /// The guest is not running here: its memory stands still.
+    /// The guest is not running here: its memory does not change.
     func expectMemoryStandsStill(_ guests: Guests, sourceLocation: SourceLocation = #_sourceLocation) async throws {
         let before = try await memory(into: guests.path("before.ram"))
         let after = try await memory(into: guests.path("after.ram"))
-        // Looked at here: a failure would show both in full, which takes more memory than the machine has.
+        // Compared here, because a failed expectation would print both in full, which takes more memory than the machine has.
         let isSame = before == after
         #expect(isSame, "the guest writes its memory", sourceLocation: sourceLocation)
     }
 }
 
 extension Ended {
-    /// A migration that failed, in words for people: what happened, where the guest is, in a line or two and without the tool's innards.
+    /// A migration that failed, in words for people: what happened and where the guest is, in a line or two, without internals of the tool.
     func expectFailure(code: Int32 = 1, _ words: String..., sourceLocation: SourceLocation = #_sourceLocation) {
         #expect(self.code == code, "\(self)", sourceLocation: sourceLocation)
         for word in words { #expect(text.contains(word), "\(self)", sourceLocation: sourceLocation) }
@@ -48,7 +48,7 @@ extension Ended {
 }
 
 extension GuestChild {
-    /// The guest can still go: to a fresh process, verified, and is whole there.
+    /// The guest can still migrate: to a fresh process, verified, and is undamaged there.
     func expectMigrates(_ guests: Guests, sourceLocation: SourceLocation = #_sourceLocation) async throws {
         let destination = try await guests.waiting()
         let migrate = try await migrate(to: try destination.incoming, "--verify")

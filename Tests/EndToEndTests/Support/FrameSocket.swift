@@ -2,17 +2,17 @@ import AerostatHost
 import AerostatMigration
 import Glibc
 
-/// A frame as it passes: the fixed part, taken apart as far as tests want to know.
+/// A frame on the link: its fixed part, parsed as far as tests need.
 struct RawFrame {
     let kind: FrameKind
     let round: Int
     /// Header and body.
     let bytes: [UInt8]
-    /// Bytes of pages that follow.
+    /// How many bytes of pages follow.
     let payloadBytes: Int
 }
 
-/// A connected socket that blocks, for peers that tests play by hand.
+/// A connected, blocking socket, for peers that tests play themselves.
 struct FrameSocket: ~Copyable, Sendable {
     private let socket: OwnedDescriptor
 
@@ -35,7 +35,7 @@ struct FrameSocket: ~Copyable, Sendable {
         return true
     }
 
-    /// Exactly that many bytes; `nil` where the other side hung up before.
+    /// Exactly this many bytes; `nil` if the other side hung up before.
     func receive(_ count: Int) -> [UInt8]? {
         var bytes = [UInt8](repeating: 0, count: count)
         var received = 0
@@ -47,7 +47,7 @@ struct FrameSocket: ~Copyable, Sendable {
         return bytes
     }
 
-    /// Header and body of the next frame; `nil` where the other side hung up, or what came is none.
+    /// Header and body of the next frame; `nil` if the other side hung up, or what came is not a frame.
     func receiveFrame() -> RawFrame? {
         guard let header = receive(FrameHeader.byteCount) else { return nil }
         var reader = StreamReader(header)
@@ -72,10 +72,10 @@ struct FrameSocket: ~Copyable, Sendable {
         return try Frame(header, body: Array(raw.bytes[FrameHeader.byteCount...]), pageCount: pageCount)
     }
 
-    /// Says that no more comes; what was sent still arrives.
+    /// Closes the sending side. What was sent still arrives.
     func endSending() { shutdown(socket.number, Int32(SHUT_WR)) }
 
-    /// Ends both directions and wakes whoever waits for them.
+    /// Closes both directions, and wakes those who wait for them.
     func hangUp() { shutdown(socket.number, Int32(SHUT_RDWR)) }
 }
 

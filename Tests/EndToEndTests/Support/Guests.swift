@@ -6,7 +6,7 @@ import Foundation
 import Synchronization
 import Testing
 
-/// The processes and files of one test. All of them go when the test is over, however it ends.
+/// The processes and files of one test. All of them are gone when the test ends, however it ends.
 final class Guests: Sendable {
     private let folder: URL
     private let children = Mutex<[GuestChild]>([])
@@ -24,7 +24,7 @@ final class Guests: Sendable {
     fileprivate func end() {
         let children = children.withLock { $0 }
         for child in children { child.kill() }
-        // The next test may use the same image, which a process keeps until it is gone.
+        // The next test may use the same image, which a process holds until it is gone.
         for child in children { child.waitForEnd() }
         for link in links.withLock({ $0 }) { link.end() }
         try? FileManager.default.removeItem(at: folder)
@@ -39,7 +39,7 @@ final class Guests: Sendable {
     /// A process that waits for a guest on any port.
     func waiting(_ arguments: String...) async throws -> GuestChild { try await start(["--incoming", "tcp:127.0.0.1:0"] + arguments) }
 
-    /// - Parameter environment: beside this process's own.
+    /// - Parameter environment: added to this process's own.
     func start(_ arguments: [String], environment: [String: String] = [:]) async throws -> GuestChild {
         let child = try GuestChild(control: path("\(UUID().uuidString.prefix(8)).sock"), arguments, environment)
         children.withLock { $0.append(child) }
@@ -47,8 +47,9 @@ final class Guests: Sendable {
         return child
     }
 
-    /// Starts `aerostat run` by a shell, which says where its streams lead, or what limits it has; returns once it can be spoken to.
-    /// - Parameter script: the shell's words, in which `"$@"` is the command.
+    /// Starts `aerostat run` through a shell, which redirects its streams or limits its resources. Returns once its control socket can be
+    /// used.
+    /// - Parameter script: the shell's script, in which `"$@"` is the command.
     func start(_ arguments: [String], by script: String) async throws -> GuestChild {
         let child = try GuestChild(control: path("\(UUID().uuidString.prefix(8)).sock"), arguments, script: script)
         children.withLock { $0.append(child) }
@@ -59,14 +60,14 @@ final class Guests: Sendable {
         return child
     }
 
-    /// Ends this with the test.
+    /// Makes the test end this object.
     func keep<Link: Endable>(_ link: Link) -> Link {
         links.withLock { $0.append(link) }
         return link
     }
 }
 
-/// Gives a test its processes, and ends them after it.
+/// Gives a test its processes, and ends them afterwards.
 func withGuests(_ body: (Guests) async throws -> Void) async throws {
     let guests = try Guests()
     defer { guests.end() }
@@ -103,7 +104,7 @@ final class GuestChild: Sendable {
         try process.run()
     }
 
-    /// What the process has said to people.
+    /// What the process has printed for people.
     var log: String { errors.text }
 
     private var ready: Ready? {
@@ -120,7 +121,7 @@ final class GuestChild: Sendable {
         #expect(ready?.event == "READY" && ready?.control == control)
     }
 
-    /// Where it waits for a guest.
+    /// The address at which it waits for a guest.
     var incoming: String {
         get throws { try #require(ready?.incoming) }
     }
@@ -130,26 +131,26 @@ final class GuestChild: Sendable {
 
     func signal(_ number: Int32) { if !hasEnded { Foundation.kill(process.processIdentifier, number) } }
 
-    /// SIGKILL: no last words.
+    /// Sends SIGKILL, so the process prints nothing more.
     func kill() { signal(SIGKILL) }
 
-    /// Sleeps until it is gone, or for ten seconds.
+    /// Sleeps until it is gone, at most ten seconds.
     fileprivate func waitForEnd() { _ = ended.wait(until: MonotonicClock.now() + .seconds(10)) { $0 ? () : nil } }
 
-    /// Waits for the end.
+    /// Waits until it ends.
     func exitCode() async throws -> Int32 {
         try await eventually("the guest process ends") { hasEnded }
         return process.exitCode
     }
 
-    // MARK: Speaking to it
+    // MARK: Commands
 
     func connect() async throws -> ControlClient { try await ControlClient.connect(to: control) }
     func state() async throws -> RunState { try await connect().runState() }
     func report() async throws -> MigrationReport { try await connect().migrationReport() }
     func check() async throws -> SelfCheck { try await connect().checkGuest() }
 
-    /// Runs a subcommand against it.
+    /// Runs a subcommand with its control socket.
     func command(_ name: String, _ arguments: String...) async throws -> Ended {
         try await Aerostat.run(Aerostat.path, [name, "--control", control] + arguments)
     }
@@ -161,7 +162,7 @@ final class GuestChild: Sendable {
         try await Aerostat.run(Aerostat.path, ["migrate", "--control", control, uri] + arguments)
     }
 
-    /// Its memory.
+    /// A dump of its memory.
     func memory(into path: String) async throws -> Data {
         let dump = try await command("dump-memory", "-o", path)
         try #require(dump.code == 0, "\(dump)")

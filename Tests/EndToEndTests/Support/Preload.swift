@@ -1,6 +1,6 @@
 import Foundation
 
-/// A library in front of the C library of a process: a disk that behaves badly. Made with the machine's C compiler.
+/// A library that overrides calls of the C library, to make a disk behave badly. Compiled with the machine's C compiler.
 struct Preload {
     enum Library: String {
         case slowRename = "slow_rename", slowUnlink = "slow_unlink", failedRename = "failed_rename", slowSecondOpen = "slow_second_open"
@@ -10,12 +10,12 @@ struct Preload {
     static let remedy = "needs a C compiler (\(compiler))"
     private static let compiler = "/usr/bin/cc"
 
-    /// For the process that is started with it.
+    /// The variables for the process that uses it.
     let environment: [String: String]
 
     /// - Parameters:
     ///   - seconds: how long a slow call takes.
-    ///   - path: of the file that a library watches.
+    ///   - path: the file that a library watches.
     init(_ library: Library, seconds: Int = 0, path: String = "", _ guests: Guests) async throws {
         let built = guests.path(library.rawValue + ".so")
         let source = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "Preload/\(library.rawValue).c").path

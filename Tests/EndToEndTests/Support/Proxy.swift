@@ -2,7 +2,7 @@ import AerostatHost
 import AerostatMigration
 import TestSupport
 
-/// A link between source and destination that knows the frames which pass, and fails where a test wants it to.
+/// A link between source and destination that parses the frames, and fails where a test wants it to.
 final class Proxy: Guests.Endable {
     enum Direction: Sendable { case toDestination, toSource }
 
@@ -11,7 +11,7 @@ final class Proxy: Guests.Endable {
         let direction: Direction
         let kind: FrameKind
         let round: Int
-        /// How many frames of this kind passed in this direction before.
+        /// How many frames of this kind have passed in this direction before.
         let earlier: Int
         let headerAndBodyBytes: Int
         let payloadBytes: Int
@@ -21,11 +21,11 @@ final class Proxy: Guests.Endable {
         case pass
         /// Nothing passes in this direction until `release`.
         case hold
-        /// So many bytes of the frame pass, and the link is gone.
+        /// This many bytes of the frame pass, then the link breaks.
         case cut(after: Int)
     }
 
-    /// Where the source migrates to.
+    /// The URI that the source migrates to.
     let uri: String
     private let listener: Listener
     private let link = Monitor(State())
@@ -62,7 +62,7 @@ final class Proxy: Guests.Endable {
         }
     }
 
-    /// - Parameter rule: asked about each frame, on the link's threads.
+    /// - Parameter rule: called for each frame, on the link's threads.
     init(to destination: String, _ rule: @escaping @Sendable (Passing) -> Action) throws {
         let listener = try Listener()
         self.listener = listener
@@ -85,7 +85,7 @@ final class Proxy: Guests.Endable {
     /// Whether a frame is being held back.
     var isHolding: Bool { link.withLock { $0.isHolding } }
 
-    /// Lets what is held pass.
+    /// Lets held frames pass.
     func release() { link.update { $0.isReleased = true } }
 
     /// Cuts the link.
@@ -103,7 +103,7 @@ final class Proxy: Guests.Endable {
         ends.hangUp()
     }
 
-    /// - Returns: whether the link still stands.
+    /// - Returns: whether the link is still up.
     private func forwardFrame(_ direction: Direction, _ ends: Ends, _ counts: inout [FrameKind: Int], _ rule: (Passing) -> Action) -> Bool {
         let frame = direction == .toDestination ? ends.source.receiveFrame() : ends.destination.receiveFrame()
         guard let frame else { return false }

@@ -1,7 +1,7 @@
 import AerostatHost
 import Foundation
 
-/// `aerostat run` with its standard input and output on a terminal that a test holds the other end of.
+/// `aerostat run` with its standard input and output on a terminal whose other end a test holds.
 final class TerminalGuest: Sendable {
     private let near: OwnedDescriptor
     private let far: OwnedDescriptor
@@ -11,7 +11,7 @@ final class TerminalGuest: Sendable {
     /// The terminal's own mode.
     private let ownMode: Mode
 
-    /// What of a terminal's mode a shell would miss.
+    /// The part of a terminal's mode that a shell relies on.
     struct Mode: Hashable, Sendable {
         let local: UInt32
         let input: UInt32
@@ -28,14 +28,14 @@ final class TerminalGuest: Sendable {
         errors = try Capture()
         process.executableURL = URL(filePath: Aerostat.path)
         process.arguments = ["run"] + arguments
-        // Signals are sent to it. Swift's own crash handler would ask questions on the terminal, and a sanitizer's would report them.
+        // The tests send signals to it. Swift's own crash handler would ask questions on the terminal, and a sanitizer's would report them.
         var environment = ProcessInfo.processInfo.environment
         environment["SWIFT_BACKTRACE"] = "enable=no"
         for name in ["ASAN_OPTIONS", "TSAN_OPTIONS"] {
             environment[name] = (environment[name].map { $0 + ":" } ?? "") + "handle_segv=0:handle_sigfpe=0"
         }
         process.environment = environment
-        // What a test runner ignores its children would ignore too.
+        // A child would inherit the signals that a test runner ignores.
         Foundation.signal(SIGQUIT, SIG_DFL)
         let terminal = FileHandle(fileDescriptor: far, closeOnDealloc: false)
         (process.standardInput, process.standardOutput) = (terminal, terminal)
@@ -65,7 +65,7 @@ final class TerminalGuest: Sendable {
         }
     }
 
-    /// As a shell does when its job has stopped.
+    /// Restores the terminal as a shell does when its job has stopped.
     func restoreByHand() {
         var mode = termios()
         unsafe tcgetattr(far.number, &mode)
@@ -79,7 +79,7 @@ final class TerminalGuest: Sendable {
 
     func type(_ keys: [UInt8]) { _ = unsafe write(near.number, keys, keys.count) }
 
-    /// What the screen shows that has not been read yet; nothing is waited for.
+    /// The output that was not read yet. Does not wait.
     func read() -> [UInt8] {
         var entry = pollfd(fd: near.number, events: Int16(POLLIN), revents: 0)
         guard unsafe poll(&entry, 1, 0) == 1 else { return [] }

@@ -1,7 +1,7 @@
 import Foundation
 import Testing
 
-/// A file system of a few MiB, for tests of full disks: a tmpfs of the test's own.
+/// A file system of a few MiB, for tests of full disks: a tmpfs for one test.
 final class SmallDisk: Guests.Endable {
     let folder: String
 
@@ -26,7 +26,7 @@ final class SmallDisk: Guests.Endable {
 
     var names: [String] { (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? [] }
 
-    /// Leaves no room.
+    /// Fills the disk completely.
     func fill() throws {
         let filler = unsafe try #require(unsafe fopen(path("filler"), "w"))
         defer { unsafe fclose(filler) }

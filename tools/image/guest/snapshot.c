@@ -1,5 +1,5 @@
-// Writes /proc/kpageflags to the disk named on the command line, and stops the machine with the next instruction: QEMU's debug exit
-// device ends QEMU at once, so its memory, which is a file, stays as it is at that moment. Compiled by the machine itself.
+// Writes /proc/kpageflags to the disk named on the command line, and stops the machine with the next instruction: QEMU's debug exit device
+// ends QEMU at once. QEMU's memory is a file, which stays as it is at that moment. The machine compiles this program itself.
 //
 // usage: snapshot DISK MEBIBYTES
 
@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #define FRAMES_PER_MEBIBYTE 256
-#define NO_PAGE (1ull << 20) // KPF_NOPAGE: frames past those that the kernel reports
+#define NO_PAGE (1ull << 20) // KPF_NOPAGE: frames beyond those that the kernel reports
 #define BLOCK 4096 // a multiple of any disk's blocks, for O_DIRECT
 #define DEBUG_EXIT_PORT 0xf4 // as in tools/guest-image
 #define DONE 0x10 // QEMU ends with 2 * DONE + 1
@@ -42,13 +42,13 @@ int main(int count, char **arguments) {
     if (source < 0) fail("/proc/kpageflags");
     int disk = open(arguments[1], O_WRONLY | O_DIRECT);
     if (disk < 0) fail(arguments[1]);
-    // Everything that takes memory is done before the flags are read.
+    // Everything that allocates memory is done before the flags are read.
     uint64_t *flags = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
     if (flags == MAP_FAILED || mlockall(MCL_CURRENT) != 0) fail("memory");
     if (ioperm(DEBUG_EXIT_PORT, 1, 1) != 0) fail("ioperm");
     sync();
     sleep(1);
-    read_flags(source, flags, frames); // once in vain: its code and tables are in memory then
+    read_flags(source, flags, frames); // a first time without using the result: afterwards its code and tables are in memory
     read_flags(source, flags, frames);
     for (size_t done = 0; done < length;) {
         ssize_t part = pwrite(disk, (char *)flags + done, length - done, done);

@@ -1,4 +1,4 @@
-/// How a guest ended by its own doing.
+/// How a guest ended on its own.
 public struct GuestEnding: Hashable, Sendable, CustomStringConvertible {
     /// As far as others must tell them apart.
     public enum Kind: Hashable, Sendable, CaseIterable {

@@ -67,7 +67,7 @@ public final class MachineHost: Sendable {
     /// - Parameter ago: when it happened.
     public func announce(_ event: Event, ago: Duration = .zero) { listener.withLock { $0 }?(event, ago) }
 
-    /// Whether the guest runs, under QEMU's names.
+    /// Whether the guest runs, in QEMU's terms.
     public var runState: RunState { state.withLock { $0.lifecycle.runState } }
 
     // MARK: The guest

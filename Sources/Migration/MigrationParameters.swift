@@ -48,7 +48,7 @@ public struct MigrationParameters: Hashable, Sendable {
         public let description: String
     }
 
-    /// Looks whether all values are in their ranges.
+    /// Checks that all values are in their ranges.
     public func validate() throws(OutOfRange) {
         guard (.zero...Self.maximumDowntimeLimit).contains(downtimeLimit) else {
             throw OutOfRange(description: "downtime-limit must be from 0 to 2000000 ms")

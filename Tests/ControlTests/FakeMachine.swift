@@ -4,7 +4,7 @@ import AerostatMigration
 import AerostatQMP
 import Synchronization
 
-/// A machine without a guest, which keeps the state that the commands are about and tells its changes, as a real one does.
+/// A machine without a guest. It keeps the state that commands change, and sends events like a real one.
 final class FakeMachine: Sendable {
     private struct State {
         var run = RunState.running
@@ -91,7 +91,7 @@ final class FakeMachine: Sendable {
         server?.broadcast(event)
     }
 
-    /// A migration that ends at once, as the URI's last part says; `slow` goes on until it is cancelled.
+    /// Starts a migration. The URI's last part says how it ends, at once; `slow` continues until it is cancelled.
     private func migrate(_ uri: String) throws(QMPError) {
         guard uri.hasPrefix("unix:") || uri.hasPrefix("tcp:") else { throw QMPError("the URI '\(uri)' is not understood") }
         let server = state.withLock { state in

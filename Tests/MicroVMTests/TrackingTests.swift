@@ -124,7 +124,7 @@ extension MachineTests {
             }
         }
 
-        @Test func `A tracker that does not see vCPUs is refused, and KVM's are for guests without KVM`() throws {
+        @Test func `A tracker that cannot see vCPU writes is refused, and so are KVM's trackers for a guest without KVM`() throws {
             #expect(throws: GuestError.self) { try TinyMachine(TinyGuest(), tracker: .software) }
             let memory = try GuestRAM(regionTable(pages: 16))
             for kind in [TrackerKind.kvmDirtyLog, .kvmDirtyRing] {

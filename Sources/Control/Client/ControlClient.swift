@@ -103,7 +103,7 @@ public final class ControlClient: Sendable {
         try await execute(command.name)
     }
 
-    /// Closes the connection; commands under way fail.
+    /// Closes the connection. Commands that wait for an answer fail.
     public func close() { channel.close(promise: nil) }
 
     /// Whether the guest runs.

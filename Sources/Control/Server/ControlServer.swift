@@ -41,7 +41,7 @@ public final class ControlServer: Sendable {
         var isClosing = false
     }
 
-    /// Binds the path and begins to serve. A socket that nobody listens on any more is replaced; one that is alive is refused.
+    /// Binds the path and begins to serve. Replaces a socket that nobody listens on any more; refuses one that is in use.
     /// - Parameter commands: what clients may ask of the machine; the protocol's own commands come with the server.
     public static func listen(path: String, commands: CommandSet, logger: Logger) async throws(ControlError) -> ControlServer {
         let socket = try bind(path)

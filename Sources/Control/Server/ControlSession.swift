@@ -112,7 +112,7 @@ final class ControlSession: Sendable {
             throw QMPError(.commandNotFound, "Capabilities negotiation is already complete, command ignored")
         }
         try wish.accept()
-        // Released before the reply is queued: no event is lost after it.
+        // Released before the reply is queued, so that no event is lost after the reply.
         isNegotiated.store(true, ordering: .releasing)
     }
 

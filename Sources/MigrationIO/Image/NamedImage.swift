@@ -1,6 +1,6 @@
 public import AerostatMigration
 
-/// An image that is of no use, and why.
+/// An image that cannot be used, and why.
 public struct ImageRefused: Error, CustomStringConvertible {
     public let path: String
     public let error: ImageError
@@ -14,7 +14,7 @@ public struct ImageRefused: Error, CustomStringConvertible {
 }
 
 extension GuestImage {
-    /// Opens an image that a person named, also as a URI.
+    /// Opens an image that a person named by its path or as a URI.
     public static func named(_ name: String, for use: ImageUse = .reading) throws(ImageRefused) -> GuestImage {
         let path = name.hasPrefix("file:") ? String(name.dropFirst("file:".count)) : name
         do throws(ImageError) { return try GuestImage(opening: path, for: use) } catch { throw ImageRefused(path: path, error: error) }

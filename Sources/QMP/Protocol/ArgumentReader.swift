@@ -1,4 +1,5 @@
-/// The arguments of one request, taken out one by one with QEMU's words for what is wrong. What nobody took is refused.
+/// The arguments of one request. Each is taken out by its name, with QEMU's words for what is wrong. Arguments that nobody took are
+/// refused.
 public struct ArgumentReader {
     private var members: [String: JSONValue]
 
@@ -24,7 +25,7 @@ public struct ArgumentReader {
         return value
     }
 
-    /// A number that counts something; a negative one is refused.
+    /// Takes a count. A negative number is refused.
     public mutating func takeOptionalCount(_ name: String) throws(QMPError) -> Int? {
         guard let value = try takeOptional(name, as: .integer) else { return nil }
         guard value >= 0 else { throw QMPError("Parameter '\(name)' expects a number that is not negative") }
@@ -39,7 +40,7 @@ public struct ArgumentReader {
     }
 }
 
-/// How a JSON value becomes an argument, and its name in QEMU's errors.
+/// How a JSON value becomes an argument, and the name of the type in QEMU's errors.
 public struct ArgumentType<Value>: Sendable {
     let name: String
     let read: @Sendable (JSONValue) -> Value?

@@ -1,9 +1,9 @@
-/// A client's message, taken apart.
+/// A client's message, split into its parts.
 package struct Envelope {
     package let name: String
     package let arguments: [String: JSONValue]
 
-    /// The `id` that the reply must carry, also where the message is refused.
+    /// The `id` that the reply must carry, even if the message is refused.
     package static func id(of message: JSONValue) -> JSONValue? { message["id"] }
 
     package init(_ message: JSONValue) throws(QMPError) {

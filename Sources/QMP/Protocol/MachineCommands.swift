@@ -62,7 +62,7 @@ public struct MigrateArguments: CommandArguments {
 
     public init(_ reader: inout ArgumentReader) throws(QMPError) {
         uri = try reader.take("uri", as: .string)
-        // QEMU ignores `detach` over QMP; its block migration is gone, and we never had one.
+        // QEMU ignores `detach` over QMP, and has dropped its block migration. We never had one.
         _ = try reader.takeOptional("detach", as: .boolean)
         for name in ["blk", "inc"] where try reader.takeOptional(name, as: .boolean) == true {
             throw QMPError("Parameter '\(name)' is not supported: there are no disks to migrate")

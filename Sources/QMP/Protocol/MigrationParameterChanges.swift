@@ -1,6 +1,6 @@
 public import AerostatMigration
 
-/// What `migrate-set-parameters` sets; what is absent stays as it is. The values are checked when they are applied.
+/// The changes that `migrate-set-parameters` makes. A parameter that is absent stays as it is. Values are checked when they are applied.
 public struct MigrationParameterChanges: CommandArguments {
     /// Milliseconds.
     public var downtimeLimit: Int?

@@ -2,7 +2,7 @@ import AerostatHost
 
 /// What the server says about itself.
 package enum Greeting {
-    /// QMP's form of a version; the numbers are ours, as the package's name says.
+    /// A version in QMP's form. The numbers are ours, as the package name says.
     static let version: JSONValue = [
         "qemu": [
             "major": .integer(AerostatVersion.major), "minor": .integer(AerostatVersion.minor), "micro": .integer(AerostatVersion.micro),
@@ -10,7 +10,7 @@ package enum Greeting {
         "package": "Aerostat",
     ]
 
-    /// The first message on a connection. We offer no out-of-band execution.
+    /// The first message on a connection. Out-of-band execution is not offered.
     package static let message: JSONValue = ["QMP": ["version": version, "capabilities": []]]
 }
 
@@ -65,7 +65,7 @@ private struct MigrationCapabilities: CommandArguments {
 
     var arguments: [String: JSONValue] { ["capabilities": .array(list)] }
 
-    /// We have one of QEMU's migration capabilities, and it is always on.
+    /// Of QEMU's migration capabilities we have one, which is always on.
     func accept() throws(QMPError) {
         for item in list { try Self.accept(item) }
     }

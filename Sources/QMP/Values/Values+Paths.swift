@@ -5,7 +5,7 @@ extension Values {
         return text
     }
 
-    /// An image as a path, or as `file:PATH`.
+    /// An image, given as a path or as `file:PATH`.
     package static func image(_ text: String) throws(ValueError) -> String {
         _ = try path(text.hasPrefix("file:") ? String(text.dropFirst("file:".count)) : text)
         return text

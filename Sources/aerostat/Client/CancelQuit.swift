@@ -39,7 +39,7 @@ struct Quit: AsyncParsableCommand {
     func run() async throws {
         let client = try await options.connect()
         try await client.execute(.quit)
-        // The connection ends with the process.
+        // The connection ends when the process ends.
         for await _ in client.events {}
         try options.print([:], text: "the guest's process has ended")
     }

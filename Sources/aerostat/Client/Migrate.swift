@@ -101,7 +101,7 @@ struct Migrate: AsyncParsableCommand {
         do {
             try await client.execute(.setMigrationParameters, parameters)
             try await client.execute(.migrate, MigrateArguments(uri: resolvedURI))
-            // What was cancelled a moment before it began was not cancelled.
+            // A cancel that arrived just before the migration began had no effect, so it is repeated.
             if canceller.isPending { try await client.execute(.cancelMigration) }
         } catch ControlError.refused(let command, let error) {
             let state = try await client.runState()

@@ -30,7 +30,7 @@ struct ImageOptions: ParsableArguments {
     }
 }
 
-/// Rows for people: names on the left, what they stand for on the right.
+/// Lays out rows for people: names on the left, values on the right.
 func imageTable(_ rows: [(String, String)]) -> [String] {
     rows.map { "  " + $0.0 + String(repeating: " ", count: max(20 - $0.0.count, 1)) + $0.1 }
 }

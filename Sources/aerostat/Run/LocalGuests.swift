@@ -24,7 +24,7 @@ extension ModelGuest: LocalGuest {
 }
 
 extension SelfCheck {
-    /// More than this is not listed.
+    /// How many contradictions are listed at most.
     private static let maximumListed = 16
 
     fileprivate init(_ tiny: TinyGuest, _ faults: [String], _ record: TinyGuest.Record) {

@@ -84,7 +84,7 @@ func eventually<Result>(
 final class StressGuest: Sendable {
     let child: StressChild
     let control: String
-    /// Where it waits for a guest, if it does.
+    /// The address at which it waits for a guest, if it does.
     let incoming: String?
     private let pulsePlace: Range<Int>
 

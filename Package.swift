@@ -163,8 +163,8 @@ let package = Package(
         tests(
             "MicroVMTests",
             [
-                "AerostatMicroVM", "AerostatMigrationIO", "AerostatBalloon", "AerostatVirtio", "AerostatMigration", "AerostatGuestMemory",
-                "AerostatHost", "CLinux", system,
+                "AerostatMicroVM", "AerostatMigrationIO", "AerostatEntropy", "AerostatBalloon", "AerostatVirtio", "AerostatMigration",
+                "AerostatGuestMemory", "AerostatHost", "CLinux", system,
             ]
         ),
         tests("ControlTests", ["AerostatControl", "AerostatMigration", "AerostatHost", logging]),

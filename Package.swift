@@ -158,7 +158,10 @@ let package = Package(
         tests("MigrationIOTests", ["AerostatMigrationIO", "AerostatMigration", "AerostatGuestMemory", "AerostatHost", logging]),
         tests(
             "ModelGuestTests",
-            ["AerostatModelGuest", "AerostatVirtio", "AerostatBalloon", "AerostatMigration", "AerostatGuestMemory", "AerostatHost"]
+            [
+                "AerostatModelGuest", "AerostatVirtio", "AerostatEntropy", "AerostatBalloon", "AerostatMigration", "AerostatGuestMemory",
+                "AerostatHost",
+            ]
         ),
         tests(
             "MicroVMTests",

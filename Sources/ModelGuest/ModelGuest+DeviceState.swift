@@ -1,4 +1,5 @@
 import AerostatBalloon
+import AerostatEntropy
 import AerostatGuestMemory
 import AerostatHost
 public import AerostatMigration
@@ -17,15 +18,17 @@ extension ModelGuest {
     /// What a destination must have: a model guest of its own that can go on with the kernel in RAM.
     private static let requirement = DeviceSection(name: kind, version: UInt32(BootHeader.currentVersion), bytes: [])
 
-    public var requirements: [DeviceSection] { [Self.requirement] }
+    public var requirements: [DeviceSection] { [Self.requirement] + devices.requirements }
+
+    static func hasEntropy(_ requirements: [DeviceSection]) -> Bool { requirements.contains(EntropyDevice.requirement) }
 
     /// Whether a model guest here can be the guest that requires this; the error is the refusal.
     public static func check(requirements: [DeviceSection]) throws(GuestError) {
-        for requirement in requirements where requirement != Self.requirement {
+        for requirement in requirements where requirement != Self.requirement && requirement != EntropyDevice.requirement {
             guard requirement.name == kind else { throw GuestError("no model guest offers what the guest requires: \(requirement.name)") }
             throw GuestError("the guest's model kernel has version \(requirement.version), where \(Self.requirement.version) is known")
         }
-        guard !requirements.isEmpty else { throw GuestError("the guest does not say that it is a model guest") }
+        guard requirements.contains(Self.requirement) else { throw GuestError("the guest does not say that it is a model guest") }
     }
 
     public func saveDeviceState() throws(GuestError) -> [DeviceSection] {

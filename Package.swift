@@ -163,13 +163,16 @@ let package = Package(
         tests("MigrationIOTests", ["AerostatMigrationIO", "AerostatMigration", "AerostatGuestMemory", "AerostatHost", logging]),
         tests(
             "ModelGuestTests",
-            ["AerostatModelGuest", "AerostatVirtio", "AerostatBalloon", "AerostatMigration", "AerostatGuestMemory", "AerostatHost"]
+            [
+                "AerostatModelGuest", "AerostatVirtio", "AerostatEntropy", "AerostatBalloon", "AerostatMigration", "AerostatGuestMemory",
+                "AerostatHost",
+            ]
         ),
         tests(
             "MicroVMTests",
             [
-                "AerostatMicroVM", "AerostatMigrationIO", "AerostatBalloon", "AerostatVirtio", "AerostatMigration", "AerostatGuestMemory",
-                "AerostatHost", "CLinux", system,
+                "AerostatMicroVM", "AerostatMigrationIO", "AerostatEntropy", "AerostatBalloon", "AerostatVirtio", "AerostatMigration",
+                "AerostatGuestMemory", "AerostatHost", "CLinux", system,
             ]
         ),
         tests("QMPTests", ["AerostatQMP", "AerostatMigration", "AerostatHost"]),

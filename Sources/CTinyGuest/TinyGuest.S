@@ -4,7 +4,8 @@
 // Every vCPU starts here with RSI at the parameters (CTinyGuest.h). Each takes the pages of a range whose numbers are its own modulo the
 // number of vCPUs, round and round, and writes into each its number, the round and a check word. Before a page it publishes the round and
 // how many pages of the round it has done, so whoever stops the guest anywhere knows what each page must hold.
-// vCPU 0 also answers bytes on the serial port, and drives the balloon's free page hints through a real virtqueue.
+// vCPU 0 also answers bytes on the serial port, drives the balloon's free page hints through a real virtqueue, and asks the random number
+// device for bytes when it is told to.
 
 #include "include/CTinyGuest.h"
 
@@ -14,6 +15,10 @@
 
     .macro device register, value
     mov     dword ptr [r14 + \register], \value
+    .endm
+
+    .macro entropy_device register, value
+    mov     dword ptr [rdi + \register], \value
     .endm
 
     .section .rodata
@@ -34,7 +39,7 @@ aerostat_tiny_guest_start:
     test    r10, r10
     jnz     new_round
     test    r14, r14
-    jz      new_round
+    jz      find_entropy
 
     // ---- The balloon: negotiate free page hints and VERSION_1, set up the hint queue (inflate 0, deflate 1, hints 2).
     device  0x70, 0
@@ -47,7 +52,7 @@ aerostat_tiny_guest_start:
     device  0x70, 11
     mov     eax, [r14 + 0x70]
     test    eax, 8
-    jz      new_round
+    jz      find_entropy
     device  0x30, 2
     device  0x38, TINY_RING_SIZE
     lea     rax, [r8 + TINY_DESCRIPTORS]
@@ -93,6 +98,45 @@ aerostat_tiny_guest_start:
     mov     [rax + 0x10], ecx
     mov     dword ptr [r9 + TINY_HAS_BALLOON], 1
 
+    // ---- The random number device, if there is one: VERSION_1, and its one queue, without interrupts. Its chain is one descriptor.
+find_entropy:
+    mov     rdi, [r8 + TINY_ENTROPY]
+    test    rdi, rdi
+    jz      new_round
+    mov     eax, [rdi + 0x08]
+    cmp     eax, 4
+    jne     new_round
+    entropy_device 0x70, 0
+    entropy_device 0x70, 1
+    entropy_device 0x70, 3
+    entropy_device 0x24, 0
+    entropy_device 0x20, 0
+    entropy_device 0x24, 1
+    entropy_device 0x20, 1
+    entropy_device 0x70, 11
+    mov     eax, [rdi + 0x70]
+    test    eax, 8
+    jz      new_round
+    entropy_device 0x30, 0
+    entropy_device 0x38, TINY_ENTROPY_RING_SIZE
+    lea     rax, [r8 + TINY_ENTROPY_DESCRIPTORS]
+    mov     [rdi + 0x80], eax
+    entropy_device 0x84, 0
+    lea     rax, [r8 + TINY_ENTROPY_AVAILABLE]
+    mov     [rdi + 0x90], eax
+    entropy_device 0x94, 0
+    lea     rax, [r8 + TINY_ENTROPY_USED]
+    mov     [rdi + 0xA0], eax
+    entropy_device 0xA4, 0
+    entropy_device 0x44, 1
+    lea     rax, [r9 + TINY_ENTROPY_BUFFER]
+    mov     [r8 + TINY_ENTROPY_DESCRIPTORS], rax
+    mov     dword ptr [r8 + TINY_ENTROPY_DESCRIPTORS + 8], TINY_ENTROPY_BUFFER_BYTES
+    mov     dword ptr [r8 + TINY_ENTROPY_DESCRIPTORS + 12], 2
+    mov     word ptr [r8 + TINY_ENTROPY_AVAILABLE], 1
+    entropy_device 0x70, 15
+    mov     dword ptr [r9 + TINY_HAS_ENTROPY], 1
+
     // ---- The pattern.
 new_round:
     xor     r12d, r12d
@@ -122,6 +166,9 @@ next_page:
     test    al, 1
     jnz     serial_byte
 serial_done:
+    cmp     dword ptr [r9 + TINY_HAS_ENTROPY], 0
+    jne     take_entropy
+entropy_done:
     cmp     dword ptr [r9 + TINY_HAS_BALLOON], 0
     jne     balloon
 page_done:
@@ -148,6 +195,8 @@ serial_byte:
     je      stuck
     cmp     al, 'n'
     je      nonsense
+    cmp     al, 'e'
+    je      ask_for_entropy
     inc     al
 serial_answer:
     out     dx, al
@@ -192,6 +241,33 @@ nonsense:
     mov     edx, 0x3F8
     mov     al, '!'
     jmp     serial_answer
+
+    // ---- Random numbers: 'e' puts the buffer into the ring, unless it is there ('1': done; '0': not). An answer is taken when it comes.
+ask_for_entropy:
+    mov     al, '0'
+    cmp     dword ptr [r9 + TINY_HAS_ENTROPY], 0
+    je      serial_answer
+    movzx   ecx, word ptr [r8 + TINY_ENTROPY_AVAILABLE + 2]
+    cmp     cx, [r9 + TINY_ENTROPY_SEEN]
+    jne     serial_answer
+    mov     esi, ecx
+    and     esi, TINY_ENTROPY_RING_SIZE - 1
+    mov     word ptr [r8 + rsi * 2 + TINY_ENTROPY_AVAILABLE + 4], 0
+    inc     ecx
+    mov     [r8 + TINY_ENTROPY_AVAILABLE + 2], cx
+    mov     rdi, [r8 + TINY_ENTROPY]
+    entropy_device 0x50, 0
+    mov     al, '1'
+    jmp     serial_answer
+take_entropy:
+    movzx   ecx, word ptr [r8 + TINY_ENTROPY_USED + 2]
+    cmp     ecx, [r9 + TINY_ENTROPY_SEEN]
+    je      entropy_done
+    mov     [r9 + TINY_ENTROPY_SEEN], ecx
+    mov     rax, [r9 + TINY_ENTROPY_BUFFER]
+    xor     [r9 + TINY_ENTROPY_MIXED], rax
+    inc     dword ptr [r9 + TINY_ENTROPY_ANSWERS]
+    jmp     entropy_done
 
     // ---- Hints: look at the command id; answer a new one with start, blocks and stop at once; hear of stop and done.
 balloon:

@@ -10,8 +10,8 @@ import AerostatVirtio
 ///     CPUID entries u32, then seven u32 for each: what vCPU 0 shows
 ///     version 2 only: virtio devices u32, then for each by its place: length of its name u32, name
 ///
-/// A machine whose only device is a balloon uses version 1, which every process knows. Version 2 keeps a guest with other devices from a
-/// process that would lose them.
+/// A machine whose one device is a balloon says so with version 1, which every process knows. Version 2 keeps a guest with other devices
+/// from a process that would lose them: one that knows no version 2, and one that cannot make a device of that name.
 struct MachineRequirements: Hashable, Sendable {
     static let sectionName = "kvm-machine"
     private static let maximumItems: UInt32 = 1024

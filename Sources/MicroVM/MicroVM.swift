@@ -113,10 +113,12 @@ public final class MicroVM: Guest {
     public convenience init(
         shell regions: RegionTable,
         requirements: [DeviceSection],
+        offering: [DeviceMaker] = DeviceMaker.standard,
         tracker: TrackerKind? = nil,
         observer: Observer = Observer()
     ) throws(GuestError) {
-        try self.init(shell: try Self.memory(regions), requirements: requirements, tracker: tracker, observer: observer)
+        let memory = try Self.memory(regions)
+        try self.init(shell: memory, requirements: requirements, offering: offering, tracker: tracker, observer: observer)
     }
 
     /// A machine with one vCPU in the state after a reset, and nothing in it. For a rehearsal, which moves it and never runs it.

@@ -37,6 +37,7 @@ package struct KernelCheck {
         for order in 0...KernelLayout.topOrder { check.compareFreeList(order) }
         check.compareOwnedLists()
         check.compareCounters()
+        for fault in kernel.entropyFaults() { check.complain(fault) }
         return check.finished()
     }
 

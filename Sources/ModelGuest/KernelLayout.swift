@@ -3,7 +3,7 @@ import AerostatVirtio
 
 /// Where the model kernel keeps its data. The layout follows from the memory's shape alone, so no part of it has to be trusted.
 ///
-///     page 0          boot header: parameters | allocator state, free lists of orders 0...10 | balloon driver
+///     page 0          boot header: parameters | allocator state, free lists of orders 0...10 | balloon driver | random number driver
 ///     pages 1...2     vCPU records, 128 bytes each: no two share a pair of cache lines
 ///     pages 3...11    free-page virtqueue (1024 entries): descriptors | available | used | the driver's state of it | command ids
 ///     bitmap          1 bit for each 4 MiB block: claimed (0 = virgin: never touched, its frame records neither)

@@ -133,12 +133,16 @@ package struct KernelMemory: Sendable {
         return unsafe PageContent(seed: seed, frame: frame, generation: generation).firstDifference(page)
     }
 
-    /// The CRC-32C of a copy of a frame's bytes. A copy, because the checksum needs bytes that do not change.
-    func checksum(of frame: Int) -> UInt32 {
-        unsafe withUnsafeTemporaryAllocation(byteCount: GuestPage.size, alignment: 8) { copy in
-            unsafe copy.copyMemory(
-                from: UnsafeRawBufferPointer(start: ram.hostAddress(of: PageRun(first: PageIndex(frame), count: 1)), count: GuestPage.size)
-            )
+    /// The CRC-32C of a frame's bytes.
+    func checksum(of frame: Int) -> UInt32 { checksum(at: frame << GuestPage.shift, byteCount: GuestPage.size) }
+
+    /// The CRC-32C of bytes in one page, through a copy: the checksum wants bytes that stand still.
+    func checksum(at offset: Int, byteCount: Int) -> UInt32 {
+        let inside = offset & (GuestPage.size - 1)
+        precondition(byteCount > 0 && inside + byteCount <= GuestPage.size, "bytes in more than one page")
+        let page = PageRun(first: PageIndex(offset >> GuestPage.shift), count: 1)
+        return unsafe withUnsafeTemporaryAllocation(byteCount: byteCount, alignment: 8) { copy in
+            unsafe copy.copyMemory(from: UnsafeRawBufferPointer(start: ram.hostAddress(of: page) + inside, count: byteCount))
             var checksum = CRC32C()
             unsafe checksum.add(RawSpan(_unsafeBytes: UnsafeRawBufferPointer(copy)))
             return checksum.value

@@ -1,4 +1,5 @@
 import AerostatBalloon
+import AerostatEntropy
 import AerostatGuestMemory
 import AerostatHost
 public import AerostatMigration
@@ -17,17 +18,19 @@ extension ModelGuest {
     /// What a destination must have: a model guest that can continue the kernel in RAM.
     private static let requirement = DeviceSection(name: kind, version: UInt32(BootHeader.currentVersion), bytes: [])
 
-    public var requirements: [DeviceSection] { [Self.requirement] }
+    public var requirements: [DeviceSection] { [Self.requirement] + devices.requirements }
+
+    static func hasEntropy(_ requirements: [DeviceSection]) -> Bool { requirements.contains(EntropyDevice.requirement) }
 
     /// Checks whether a model guest here can take over the guest that requires this. Throws the refusal.
     public static func check(requirements: [DeviceSection]) throws(GuestError) {
-        for requirement in requirements where requirement != Self.requirement {
+        for requirement in requirements where requirement != Self.requirement && requirement != EntropyDevice.requirement {
             guard requirement.name == kind else { throw GuestError("no model guest offers what the guest requires: \(requirement.name)") }
             throw GuestError(
                 "the guest's model kernel has version \(requirement.version), but only version \(Self.requirement.version) is known here"
             )
         }
-        guard !requirements.isEmpty else { throw GuestError("the guest does not say that it is a model guest") }
+        guard requirements.contains(Self.requirement) else { throw GuestError("the guest does not say that it is a model guest") }
     }
 
     public func saveDeviceState() throws(GuestError) -> [DeviceSection] {

@@ -14,6 +14,8 @@ public final class ModelGuest: Guest {
     public let tracker: any DirtyTracker
     let balloon: BalloonDevice
     let balloonTransport: VirtioMMIOTransport
+    /// `nil` in a machine whose guest came from a process that has no such device.
+    let entropy: EntropySource?
     /// All devices, the balloon among them.
     let devices: MachineDevices
     let interrupt: Doorbell
@@ -40,6 +42,7 @@ public final class ModelGuest: Guest {
     /// Takes a kernel that was made in this machine's RAM, and lets it probe its device.
     func start(_ kernel: Kernel) throws(KernelPanic) {
         try BalloonDriver(kernel: kernel, transport: balloonTransport).probe()
+        entropy?.driver(kernel).probe()
         loaded.withLock { $0 = kernel }
     }
 
@@ -48,8 +51,10 @@ public final class ModelGuest: Guest {
         try self.init(shell: GuestRAM(regions), tracker: tracker)
     }
 
-    /// The same with given RAM, such as that of an image, whose pages are read when they are touched.
-    public init(shell memory: GuestRAM, tracker: TrackerKind? = nil) throws(SystemError) {
+    /// The same around RAM that is there already, such as that of an image, whose pages come when they are touched.
+    /// - Parameter requirements: what the guest's source said; they were checked. The machine gets the devices that the guest has. `nil` is
+    ///   a machine as it is made here.
+    public init(shell memory: GuestRAM, requirements: [DeviceSection]? = nil, tracker: TrackerKind? = nil) throws(SystemError) {
         self.memory = memory
         self.tracker = try makeTracker(tracker, for: memory)
         let interrupt = try Doorbell()
@@ -57,7 +62,8 @@ public final class ModelGuest: Guest {
         balloon = try BalloonDevice(memory) { level in if level { interrupt.ring() } }
         let slot = DeviceSlot(balloon, memory)
         balloonTransport = slot.transport!
-        devices = MachineDevices([slot])
+        entropy = requirements.map(Self.hasEntropy) ?? true ? try EntropySource(memory) : nil
+        devices = MachineDevices([slot] + (entropy.map { [$0.slot] } ?? []))
         devices.park()
     }
 
@@ -105,6 +111,7 @@ public final class ModelGuest: Guest {
     func standStill() {
         control.requestStill()
         interrupt.ring()
+        entropy?.interrupt.ring()
         control.waitUntilStill()
         devices.park()
     }
@@ -112,8 +119,9 @@ public final class ModelGuest: Guest {
     func run() {
         devices.unpark()
         control.run()
-        // The driver must look again: there may be interrupts that came while it stood still, and work in its record.
+        // What interrupted while the drivers stood still, and what is in their records: they look again.
         interrupt.ring()
+        entropy?.interrupt.ring()
     }
 
     /// Ends and joins all threads of the guest. It cannot be resumed afterwards. Its RAM stays.
@@ -142,6 +150,10 @@ public final class ModelGuest: Guest {
             machine.threads.append(
                 try HostThread(name: "kworker") { [control, interrupt] in runWorker(driver, control, interrupt) }
             )
+            if let entropy {
+                control.addThread()
+                machine.threads.append(try entropy.startThread(kernel, control))
+            }
         } catch {
             // A guest with only some of its threads must not run. Threads that did start are waiting to run, and now end.
             control.end()

@@ -36,9 +36,14 @@ final class MachinePair: Sendable {
         migration = try makeMigration(of: machine, parameters)
     }
 
-    /// Migrates the guest.
-    /// - Parameter tamper: changes the requirements that the destination gets.
-    func run(tamper: @escaping @Sendable ([DeviceSection]) -> [DeviceSection] = { $0 }) throws -> SourceSession.Outcome {
+    /// Moves the guest.
+    /// - Parameters:
+    ///   - offering: the devices that the destination can have.
+    ///   - tamper: changes what the destination is told of the source's requirements.
+    func run(
+        offering: [DeviceMaker] = DeviceMaker.standard,
+        tamper: @escaping @Sendable ([DeviceSection]) -> [DeviceSection] = { $0 }
+    ) throws -> SourceSession.Outcome {
         let (here, there) = try connectedSockets()
         let (tracker, received) = (tracker, received)
         _ = try HostThread(name: "incoming") {
@@ -46,7 +51,8 @@ final class MachinePair: Sendable {
             do {
                 let doorbell = try Doorbell()
                 let makeGuest: DestinationMigration.GuestFactory = { (regions, requirements) throws(GuestError) in
-                    let machine = try MicroVM(shell: regions, requirements: tamper(requirements), tracker: tracker)
+                    let requirements = tamper(requirements)
+                    let machine = try MicroVM(shell: regions, requirements: requirements, offering: offering, tracker: tracker)
                     received.update { $0.machine = machine }
                     return machine
                 }

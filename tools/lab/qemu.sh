@@ -16,6 +16,7 @@ start_qemu() { # NAME MODE [PLACE]
         -nodefaults -no-user-config -display none -no-reboot \
         -kernel "$LAB_KERNEL" -initrd "$LAB_INITRD" -append "$command_line" \
         -object iothread,id=hints -device virtio-balloon-device,free-page-hint=$qemu_hints,iothread=hints \
+        -device virtio-rng-device \
         -chardev stdio,id=console,signal=off -serial chardev:console \
         -chardev "pipe,id=qmp,path=$LAB_PLACE/$name.qmp" -mon chardev=qmp,mode=control "$@" \
         <>"$LAB_PLACE/$name.in" >"$LAB_PLACE/$name.out" 2>>"$LAB_PLACE/$name.log"

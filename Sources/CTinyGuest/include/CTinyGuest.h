@@ -12,6 +12,7 @@
 #define TINY_BLOCKS 48       // how many, TINY_RING_SIZE - 2 at most
 #define TINY_BLOCK_BYTES 56
 #define TINY_REUSED 64       // blocks taken into use again after each answer
+#define TINY_ENTROPY 72      // address of the random number device's registers; 0: it is not looked for
 
 // Record, written by the guest: offsets from RSI + TINY_RECORD. First one 64-bit word for each vCPU, round << 32 | pages done in it;
 // then 32 bits each.
@@ -24,12 +25,24 @@
 #define TINY_HOLDS 532         // 1 between an answer and DONE
 #define TINY_START_COMMAND 536 // the buffers of the two commands
 #define TINY_STOP_COMMAND 540
+#define TINY_HAS_ENTROPY 544
+#define TINY_ENTROPY_SEEN 548    // the used index up to which answers were taken
+#define TINY_ENTROPY_ANSWERS 552 // how many were taken
+#define TINY_ENTROPY_MIXED 560   // 64 bits: the first words of all answers, exclusive or
+#define TINY_ENTROPY_BUFFER 576
+#define TINY_ENTROPY_BUFFER_BYTES 64
 
 // The hint queue, offsets from RSI.
 #define TINY_RING_SIZE 256
 #define TINY_DESCRIPTORS 0x2000
 #define TINY_AVAILABLE 0x3000
 #define TINY_USED 0x4000
+
+// The queue of the random number device, offsets from RSI.
+#define TINY_ENTROPY_RING_SIZE 8
+#define TINY_ENTROPY_DESCRIPTORS 0x3800
+#define TINY_ENTROPY_AVAILABLE 0x3900
+#define TINY_ENTROPY_USED 0x3A00
 
 // Interrupt controllers, and the balloon's interrupt: its line at the one, its vector at the other.
 #define TINY_IOAPIC 0xFEC00000

@@ -1,4 +1,5 @@
 import AerostatBalloon
+import AerostatEntropy
 public import AerostatGuestMemory
 public import AerostatHost
 public import AerostatVirtio
@@ -24,6 +25,11 @@ public struct DeviceMaker: Sendable {
         try BalloonDevice(memory, interrupt: interrupt)
     }
 
-    /// The devices of a machine by default, and the devices that an arriving guest may have.
-    public static let standard = [balloon]
+    /// Makes the source of random numbers (virtio-rng).
+    public static let entropy = DeviceMaker(name: EntropyDevice.identity.name) { (memory, interrupt) throws(SystemError) in
+        try EntropyDevice(memory, interrupt: interrupt)
+    }
+
+    /// What a machine has unless told otherwise, and what can arrive in one.
+    public static let standard = [balloon, entropy]
 }

@@ -15,6 +15,10 @@ extension TinyGuest {
         package var answers: UInt32
         /// Whether it waits for DONE.
         package var holdsBlocks: Bool
+        package var hasEntropy: Bool
+        /// Requests for random numbers that were answered, and the first words of the answers, exclusive or.
+        package var entropyAnswers: UInt32
+        package var entropyMixed: UInt64
         /// The id in the start command's buffer.
         var startedID: UInt32
     }
@@ -40,6 +44,9 @@ extension TinyGuest {
             answeredID: try field(TINY_ANSWERED_ID),
             answers: try field(TINY_ROUNDS),
             holdsBlocks: try field(TINY_HOLDS) != 0,
+            hasEntropy: try field(TINY_HAS_ENTROPY) != 0,
+            entropyAnswers: try field(TINY_ENTROPY_ANSWERS),
+            entropyMixed: try memory.load(at: GuestAddress(Self.record + UInt64(TINY_ENTROPY_MIXED))),
             startedID: try field(TINY_START_COMMAND)
         )
     }

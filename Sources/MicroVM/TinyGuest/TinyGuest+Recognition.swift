@@ -31,11 +31,13 @@ extension TinyGuest {
             let reused = try field(TINY_REUSED, upTo: blocks)
         else { return nil }
         let balloon: UInt64 = try memory.load(at: GuestAddress(parameters + UInt64(TINY_BALLOON)))
+        let entropy: UInt64 = try memory.load(at: GuestAddress(parameters + UInt64(TINY_ENTROPY)))
         let found = TinyGuest(
             pages: pages,
             seed: try memory.load(at: GuestAddress(parameters + UInt64(TINY_SEED))),
             vcpus: vcpus,
             drivesBalloon: balloon != 0,
+            drivesEntropy: entropy != 0,
             freeBlocks: blocks,
             blockBytes: blockBytes,
             reusedBlocks: reused

@@ -1,8 +1,8 @@
 package import AerostatGuestMemory
 import CTinyGuest
 
-/// A guest of our own, in a few hundred bytes of machine code (`TinyGuest.S`). It writes a pattern over memory, answers on the serial port,
-/// and drives a round of hints. It runs within milliseconds on any KVM, even one that emulates instructions.
+/// A guest of our own in a few hundred bytes of machine code (`TinyGuest.S`): it writes a pattern over memory, answers on the serial
+/// port, drives a round of hints, and asks for random numbers. It runs on any KVM, also on one that emulates instructions, in milliseconds.
 ///
 ///     1 MiB    code, a page     + 4 KiB parameters, record and ring (five pages)
 ///     2 MiB    the pattern's pages, then the free blocks
@@ -13,7 +13,9 @@ package struct TinyGuest: Hashable, Sendable {
     package var vcpus: Int
     /// Whether it looks for a balloon.
     package var drivesBalloon: Bool
-    /// The free memory that it reports: how many blocks, and their size in bytes.
+    /// Whether it looks for a random number device behind the balloon.
+    package var drivesEntropy: Bool
+    /// Free memory that it reports, in blocks of so many bytes.
     package var freeBlocks: Int
     package var blockBytes: Int
     /// How many blocks it takes into use again after each report.
@@ -24,6 +26,7 @@ package struct TinyGuest: Hashable, Sendable {
         seed: UInt64 = 1,
         vcpus: Int = 1,
         drivesBalloon: Bool = true,
+        drivesEntropy: Bool = true,
         freeBlocks: Int = 8,
         blockBytes: Int = 1 << 20,
         reusedBlocks: Int = 2
@@ -33,6 +36,7 @@ package struct TinyGuest: Hashable, Sendable {
         self.seed = seed
         self.vcpus = vcpus
         self.drivesBalloon = drivesBalloon
+        self.drivesEntropy = drivesEntropy
         self.freeBlocks = freeBlocks
         self.blockBytes = blockBytes
         self.reusedBlocks = reusedBlocks
@@ -66,6 +70,7 @@ package struct TinyGuest: Hashable, Sendable {
             (TINY_PATTERN, Self.pattern), (TINY_PAGES, UInt64(pages)), (TINY_SEED, seed), (TINY_VCPUS, UInt64(vcpus)),
             (TINY_BALLOON, drivesBalloon ? MachineLayout.virtioBase : 0), (TINY_FREE, free), (TINY_BLOCKS, UInt64(freeBlocks)),
             (TINY_BLOCK_BYTES, UInt64(blockBytes)), (TINY_REUSED, UInt64(reusedBlocks)),
+            (TINY_ENTROPY, drivesEntropy ? MachineLayout.virtioBase + MachineLayout.virtioStride : 0),
         ]
         for (offset, value) in fields { try memory.store(value, at: GuestAddress(Self.parameters + UInt64(offset))) }
         try memory.fill(0xA5, at: GuestAddress(free), byteCount: freeBlocks * blockBytes)

@@ -27,14 +27,17 @@ struct MachineOptions: ParsableArguments {
     )
     var console: ConsolePlace?
 
-    @Flag(help: "When the guest powers off, resets itself or crashes, keep the process and the guest's memory for inspection.")
+    @Flag(help: "Make the machine without virtio-rng, so that it can move to a process of version 0.2.")
+    var noRng = false
+
+    @Flag(help: "When the guest powers off, resets itself or crashes, keep the process and the guest's memory for those who want to look.")
     var noShutdown = false
 
     static let defaultCommandLine = "console=ttyS0"
 
     /// The options that say what is started, where that is not for them to say.
     func refuseMaking(with option: String) throws {
-        let said = [("--kernel", kernel != nil), ("--initrd", initrd != nil), ("--command-line", commandLine != nil)]
+        let said = [("--kernel", kernel != nil), ("--initrd", initrd != nil), ("--command-line", commandLine != nil), ("--no-rng", noRng)]
         for (name, isSaid) in said where isSaid {
             throw ValidationError("\(name) has no meaning with \(option)")
         }

@@ -100,15 +100,15 @@ extension RunCommand {
         case .kvm:
             try refuseModelOptions(with: "--guest kvm", except: ["--vcpus"])
             guard let kernel = machine.kernel else { throw ValidationError("--guest kvm starts a kernel: say which one with --kernel") }
-            return .machine(
-                MicroVMConfiguration(
-                    memory: try memory() ?? Self.defaultMemory,
-                    vcpus: try vcpus(),
-                    kernel: kernel,
-                    initrd: machine.initrd,
-                    commandLine: machine.commandLine ?? MachineOptions.defaultCommandLine
-                )
+            var configuration = MicroVMConfiguration(
+                memory: try memory() ?? Self.defaultMemory,
+                vcpus: try vcpus(),
+                kernel: kernel,
+                initrd: machine.initrd,
+                commandLine: machine.commandLine ?? MachineOptions.defaultCommandLine
             )
+            if machine.noRng { configuration.devices = [.balloon] }
+            return .machine(configuration)
         case .tiny:
             try refuseModelOptions(with: "--guest tiny", except: ["--vcpus", "--seed"])
             try machine.refuseMaking(with: "--guest tiny")

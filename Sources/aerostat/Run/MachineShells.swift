@@ -39,7 +39,11 @@ struct MachineShell: GuestShell {
     func make(in memory: GuestRAM) throws(GuestError) -> any LocalGuest {
         switch engine {
         case .model:
-            do throws(SystemError) { return try ModelGuest(shell: memory, tracker: tracker) } catch { throw GuestError("\(error)") }
+            do throws(SystemError) {
+                return try ModelGuest(shell: memory, requirements: requirements, tracker: tracker)
+            } catch {
+                throw GuestError("\(error)")
+            }
         case .kvm:
             let guest = try MicroVM(shell: memory, requirements: requirements, tracker: tracker, observer: surroundings.observer)
             surroundings.console?.attach(guest)

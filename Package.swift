@@ -54,7 +54,11 @@ let package = Package(
         .trait(
             name: "BrokenEngines",
             description: "Compiles deliberately broken variants in, for tools/simulate and tools/stress-broken. Never part of what is used."
-        )
+        ),
+        .trait(
+            name: "Instruments",
+            description: "Measures how long the ledger's lock is held, for tools/bench. It costs two system calls for each hold."
+        ),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
@@ -106,7 +110,15 @@ let package = Package(
                 "AerostatModelGuest", "AerostatMicroVM", "AerostatControl",
                 system, logging,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .target(name: "Sabotage", condition: .when(traits: ["BrokenEngines"])),
             ],
+            swiftSettings: swiftSettings
+        ),
+        // Broken engines: decorators around the engine's parts. Nothing but an empty module without the trait.
+        .target(
+            name: "Sabotage",
+            dependencies: ["AerostatMigrationIO", "AerostatMigration", "AerostatGuestMemory", "AerostatHost"],
+            path: "Proof/Sabotage",
             swiftSettings: swiftSettings
         ),
 
@@ -133,7 +145,9 @@ let package = Package(
         ),
         .executableTarget(
             name: "simulate",
-            dependencies: ["SimulationSupport", "AerostatHost", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+            dependencies: [
+                "SimulationSupport", "Sabotage", "AerostatHost", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
             path: "Proof/simulate",
             swiftSettings: swiftSettings
         ),

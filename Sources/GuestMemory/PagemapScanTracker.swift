@@ -53,13 +53,6 @@ public final class PagemapScanTracker: DirtyTracker {
         try memory.pieces.read { pieces throws(SystemError) in
             // Under the lock: a mapping that a discard has just replaced is seen by userfaultfd again.
             try memory.layout.withLock { _ throws(SystemError) in
-                #if BrokenEngines
-                    if BrokenEngine.isActive(.rearmsLater) {
-                        for piece in pieces.all { try scan.scan(piece, .readWritten) { dirty.insert($0) } }
-                        for piece in pieces.all { try scan.scan(piece, .harvestWritten) { _ in } }
-                        return
-                    }
-                #endif
                 for piece in pieces.all { try scan.scan(piece, .harvestWritten) { dirty.insert($0) } }
             }
         }

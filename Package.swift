@@ -67,14 +67,15 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
     ],
     targets: [
-        // C: header-only shims, the tiny guest's machine code, and the system's liburing.
+        // C: header-only shims, the tiny guest's machine code, and the system's liburing and xxHash.
         .target(name: "CLinux"),
         .target(name: "CTinyGuest"),
         .systemLibrary(name: "CLiburing", pkgConfig: "liburing", providers: [.apt(["liburing-dev"])]),
+        .systemLibrary(name: "CXXHash", pkgConfig: "libxxhash", providers: [.apt(["libxxhash-dev"])]),
 
         // An arrow of imports only ever points up this list (ARCHITECTURE.md).
         module("Host", ["CLinux", system]),
-        module("GuestMemory", ["AerostatHost", "CLinux", system]),
+        module("GuestMemory", ["AerostatHost", "CLinux", "CXXHash", system]),
         module("IOUring", ["AerostatHost", "CLiburing", system]),
         module("Migration", ["AerostatGuestMemory", "AerostatHost"]),
         module("Virtio", ["AerostatMigration", "AerostatGuestMemory", "AerostatHost"]),
@@ -199,7 +200,7 @@ if isProving {
 if isFuzzing {
     // Of `Control` what reads foreign words: NIO takes minutes to build, and moves bytes only.
     let parts: Set<String> = [
-        "AerostatHost", "CLinux", "CLiburing", "AerostatGuestMemory", "AerostatIOUring", "AerostatMigration", "AerostatVirtio",
+        "AerostatHost", "CLinux", "CLiburing", "CXXHash", "AerostatGuestMemory", "AerostatIOUring", "AerostatMigration", "AerostatVirtio",
         "AerostatBalloon", "AerostatEntropy", "AerostatMigrationIO",
         "AerostatModelGuest",
     ]

@@ -1,4 +1,4 @@
-public import AerostatGuestMemory
+package import AerostatGuestMemory
 package import AerostatHost
 
 /// What becomes of each page when it is written, hinted, taken, sent or given back. Sets of pages, sums, and the rules between them.

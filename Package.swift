@@ -60,7 +60,11 @@ let package = Package(
         .trait(
             name: "BrokenEngines",
             description: "Compiles deliberately broken variants in, for tools/simulate and tools/stress-broken. Never part of what is used."
-        )
+        ),
+        .trait(
+            name: "Instruments",
+            description: "Measures how long the ledger's lock is held, for tools/bench. It costs two system calls for each hold."
+        ),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
@@ -69,14 +73,15 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
     ],
     targets: [
-        // C: header-only shims, the tiny guest's machine code, and the system's liburing.
+        // C: header-only shims, the tiny guest's machine code, and the system's liburing and xxHash.
         .target(name: "CLinux"),
         .target(name: "CTinyGuest"),
         .systemLibrary(name: "CLiburing", pkgConfig: "liburing", providers: [.apt(["liburing-dev"])]),
+        .systemLibrary(name: "CXXHash", pkgConfig: "libxxhash", providers: [.apt(["libxxhash-dev"])]),
 
         // An arrow of imports only ever points up this list (ARCHITECTURE.md).
         module("Host", ["CLinux", system]),
-        module("GuestMemory", ["AerostatHost", "CLinux", system]),
+        module("GuestMemory", ["AerostatHost", "CLinux", "CXXHash", system]),
         module("IOUring", ["AerostatHost", "CLiburing", system]),
         module("Migration", ["AerostatGuestMemory", "AerostatHost"]),
         module("Virtio", ["AerostatMigration", "AerostatGuestMemory", "AerostatHost"]),
@@ -117,7 +122,15 @@ let package = Package(
                 "AerostatModelGuest", "AerostatMicroVM", "AerostatQMP", "AerostatMachineHost", "AerostatControl",
                 system, logging,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .target(name: "Sabotage", condition: .when(traits: ["BrokenEngines"])),
             ],
+            swiftSettings: swiftSettings
+        ),
+        // Broken engines: decorators around the engine's parts. Nothing but an empty module without the trait.
+        .target(
+            name: "Sabotage",
+            dependencies: ["AerostatMigrationIO", "AerostatMigration", "AerostatGuestMemory", "AerostatHost"],
+            path: "Proof/Sabotage",
             swiftSettings: swiftSettings
         ),
 
@@ -144,7 +157,9 @@ let package = Package(
         ),
         .executableTarget(
             name: "simulate",
-            dependencies: ["SimulationSupport", "AerostatHost", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+            dependencies: [
+                "SimulationSupport", "Sabotage", "AerostatHost", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
             path: "Proof/simulate",
             swiftSettings: swiftSettings
         ),
@@ -208,7 +223,7 @@ if isProving {
 if isFuzzing {
     // Without `Control`: NIO takes minutes to build, and moves bytes only.
     let parts: Set<String> = [
-        "AerostatHost", "CLinux", "CLiburing", "AerostatGuestMemory", "AerostatIOUring", "AerostatMigration", "AerostatVirtio",
+        "AerostatHost", "CLinux", "CLiburing", "CXXHash", "AerostatGuestMemory", "AerostatIOUring", "AerostatMigration", "AerostatVirtio",
         "AerostatBalloon", "AerostatEntropy", "AerostatMigrationIO",
         "AerostatModelGuest", "AerostatQMP",
     ]

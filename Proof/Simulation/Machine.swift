@@ -168,12 +168,6 @@ final class SimulatedTracker: DirtyTracker, @unchecked Sendable {
     func harvest(into dirty: PageSet) {
         precondition(memory.isLoggingWrites, "harvest before arm")
         world.note("harvest begins")
-        #if BrokenEngines
-            if BrokenEngine.isActive(.rearmsLater) {
-                forEachWrittenPage { dirty.insert($0) }
-                return forEachWrittenPage { memory.writeLog.remove($0) }
-            }
-        #endif
         forEachWrittenPage {
             memory.writeLog.remove($0)
             dirty.insert($0)

@@ -2,6 +2,10 @@ import AerostatHost
 import ArgumentParser
 import SimulationSupport
 
+#if BrokenEngines
+    import Sabotage
+#endif
+
 @main
 struct Simulate: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -92,7 +96,7 @@ extension Simulate {
     #if BrokenEngines
         private func activate(_ name: String) throws {
             guard let engine = BrokenEngine(rawValue: name) else { throw ValidationError("there is no broken engine \(name)") }
-            BrokenEngine.activate(engine)
+            Sabotage.install(engine)
         }
 
         private func listBrokenEngines() { for engine in BrokenEngine.allCases { print(engine.rawValue) } }

@@ -1,5 +1,6 @@
 package import AerostatHost
 import CLinux
+import CXXHash
 import Glibc
 import SystemPackage
 
@@ -51,38 +52,17 @@ extension GuestRAM {
     }
 }
 
-/// A multiply-and-fold hash over one page, in four independent lanes to keep the multiplier busy.
+/// The digest of a page: XXH3 of its 4096 bytes, 64 bits of it, with seed 0. It travels where a migration verifies
+/// (`Hello.Capabilities.verify`), so another one needs a capability of its own.
 package enum PageDigest {
-    /// Odd constants with no structure (fractional digits of the square roots of 2, 3, 5 and 7).
-    private static let keys: (UInt64, UInt64, UInt64, UInt64) = (
-        0x6A09_E667_F3BC_C909, 0xBB67_AE85_84CA_A73B, 0x3C6E_F372_FE94_F82B, 0xA54F_F53A_5F1D_36F1
-    )
-
     /// The digest of a page of zeros.
     package static let zeroPage: UInt64 = {
         let page = [UInt64](repeating: 0, count: GuestPage.size / 8)
         return unsafe page.withUnsafeBytes { unsafe digest($0.baseAddress!) }
     }()
 
-    /// - Parameter page: 4096 readable bytes, 8-byte aligned.
-    package static func digest(_ page: UnsafeRawPointer) -> UInt64 {
-        var (a, b, c, d) = keys
-        var offset = 0
-        while offset < GuestPage.size {
-            a = unsafe fold(a ^ (page + offset).load(as: UInt64.self), keys.1 ^ (page + offset + 8).load(as: UInt64.self)) &+ keys.0
-            b = unsafe fold(b ^ (page + offset + 16).load(as: UInt64.self), keys.2 ^ (page + offset + 24).load(as: UInt64.self)) &+ keys.1
-            c = unsafe fold(c ^ (page + offset + 32).load(as: UInt64.self), keys.3 ^ (page + offset + 40).load(as: UInt64.self)) &+ keys.2
-            d = unsafe fold(d ^ (page + offset + 48).load(as: UInt64.self), keys.0 ^ (page + offset + 56).load(as: UInt64.self)) &+ keys.3
-            offset += 64
-        }
-        return fold(fold(a ^ keys.2, b ^ keys.3) ^ keys.0, fold(c ^ keys.0, d ^ keys.1) ^ keys.2)
-    }
-
-    @inline(__always)
-    private static func fold(_ left: UInt64, _ right: UInt64) -> UInt64 {
-        let product = left.multipliedFullWidth(by: right)
-        return product.high ^ product.low
-    }
+    /// - Parameter page: 4096 readable bytes.
+    package static func digest(_ page: UnsafeRawPointer) -> UInt64 { unsafe aerostat_xxh3(page, GuestPage.size) }
 }
 
 extension GuestPage {

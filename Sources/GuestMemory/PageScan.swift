@@ -13,10 +13,6 @@ struct PageScan: ~Copyable {
         case protectPopulated
         /// Pages written since they were protected. The pass protects them again.
         case harvestWritten
-        #if BrokenEngines
-            /// Pages written since they were protected; leaves them so.
-            case readWritten
-        #endif
     }
 
     private let pagemap: OwnedDescriptor
@@ -101,9 +97,6 @@ extension aerostat_pm_scan_arg {
         case .harvestWritten:
             flags = aerostat_pm_scan_wp_matching | aerostat_pm_scan_check_wpasync
             category_mask |= aerostat_page_is_written
-        #if BrokenEngines
-            case .readWritten: category_mask |= aerostat_page_is_written
-        #endif
         }
     }
 }

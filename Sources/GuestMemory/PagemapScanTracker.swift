@@ -53,13 +53,6 @@ public final class PagemapScanTracker: DirtyTracker {
         try memory.pieces.read { pieces throws(SystemError) in
             // Taken so that userfaultfd already tracks any mapping that a discard has just put in place.
             try memory.layout.withLock { _ throws(SystemError) in
-                #if BrokenEngines
-                    if BrokenEngine.isActive(.rearmsLater) {
-                        for piece in pieces.all { try scan.scan(piece, .readWritten) { dirty.insert($0) } }
-                        for piece in pieces.all { try scan.scan(piece, .harvestWritten) { _ in } }
-                        return
-                    }
-                #endif
                 for piece in pieces.all { try scan.scan(piece, .harvestWritten) { dirty.insert($0) } }
             }
         }

@@ -8,7 +8,7 @@ import AerostatHost
 public struct MigrationProgress: Sendable {
     /// What the session says: status, times, rounds, verification.
     public var session: MigrationReport
-    public var pages = PageLedger.Counts()
+    public var pages = PageCounts()
     public var traffic = Traffic()
     public var hints = HintStatistics()
     /// What a link is waiting for, where that may take long and can be said.
@@ -26,7 +26,9 @@ public struct MigrationProgress: Sendable {
     public var tracker: String?
     /// What the guest itself counted when the migration began.
     public var guest: MemoryUse?
-    public var longestHold = PageLedger.LockHold()
+    #if Instruments
+        public var longestHold = LockHold()
+    #endif
 
     /// Pages handed to the link, over the whole migration.
     public struct Traffic: Hashable, Sendable {
@@ -55,8 +57,10 @@ public struct MigrationProgress: Sendable {
         }
         fillMemory(&report.ram)
         fillHints(&report.freePageHints)
-        report.longestLockHoldMicroseconds = longestHold.elapsed.inSeconds * 1e6
-        report.longestLockHoldProcessorMicroseconds = longestHold.processor.inSeconds * 1e6
+        #if Instruments
+            report.longestLockHoldMicroseconds = longestHold.elapsed.inSeconds * 1e6
+            report.longestLockHoldProcessorMicroseconds = longestHold.processor.inSeconds * 1e6
+        #endif
         return report
     }
 

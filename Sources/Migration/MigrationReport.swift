@@ -45,10 +45,10 @@ public struct MigrationReport: Hashable, Sendable, Codable {
     public var verify: Verify?
     /// Which tracker was used.
     public var tracker: String?
-    /// Longest time for which the sender or the hint thread held the ledger's lock, in microseconds.
-    public var longestLockHoldMicroseconds: Double = 0
+    /// Longest time for which somebody held the ledger's lock, in microseconds. Measured only in a build with the trait `Instruments`.
+    public var longestLockHoldMicroseconds: Double?
     /// The longest hold by the holder's own processor time: without the time for which its core was given to another thread.
-    public var longestLockHoldProcessorMicroseconds: Double = 0
+    public var longestLockHoldProcessorMicroseconds: Double?
 
     public init() {}
 

@@ -1,9 +1,5 @@
 import AerostatGuestMemory
 
-#if BrokenEngines
-    import AerostatHost
-#endif
-
 // From the pause to the destination's word that it runs the guest; see `StopAndCopy`.
 extension SourceSession {
     mutating func switchOver(isRestUnbounded: Bool = false, now: ContinuousClock.Instant) -> [Effect] {
@@ -99,9 +95,6 @@ extension SourceSession {
         report.status = .unknown
         report.errorDescription = reason
         state = .over
-        #if BrokenEngines
-            if BrokenEngine.isActive(.resumesAtBothEnds) { return [.resumeGuest, .disarm, .finish(.unknown(reason))] }
-        #endif
         return [.disarm, .finish(.unknown(reason))]
     }
 }

@@ -89,9 +89,12 @@ public final class DestinationMigration {
         makeGuest: @escaping GuestFactory
     ) {
         self.limits = limits
-        self.link = link
         self.doorbell = doorbell
-        self.makeGuest = makeGuest
+        #if BrokenEngines
+            (self.link, self.makeGuest) = EngineHooks.decorators?.destination(link, makeGuest) ?? (link, makeGuest)
+        #else
+            (self.link, self.makeGuest) = (link, makeGuest)
+        #endif
         self.startsGuest = startsGuest
         self.arrived = arrived
         session = DestinationSession(shape: shape)
@@ -240,9 +243,6 @@ public final class DestinationMigration {
                 }
             }
             runsAfterCommit = runs && startsGuest
-            #if BrokenEngines
-                if BrokenEngine.isActive(.runsBeforeCommit) { try? currentGuest.resume() }
-            #endif
             try send(.ready(pages!.ready))
 
         case .run:
@@ -299,12 +299,7 @@ public final class DestinationMigration {
                         for run in old { memory.clear(run) }
                     }
                 case .free:
-                    for run in pages!.noteFree(run) {
-                        #if BrokenEngines
-                            if BrokenEngine.isActive(.keepsFreePages) { continue }
-                        #endif
-                        try memory.discard(run)
-                    }
+                    for run in pages!.noteFree(run) { try memory.discard(run) }
                 }
             }
         } catch {

@@ -7,9 +7,6 @@ extension SourceDriver {
     /// The pages of a batch that were given back and do not exist now. They are zero. If the guest writes one later, the next harvest finds
     /// it.
     func nonexistent(in runs: [PageRun]) throws(Interruption) -> Set<PageIndex> {
-        #if BrokenEngines
-            if BrokenEngine.isActive(.readsDiscarded) { return [] }
-        #endif
         var found: Set<PageIndex> = []
         for run in runs {
             for discarded in ledger.discardedRuns(in: run) {

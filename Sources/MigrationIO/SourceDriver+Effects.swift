@@ -34,25 +34,15 @@ extension SourceDriver {
 
         case .openHints:
             // The device opens the ledger for the id before it publishes the id: a guest may answer at once.
-            let hinting = askedDevice
-            #if BrokenEngines
-                if try breakOpening(hinting) { return nil }
-            #endif
-            _ = hinting.begin(reportingTo: ledger)
+            _ = askedDevice.begin(reportingTo: ledger)
             return nil
 
         case .closeHints:
-            #if BrokenEngines
-                if BrokenEngine.isActive(.harvestsBeforeStop), effects.first == .harvest { return nil }
-            #endif
             guest.hinting?.stop()
             ledger.closeHints()
             return nil
 
         case .finishHints:
-            #if BrokenEngines
-                if BrokenEngine.isActive(.forgetsDone), session.report.status.isOver { return nil }
-            #endif
             guest.hinting?.done()
             return nil
 
@@ -158,28 +148,14 @@ extension SourceDriver {
         do throws(SystemError) { try guest.tracker.arm() } catch { throw Interruption(guest: error) }
         try findPresentPages()
         let present = ledger.merge(scratch)
-        if let survey {
-            #if BrokenEngines
-                if BrokenEngine.isActive(.believesSurvey) { believe(survey) }
-            #endif
-            if recordsCleared { ledger.recordCleared(survey.reported) }
-        }
+        if let survey, recordsCleared { ledger.recordCleared(survey.reported) }
         return memory.pageCount - present
     }
 
     private func harvest() throws(Interruption) -> SourceSession.Event {
         let start = clock()
         do throws(SystemError) { try guest.tracker.harvest(into: scratch) } catch { throw Interruption(guest: error) }
-        #if BrokenEngines
-            if BrokenEngine.isActive(.losesLastRound), bytesAtPause != nil { scratch.removeAll() }
-        #endif
         let dirtied = ledger.merge(scratch)
-        #if BrokenEngines
-            if BrokenEngine.isActive(.harvestsBeforeStop) {
-                guest.hinting?.stop()
-                ledger.closeHints()
-            }
-        #endif
         return .harvested(dirtied: dirtied, pending: ledger.pendingPages, took: start.duration(to: clock()))
     }
 

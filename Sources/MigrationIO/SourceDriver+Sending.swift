@@ -54,12 +54,7 @@ extension SourceDriver {
         var more = true
         while more, sent.normalPages < maximumData, sent.zeroPages / 16 < maximumData {
             more = ledger.takeBatch(from: &cursor, maximumPages: pages, maximumRuns: RunDescriptor.maximumCount, into: &runs)
-            if !runs.isEmpty {
-                try sendTaken(runs, round: round, limit: limit, &sent)
-                #if BrokenEngines
-                    if BrokenEngine.isActive(.clearsAfterReading) { try clearAfterReading(runs) }
-                #endif
-            }
+            if !runs.isEmpty { try sendTaken(runs, round: round, limit: limit, &sent) }
             try checkRequests()
         }
         cursor = PageIndex(0)

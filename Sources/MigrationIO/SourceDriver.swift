@@ -76,16 +76,20 @@ final class SourceDriver {
 
     init(_ migration: SourceMigration, link: any Transport) throws(TransportError) {
         self.migration = migration
-        guest = migration.guest
-        memory = guest.memory
-        self.link = link
+        memory = migration.guest.memory
         do throws(SystemError) {
             ledger = try PageLedger(memory.regions)
             scratch = try PageSet(pageCount: memory.pageCount)
-            discards = memory.subscribe(ledger)
         } catch {
             throw .system(operation: "prepare the migration", reason: "\(error)")
         }
+        #if BrokenEngines
+            let whole = SourceParts(guest: migration.guest, link: link, discards: ledger)
+            let parts = EngineHooks.decorators?.source(whole, ledger) ?? whole
+            (guest, self.link, discards) = (parts.guest, parts.link, memory.subscribe(parts.discards))
+        #else
+            (guest, self.link, discards) = (migration.guest, link, memory.subscribe(ledger))
+        #endif
         link.pageCount = memory.pageCount
         clock = migration.limits.clock
         let now = clock()
@@ -297,7 +301,9 @@ final class SourceDriver {
             progress.elapsed = start.duration(to: now)
             progress.tracker = guest.tracker.name
             progress.guest = use
-            progress.longestHold = ledger.longestHold
+            #if Instruments
+                progress.longestHold = ledger.longestHold
+            #endif
         }
     }
 }

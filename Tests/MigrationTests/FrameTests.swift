@@ -176,8 +176,24 @@ import Testing
         hello.pageSize = 16384
         #expect(hello.refusal(shape: nil)?.contains("16384") == true)
         hello.pageSize = 4096
-        hello.capabilities = Hello.Capabilities(rawValue: 1 << 40 | 1)
+        hello.capabilities = Hello.Capabilities(rawValue: 1 << 40 | 2)
         #expect(hello.refusal(shape: nil)?.contains("0x10000000000") == true)
+    }
+
+    /// Bit 0 asked for another digest of a page: equal pages would be found to differ.
+    @Test func `Versions that verify by another digest and this one refuse each other, and migrate without verification`() throws {
+        let shape = regionTable(pages: 10)
+        let old = Hello(session: .random(), regions: shape, capabilities: Hello.Capabilities(rawValue: 1))
+        #expect(old.refusal(shape: nil)?.contains("before 0.3.0") == true)
+        var destination = DestinationSession(shape: nil)
+        guard case .refuse(let reason)? = try destination.handle(.hello(old)).first else {
+            Issue.record("a source that verifies by the old digest was accepted")
+            return
+        }
+        #expect(reason.contains("digest"))
+        // What the old version knows.
+        #expect(!Hello.Capabilities.verify.isSubset(of: Hello.Capabilities(rawValue: 1)))
+        #expect(Hello(session: .random(), regions: shape, capabilities: []).refusal(shape: nil) == nil)
     }
 
     @Test(arguments: [0...0, 1...1, 3...9] as [ClosedRange<UInt16>])

@@ -178,28 +178,4 @@ import Testing
         #expect(ledger.progress == HintProgress())
         #expect(CommandID(rawValue: .max).successor == .minimum && CommandID.done.successor == .minimum)
     }
-
-    /// The bar is 1 ms; a machine that is shared may take a thread off its core while it holds the lock.
-    @Test func `At 64 GiB no call holds the lock for long`() throws {
-        let regions = regionTable(pages: 16 << 20)
-        let ledger = try PageLedger(regions)
-        let dirty = try PageSet(pageCount: regions.pageCount)
-        dirty.insert(PageRun(0, regions.pageCount))
-        ledger.merge(dirty)
-        let merged = ledger.longestHold
-        ledger.hintsOpened(.minimum)
-        // The longest block that a descriptor can name: 4 GiB.
-        for block in 0..<8 as Range<UInt64> {
-            _ = ledger.hint(.minimum, address: GuestAddress(block << 32), byteCount: UInt64(UInt32.max))
-        }
-        let hinted = ledger.longestHold
-        var cursor = PageIndex(0)
-        var runs: [PageRun] = []
-        while ledger.takeBatch(from: &cursor, maximumPages: 2048, maximumRuns: 1000, into: &runs) {}
-        cursor = PageIndex(0)
-        while ledger.takeFreeRuns(from: &cursor, maximumRuns: 1000, into: &runs) {}
-        print("longest hold: merge \(merged.processor), hints \(hinted.processor), all \(ledger.longestHold.processor)")
-        #expect(ledger.longestHold.processor < .milliseconds(5))
-        #expect(ledger.longestHold.elapsed < .milliseconds(100))
-    }
 }

@@ -14,6 +14,7 @@ import time
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 CACHE = os.path.join(ROOT, ".cache", "bench")
 AEROSTAT = os.path.join(ROOT, ".build", "release", "aerostat")
+INSTRUMENTED = os.path.join(ROOT, ".build-instruments", "release", "aerostat")  # with the trait Instruments
 PLAIN_LOOP = os.path.join(CACHE, "plainloop")
 DIRECT_LOOP = os.path.join(CACHE, "directloop")
 KIB, MIB, GIB, TIB = 1 << 10, 1 << 20, 1 << 30, 1 << 40
@@ -26,14 +27,20 @@ class Failed(Exception):
     """A step failed. The row fails with this text."""
 
 
-def build(is_built=False):
-    """Compiles the measured and the measuring programs."""
+def build(is_built=False, instrumented=False):
+    """Compiles what is measured and what measures.
+
+    `instrumented`: also the program that measures itself, beside the one that people use.
+    """
     os.makedirs(CACHE, exist_ok=True)
     for program in (PLAIN_LOOP, DIRECT_LOOP):
         source = os.path.join(ROOT, "tools", "benchmarks", os.path.basename(program) + ".c")
         subprocess.run(["cc", "-O2", "-Wall", "-Wextra", "-o", program, source, "-luring"], check=True)
     if not is_built:
         subprocess.run(["swift", "build", "-c", "release", "--product", "aerostat"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    if not is_built and instrumented:
+        command = ["swift", "build", "-c", "release", "--traits", "Instruments", "--scratch-path", ".build-instruments"]
+        subprocess.run([*command, "--product", "aerostat"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
 
 
 class Child:
@@ -145,9 +152,9 @@ def release(held):
 class Guest(Child):
     """`aerostat run`. `place` is where it waits for a guest, if it does."""
 
-    def __init__(self, folder, name, *options):
+    def __init__(self, folder, name, *options, program=AEROSTAT):
         path = os.path.join(folder, name)
-        super().__init__([AEROSTAT, "run", "--control", path, *options], log=path + ".log")
+        super().__init__([program, "run", "--control", path, *options], log=path + ".log")
         ready = json.loads(self.line())
         self.place = ready.get("incoming")
         self.control = Control(path)
@@ -157,12 +164,12 @@ class Guest(Child):
 class Migration:
     """Runs one migration between two fresh processes, and returns what was observed."""
 
-    def __init__(self, memory, *options, used=0.0, freed=0.0, hints=True, downtime_limit=300):
+    def __init__(self, memory, *options, used=0.0, freed=0.0, hints=True, downtime_limit=300, program=AEROSTAT):
         with tempfile.TemporaryDirectory(prefix="aerostat-bench.") as folder:
             shape = ["--memory", str(memory), "--used", f"{used * 100:.12f}%", "--freed", f"{freed * 100:.12f}%"]
             # The guest's pages, its tables, and the bitmaps of both processes.
             arriving = memory * (used + (0 if hints else freed)) * 1.05 + 8 * memory / PAGE / 8 + 64 * MIB
-            with Guest(folder, "source", *shape, *options) as source, \
+            with Guest(folder, "source", *shape, *options, program=program) as source, \
                     Guest(folder, "destination", "--incoming", "tcp:127.0.0.1:0") as destination, \
                     hold(int(arriving)) as held:
                 if "--workload" in options:

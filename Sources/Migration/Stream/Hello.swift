@@ -37,8 +37,11 @@ public struct Hello: Hashable, Sendable {
         public let rawValue: UInt64
         public init(rawValue: UInt64) { self.rawValue = rawValue }
 
-        /// Digests of all pages are sent and compared before commit.
-        public static let verify = Capabilities(rawValue: 1 << 0)
+        /// Digests of all pages, by XXH3, are sent and compared before commit.
+        public static let verify = Capabilities(rawValue: 1 << 1)
+        /// The same by the digest of versions before 0.3.0. Its name is kept so that it is refused by name: two digests of one page are
+        /// never compared. Those versions refuse `verify`, which they do not know.
+        public static let verifyByOldDigest = Capabilities(rawValue: 1 << 0)
         /// All that this version has.
         public static let known: Capabilities = [.verify]
     }
@@ -95,6 +98,9 @@ public struct Hello: Hashable, Sendable {
     /// - Parameter shape: the guest's memory here; `nil` where this side takes the other's.
     public func refusal(shape: RegionTable?) -> String? {
         guard pageSize == GuestPage.size else { return "the other side has pages of \(pageSize) bytes, this one of \(GuestPage.size)" }
+        guard !capabilities.contains(.verifyByOldDigest) else {
+            return "the other side verifies by a digest that Aerostat had before 0.3.0; without verification it can migrate"
+        }
         guard capabilities.isSubset(of: .known) else {
             return "the other side wants capabilities that this one does not have "
                 + "(0x\(String(capabilities.subtracting(.known).rawValue, radix: 16)))"

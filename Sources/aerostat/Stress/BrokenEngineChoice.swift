@@ -2,6 +2,7 @@
     import ArgumentParser
     import Foundation
     import AerostatHost
+    import Sabotage
 
     /// Which rule is broken, by the environment, which the processes of a hunt inherit: `tools/stress-broken`.
     enum BrokenEngineChoice {
@@ -17,7 +18,7 @@
                 writeToStandardError("Error: \(variable): there is no broken engine \(name)\n")
                 exit(ExitCode.validationFailure.rawValue)
             }
-            BrokenEngine.activate(engine)
+            Sabotage.install(engine)
         }
 
         private static func sight(of engine: BrokenEngine) -> String {

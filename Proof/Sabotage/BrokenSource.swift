@@ -1,0 +1,185 @@
+#if BrokenEngines
+    import AerostatGuestMemory
+    import AerostatHost
+    import AerostatMigration
+    import AerostatMigrationIO
+    import Synchronization
+
+    /// What the decorators of one source share: the parts as they are, and how far the migration is.
+    // @unchecked: all but `shared` is the migration thread's.
+    final class BrokenSource: @unchecked Sendable {
+        let engine: BrokenEngine
+        let guest: any Guest
+        let link: any Transport
+        let discards: any DiscardSubscriber
+        let ledger: PageLedger
+        var memory: GuestRAM { guest.memory }
+
+        var isPaused = false
+        var hasSentCommit = false
+        var hasHeardRunning = false
+        /// Commands published since the tracker was armed; `nil` before.
+        var commandsSinceArming: Int?
+        /// What the link has and has not sent yet.
+        var unsent: [PageRun] = []
+
+        private struct Shared {
+            /// The device was not told to stop.
+            var isStopDue = false
+            /// Blocks that are applied later.
+            var late: [PageRun] = []
+            /// What the survey reported.
+            var surveyed: [PageRun] = []
+        }
+
+        private let shared = Mutex(Shared())
+
+        init(_ engine: BrokenEngine, _ parts: SourceParts, _ ledger: PageLedger) {
+            self.engine = engine
+            guest = parts.guest
+            link = parts.link
+            discards = parts.discards
+            self.ledger = ledger
+        }
+
+        var isStopDue: Bool {
+            get { shared.withLock { $0.isStopDue } }
+            set { shared.withLock { $0.isStopDue = newValue } }
+        }
+
+        /// The stop that was kept back.
+        func stopIfDue() {
+            guard isStopDue else { return }
+            guest.hinting?.stop()
+            isStopDue = false
+        }
+
+        func applyLater(_ runs: [PageRun]) { shared.withLock { $0.late += runs } }
+        func noteSurveyed(_ runs: [PageRun]) { shared.withLock { $0.surveyed += runs } }
+
+        func applyLate() {
+            let runs = shared.withLock { shared in
+                defer { shared.late = [] }
+                return shared.late
+            }
+            for run in runs { ledger.withAccount { _ = $0.free(run) } }
+        }
+
+        func believeSurvey() {
+            let runs = shared.withLock { shared in
+                defer { shared.surveyed = [] }
+                return shared.surveyed
+            }
+            for run in runs { takeFree(run) }
+        }
+
+        /// Pages are free, whatever the ledger says of the command.
+        func takeFree(_ run: PageRun) {
+            ledger.withAccount { account in
+                account.counts.reported += run.count
+                _ = account.free(run)
+            }
+        }
+    }
+
+    /// The source's guest, with a broken tracker and a broken balloon.
+    final class BrokenGuest: Guest {
+        private let source: BrokenSource
+        private var base: any Guest { source.guest }
+        let tracker: any DirtyTracker
+        let hinting: (any FreePageHinting)?
+
+        init(_ source: BrokenSource) {
+            self.source = source
+            tracker = BrokenTracker(source)
+            hinting = source.guest.hinting.map { BrokenHinting(source, $0) }
+        }
+
+        var memory: GuestRAM { base.memory }
+        var requirements: [DeviceSection] { base.requirements }
+        func saveDeviceState() throws(GuestError) -> [DeviceSection] { try base.saveDeviceState() }
+        func loadDeviceState(_ sections: [DeviceSection]) throws(GuestError) { try base.loadDeviceState(sections) }
+        func memoryUse() -> MemoryUse? { base.memoryUse() }
+
+        func pause() throws(GuestError) {
+            try base.pause()
+            source.isPaused = true
+        }
+
+        func resume() throws(GuestError) {
+            source.isPaused = false
+            try base.resume()
+        }
+    }
+
+    private final class BrokenTracker: DirtyTracker {
+        private let source: BrokenSource
+        private let base: any DirtyTracker
+
+        init(_ source: BrokenSource) {
+            self.source = source
+            base = source.guest.tracker
+        }
+
+        var name: String { base.name }
+
+        func arm() throws(SystemError) {
+            try base.arm()
+            source.commandsSinceArming = 0
+        }
+
+        func harvest(into dirty: PageSet) throws(SystemError) {
+            try base.harvest(into: dirty)
+            switch source.engine {
+            case .rearmsLater: try base.harvest(into: PageSet(pageCount: dirty.pageCount))
+            case .losesLastRound: if source.isPaused { dirty.removeAll() }
+            case .forgetsFreePagesWrites:
+                dirty.forEachUsedWord { word in
+                    dirty.remove(bits: source.ledger.withAccount { $0.sets.free.load(word: word) }, word: word)
+                }
+            default: break
+            }
+        }
+
+        func disarm() {
+            // The last thing before the end: the outcome is unknown.
+            if source.engine == .resumesAtBothEnds, source.hasSentCommit, !source.hasHeardRunning { try? source.guest.resume() }
+            base.disarm()
+        }
+    }
+
+    /// Hears for the ledger what is given back.
+    final class BrokenEars: DiscardSubscriber {
+        private let source: BrokenSource
+        private var base: any DiscardSubscriber { source.discards }
+
+        init(_ source: BrokenSource) { self.source = source }
+
+        func willDiscard(_ run: PageRun) {
+            switch source.engine {
+            case .discardUnheard: break
+            // What is given back is known; what is pending is forgotten later.
+            case .forgetsAfterDiscard: source.ledger.withAccount { _ = $0.sets.discarded.insert(run) }
+            case .readsDiscarded:
+                base.willDiscard(run)
+                source.ledger.noteExistence(of: run)
+            default: base.willDiscard(run)
+            }
+        }
+
+        func didDiscard(_ run: PageRun) {
+            switch source.engine {
+            case .discardUnheard: break
+            case .forgetsAfterDiscard:
+                base.willDiscard(run)
+                base.didDiscard(run)
+            case .readsDiscarded:
+                base.didDiscard(run)
+                source.ledger.noteExistence(of: run)
+            default: base.didDiscard(run)
+            }
+        }
+
+        func failedToDiscard(_ run: PageRun) { if source.engine != .discardUnheard { base.failedToDiscard(run) } }
+    }
+#endif

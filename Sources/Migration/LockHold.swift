@@ -1,0 +1,20 @@
+#if Instruments
+    import AerostatHost
+
+    /// How long the ledger's lock was held: on the clock, and by the holder's own work. They differ where the kernel gave the holder's core
+    /// to another thread meanwhile. Only in a build with the trait `Instruments`, as asking for processor time is a system call.
+    public struct LockHold: Hashable, Sendable {
+        public var elapsed: Duration = .zero
+        public var processor: Duration = .zero
+
+        struct Start {
+            let elapsed = MonotonicClock.now()
+            let processor = ThreadClock.now()
+        }
+
+        mutating func note(since start: Start) {
+            processor = max(processor, ThreadClock.now() - start.processor)
+            elapsed = max(elapsed, start.elapsed.duration(to: MonotonicClock.now()))
+        }
+    }
+#endif

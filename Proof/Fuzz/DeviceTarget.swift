@@ -55,7 +55,7 @@ struct HostileMachine {
     private var expected: [UInt8]? = [UInt8](repeating: 0, count: Int(regions.byteCount))
     private var usedRings: [Range<Int>] = []
     /// Pages of the rings that the device was given, where that is known.
-    private var ringPages: Range<Int>?
+    private var ringPages: Set<Int>?
     /// The numbers that the queues have with the features that were negotiated.
     private(set) var numbers = (statistics: 2, hints: 2, reports: 4)
     private var available = [UInt16](repeating: 0, count: queues)
@@ -173,7 +173,13 @@ struct HostileMachine {
             usedRings.append(used..<used + VirtqueueLayout.byteCount(.deviceArea, size: layout.size))
             setUp(queue, layout)
         }
-        ringPages = 0..<Int((Self.commandAddress + 4095) >> 12)
+        ringPages = Set(
+            (0..<Self.queues).filter { $0 < maxima.count && maxima[$0] > 0 }.flatMap { queue in
+                let first = Int(layout(queue).descriptorTable.rawValue)
+                let end = first + VirtqueueLayout.contiguousByteCount(size: sizes[queue])
+                return first >> GuestPage.shift..<(end + GuestPage.size - 1) >> GuestPage.shift
+            }
+        )
         set(.status, Status.acknowledge | Status.driver | Status.featuresOK | Status.driverOK)
     }
 
@@ -247,7 +253,7 @@ struct HostileMachine {
         for run in discards.take() {
             demand(!isParked, "a parked device gives nothing back")
             demand(inhibitions.isEmpty, "an inhibited balloon gives nothing back")
-            if let ringPages { demand(!ringPages.overlaps(run.indices) || expected == nil, "a device keeps its own rings") }
+            if let ringPages { demand(ringPages.isDisjoint(with: run.indices) || expected == nil, "a device keeps its own rings") }
             let (first, end) = (run.first.rawValue << GuestPage.shift, run.end.rawValue << GuestPage.shift)
             expected?.replaceSubrange(first..<end, with: [UInt8](repeating: 0, count: end - first))
         }

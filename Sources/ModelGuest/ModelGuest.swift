@@ -1,4 +1,4 @@
-import AerostatBalloon
+public import AerostatBalloon
 public import AerostatGuestMemory
 public import AerostatHost
 public import AerostatMigration
@@ -12,7 +12,8 @@ import Synchronization
 public final class ModelGuest: Guest {
     public let memory: GuestRAM
     public let tracker: any DirtyTracker
-    let balloon: BalloonDevice
+    /// The guest's balloon, for the machine's owner.
+    public let balloon: BalloonDevice
     let balloonTransport: VirtioMMIOTransport
     /// All devices, the balloon among them.
     let devices: MachineDevices
@@ -39,7 +40,13 @@ public final class ModelGuest: Guest {
 
     /// Takes a kernel that was made in this machine's RAM, and lets it find its device.
     func start(_ kernel: Kernel) throws(KernelPanic) {
-        try BalloonDriver(kernel: kernel, transport: balloonTransport).probe()
+        try BalloonDriver(kernel: kernel, transport: balloonTransport).probe(now: control.clock.nanoseconds)
+        adopt(kernel)
+    }
+
+    /// From now on the kernel is the one that runs here.
+    func adopt(_ kernel: Kernel) {
+        kernel.attach(interrupt)
         loaded.withLock { $0 = kernel }
     }
 
@@ -173,9 +180,13 @@ private func runWorker(_ driver: BalloonDriver, _ control: RunControl, _ interru
     repeat {
         var next = BalloonDriver.Next.sleepUntilInterrupt
         if driver.kernel.panicked == nil {
-            do throws(KernelPanic) { next = try driver.step() } catch { driver.kernel.halt(error) }
+            do throws(KernelPanic) { next = try driver.step(now: control.clock.nanoseconds) } catch { driver.kernel.halt(error) }
         }
         // Whoever wants it to stand rings the bell too.
-        if next == .sleepUntilInterrupt { interrupt.wait() }
+        switch next {
+        case .again: break
+        case .sleep(until: .max): interrupt.wait()
+        case .sleep(until: let time): interrupt.wait(timeout: MonotonicClock.now().duration(to: control.clock.instant(of: time)))
+        }
     } while control.safePoint()
 }

@@ -3,10 +3,7 @@ public import AerostatHost
 import AerostatMigration
 public import AerostatVirtio
 
-/// The device side of virtio-balloon (specification 5.5): configuration space and free-page hints.
-///
-/// Hints are served completely. The inflate and deflate queues exist, because every driver expects them, but their buffers are only
-/// returned: this device never takes a page from the guest, and its target is 0. Statistics and free page reporting are not offered.
+/// The device side of virtio-balloon (specification 5.5): the balloon, free-page hints, and configuration space.
 ///
 /// One thread of its own serves all queues. It sleeps on an eventfd that a kick rings.
 public final class BalloonDevice: VirtioDevice {
@@ -15,6 +12,9 @@ public final class BalloonDevice: VirtioDevice {
 
     let worker: DeviceWorker<BalloonState>
     let options: BalloonOptions
+    let memory: GuestRAM
+    /// The pages in the balloon.
+    let pages: PageSet
     public let signals: VirtioSignals
     public let doorbells: [Doorbell]
 
@@ -36,9 +36,11 @@ public final class BalloonDevice: VirtioDevice {
         interrupt: @escaping @Sendable (_ level: Bool) -> Void
     ) throws(SystemError) {
         let signals = VirtioSignals(interrupt: interrupt)
-        let state = BalloonState(signals: signals, options: options, hints: FreePageHintQueue(memory))
+        pages = try PageSet(pageCount: memory.pageCount)
+        let state = BalloonState(signals: signals, options: options, memory: memory, ballooned: pages)
         worker = try DeviceWorker(name: "balloon", hasThread: hasThread, state)
         self.options = options
+        self.memory = memory
         self.signals = signals
         doorbells = Array(repeating: worker.doorbell, count: Self.queueOrder(options.features, options).count)
     }
@@ -101,17 +103,21 @@ public final class BalloonDevice: VirtioDevice {
         return value
     }
 
-    /// Takes whole fields only, and only the two that are the driver's.
+    /// Takes whole fields only, and only the two that are the driver's. Everything else is counted.
     public func writeConfiguration(offset: Int, width: Int, value: UInt64) {
-        guard width == 4 else { return }
-        worker.withState {
-            switch offset {
-            case BalloonConfiguration.actualPagesOffset:
-                $0.actualPages = UInt32(truncatingIfNeeded: value)
-            case BalloonConfiguration.poisonOffset where options.offersPoison && !$0.queues.isActive:
-                $0.poison = UInt32(truncatingIfNeeded: value)
-            default: break
+        let value = UInt32(truncatingIfNeeded: value)
+        let changed: (@Sendable () -> Void)? = worker.withState { state in
+            switch (width, offset) {
+            case (4, BalloonConfiguration.actualPagesOffset):
+                guard state.actualPages != value else { return nil }
+                state.actualPages = value
+                return state.actualChanged
+            case (4, BalloonConfiguration.poisonOffset) where options.offersPoison && !state.queues.isActive:
+                state.poison = value
+            default: state.account.counters.refusedWrites += 1
             }
+            return nil
         }
+        changed?()
     }
 }

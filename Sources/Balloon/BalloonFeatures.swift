@@ -1,6 +1,10 @@
 public import AerostatVirtio
 
 extension VirtioFeatures {
+    /// VIRTIO_BALLOON_F_MUST_TELL_HOST
+    public static let mustTellHost = VirtioFeatures(rawValue: 1 << 0)
+    /// VIRTIO_BALLOON_F_DEFLATE_ON_OOM
+    public static let deflateOnOOM = VirtioFeatures(rawValue: 1 << 2)
     /// VIRTIO_BALLOON_F_FREE_PAGE_HINT
     public static let freePageHint = VirtioFeatures(rawValue: 1 << 3)
     /// VIRTIO_BALLOON_F_PAGE_POISON
@@ -57,16 +61,31 @@ public enum BalloonQueue: Int, CaseIterable, Sendable {
     }
 }
 
-/// What a balloon device offers its driver.
+/// What a balloon device offers its driver. A machine that a guest moves to must offer what the guest's driver has accepted.
 public struct BalloonOptions: Hashable, Sendable {
+    /// Free-page hints for migrations.
     public var offersHints: Bool
+    /// The driver may say what its free pages contain.
     public var offersPoison: Bool
+    /// The guest may take pages out of the balloon before it runs out of memory. Without it the balloon's pages leave the guest's total.
+    public var offersDeflateOnOOM: Bool
+    /// The driver tells before it touches a page of the balloon again. Then a huge page is given back when all of it is in the balloon,
+    /// one small piece after the other; without it nothing of a huge page is.
+    public var offersMustTellHost: Bool
     /// Number the queues as the specification does, with gaps, instead of as Linux does.
     public var usesSpecificationQueueNumbers: Bool
 
-    public init(offersHints: Bool = true, offersPoison: Bool = true, usesSpecificationQueueNumbers: Bool = false) {
+    public init(
+        offersHints: Bool = true,
+        offersPoison: Bool = true,
+        offersDeflateOnOOM: Bool = true,
+        offersMustTellHost: Bool = false,
+        usesSpecificationQueueNumbers: Bool = false
+    ) {
         self.offersHints = offersHints
         self.offersPoison = offersPoison
+        self.offersDeflateOnOOM = offersDeflateOnOOM
+        self.offersMustTellHost = offersMustTellHost
         self.usesSpecificationQueueNumbers = usesSpecificationQueueNumbers
     }
 
@@ -74,6 +93,8 @@ public struct BalloonOptions: Hashable, Sendable {
         var features: VirtioFeatures = [.version1, .eventIndex, .indirectDescriptors]
         if offersHints { features.insert(.freePageHint) }
         if offersPoison { features.insert(.pagePoison) }
+        if offersDeflateOnOOM { features.insert(.deflateOnOOM) }
+        if offersMustTellHost { features.insert(.mustTellHost) }
         return features
     }
 }

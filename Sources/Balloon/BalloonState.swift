@@ -1,3 +1,4 @@
+import AerostatGuestMemory
 import AerostatVirtio
 
 /// All that the device's calls and its thread share, and what is done with each queue. Whoever calls a function here holds the worker's
@@ -12,6 +13,8 @@ struct BalloonState: DeviceWork {
     var targetPages: UInt32 = 0
     var actualPages: UInt32 = 0
     var poison: UInt32 = 0
+    /// Called, without the lock, when the driver has written another `actualPages`.
+    var actualChanged: (@Sendable () -> Void)?
 
     var queues: DeviceQueues
     /// What each queue is for, by the driver's numbers.
@@ -19,11 +22,14 @@ struct BalloonState: DeviceWork {
     private var inflate = InflateQueue()
     private var deflate = DeflateQueue()
     var hints: FreePageHintQueue
+    /// What the queues share.
+    var account: BalloonAccount
 
-    init(signals: VirtioSignals, options: BalloonOptions, hints: FreePageHintQueue) {
+    init(signals: VirtioSignals, options: BalloonOptions, memory: GuestRAM, ballooned: PageSet) {
         self.signals = signals
         self.options = options
-        self.hints = hints
+        hints = FreePageHintQueue(memory)
+        account = BalloonAccount(memory, ballooned)
         queues = DeviceQueues(signals)
     }
 
@@ -38,16 +44,20 @@ struct BalloonState: DeviceWork {
             return .sleep
         case .chain(let chain, let queue, let isNew):
             guard let role = roles[queue] else { preconditionFailure("a chain of a queue that does not exist") }
-            if let written = serve(role, chain, isNew: isNew) { queues.giveBack(length: written) }
+            switch serve(role, chain, isNew: isNew) {
+            case .again: break
+            // None of the queues has anything written into its chains.
+            case .finished: queues.giveBack(length: 0)
+            }
             return role == .freePageHint && hints.wantsRest ? .rest : .again
         }
     }
 
-    private mutating func serve(_ role: BalloonQueue, _ chain: DescriptorChain, isNew: Bool) -> UInt32? {
+    private mutating func serve(_ role: BalloonQueue, _ chain: DescriptorChain, isNew: Bool) -> ChainStep {
         switch role {
-        case .inflate: inflate.serve(chain, isNew: isNew)
-        case .deflate: deflate.serve(chain, isNew: isNew)
-        case .freePageHint: hints.serve(chain, isNew: isNew)
+        case .inflate: inflate.serve(chain, isNew: isNew, &account)
+        case .deflate: deflate.serve(chain, isNew: isNew, &account)
+        case .freePageHint: hints.serve(chain, isNew: isNew, &account)
         }
     }
 
@@ -56,6 +66,8 @@ struct BalloonState: DeviceWork {
     mutating func activate(_ features: VirtioFeatures, _ queues: [SplitVirtqueue?], roles: [BalloonQueue?]) {
         self.queues.activate(features, queues)
         self.roles = roles
+        account.rings = OwnPages(rings: queues.compactMap { $0?.layout }, account.memory.regions)
+        account.isTold = features.contains(.mustTellHost)
         hints.activate()
     }
 
@@ -69,11 +81,12 @@ struct BalloonState: DeviceWork {
         }
     }
 
-    /// The pages that the host wants and the driver last reported stay, as in QEMU.
+    /// The pages that the host wants and the driver last reported stay, as in QEMU. The next driver's balloon is empty all the same.
     mutating func reset() {
         queues.reset()
         roles = []
         poison = 0
+        account.reset()
         inflate.reset()
         deflate.reset()
         hints.reset()
@@ -94,12 +107,19 @@ struct BalloonState: DeviceWork {
     var waitingHintChains: UInt16 { roles.firstIndex(of: .freePageHint).map(queues.waitingChains) ?? 0 }
 }
 
+/// What follows a piece of a chain's work.
+enum ChainStep: Hashable, Sendable {
+    /// There is more to do.
+    case again
+    /// The chain is given back.
+    case finished
+}
+
 /// What a balloon does with the chains of one of its queues. Called under the worker's lock.
 protocol BalloonQueueHandler: Sendable {
     /// Does a short piece of a chain's work.
     /// - Parameter isNew: whether it is the first piece.
-    /// - Returns: how many bytes it wrote into the chain, which is given back; `nil` where there is more to do.
-    mutating func serve(_ chain: DescriptorChain, isNew: Bool) -> UInt32?
+    mutating func serve(_ chain: DescriptorChain, isNew: Bool, _ account: inout BalloonAccount) -> ChainStep
 
     /// The driver has taken the queue back. A chain that was in work is forgotten.
     mutating func stop()

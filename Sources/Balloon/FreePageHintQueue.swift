@@ -50,7 +50,7 @@ struct FreePageHintQueue: BalloonQueueHandler {
 
     // MARK: The queue
 
-    mutating func serve(_ chain: DescriptorChain, isNew: Bool) -> UInt32? {
+    mutating func serve(_ chain: DescriptorChain, isNew: Bool, _ account: inout BalloonAccount) -> ChainStep {
         let before = idleBlocks
         defer {
             wantsRest = idleBlocks > Self.idleBlocksBeforeRests && idleBlocks / Self.blocksBetweenRests != before / Self.blocksBetweenRests
@@ -59,12 +59,12 @@ struct FreePageHintQueue: BalloonQueueHandler {
             guard olderChains == 0 else {
                 olderChains -= 1
                 statistics.staleBlocks += chain.segments.count - chain.readableCount
-                return 0
+                return .finished
             }
             if chain.readableCount > 0 { hear(chain) }
             nextBlock = chain.readableCount
         }
-        return applyBlocks(of: chain) ? 0 : nil
+        return applyBlocks(of: chain) ? .finished : .again
     }
 
     /// The driver's start or stop.

@@ -112,6 +112,17 @@ extension GuestRAM {
         return outcome
     }
 
+    /// The whole huge page that a page is a part of; `nil` where the page is none.
+    package func hugePage(around page: PageIndex) -> PageRun? {
+        pieces.read { pieces in
+            guard let piece = pieces.parts(within: PageRun(first: page, count: 1)).first, piece.kind == .hugeFile else { return nil }
+            let first = page.rawValue - Int(piece.fileOffset >> UInt64(GuestPage.shift)) % piece.unitPages
+            guard first >= 0, first + piece.unitPages <= pageCount else { return nil }
+            let run = PageRun(first: PageIndex(first), count: piece.unitPages)
+            return pieces.parts(within: run).map(\.pages) == [run] ? run : nil
+        }
+    }
+
     private func clear(_ piece: MemoryPiece) {
         unsafe memset(piece.host, 0, piece.pages.byteCount)
         markWritten(piece.pages)

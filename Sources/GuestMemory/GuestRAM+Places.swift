@@ -60,6 +60,9 @@ extension GuestRAM {
         !hasAbsentPages.load(ordering: .relaxed) || absent.runs(within: run).isEmpty
     }
 
+    /// How many pages are in blocks that are plugged now.
+    package var presentPageCount: Int { hasAbsentPages.load(ordering: .relaxed) ? pageCount - absent.count() : pageCount }
+
     /// The address of a byte, and how many bytes go on from there.
     private func stretch(at offset: Int) -> (host: UnsafeMutableRawPointer, byteCount: Int) {
         if foreign.isEmpty { return unsafe (mapping.base + offset, .max) }

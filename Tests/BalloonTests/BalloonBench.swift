@@ -23,7 +23,8 @@ struct BalloonBench {
     let sink: RecordingSink
 
     /// - Parameter memory: of a source, for the destination of a migration; fresh where `nil`.
-    init(options: BalloonOptions = BalloonOptions(), memory: GuestRAM? = nil) throws {
+    /// - Parameter hasThread: without it the device works when it is told to.
+    init(options: BalloonOptions = BalloonOptions(), memory: GuestRAM? = nil, hasThread: Bool = true) throws {
         self.memory =
             try memory
             ?? GuestRAM(
@@ -33,7 +34,7 @@ struct BalloonBench {
                 ])
             )
         line = try ScriptedDriver.InterruptBell()
-        device = try BalloonDevice(self.memory, options: options, interrupt: line.interrupt)
+        device = try BalloonDevice(self.memory, options: options, hasThread: hasThread, interrupt: line.interrupt)
         slot = DeviceSlot(device, self.memory)
         driver = ScriptedDriver(self.memory, slot.transport!, line, ringBase: GuestAddress(0x1_0000))
         sink = RecordingSink(self.memory)

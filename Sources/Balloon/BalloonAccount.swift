@@ -1,0 +1,125 @@
+import AerostatGuestMemory
+import AerostatHost
+import AerostatVirtio
+
+/// What the balloon's queues share: which pages are in the balloon, how pages are given back to the host, and what was counted.
+///
+/// Part of what the device's lock guards. `ballooned` may be read without it.
+struct BalloonAccount: Sendable {
+    let memory: GuestRAM
+    /// The pages that the driver has put into the balloon and not taken out. It is empty again after a reset: a driver that begins anew
+    /// has an empty balloon, and its memory is its own, whatever the last one said.
+    let ballooned: PageSet
+    /// Pages in the balloon of which only the number is known: they were put in before the guest arrived here.
+    var arrivedPages = 0
+    var counters = BalloonCounters()
+    /// What the kernel said when it last refused.
+    var lastError: SystemError?
+    /// When a page last went into the balloon or came out.
+    var lastMovement: MonotonicClock.Instant?
+    /// Of the active queues.
+    var rings = OwnPages()
+    /// Whether the driver touches no page of the balloon before the device has seen that it is taken out (MUST_TELL_HOST).
+    var isTold = false
+
+    private var reasons: [(number: Int, reason: String)] = []
+    private var nextNumber = 0
+
+    init(_ memory: GuestRAM, _ ballooned: PageSet) {
+        self.memory = memory
+        self.ballooned = ballooned
+    }
+
+    // MARK: Inhibition
+
+    var isInhibited: Bool { !reasons.isEmpty }
+    var inhibitions: [String] { reasons.map(\.reason) }
+
+    mutating func inhibit(_ reason: String) -> Int {
+        nextNumber += 1
+        reasons.append((nextNumber, reason))
+        return nextNumber
+    }
+
+    mutating func allow(_ number: Int) { reasons.removeAll { $0.number == number } }
+
+    // MARK: Giving back
+
+    /// The most pages, and the most runs of them, that are given back in one hold of the lock: about a millisecond.
+    static let pagesPerStep = 4096
+    static let runsPerStep = 64
+
+    /// Gives a run back to the host, unless something forbids it. Errors are counted: the pages stay the guest's, as they are.
+    mutating func giveBack(_ run: PageRun) {
+        guard !isInhibited else {
+            counters.inhibitedPages += run.count
+            return
+        }
+        discard(run)
+    }
+
+    @discardableResult
+    private mutating func discard(_ run: PageRun) -> DiscardOutcome {
+        do throws(SystemError) {
+            let outcome = try memory.discard(run)
+            counters.givenBackPages += outcome.givenBack
+            counters.clearedPages += outcome.cleared
+            return outcome
+        } catch {
+            counters.failedPages += run.count
+            lastError = error
+            return DiscardOutcome()
+        }
+    }
+
+    // MARK: The balloon
+
+    /// Pages go into the balloon.
+    mutating func inflate(_ run: PageRun) {
+        let new = ballooned.insert(run)
+        counters.inflatedPages += new
+        counters.repeatedPages += run.count - new
+        guard !isInhibited else {
+            counters.inhibitedPages += run.count
+            return
+        }
+        // Also what was in it already. A driver need not wait until its deflate is answered before it uses a page and puts it in again, and
+        // the device may look at the second first. The page is the host's until the buffer is given back, so nothing can be lost.
+        let outcome = discard(run)
+        if outcome.cleared > 0 { giveBackHugePages(around: run) }
+    }
+
+    /// The last part of a huge page went into the balloon: the whole of it is given back.
+    ///
+    /// Only where the driver promised to tell before it touches a page again. Without the promise it may use one part while the device
+    /// believes that part to be in the balloon, and that would be lost.
+    private mutating func giveBackHugePages(around run: PageRun) {
+        guard isTold else { return }
+        var last: PageRun?
+        for page in [run.first, PageIndex(run.end.rawValue - 1)] {
+            guard let huge = memory.hugePage(around: page), huge != last else { continue }
+            last = huge
+            // Those that the run covers as a whole are given back already.
+            let isCovered = run.first <= huge.first && huge.end <= run.end
+            guard !isCovered, ballooned.count(in: huge) == huge.count else { continue }
+            if discard(huge).givenBack > 0 { counters.completedHugePages += 1 }
+        }
+    }
+
+    /// Pages come out of the balloon: the guest may use them as soon as the buffer is given back.
+    mutating func deflate(_ run: PageRun) {
+        let known = ballooned.remove(run)
+        let arrived = min(run.count - known, arrivedPages)
+        arrivedPages -= arrived
+        counters.deflatedPages += known + arrived
+        counters.unknownPages += run.count - known - arrived
+    }
+
+    /// The driver begins anew.
+    mutating func reset() {
+        ballooned.removeAll()
+        arrivedPages = 0
+        rings = OwnPages()
+        isTold = false
+    }
+}

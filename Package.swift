@@ -152,7 +152,10 @@ let package = Package(
         tests("MigrationIOTests", ["AerostatMigrationIO", "AerostatMigration", "AerostatGuestMemory", "AerostatHost", logging]),
         tests(
             "ModelGuestTests",
-            ["AerostatModelGuest", "AerostatVirtio", "AerostatBalloon", "AerostatMigration", "AerostatGuestMemory", "AerostatHost"]
+            [
+                "AerostatModelGuest", "AerostatMigrationIO", "AerostatVirtio", "AerostatBalloon", "AerostatMigration",
+                "AerostatGuestMemory", "AerostatHost",
+            ]
         ),
         tests(
             "MicroVMTests",

@@ -2,8 +2,8 @@ import AerostatBalloon
 import AerostatGuestMemory
 import AerostatVirtio
 
-// What a hostile guest may do with the balloon's other queues. None of it may hurt the host, or touch memory that the guest did not name; and
-// all but what breaks a queue on purpose is followed by the truth.
+// What a hostile guest may do with the balloon's other queues. None of it may hurt the host, or touch memory that the guest did not name;
+// and all but what breaks a queue on purpose is followed by the truth.
 extension BalloonDriver {
     /// Tells the next lie, and leaves the device with a buffer, or the driver without the device.
     func lie(_ balloon: inout BalloonRecord, _ record: inout DriverRecord) throws(KernelPanic) {
@@ -21,17 +21,19 @@ extension BalloonDriver {
         case .oddLengths where number <= Self.oddLengths.count:
             guard let page = try pageForLies(&balloon) else { return balloon.lie = 0 }
             write([UInt32](repeating: page, count: KernelLayout.batchPages), to: .inflate)
-            try offer(.inflate, Self.pieces(Self.oddLengths[number - 1], at: kernel.physicalAddress(DriverQueue.inflate.bufferOffset)), record)
+            try offer(
+                .inflate,
+                Self.pieces(Self.oddLengths[number - 1], at: kernel.physicalAddress(DriverQueue.inflate.bufferOffset)),
+                record
+            )
         case .deflateStrangers where number == 1:
             let resident = blocksInUse.prefix(64).map { UInt32(truncatingIfNeeded: $0.address >> UInt64(GuestPage.shift)) }
             let numbers = (strangers.prefix(64) + resident + (0..<UInt32(KernelLayout.fixedPages))).prefix(KernelLayout.batchPages)
             write(Array(numbers), to: .deflate)
             try offer(.deflate, byteCount: numbers.count * 4, record)
-        case .inflateOwnRing:
+        case .inflateOwnRing where number == 1:
             write([pageNumber(DriverQueue.inflate.ringOffset >> GuestPage.shift)!], to: .inflate)
             try offer(.inflate, byteCount: 4, record)
-            record.phase = .gone
-            return
         case .inflateLoop:
             let ring = try ring(.inflate, record)
             offerChain(head: ring.layout.size - 1, next: ring.layout.size - 1, ring)
@@ -109,8 +111,8 @@ extension BalloonDriver {
     /// - Returns: how many buffers the device has now.
     func sendFalseStatistics(_ record: DriverRecord) throws(KernelPanic) -> Int {
         let number = try kernel.locked { () -> UInt64 in
-            kernel.balloonCounters.statistics &+= 1
-            return kernel.balloonCounters.statistics
+            kernel.driverCounters.statistics &+= 1
+            return kernel.driverCounters.statistics
         }
         switch number % 5 {
         case 0: try sendStatistics((0..<90).flatMap { Self.entry(UInt16(1000 &+ $0), .max) } + Self.entry(4, 1), record)

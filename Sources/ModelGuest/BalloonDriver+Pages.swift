@@ -22,7 +22,7 @@ extension BalloonDriver {
             guard try isBack(.deflate, record) else { return .sleepUntilInterrupt }
             try kernel.locked { () throws(KernelPanic) in
                 try kernel.freeLeaving()
-                kernel.balloonCounters.movedPages &+= 1
+                kernel.driverCounters.movedPages &+= 1
             }
             balloon.operation = .none
         case .lying:
@@ -88,8 +88,8 @@ extension BalloonDriver {
         var random = SplitMix(state: balloon.random)
         let frames = try kernel.locked { () throws(KernelPanic) in
             let frames = try kernel.fillBalloon(wanted, inRuns: kernel.parameters.inflatesInRuns, random: &random)
-            kernel.balloonCounters.inflatedPages &+= UInt64(frames.count)
-            if frames.count < wanted { kernel.balloonCounters.outOfPuff &+= 1 }
+            kernel.driverCounters.inflatedPages &+= UInt64(frames.count)
+            if frames.count < wanted { kernel.driverCounters.outOfPuff &+= 1 }
             return frames
         }
         balloon.random = random.state
@@ -104,7 +104,9 @@ extension BalloonDriver {
         var numbers: [UInt32] = []
         numbers.reserveCapacity(frames.count)
         for frame in frames {
-            guard let number = pageNumber(frame) else { throw KernelPanic("the balloon took frame \(frame), which has no number of 32 bits") }
+            guard let number = pageNumber(frame) else {
+                throw KernelPanic("the balloon took frame \(frame), which has no number of 32 bits")
+            }
             numbers.append(number)
         }
         write(numbers, to: queue)
@@ -117,7 +119,7 @@ extension BalloonDriver {
     private func deflate(_ count: Int, _ balloon: inout BalloonRecord, _ record: DriverRecord) throws(KernelPanic) -> Int {
         let frames = try kernel.locked { () throws(KernelPanic) in
             let frames = try kernel.drainBalloon(count)
-            kernel.balloonCounters.deflatedPages &+= UInt64(frames.count)
+            kernel.driverCounters.deflatedPages &+= UInt64(frames.count)
             return frames
         }
         guard !frames.isEmpty else { return 0 }
@@ -136,7 +138,7 @@ extension BalloonDriver {
         }
         guard isShort else { return false }
         let count = try deflate(KernelLayout.batchPages, &balloon, record)
-        try kernel.locked { kernel.balloonCounters.deflatedOnShortage &+= UInt64(count) }
+        try kernel.locked { kernel.driverCounters.deflatedOnShortage &+= UInt64(count) }
         return count > 0
     }
 

@@ -29,7 +29,7 @@ extension BalloonDriver {
             setConfiguration(BalloonConfiguration.poisonOffset, poison)
         }
         // Before the device may look, as in Linux.
-        if features.contains(.balloonStatistics), behaviour != .muteBalloon {
+        if features.contains(.statistics), behaviour != .muteBalloon {
             try sendStatistics(record)
             kernel.balloonRecord.statisticsAreOut = 1
         }
@@ -40,7 +40,7 @@ extension BalloonDriver {
         try kernel.locked {
             var signals = kernel.balloonSignals
             // What is free already is reported too.
-            (signals.reports, signals.mustReport) = features.contains(.pageReporting) ? (1, 1) : (0, 0)
+            (signals.reports, signals.mustReport) = features.contains(.reporting) ? (1, 1) : (0, 0)
             signals.deflatesOnShortage = features.contains(.deflateOnOOM) ? 1 : 0
             kernel.balloonSignals = signals
         }
@@ -73,11 +73,11 @@ extension BalloonDriver {
     private func wantedFeatures() -> VirtioFeatures {
         let offered = offeredFeatures()
         var wanted: VirtioFeatures = [
-            .version1, .eventIndex, .mustTellHost, .balloonStatistics, .deflateOnOOM, .freePageHint,
+            .version1, .eventIndex, .mustTellHost, .statistics, .deflateOnOOM, .freePageHint,
         ]
         if kernel.parameters.poison != nil { wanted.insert(.pagePoison) }
         if kernel.parameters.reportingDelay != nil, kernel.parameters.poison == nil || offered.contains(.pagePoison) {
-            wanted.insert(.pageReporting)
+            wanted.insert(.reporting)
         }
         return offered.intersection(wanted)
     }

@@ -10,9 +10,9 @@ enum DriverQueue: Int, CaseIterable {
     var feature: VirtioFeatures {
         switch self {
         case .inflate, .deflate: []
-        case .statistics: .balloonStatistics
+        case .statistics: .statistics
         case .hints: .freePageHint
-        case .reporting: .pageReporting
+        case .reporting: .reporting
         }
     }
 

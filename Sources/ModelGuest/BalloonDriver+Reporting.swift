@@ -6,15 +6,15 @@ import AerostatVirtio
 // that is free when it begins.
 extension BalloonDriver {
     func advanceReporting(_ balloon: inout BalloonRecord, _ record: DriverRecord, _ now: UInt64) throws(KernelPanic) -> Next {
-        guard let delay = kernel.parameters.reportingDelay, VirtioFeatures(rawValue: record.features).contains(.pageReporting) else {
+        guard let delay = kernel.parameters.reportingDelay, VirtioFeatures(rawValue: record.features).contains(.reporting) else {
             return .sleepUntilInterrupt
         }
         if balloon.reportIsOut != 0 {
             guard try isBack(.reporting, record) else { return .sleepUntilInterrupt }
             try kernel.locked { () throws(KernelPanic) in
                 let reported = kernel.balloonLists.isolated
-                kernel.balloonCounters.reportedBlocks &+= reported.blocks
-                kernel.balloonCounters.reportedPages &+= reported.pages
+                kernel.driverCounters.reportedBlocks &+= reported.blocks
+                kernel.driverCounters.reportedPages &+= reported.pages
                 try kernel.returnIsolated(areReported: true)
             }
             balloon.reportIsOut = 0

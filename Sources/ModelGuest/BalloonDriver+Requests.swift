@@ -130,9 +130,9 @@ extension BalloonDriver {
         try kernel.locked {
             kernel.balloonSignals = BalloonSignals(request: kernel.balloonSignals.request)
             switch request {
-            case .suspend, .nap: kernel.balloonCounters.suspensions &+= 1
-            case .reboot: kernel.balloonCounters.reboots &+= 1
-            default: kernel.balloonCounters.rebinds &+= 1
+            case .suspend, .nap: kernel.driverCounters.suspensions &+= 1
+            case .reboot: kernel.driverCounters.reboots &+= 1
+            default: kernel.driverCounters.rebinds &+= 1
             }
         }
         switch request {

@@ -104,7 +104,9 @@ extension BalloonDriver {
     }
 
     private func kick(_ ring: SplitVirtqueueDriver) {
-        if ring.kickNeeded() { transport.write(.queueNotify, DriverQueue.hints.index(VirtioFeatures(rawValue: kernel.driverRecord.features))) }
+        if ring.kickNeeded() {
+            transport.write(.queueNotify, DriverQueue.hints.index(VirtioFeatures(rawValue: kernel.driverRecord.features)))
+        }
     }
 
     private enum Reported { case more, ringFull, startIsOut, nothingLeft }

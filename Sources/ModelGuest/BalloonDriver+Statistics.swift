@@ -19,7 +19,7 @@ extension BalloonDriver {
     }
 
     func advanceStatistics(_ balloon: inout BalloonRecord, _ record: DriverRecord) throws(KernelPanic) -> Next {
-        guard VirtioFeatures(rawValue: record.features).contains(.balloonStatistics), balloon.statisticsAreOut > 0 else {
+        guard VirtioFeatures(rawValue: record.features).contains(.statistics), balloon.statisticsAreOut > 0 else {
             return .sleepUntilInterrupt
         }
         let back = UInt32(try returned(.statistics, record))
@@ -38,7 +38,7 @@ extension BalloonDriver {
     /// Fills the buffer with the figures of this moment, and offers it.
     func sendStatistics(_ record: DriverRecord) throws(KernelPanic) {
         let figures = try kernel.locked { () -> [(Tag, UInt64)] in
-            kernel.balloonCounters.statistics &+= 1
+            kernel.driverCounters.statistics &+= 1
             return self.figures
         }
         try sendStatistics(figures.flatMap { Self.entry($0.rawValue, $1) }, record)
@@ -51,11 +51,12 @@ extension BalloonDriver {
 
     /// Ten bytes: tag and value, little-endian.
     static func entry(_ tag: UInt16, _ value: UInt64) -> [UInt8] {
-        (0..<2).map { UInt8(truncatingIfNeeded: tag >> (8 * UInt16($0))) } + (0..<8).map { UInt8(truncatingIfNeeded: value >> (8 * UInt64($0))) }
+        (0..<2).map { UInt8(truncatingIfNeeded: tag >> (8 * UInt16($0))) }
+            + (0..<8).map { UInt8(truncatingIfNeeded: value >> (8 * UInt64($0))) }
     }
 
     private var figures: [(Tag, UInt64)] {
-        let (state, lists, counters) = (kernel.allocator, kernel.balloonLists, kernel.balloonCounters)
+        let (state, lists, counters) = (kernel.allocator, kernel.balloonLists, kernel.driverCounters)
         let page = UInt64(GuestPage.size)
         let free = kernel.freePages(state)
         let held = state.heldBlocks &* UInt64(KernelLayout.topBlockPages)

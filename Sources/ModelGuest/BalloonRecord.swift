@@ -28,7 +28,7 @@ package struct BalloonLists: BitwiseCopyable {
 }
 
 /// What happened since boot.
-package struct BalloonCounters: BitwiseCopyable {
+package struct DriverCounters: BitwiseCopyable {
     package var inflatedPages: UInt64 = 0
     package var deflatedPages: UInt64 = 0
     /// Inflating found no free page ("out of puff").
@@ -99,9 +99,9 @@ extension Kernel {
         set { memory.store(newValue, at: KernelLayout.balloonListsOffset) }
     }
 
-    package var balloonCounters: BalloonCounters {
-        get { memory.load(at: KernelLayout.balloonCountersOffset) }
-        set { memory.store(newValue, at: KernelLayout.balloonCountersOffset) }
+    package var driverCounters: DriverCounters {
+        get { memory.load(at: KernelLayout.driverCountersOffset) }
+        set { memory.store(newValue, at: KernelLayout.driverCountersOffset) }
     }
 
     var balloonRecord: BalloonRecord {

@@ -125,14 +125,14 @@ extension Kernel {
     /// An allocation failed. Where the guest is short of memory, and not only of large blocks, the balloon shall give some back.
     /// - Returns: whether it is worth waiting for that.
     func noteShortage(order: Int) -> Bool {
-        balloonCounters.stalls &+= 1
+        driverCounters.stalls &+= 1
         // What is being reported comes back in a moment.
         if balloonLists.isolated.blocks > 0 { return true }
         let signals = balloonSignals
         guard signals.deflatesOnShortage != 0, balloonLists.pages.blocks > 0 || balloonLists.leaving.blocks > 0,
             freePages(allocator) < max(1 << UInt64(order), reservePages)
         else {
-            balloonCounters.kills &+= 1
+            driverCounters.kills &+= 1
             return false
         }
         if signals.isShort == 0 {

@@ -63,7 +63,7 @@ extension Kernel {
     func shrink() throws(KernelPanic) -> (frame: Int, order: Int)? {
         guard let held = try popHeld() else { return nil }
         allocator.shrunkBlocks &+= 1
-        balloonCounters.stalls &+= 1
+        driverCounters.stalls &+= 1
         if isInHintRound { allocator.shrunkInRound &+= 1 }
         let frame = held.isVirgin ? describe(block: held.block) : held.block << KernelLayout.topOrder
         return (frame, KernelLayout.topOrder)

@@ -30,7 +30,7 @@ package struct KernelLayout: Sendable {
     /// What vCPUs and the balloon driver say to each other, their lists, and what was counted.
     package static let balloonSignalsOffset = 0x700
     static let balloonListsOffset = 0x740
-    static let balloonCountersOffset = 0x7C0
+    static let driverCountersOffset = 0x7C0
     static let balloonDriverOffset = 0x840
     static let vcpuOffset = GuestPage.size
     static let vcpuStride = 128

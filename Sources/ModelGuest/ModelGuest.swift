@@ -31,10 +31,16 @@ public final class ModelGuest: Guest {
     }
 
     /// Boots a guest. Fills its used and freed memory, on as many threads as it has vCPUs.
-    /// - Parameter tracker: forces a tracker; `nil` takes the best that works.
-    public convenience init(booting configuration: ModelGuestConfiguration, tracker: TrackerKind? = nil) throws {
+    /// - Parameters:
+    ///   - tracker: forces a tracker; `nil` takes the best that works.
+    ///   - balloon: what its balloon device offers.
+    public convenience init(
+        booting configuration: ModelGuestConfiguration,
+        tracker: TrackerKind? = nil,
+        balloon: BalloonOptions = BalloonOptions()
+    ) throws {
         try configuration.validate()
-        try self.init(shell: configuration.memory, tracker: tracker)
+        try self.init(shell: configuration.memory, tracker: tracker, balloon: balloon)
         try start(Kernel(booting: configuration, in: KernelMemory(memory)))
     }
 
@@ -51,17 +57,25 @@ public final class ModelGuest: Guest {
     }
 
     /// An empty machine of a given shape, to be filled by an incoming migration: RAM first, then `loadDeviceState`, then `resume`.
-    public convenience init(shell regions: RegionTable, tracker: TrackerKind? = nil) throws(SystemError) {
-        try self.init(shell: GuestRAM(regions), tracker: tracker)
+    public convenience init(
+        shell regions: RegionTable,
+        tracker: TrackerKind? = nil,
+        balloon: BalloonOptions = BalloonOptions()
+    ) throws(SystemError) {
+        try self.init(shell: GuestRAM(regions), tracker: tracker, balloon: balloon)
     }
 
     /// The same around RAM that is there already, such as that of an image, whose pages come when they are touched.
-    public init(shell memory: GuestRAM, tracker: TrackerKind? = nil) throws(SystemError) {
+    public init(
+        shell memory: GuestRAM,
+        tracker: TrackerKind? = nil,
+        balloon options: BalloonOptions = BalloonOptions()
+    ) throws(SystemError) {
         self.memory = memory
         self.tracker = try makeTracker(tracker, for: memory)
         let interrupt = try Doorbell()
         self.interrupt = interrupt
-        balloon = try BalloonDevice(memory) { level in if level { interrupt.ring() } }
+        balloon = try BalloonDevice(memory, options: options) { level in if level { interrupt.ring() } }
         let slot = DeviceSlot(balloon, memory)
         balloonTransport = slot.transport!
         devices = MachineDevices([slot])

@@ -24,8 +24,8 @@ public enum Workload: Hashable, Sendable {
     public static let defaultWorkingSet = 256 << 20
 }
 
-/// How the guest's balloon driver answers. Everything but `correct`, `slow`, `reloading` and `muteBalloon` is a hostile guest, for demonstrations and
-/// tests of the device. Its number is in guest RAM: new ones stand last.
+/// How the guest's balloon driver answers. Everything but `correct`, `slow`, `reloading` and `muteBalloon` is a hostile guest, for
+/// demonstrations and tests of the device. Its number is in guest RAM: new ones stand last.
 public enum DriverBehaviour: String, CaseIterable, Hashable, Sendable {
     /// As Linux's driver.
     case correct
@@ -54,7 +54,7 @@ public enum DriverBehaviour: String, CaseIterable, Hashable, Sendable {
     case inflateOutsideRAM = "inflate-outside-ram"
     /// Inflates a page again and again: in one buffer, in ten thousand numbers, and in another buffer.
     case inflateTwice = "inflate-twice"
-    /// Inflates the page that holds the ring on which it says so. It leaves the device alone from then on.
+    /// Inflates the page that holds the ring on which it says so.
     case inflateOwnRing = "inflate-own-ring"
     /// Sends buffers that are no whole number of page numbers, and numbers in pieces.
     case oddLengths = "odd-lengths"
@@ -108,8 +108,10 @@ public struct GuestBehaviour: Hashable, Sendable {
         }
         let maximum = ModelGuestConfiguration.maximumVCPUs
         guard (1...maximum).contains(vcpus) else { throw .init(description: "vcpus must be from 1 to \(maximum), not \(vcpus)") }
-        let times = [("reporting delay", reportingDelay, Duration.zero), ("compaction", compactionInterval, .microseconds(10)),
-            ("disturbance", disturbanceInterval, .milliseconds(1))]
+        let times = [
+            ("reporting delay", reportingDelay, Duration.zero), ("compaction", compactionInterval, .microseconds(10)),
+            ("disturbance", disturbanceInterval, .milliseconds(1)),
+        ]
         for case (let name, let time?, let least) in times where !(least...Duration.seconds(3600)).contains(time) {
             throw .init(description: "the \(name) must be from \(least) to an hour, not \(time)")
         }

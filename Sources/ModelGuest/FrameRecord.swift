@@ -79,7 +79,7 @@ package struct FrameRecord: BitwiseCopyable, Hashable, Sendable {
     }
 
     /// Makes the record a head (or no head); what it says about the content stays as it is.
-    mutating func setHead(_ state: State, order: Int) {
+    package mutating func setHead(_ state: State, order: Int) {
         word = word & Self.contentBits | UInt32(state.rawValue) | UInt32(order) << 8
     }
 

@@ -1,3 +1,4 @@
+import AerostatBalloon
 import AerostatGuestMemory
 import AerostatVirtio
 

@@ -110,13 +110,11 @@ extension BalloonDriver {
     /// Unknown tags, thousands of entries, none, and two buffers; then the truth.
     /// - Returns: how many buffers the device has now.
     func sendFalseStatistics(_ record: DriverRecord) throws(KernelPanic) -> Int {
-        let number = try kernel.locked { () -> UInt64 in
-            kernel.driverCounters.statistics &+= 1
-            return kernel.driverCounters.statistics
-        }
-        switch number % 5 {
+        switch try kernel.locked({ kernel.driverCounters.statistics % 6 }) {
         case 0: try sendStatistics((0..<90).flatMap { Self.entry(UInt16(1000 &+ $0), .max) } + Self.entry(4, 1), record)
-        case 1: try offer(.statistics, buffers(.statistics, 60, byteCount: 1020, record), record)
+        case 1:
+            try kernel.locked { kernel.driverCounters.statistics &+= 1 }
+            try offer(.statistics, buffers(.statistics, 60, byteCount: 1020, record), record)
         case 2: try sendStatistics([0], record)
         case 3:
             try sendStatistics(Self.entry(4, 2), record)

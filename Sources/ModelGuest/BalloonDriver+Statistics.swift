@@ -38,14 +38,12 @@ extension BalloonDriver {
 
     /// Fills the buffer with the figures of this moment, and offers it.
     func sendStatistics(_ record: DriverRecord) throws(KernelPanic) {
-        let figures = try kernel.locked { () -> [(Tag, UInt64)] in
-            kernel.driverCounters.statistics &+= 1
-            return self.figures
-        }
+        let figures = try kernel.locked { self.figures }
         try sendStatistics(figures.flatMap { Self.entry($0.rawValue, $1) }, record)
     }
 
     func sendStatistics(_ bytes: [UInt8], _ record: DriverRecord) throws(KernelPanic) {
+        try kernel.locked { kernel.driverCounters.statistics &+= 1 }
         for (index, byte) in bytes.enumerated() { kernel.memory.store(byte, at: DriverQueue.statistics.bufferOffset + index) }
         try offer(.statistics, byteCount: bytes.count, record)
     }

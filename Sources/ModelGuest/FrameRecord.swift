@@ -51,7 +51,7 @@ package struct FrameRecord: BitwiseCopyable, Hashable, Sendable {
     package var isPoisoned: Bool { word & Self.poisonedBit != 0 }
 
     /// Of a free block's head: the host was told of it since it became free.
-    var isReported: Bool { word & Self.reportedBit != 0 }
+    package var isReported: Bool { word & Self.reportedBit != 0 }
 
     /// Until the block is allocated, split or merged: whatever makes the record a head says it anew.
     mutating func setReported() { word |= Self.reportedBit }

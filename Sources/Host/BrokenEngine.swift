@@ -92,6 +92,9 @@
             [.countsOlderChains, .takesStaleID, .takesBlocksBeforeStart, .reusesID].contains(where: isActive)
         }
 
+        /// Keeps all rules again.
+        package static func deactivate() { active.store(-1, ordering: .sequentiallyConsistent) }
+
         package static func isActive(_ engine: BrokenEngine) -> Bool {
             let index = active.load(ordering: .relaxed)
             return index >= 0 && allCases[index] == engine

@@ -109,6 +109,19 @@ import Testing
         #expect(destination.device.status.balloonedPages == 1)
     }
 
+    @Test func `A queue that is ready and does not exist here is refused`() throws {
+        let source = try Bench.live()
+        source.slot.park()
+        var sections = source.slot.saveState()
+        var bytes = sections[0].bytes
+        // Behind 39 bytes of registers each queue has 34; the fifth byte says whether it is ready.
+        bytes[39 + 4 * 34 + 4] = 1
+        sections[0] = DeviceSection(name: sections[0].name, version: sections[0].version, bytes: bytes)
+        let destination = try BalloonBench(options: BalloonOptions(offersReporting: false), memory: source.memory)
+        destination.slot.park()
+        #expect(throws: DeviceStateError.value(field: "queue count", 5)) { try destination.slot.restoreState(sections) }
+    }
+
     @Test func `A number of pages that the guest does not have is refused`() throws {
         let source = try Bench.live()
         source.slot.park()

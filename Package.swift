@@ -179,8 +179,8 @@ let package = Package(
         tests(
             "ModelGuestTests",
             [
-                "AerostatModelGuest", "AerostatVirtio", "AerostatEntropy", "AerostatBalloon", "AerostatMigration", "AerostatGuestMemory",
-                "AerostatHost",
+                "AerostatModelGuest", "AerostatMigrationIO", "AerostatVirtio", "AerostatEntropy", "AerostatBalloon", "AerostatMigration",
+                "AerostatGuestMemory", "AerostatHost",
             ]
         ),
         tests(

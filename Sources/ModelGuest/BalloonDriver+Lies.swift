@@ -1,5 +1,6 @@
 import AerostatBalloon
 import AerostatGuestMemory
+import AerostatMigration
 import AerostatVirtio
 
 // What a hostile guest may do on the hint queue. None of it may hurt the host, or cost the guest a page that it did not give away itself.
@@ -11,7 +12,9 @@ extension BalloonDriver {
         let regions = kernel.memory.ram.regions
         let end = regions.regions.last!.end
         switch behaviour {
-        case .correct, .silent, .wrongID, .reloading, .slow: break
+        case .correct, .silent, .wrongID, .reloading, .slow, .inflateOutsideRAM, .inflateTwice, .inflateOwnRing, .oddLengths,
+            .deflateStrangers, .inflateLoop, .emptyKicks, .falseReports, .falseStatistics, .muteBalloon:
+            break
         case .outsideRAM:
             // The first begin inside RAM: with a page that nobody uses, and with less than a page. The last end behind 2^64.
             let far = (0..<UInt64(Self.lies)).map { end &+ $0 << 22 }
@@ -35,7 +38,7 @@ extension BalloonDriver {
             offerBehindJump(blocksInUse.prefix(Int(ring.layout.size) / 2), ring)
             record.phase = .gone
         }
-        transport.write(.queueNotify, Self.hintQueue)
+        transport.write(.queueNotify, DriverQueue.hints.index(VirtioFeatures(rawValue: record.features)))
     }
 
     /// Blocks that begin where a region ends with a page that the allocator does not own, and end before the next region.
@@ -52,7 +55,7 @@ extension BalloonDriver {
     }
 
     /// Blocks that stay in use for as long as the guest runs.
-    private var blocksInUse: [(address: UInt64, length: UInt32)] {
+    var blocksInUse: [(address: UInt64, length: UInt32)] {
         var blocks: [(UInt64, UInt32)] = []
         var link = kernel.loadVCPU(0).resident.first
         while blocks.count < Self.lies, let frame = try? kernel.memory.frame(link),
@@ -71,7 +74,7 @@ extension BalloonDriver {
     }
 
     /// Offers a chain by hand, past the driver's bookkeeping, which is of no use from then on: the driver leaves the ring alone.
-    private func offerChain(head: UInt16, next: UInt16, _ ring: SplitVirtqueueDriver) {
+    func offerChain(head: UInt16, next: UInt16, _ ring: SplitVirtqueueDriver) {
         let index = available(ring)
         let flags = UInt64(VirtqueueDescriptor.write | VirtqueueDescriptor.next)
         let descriptor = UInt64(VirtqueueDescriptor.byteCount) * UInt64(min(head, ring.layout.size - 1))
@@ -118,5 +121,18 @@ extension BalloonDriver {
 
 extension DriverBehaviour {
     /// Whether all that it reports is free, and held.
-    var isTruthful: Bool { [.correct, .wrongID, .reloading, .slow].contains(self) }
+    var isTruthful: Bool {
+        switch self {
+        case .correct, .wrongID, .reloading, .slow: true
+        case .silent, .outsideRAM, .unaligned, .staleID, .descriptorLoop, .badIndices, .indexJump: false
+        case .inflateOutsideRAM, .inflateTwice, .inflateOwnRing, .oddLengths, .deflateStrangers, .inflateLoop, .emptyKicks, .falseReports,
+            .falseStatistics, .muteBalloon:
+            true
+        }
+    }
+
+    /// Whether it lies before it follows another size.
+    var liesAboutPages: Bool {
+        [.inflateOutsideRAM, .inflateTwice, .inflateOwnRing, .oddLengths, .deflateStrangers, .inflateLoop, .emptyKicks].contains(self)
+    }
 }

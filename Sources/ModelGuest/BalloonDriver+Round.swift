@@ -41,7 +41,12 @@ extension BalloonDriver {
         case .reporting:
             if record.seenID == record.activeID {
                 let reported = try report(&record, ring)
-                if behaviour == .reloading, record.rounds % 4 != 0 { return try reload(&record) }
+                if behaviour == .reloading, record.rounds % 4 != 0 {
+                    // Unloads the driver in the middle of a round and loads it again. As Linux, it first gives back what it holds, and the
+                    // device, which may be reading hints of it, is reset afterwards.
+                    try kernel.ask(.rebind)
+                    return .again
+                }
                 switch reported {
                 case .more: return .again
                 case .ringFull: return sleepUnlessUsed(ring, chains: max(1, ring.layout.size / 4 * 3))
@@ -66,16 +71,6 @@ extension BalloonDriver {
         case .staleID where record.previousID != 0: record.previousID
         default: record.activeID
         }
-    }
-
-    /// Unloads the driver in the middle of a round and loads it again. As Linux, it first gives back what it holds, and the device, which
-    /// may be reading hints of it, is reset afterwards.
-    private func reload(_ record: inout DriverRecord) throws(KernelPanic) -> Next {
-        kernel.driverRecord = record
-        while try giveBack() {}
-        try probe()
-        record = kernel.driverRecord
-        return .again
     }
 
     /// Takes back what the device has returned. Bounded by what was queued.
@@ -109,7 +104,9 @@ extension BalloonDriver {
     }
 
     private func kick(_ ring: SplitVirtqueueDriver) {
-        if ring.kickNeeded() { transport.write(.queueNotify, Self.hintQueue) }
+        if ring.kickNeeded() {
+            transport.write(.queueNotify, DriverQueue.hints.index(VirtioFeatures(rawValue: kernel.driverRecord.features)))
+        }
     }
 
     private enum Reported { case more, ringFull, startIsOut, nothingLeft }

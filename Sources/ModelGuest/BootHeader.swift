@@ -5,8 +5,8 @@ import AerostatGuestMemory
 ///
 /// All fields are integers in the host's order (little-endian everywhere Aerostat runs), so the Swift struct is the format.
 struct BootHeader: BitwiseCopyable {
-    /// 2: frame records can be opaque. 3: they can be poisoned.
-    static let currentVersion: UInt64 = 3
+    /// 2: frame records know opaque pages. 3: they know poisoned ones. 4: the whole balloon.
+    static let currentVersion: UInt64 = 4
     static let magicWord: UInt64 = 0x4C45_444F_4D52_4541  // "AERMODEL"
 
     var magic = Self.magicWord
@@ -28,6 +28,12 @@ struct BootHeader: BitwiseCopyable {
     /// The word that freed memory is filled with. Above 32 bits if freed memory keeps its content; it may then be cleared when it is
     /// allocated.
     private(set) var poison: UInt64
+    /// In nanoseconds of the guest's clock; 0 does without. Free page reporting, the balloon's moves, and the driver's disturbances.
+    private(set) var reportingDelay: UInt64
+    private(set) var moveInterval: UInt64
+    private(set) var disturbanceInterval: UInt64
+    /// 1 where the balloon takes pages in runs.
+    private(set) var inflatesInRuns: UInt64
 
     static let noPoison = UInt64.max
     static let clearsAllocated = UInt64.max - 1
@@ -42,10 +48,21 @@ struct BootHeader: BitwiseCopyable {
         seed = behaviour.seed
         driver = UInt64(DriverBehaviour.allCases.firstIndex(of: behaviour.driver)!)
         poison = behaviour.poison.map { UInt64($0) } ?? (behaviour.clearsAllocated ? Self.clearsAllocated : Self.noPoison)
+        // No delay at all is the shortest.
+        reportingDelay = behaviour.reportingDelay.map { max(1, Self.nanoseconds($0)) } ?? 0
+        moveInterval = behaviour.compactionInterval.map(Self.nanoseconds) ?? 0
+        disturbanceInterval = behaviour.disturbanceInterval.map(Self.nanoseconds) ?? 0
+        inflatesInRuns = behaviour.inflatesInRuns ? 1 : 0
         setWorkload(behaviour.workload, freePages: freePages)
     }
 
-    /// - Precondition: the header was checked, because this divides by `vcpus`.
+    /// Whole nanoseconds of a time that was validated.
+    private static func nanoseconds(_ time: Duration) -> UInt64 {
+        let (seconds, attoseconds) = time.components
+        return UInt64(clamping: seconds) &* 1_000_000_000 &+ UInt64(clamping: attoseconds / 1_000_000_000)
+    }
+
+    /// - Precondition: the header was checked, for `vcpus` divides.
     mutating func setWorkload(_ new: Workload, freePages: UInt64) {
         (rate, workingSet, churnPages) = (0, 0, 0)
         switch new {
@@ -80,6 +97,11 @@ struct KernelParameters: Sendable {
     let driver: DriverBehaviour
     let poison: UInt32?
     let clearsAllocated: Bool
+    /// `nil` where free pages are not reported.
+    let reportingDelay: UInt64?
+    let moveInterval: UInt64?
+    let disturbanceInterval: UInt64?
+    let inflatesInRuns: Bool
 
     init(_ header: BootHeader, pageCount: Int) throws(KernelPanic) {
         guard header.magic == BootHeader.magicWord else { throw KernelPanic("page 0 holds no boot header of the model kernel") }
@@ -111,6 +133,12 @@ struct KernelParameters: Sendable {
         driver = DriverBehaviour.allCases[Int(header.driver)]
         poison = UInt32(exactly: header.poison)
         clearsAllocated = header.poison == BootHeader.clearsAllocated
+        // At most an hour, whatever a peer says: times are added up.
+        func interval(_ nanoseconds: UInt64) -> UInt64? { nanoseconds == 0 ? nil : min(nanoseconds, 3_600_000_000_000) }
+        reportingDelay = interval(header.reportingDelay)
+        moveInterval = interval(header.moveInterval)
+        disturbanceInterval = interval(header.disturbanceInterval)
+        inflatesInRuns = header.inflatesInRuns != 0
     }
 }
 

@@ -2,14 +2,18 @@ import AerostatGuestMemory
 import AerostatMigration
 import AerostatVirtio
 
-/// All that the balloon driver remembers, in the boot header's page; the ring's own state lies beside the ring.
+/// What the balloon driver remembers of the device and of hints, in the boot header's page; the rings' own state lies beside the rings.
 package struct DriverRecord: BitwiseCopyable {
     package enum Phase: UInt32 {
         /// The device was not looked for yet.
         case reset
         case live
-        /// There is no device with hints, or it asked for a reset.
+        /// There is no device, it asked for a reset, or the driver let it be.
         case gone
+        /// The guest sleeps: the balloon is empty, the device is reset, and waits to be set up again as it was.
+        case suspended
+        /// The driver was unloaded.
+        case unbound
     }
 
     /// Where a round stands (Linux: `report_free_page_func`).
@@ -36,6 +40,13 @@ package struct DriverRecord: BitwiseCopyable {
     var features: UInt64 = 0
     package var rounds: UInt64 = 0
     package var reportedBlocks: UInt64 = 0
+
+    init() {}
+
+    /// Empty but for what was counted.
+    init(keeping old: DriverRecord) {
+        (rounds, reportedBlocks) = (old.rounds, old.reportedBlocks)
+    }
 
     package var phase: Phase {
         get { Phase(rawValue: phaseWord) ?? .gone }
@@ -64,9 +75,5 @@ extension Kernel {
     func physicalAddress(_ offset: Int) -> GuestAddress {
         let page = memory.ram.regions.address(of: PageIndex(offset >> GuestPage.shift))
         return GuestAddress(page.rawValue + UInt64(offset & (GuestPage.size - 1)))
-    }
-
-    func ringLayout(size: UInt16) -> VirtqueueLayout {
-        VirtqueueLayout(size: size, contiguousAt: physicalAddress(KernelLayout.ringOffset))
     }
 }

@@ -15,9 +15,13 @@ package struct FrameRecord: BitwiseCopyable, Hashable, Sendable {
         case held = 3
         /// Holds the kernel's own tables. Recorded only in the block in which the tables end.
         case table = 4
+        /// One page that the host has: the balloon's. Its content is nobody's.
+        case ballooned = 5
+        /// Free, and out of the allocator while the host is told of it.
+        case isolated = 6
     }
 
-    /// Bits 0-7 state, 8-15 order, 16 stamped, 17 opaque, 18 poisoned.
+    /// Bits 0-7 state, 8-15 order, 16 stamped, 17 opaque, 18 poisoned, 19 reported.
     package private(set) var word: UInt32 = 0
     /// Counts the rewrites of the page, and is kept when the block is freed. For an opaque page: the CRC-32C of its content.
     package private(set) var generation: UInt32 = 0
@@ -28,7 +32,9 @@ package struct FrameRecord: BitwiseCopyable, Hashable, Sendable {
     private static let stampedBit: UInt32 = 1 << 16
     private static let opaqueBit: UInt32 = 1 << 17
     private static let poisonedBit: UInt32 = 1 << 18
+    private static let reportedBit: UInt32 = 1 << 19
     private static let contentBits = stampedBit | opaqueBit | poisonedBit
+    private static let stateBits = ~(contentBits | reportedBit)
 
     /// Returns `nil` if the bits make no sense.
     package var head: (state: State, order: Int)? {
@@ -44,6 +50,12 @@ package struct FrameRecord: BitwiseCopyable, Hashable, Sendable {
 
     /// Whether the page was filled when it was freed, and has not been written since.
     package var isPoisoned: Bool { word & Self.poisonedBit != 0 }
+
+    /// Of a free block's head: the host was told of it since it became free.
+    package var isReported: Bool { word & Self.reportedBit != 0 }
+
+    /// Until the block is allocated, split or merged: whatever makes the record a head says it anew.
+    mutating func setReported() { word |= Self.reportedBit }
 
     /// How often the page was written, ever. The arrival of an opaque page counts as its first write. So its record counts in the sum that
     /// finds lost records, although its generation is not a count.
@@ -68,7 +80,7 @@ package struct FrameRecord: BitwiseCopyable, Hashable, Sendable {
     }
 
     /// Makes the record a head, or not a head. What it says about the content stays.
-    mutating func setHead(_ state: State, order: Int) {
+    package mutating func setHead(_ state: State, order: Int) {
         word = word & Self.contentBits | UInt32(state.rawValue) | UInt32(order) << 8
     }
 
@@ -76,7 +88,7 @@ package struct FrameRecord: BitwiseCopyable, Hashable, Sendable {
 
     /// The same for a record's word alone.
     static func isHead(_ word: UInt32, _ state: State, order: Int) -> Bool {
-        word & ~contentBits == UInt32(state.rawValue) | UInt32(order) << 8
+        word & stateBits == UInt32(state.rawValue) | UInt32(order) << 8
     }
 }
 
@@ -121,6 +133,21 @@ extension KernelMemory {
             list.first = UInt64(frame)
         }
         list.last = UInt64(frame)
+        list.blocks &+= 1
+        list.pages &+= 1 << UInt64(order)
+    }
+
+    /// Puts a block in front: the last one to be allocated.
+    func prepend(_ frame: Int, order: Int, to list: inout FrameList) throws(KernelPanic) {
+        guard let first = try self.frame(list.first) else { return try append(frame, order: order, to: &list) }
+        var record = record(of: frame)
+        record.next = UInt32(first)
+        record.previous = 0
+        setRecord(record, of: frame)
+        var neighbour = self.record(of: first)
+        neighbour.previous = UInt32(frame)
+        setRecord(neighbour, of: first)
+        list.first = UInt64(frame)
         list.blocks &+= 1
         list.pages &+= 1 << UInt64(order)
     }

@@ -8,6 +8,17 @@ extension Kernel {
     /// The block's pages keep their generations and what is known of their poison. They carry no stamp until they are written.
     /// - Returns: its first frame; `nil` if there is no such block.
     package func allocate(order: Int) throws(KernelPanic) -> Int? {
+        guard let frame = try take(order: order) else { return nil }
+        var record = memory.record(of: frame)
+        record.setHead(.allocated, order: order)
+        memory.setRecord(record, of: frame)
+        allocator.allocatedPages &+= 1 << UInt64(order)
+        clear(frame..<frame + 1 << order)
+        return frame
+    }
+
+    /// Takes a block out of the allocator. Its head's record is not changed yet.
+    func take(order: Int) throws(KernelPanic) -> Int? {
         var source = try takeFree(order)
         if source == nil { source = claimVirgin() }
         if source == nil { source = try shrink() }
@@ -17,11 +28,6 @@ extension Kernel {
             current -= 1
             try insertFree(found.frame + 1 << current, order: current)
         }
-        var record = memory.record(of: found.frame)
-        record.setHead(.allocated, order: order)
-        memory.setRecord(record, of: found.frame)
-        allocator.allocatedPages &+= 1 << UInt64(order)
-        clear(found.frame..<found.frame + 1 << order)
         return found.frame
     }
 
@@ -50,10 +56,18 @@ extension Kernel {
         record.setHead(.allocated, order: 0)
         memory.setRecord(record, of: kept)
         allocator.allocatedPages &-= 1 << UInt64(order) - 1
+        noteFreed(order: order - 1)
     }
 
     /// Merges an unowned block with its free buddies, and puts the result on a free list.
     func release(_ frame: Int, order: Int) throws(KernelPanic) {
+        let merged = try merge(frame, order: order)
+        try insertFree(merged.frame, order: merged.order)
+        noteFreed(order: merged.order)
+    }
+
+    /// Merges a block that is nobody's with its free buddies.
+    func merge(_ frame: Int, order: Int) throws(KernelPanic) -> (frame: Int, order: Int) {
         var (frame, order) = (frame, order)
         while order < KernelLayout.topOrder {
             let buddy = frame ^ 1 << order
@@ -63,7 +77,7 @@ extension Kernel {
             frame = min(frame, buddy)
             order += 1
         }
-        try insertFree(frame, order: order)
+        return (frame, order)
     }
 
     // MARK: Where blocks come from
@@ -154,7 +168,7 @@ extension Kernel {
         setFreeList(list, order)
     }
 
-    private func removeFree(_ frame: Int, order: Int) throws(KernelPanic) {
+    func removeFree(_ frame: Int, order: Int) throws(KernelPanic) {
         var list = freeList(order)
         try memory.remove(frame, order: order, from: &list)
         setFreeList(list, order)
@@ -171,7 +185,7 @@ extension Kernel {
         if parameters.clearsAllocated { memory.fill(frames, with: 0) }
     }
 
-    private func forgetContent(_ frames: Range<Int>) {
+    func forgetContent(_ frames: Range<Int>) {
         if let poison = parameters.poison { memory.fill(frames, with: poison) }
         memory.updateRecords(frames) { _, record in record.forgetContent(isPoisoned: parameters.poison != nil) }
     }

@@ -44,11 +44,17 @@ extension Kernel {
     /// - Returns: whether there was one.
     func returnHeldBlock() throws(KernelPanic) -> Bool {
         guard let held = try popHeld() else { return false }
-        if held.isVirgin {
-            returnVirginBlock(held.block)
+        let frame = held.block << KernelLayout.topOrder
+        if !held.isVirgin {
+            try insertFree(frame, order: KernelLayout.topOrder)
+        } else if parameters.clearsAllocated, balloonSignals.reports != 0 {
+            // It was cleared when it was held, so it exists, and the host wants to hear of it.
+            try insertFree(describe(block: held.block), order: KernelLayout.topOrder)
         } else {
-            try insertFree(held.block << KernelLayout.topOrder, order: KernelLayout.topOrder)
+            returnVirginBlock(held.block)
+            return true
         }
+        noteFreed(order: KernelLayout.topOrder)
         return true
     }
 
@@ -57,6 +63,7 @@ extension Kernel {
     func shrink() throws(KernelPanic) -> (frame: Int, order: Int)? {
         guard let held = try popHeld() else { return nil }
         allocator.shrunkBlocks &+= 1
+        driverCounters.stalls &+= 1
         if isInHintRound { allocator.shrunkInRound &+= 1 }
         let frame = held.isVirgin ? describe(block: held.block) : held.block << KernelLayout.topOrder
         return (frame, KernelLayout.topOrder)

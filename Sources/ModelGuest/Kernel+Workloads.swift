@@ -90,17 +90,20 @@ extension Kernel {
             // The target was reached, so shrink or grow to another one. This puts held blocks under pressure again and again.
             record.churnTarget = UInt64.random(in: 0...max(1, min(parameters.churnPages, UInt64(layout.pageCount))), using: &random)
         }
+        var mayWait = false
         let allocated = try locked { () throws(KernelPanic) -> Int? in
             var freed = 0
             while record.churn.pages &+ (1 << UInt64(order)) > record.churnTarget, freed < Self.freesPerStep {
                 guard try freeOldest(&record.churn) else { break }
                 freed += 1
             }
-            return try allocate(order: order)
+            let block = try allocate(order: order)
+            if block == nil { mayWait = noteShortage(order: order) }
+            return block
         }
         if let allocated {
             (record.fillingBlock, record.fillingPage) = (UInt32(allocated), 0)
-        } else {
+        } else if !mayWait {
             _ = try locked { () throws(KernelPanic) in try freeOldest(&record.churn) }
         }
     }

@@ -1,4 +1,5 @@
 import AerostatGuestMemory
+import AerostatHost
 import AerostatMigration
 import Synchronization
 
@@ -11,6 +12,8 @@ package final class Kernel: Sendable {
     let parameters: KernelParameters
     private let lock = Mutex<Void>(())
     private let panic = Mutex<KernelPanic?>(nil)
+    /// Wakes the worker thread; `nil` while nothing runs the kernel.
+    private let workerBell = Mutex<Doorbell?>(nil)
 
     var layout: KernelLayout { memory.layout }
 
@@ -37,6 +40,12 @@ package final class Kernel: Sendable {
         panic.withLock { $0 = $0 ?? reason }
     }
 
+    /// Gives the kernel the bell of its worker thread.
+    func attach(_ bell: Doorbell) { workerBell.withLock { $0 = bell } }
+
+    /// There is something for the worker in RAM.
+    func wakeWorker() { workerBell.withLock { $0 }?.ring() }
+
     // MARK: Counters
 
     package var allocator: AllocatorState {
@@ -57,9 +66,9 @@ package final class Kernel: Sendable {
         return UInt64(KernelLayout.fixedPages) + bitmap + held + described * UInt64(KernelLayout.recordPagesPerBlock)
     }
 
-    /// How many pages are on the free lists, virgin, or held.
+    /// How many pages are on the free lists, virgin, held, or being reported.
     func freePages(_ state: AllocatorState) -> UInt64 {
-        (0..<KernelLayout.topOrder).reduce(topOrderPages(state)) { $0 &+ freeList($1).pages }
+        (0..<KernelLayout.topOrder).reduce(topOrderPages(state) &+ balloonLists.isolated.pages) { $0 &+ freeList($1).pages }
     }
 
     func topOrderPages(_ state: AllocatorState) -> UInt64 {

@@ -17,6 +17,9 @@ package struct KernelCheck {
     private var describedBlocks: UInt64 = 0
     private var virginBlocks: UInt64 = 0
     private var heldRecords: UInt64 = 0
+    private var ballooned: UInt64 = 0
+    private var isolated = FrameList()
+    private var isolatedTop: UInt64 = 0
     /// Modulo 2^32, as generations are.
     private var writes: UInt32 = 0
     /// What the held stack says.
@@ -36,6 +39,7 @@ package struct KernelCheck {
         for block in check.layout.firstBlock..<max(check.layout.firstBlock, check.layout.blockCount) { check.walk(block: block) }
         for order in 0...KernelLayout.topOrder { check.compareFreeList(order) }
         check.compareOwnedLists()
+        check.compareBalloon()
         check.compareCounters()
         for fault in kernel.entropyFaults() { check.complain(fault) }
         return check.finished()
@@ -110,13 +114,24 @@ package struct KernelCheck {
                 complain("frame \(frame) is recorded as held, but the held stack does not have it")
             }
         case .allocated: allocatedPages += UInt64(size)
+        case .ballooned:
+            // What it contains is nobody's business.
+            ballooned += 1
+            if order != 0 { complain("frame \(frame) is ballooned with order \(order)") }
+        case .isolated:
+            isolated.blocks += 1
+            isolated.pages += UInt64(size)
+            if order == KernelLayout.topOrder { isolatedTop += UInt64(size) }
+            if order < Kernel.reportingOrder { complain("frame \(frame) of order \(order) is being reported") }
         }
+        if state != .free, memory.record(of: frame).isReported { complain("frame \(frame) is \(state), and recorded as reported") }
         if frame < layout.firstFrame { complain("frame \(frame) holds a table, but is recorded as \(state)") }
         for page in frame..<frame + size {
             let record = memory.record(of: page)
             writes &+= record.writes
             if page > frame, !record.isHead(.inside, order: 0) { complain("frame \(page) is a head inside the block at \(frame)") }
-            if record.isPoisoned { comparePoison(page, record) }
+            if page > frame, record.isReported { complain("frame \(page) is recorded as reported inside the block at \(frame)") }
+            if record.isPoisoned { comparePoison(page, record, isBallooned: state == .ballooned) }
             guard record.isStamped || record.isOpaque else { continue }
             if record.isStamped && record.isOpaque { complain("frame \(page) carries a stamp and is opaque") }
             if state == .allocated { compare(page, record) } else { complain("frame \(page) is free, but its record speaks of content") }
@@ -129,9 +144,9 @@ package struct KernelCheck {
         note(difference, at: page)
     }
 
-    /// A page that was filled when it was freed must be unchanged, whoever has it now (rule "free, never stale data").
-    private mutating func comparePoison(_ page: Int, _ record: FrameRecord) {
-        guard let poison = kernel.parameters.poison, !record.isStamped, !record.isOpaque else {
+    /// A page that was filled when it was freed is as it was, whoever has it since (rule "free, never stale data").
+    private mutating func comparePoison(_ page: Int, _ record: FrameRecord, isBallooned: Bool) {
+        guard let poison = kernel.parameters.poison, !record.isStamped, !record.isOpaque, !isBallooned else {
             return complain("frame \(page) is recorded as poisoned, which it cannot be")
         }
         result.pagesChecked += 1
@@ -167,6 +182,22 @@ package struct KernelCheck {
         compare(list, "the free list of order \(order)") { $0.isHead(.free, order: order) ? order : nil }
         if list.blocks != free[order].blocks || list.pages != free[order].pages {
             complain("the free list of order \(order) counts \(list.blocks) blocks, the frame records \(free[order].blocks)")
+        }
+    }
+
+    private mutating func compareBalloon() {
+        let lists = kernel.balloonLists
+        for (list, name) in [(lists.pages, "the balloon"), (lists.leaving, "what leaves the balloon")] {
+            compare(list, name) { $0.isHead(.ballooned, order: 0) ? 0 : nil }
+        }
+        compare(lists.isolated, "the blocks that are being reported") { record in
+            record.head.flatMap { $0.state == .isolated ? $0.order : nil }
+        }
+        if lists.pages.pages &+ lists.leaving.pages != ballooned {
+            complain("the balloon counts \(lists.pages.pages) pages, and \(lists.leaving.pages) leave it, there are \(ballooned)")
+        }
+        if lists.isolated.pages != isolated.pages || lists.isolated.blocks != isolated.blocks {
+            complain("\(lists.isolated.blocks) blocks are being reported, the frame records say \(isolated.blocks)")
         }
     }
 
@@ -250,9 +281,10 @@ package struct KernelCheck {
         let held = (UInt64(heldVirgin.count) + heldRecords) * topPages
         let top = free[KernelLayout.topOrder].pages + virginBlocks * topPages + held
         result.pagesUsed = Int(clamping: allocatedPages + kernel.tablePages(state))
-        result.pagesFree = Int(clamping: free.dropLast().reduce(top) { $0 + $1.pages })
-        result.pagesFreeTopOrder = Int(clamping: top)
+        result.pagesFree = Int(clamping: free.dropLast().reduce(top + isolated.pages) { $0 + $1.pages })
+        result.pagesFreeTopOrder = Int(clamping: top + isolatedTop)
         result.pagesHeld = Int(clamping: held)
+        result.pagesBallooned = Int(clamping: ballooned)
         if !violations.isEmpty { result.invariants = .violated(violations) }
         return result
     }

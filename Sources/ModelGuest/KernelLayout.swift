@@ -3,9 +3,11 @@ import AerostatVirtio
 
 /// Where the model kernel keeps its data. The layout follows from the memory's shape alone, so no part of it has to be trusted.
 ///
-///     page 0          boot header: parameters | allocator state, free lists of orders 0...10 | balloon driver | random number driver
+///     page 0          boot header: parameters | allocator state, free lists of orders 0...10 | drivers: balloon hints, balloon pages,
+///                     random numbers
 ///     pages 1...2     vCPU records, 128 bytes each: no two share a pair of cache lines
 ///     pages 3...11    free-page virtqueue (1024 entries): descriptors | available | used | the driver's state of it | command ids
+///     pages 12...15   the balloon's other virtqueues, one page each (64 entries): rings | the driver's state of it | one buffer
 ///     bitmap          1 bit for each 4 MiB block: claimed (0 = virgin: never touched, its frame records neither)
 ///     held stack      4 bytes for each block: what the balloon driver holds, newest on top
 ///     mem_map         16 bytes for each frame; 4 pages describe one 4 MiB block
@@ -26,6 +28,11 @@ package struct KernelLayout: Sendable {
     static let allocatorOffset = 0x200
     static let freeListsOffset = 0x280
     static let driverOffset = 0x600
+    /// What vCPUs and the balloon driver say to each other, their lists, and what was counted.
+    package static let balloonSignalsOffset = 0x700
+    static let balloonListsOffset = 0x740
+    static let driverCountersOffset = 0x7C0
+    static let balloonDriverOffset = 0x840
     static let vcpuOffset = GuestPage.size
     static let vcpuStride = 128
     static let ringPage = 3
@@ -35,8 +42,17 @@ package struct KernelLayout: Sendable {
     /// The two 4-byte buffers in which command ids are sent.
     static let startCommandOffset = (ringStateOffset + SplitVirtqueueDriver.stateByteCount(size: ringSize) + 63) & ~63
     static let stopCommandOffset = startCommandOffset + 64
-    /// How many pages the header, the vCPU records and the ring take.
-    static let fixedPages = 12
+    /// Inflate, deflate, statistics and reporting.
+    package static let smallRingsPage = 12
+    static let smallRings = 4
+    static let smallRingSize: UInt16 = 64
+    /// In each small ring's page: the driver's state, and the buffer that it offers.
+    static let smallRingStateOffset = (VirtqueueLayout.contiguousByteCount(size: smallRingSize) + 63) & ~63
+    static let smallBufferOffset = (smallRingStateOffset + SplitVirtqueueDriver.stateByteCount(size: smallRingSize) + 63) & ~63
+    /// As many page numbers as Linux puts into a buffer.
+    static let batchPages = 256
+    /// Header, vCPU records and rings.
+    static let fixedPages = smallRingsPage + smallRings
 
     package let pageCount: Int
     /// How many whole 4 MiB blocks there are.

@@ -118,7 +118,7 @@ package struct KernelMemory: Sendable {
     }
 
     /// The first word of a frame that differs from the word it was filled with.
-    func firstWord(of frame: Int, otherThan word: UInt32) -> UInt64? {
+    package func firstWord(of frame: Int, otherThan word: UInt32) -> UInt64? {
         let page = unsafe UnsafeRawPointer(ram.hostAddress(of: PageRun(first: PageIndex(frame), count: 1)))
         for offset in stride(from: 0, to: GuestPage.size, by: 8) {
             let found = unsafe page.load(fromByteOffset: offset, as: UInt64.self)

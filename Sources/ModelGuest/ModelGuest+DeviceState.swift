@@ -63,7 +63,7 @@ extension ModelGuest {
             }
             try devices.decodeState(sections).apply()
             control.clock.nanoseconds = registers.nanoseconds
-            loaded.withLock { $0 = kernel }
+            adopt(kernel)
         }
     }
 

@@ -1,4 +1,4 @@
-import AerostatBalloon
+public import AerostatBalloon
 public import AerostatGuestMemory
 public import AerostatHost
 public import AerostatMigration
@@ -12,7 +12,8 @@ import Synchronization
 public final class ModelGuest: Guest {
     public let memory: GuestRAM
     public let tracker: any DirtyTracker
-    let balloon: BalloonDevice
+    /// The guest's balloon, for the machine's owner.
+    public let balloon: BalloonDevice
     let balloonTransport: VirtioMMIOTransport
     /// `nil` in a machine whose guest came from a process that has no such device.
     let entropy: EntropySource?
@@ -32,34 +33,58 @@ public final class ModelGuest: Guest {
     }
 
     /// Boots a guest. Fills its used and freed memory, on as many threads as it has vCPUs.
-    /// - Parameter tracker: forces a tracker; `nil` uses the best that works.
-    public convenience init(booting configuration: ModelGuestConfiguration, tracker: TrackerKind? = nil) throws {
+    /// - Parameters:
+    ///   - tracker: forces a tracker; `nil` takes the best that works.
+    ///   - balloon: what its balloon device offers.
+    public convenience init(
+        booting configuration: ModelGuestConfiguration,
+        tracker: TrackerKind? = nil,
+        balloon: BalloonOptions = BalloonOptions()
+    ) throws {
         try configuration.validate()
-        try self.init(shell: configuration.memory, tracker: tracker)
+        try self.init(shell: configuration.memory, tracker: tracker, balloon: balloon)
         try start(Kernel(booting: configuration, in: KernelMemory(memory)))
     }
 
     /// Takes a kernel that was made in this machine's RAM, and lets it probe its device.
     func start(_ kernel: Kernel) throws(KernelPanic) {
-        try BalloonDriver(kernel: kernel, transport: balloonTransport).probe()
+        try BalloonDriver(kernel: kernel, transport: balloonTransport).probe(now: control.clock.nanoseconds)
         entropy?.driver(kernel).probe()
+        adopt(kernel)
+    }
+
+    /// From now on the kernel is the one that runs here.
+    func adopt(_ kernel: Kernel) {
+        kernel.attach(interrupt)
         loaded.withLock { $0 = kernel }
     }
 
     /// Makes an empty machine of a given shape, to be filled by an incoming migration: first RAM, then `loadDeviceState`, then `resume`.
-    public convenience init(shell regions: RegionTable, tracker: TrackerKind? = nil) throws(SystemError) {
-        try self.init(shell: GuestRAM(regions), tracker: tracker)
+    public convenience init(
+        shell regions: RegionTable,
+        tracker: TrackerKind? = nil,
+        balloon: BalloonOptions = BalloonOptions()
+    ) throws(SystemError) {
+        try self.init(shell: GuestRAM(regions), tracker: tracker, balloon: balloon)
     }
 
     /// The same around RAM that is there already, such as that of an image, whose pages come when they are touched.
-    /// - Parameter requirements: what the guest's source said; they were checked. The machine gets the devices that the guest has. `nil` is
-    ///   a machine as it is made here.
-    public init(shell memory: GuestRAM, requirements: [DeviceSection]? = nil, tracker: TrackerKind? = nil) throws(SystemError) {
+    /// - Parameters:
+    ///   - requirements: what the guest's source said; they were checked. The machine gets the devices that the guest has. `nil` is a machine
+    ///     as it is made here.
+    ///   - tracker: forces a tracker; `nil` takes the best that works.
+    ///   - balloon: what its balloon device offers.
+    public init(
+        shell memory: GuestRAM,
+        requirements: [DeviceSection]? = nil,
+        tracker: TrackerKind? = nil,
+        balloon options: BalloonOptions = BalloonOptions()
+    ) throws(SystemError) {
         self.memory = memory
         self.tracker = try makeTracker(tracker, for: memory)
         let interrupt = try Doorbell()
         self.interrupt = interrupt
-        balloon = try BalloonDevice(memory) { level in if level { interrupt.ring() } }
+        balloon = try BalloonDevice(memory, options: options) { level in if level { interrupt.ring() } }
         let slot = DeviceSlot(balloon, memory)
         balloonTransport = slot.transport!
         entropy = requirements.map(Self.hasEntropy) ?? true ? try EntropySource(memory) : nil
@@ -185,9 +210,13 @@ private func runWorker(_ driver: BalloonDriver, _ control: RunControl, _ interru
     repeat {
         var next = BalloonDriver.Next.sleepUntilInterrupt
         if driver.kernel.panicked == nil {
-            do throws(KernelPanic) { next = try driver.step() } catch { driver.kernel.halt(error) }
+            do throws(KernelPanic) { next = try driver.step(now: control.clock.nanoseconds) } catch { driver.kernel.halt(error) }
         }
         // Whoever wants this thread to stand rings the doorbell too.
-        if next == .sleepUntilInterrupt { interrupt.wait() }
+        switch next {
+        case .again: break
+        case .sleep(until: .max): interrupt.wait()
+        case .sleep(until: let time): interrupt.wait(timeout: MonotonicClock.now().duration(to: control.clock.instant(of: time)))
+        }
     } while control.safePoint()
 }

@@ -24,8 +24,8 @@ public enum Workload: Hashable, Sendable {
     public static let defaultWorkingSet = 256 << 20
 }
 
-/// How the guest's balloon driver answers. Every case except `correct`, `slow` and `reloading` is a hostile guest, for demonstrations and
-/// tests of the device. The case's number is in guest RAM, so add new ones at the end.
+/// How the guest's balloon driver answers. Every case except `correct`, `slow`, `reloading` and `muteBalloon` is a hostile guest, for
+/// demonstrations and tests of the device. The case's number is in guest RAM, so add new ones at the end.
 public enum DriverBehaviour: String, CaseIterable, Hashable, Sendable {
     /// Like Linux's driver.
     case correct
@@ -49,6 +49,27 @@ public enum DriverBehaviour: String, CaseIterable, Hashable, Sendable {
     case reloading
     /// Like Linux's driver on a busy machine: the device gets blocks milliseconds after they were offered, when some are in use again.
     case slow
+    // From here on each is as Linux's driver for hints. When the host wants another size, they lie first, and then they do it.
+    /// Inflates pages behind the end of RAM, in its holes, and at the end of all addresses.
+    case inflateOutsideRAM = "inflate-outside-ram"
+    /// Inflates a page again and again: in one buffer, in ten thousand numbers, and in another buffer.
+    case inflateTwice = "inflate-twice"
+    /// Inflates the page that holds the ring on which it says so.
+    case inflateOwnRing = "inflate-own-ring"
+    /// Sends buffers that are no whole number of page numbers, and numbers in pieces.
+    case oddLengths = "odd-lengths"
+    /// Deflates pages that were never inflated: in use, behind the end of RAM, of the kernel's tables.
+    case deflateStrangers = "deflate-strangers"
+    /// Offers a chain on the inflate queue that leads back into itself. It leaves the device alone from then on.
+    case inflateLoop = "inflate-loop"
+    /// Kicks queues without buffers, and queues that do not exist.
+    case emptyKicks = "empty-kicks"
+    /// Reports blocks outside RAM, less than a page, and memory in use whose content it does not need.
+    case falseReports = "false-reports"
+    /// Sends statistics with unknown tags, thousands of entries, none, and two buffers.
+    case falseStatistics = "false-statistics"
+    /// Neither follows the size that the host wants nor gives statistics.
+    case muteBalloon = "mute-balloon"
 }
 
 /// How a model guest behaves, whatever its memory holds.
@@ -65,6 +86,18 @@ public struct GuestBehaviour: Hashable, Sendable {
     /// Whether the guest clears what it allocates, like Linux with `init_on_alloc`, including each block that the balloon driver holds.
     /// Excludes `poison`.
     public var clearsAllocated = false
+    /// How long after memory became free its blocks of 2 MiB and more are reported to the host (Linux: 2 s); `nil` reports nothing.
+    public var reportingDelay: Duration?
+    /// How often a page of the balloon is moved, as Linux's compaction does; `nil` moves none.
+    public var compactionInterval: Duration?
+    /// How often the balloon driver is unloaded and loaded again, put to sleep and woken, or started anew by a guest that reboots: one of
+    /// them, in the middle of anything. `nil` leaves it alone.
+    public var disturbanceInterval: Duration?
+    /// Whether the balloon takes pages that lie side by side, where Linux takes what it gets.
+    public var inflatesInRuns = false
+
+    /// Linux's delay.
+    public static let usualReportingDelay = Duration.seconds(2)
 
     public init() {}
 
@@ -75,6 +108,13 @@ public struct GuestBehaviour: Hashable, Sendable {
         }
         let maximum = ModelGuestConfiguration.maximumVCPUs
         guard (1...maximum).contains(vcpus) else { throw .init(description: "vcpus must be from 1 to \(maximum), not \(vcpus)") }
+        let times = [
+            ("reporting delay", reportingDelay, Duration.zero), ("compaction", compactionInterval, .microseconds(10)),
+            ("disturbance", disturbanceInterval, .milliseconds(1)),
+        ]
+        for case (let name, let time?, let least) in times where !(least...Duration.seconds(3600)).contains(time) {
+            throw .init(description: "the \(name) must be from \(least) to an hour, not \(time)")
+        }
         try workload.validate()
     }
 }

@@ -11,6 +11,8 @@ public struct SelfCheckResult: Hashable, Sendable, Codable {
     public var pagesFreeTopOrder = 0
     /// The part of `pagesFree` that the balloon driver holds.
     public var pagesHeld = 0
+    /// In the balloon: neither used nor free, and not looked at.
+    public var pagesBallooned = 0
     public var invariants = Invariants.ok
 
     /// Whether nothing wrong was found.
@@ -63,6 +65,7 @@ public struct SelfCheckResult: Hashable, Sendable, Codable {
         case pagesFree = "pages-free"
         case pagesFreeTopOrder = "pages-free-top-order"
         case pagesHeld = "pages-held"
+        case pagesBallooned = "pages-ballooned"
         case invariants
     }
 }

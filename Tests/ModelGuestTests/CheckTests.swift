@@ -76,6 +76,33 @@ extension ModelGuestTests {
             #expect(try guest.check().isClean)
         }
 
+        @Test func `A page that only one side takes for the balloon's is found`() async throws {
+            let guest = try balloonGuest(32)
+            try guest.resume()
+            try await guest.settle(at: 500)
+            try guest.pause()
+            let kernel = guest.kernel!
+            let frame = Int(kernel.balloonLists.pages.first)
+            let (record, lists) = (kernel.memory.record(of: frame), kernel.balloonLists)
+            // Its record says that it is an inner page of no block; its list has lost it; its list has one more than there are.
+            var lost = record
+            lost.setHead(.inside, order: 0)
+            kernel.memory.setRecord(lost, of: frame)
+            #expect(try !guest.check().isClean)
+            kernel.memory.setRecord(record, of: frame)
+            #expect(try guest.check().isClean)
+            for change in [-1, 1] {
+                var counted = lists
+                counted.pages.pages &+= UInt64(bitPattern: Int64(change))
+                kernel.balloonLists = counted
+                #expect(try !guest.check().isClean)
+            }
+            var moved = lists
+            try kernel.memory.remove(frame, order: 0, from: &moved.pages)
+            kernel.balloonLists = moved
+            #expect(try !guest.check().isClean)
+        }
+
         @Test func `A broken link in a free list is found`() throws {
             let guest = try guest { $0.freedShare = 0.8 }
             let kernel = guest.kernel!

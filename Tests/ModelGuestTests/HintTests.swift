@@ -101,7 +101,7 @@ extension ModelGuestTests {
             #expect(after.isClean, "\(after)")
         }
 
-        @Test(arguments: DriverBehaviour.allCases.filter { ![.correct, .reloading, .slow, .staleID].contains($0) })
+        @Test(arguments: [DriverBehaviour.silent, .wrongID, .outsideRAM, .unaligned, .descriptorLoop, .badIndices, .indexJump])
         func `No hint of a hostile driver is accepted, and its guest keeps running`(behaviour: DriverBehaviour) async throws {
             let guest = try guest(64) {
                 $0.driver = behaviour
@@ -118,10 +118,11 @@ extension ModelGuestTests {
             #expect(ledger.skipped == 0)
             let statistics = guest.hinting!.statistics
             switch behaviour {
-            case .correct, .silent, .reloading, .slow, .staleID: break
+            case .silent: break
             case .wrongID: #expect(statistics.staleBlocks > 0)
             case .outsideRAM, .unaligned: #expect(statistics.invalidBlocks > 0)
             case .descriptorLoop, .badIndices, .indexJump: #expect(!guest.hinting!.isAvailable)
+            default: Issue.record("no such driver is tried here")
             }
             guest.hinting!.done()
             try await eventually("the blocks come back") { guest.kernel!.allocator.heldBlocks == 0 }

@@ -26,7 +26,7 @@ extension ModelGuestTests {
         private static let layouts: [(UInt64, UInt64)] = [
             (16 << 20, 4 << 20), (1 << 30, 8 << 20), (endsOnTheBoundary, 36 << 20), (1 << 36, 260 << 20),
         ]
-        private static let endsOnTheBoundary: UInt64 = 2291 << 22
+        private static let endsOnTheBoundary: UInt64 = 2290 << 22
 
         @Test(arguments: layouts)
         func `The machine's memory begins on the first boundary behind the tables`(ramBytes: UInt64, base: UInt64) throws {

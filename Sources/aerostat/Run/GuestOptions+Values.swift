@@ -46,6 +46,13 @@ extension GuestOptions {
     /// A share as `Values.percentage` reads it.
     static func text(_ share: Double) -> String { Figures.decimal(share * 100, digits: 6) + "%" }
 
+    /// A time as `Values.duration` reads it: to the nanosecond.
+    static func text(_ time: Duration) -> String {
+        let (seconds, attoseconds) = time.components
+        let digits = String(attoseconds / 1_000_000_000)
+        return "\(seconds).\(String(repeating: "0", count: 9 - digits.count))\(digits)s"
+    }
+
     /// What of RAM is used, and what was used once: the default of the one gives way to what was said of the other.
     func shares(_ defaults: ModelGuestConfiguration) throws -> (used: Double, freed: Double) {
         if let used, let freed, used + freed > 1 {

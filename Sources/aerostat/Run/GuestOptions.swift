@@ -66,6 +66,36 @@ struct GuestOptions: ParsableArguments {
     )
     var initOnAlloc = false
 
+    @Option(
+        help: ArgumentHelp(
+            "How long after memory became free the guest reports its large blocks to the host, such as 2s, as Linux does (absent: never).",
+            valueName: "time"
+        ),
+        transform: { try Values.duration($0) }
+    )
+    var reportingDelay: Duration?
+
+    @Option(
+        help: ArgumentHelp(
+            "How often the guest moves a page of its balloon, as Linux's compaction does (absent: never).",
+            valueName: "time"
+        ),
+        transform: { try Values.duration($0) }
+    )
+    var compaction: Duration?
+
+    @Option(
+        help: ArgumentHelp(
+            "How often the balloon driver is unloaded and loaded again, sleeps, or starts anew with a reboot (absent: never).",
+            valueName: "time"
+        ),
+        transform: { try Values.duration($0) }
+    )
+    var balloonDisturbance: Duration?
+
+    @Flag(help: "The balloon takes pages side by side, where Linux takes what it gets.")
+    var balloonRuns = false
+
     @Option(help: "What the guest does: idle, steady, churn, squeeze or hog (default: idle).")
     var workload: WorkloadName?
 
@@ -163,6 +193,8 @@ struct GuestOptions: ParsableArguments {
             ("--used", used != nil), ("--freed", freed != nil), ("--fragmentation", fragmentation != nil), ("--workload", workload != nil),
             ("--write-rate", writeRate != nil), ("--working-set", workingSet != nil), ("--vcpus", vcpus != nil), ("--seed", seed != nil),
             ("--poison", poison != nil), ("--init-on-alloc", initOnAlloc), ("--hole", !holes.isEmpty),
+            ("--reporting-delay", reportingDelay != nil), ("--compaction", compaction != nil),
+            ("--balloon-disturbance", balloonDisturbance != nil), ("--balloon-runs", balloonRuns),
         ]
         for (name, isSaid) in said where isSaid && !allowed.contains(name) {
             throw ValidationError("\(name) has no meaning with \(option): \(reason)")
@@ -176,9 +208,12 @@ struct GuestOptions: ParsableArguments {
             ("--poison", poison.map { "\($0)" }),
             ("--workload", workload?.rawValue), ("--write-rate", writeRate.map { "\($0)" }), ("--working-set", workingSet.map { "\($0)" }),
             ("--vcpus", vcpus.map { "\($0)" }), ("--seed", seed.map { "\($0)" }), ("--tracker", tracker?.rawValue),
+            ("--reporting-delay", reportingDelay.map(Self.text)), ("--compaction", compaction.map(Self.text)),
+            ("--balloon-disturbance", balloonDisturbance.map(Self.text)),
         ]
         return said.flatMap { name, value in value.map { [name, $0] } ?? [] }
             + holes.flatMap { ["--hole", "\($0.lowerBound)-\($0.upperBound)"] } + (initOnAlloc ? ["--init-on-alloc"] : [])
+            + (balloonRuns ? ["--balloon-runs"] : [])
     }
 
     /// - Parameter defaultMemory: taken where `--memory` is absent.
@@ -192,6 +227,10 @@ struct GuestOptions: ParsableArguments {
         configuration.driver = driver
         configuration.poison = poison
         configuration.clearsAllocated = initOnAlloc
+        configuration.reportingDelay = reportingDelay
+        configuration.compactionInterval = compaction
+        configuration.disturbanceInterval = balloonDisturbance
+        configuration.inflatesInRuns = balloonRuns
         configuration.workload = chosenWorkload ?? .idle
         do throws(ModelGuestConfiguration.Invalid) { try configuration.validate() } catch { throw ValidationError("\(error)") }
         return configuration

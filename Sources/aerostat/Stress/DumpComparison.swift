@@ -86,14 +86,17 @@ struct DumpComparison {
     private static let pageBytes = 4096
     /// A block of the top order.
     private static let blockPages = 1024
-    /// Header, processors and ring; behind them the claimed bitmap, the held stack and mem_map, each on whole pages.
-    private static let bitmapPage = 12
+    /// Header, processors and rings; behind them the claimed bitmap, the held stack and mem_map, each on whole pages.
+    private static let bitmapPage = 16
     /// In page 0: the allocator's record, of which the fifth word counts the held blocks.
     private static let heldCountOffset = 0x200 + 4 * 8
     private static let recordBytes = 16
     private static let stateFree: UInt8 = 1
     private static let stateAllocated: UInt8 = 2
     private static let stateHeld: UInt8 = 3
+    /// The host's; and free, while the host is told.
+    private static let stateBallooned: UInt8 = 5
+    private static let stateIsolated: UInt8 = 6
     /// Of a record: whether its page has content, the kernel's own or opaque; and whether it was filled when it was freed.
     private static let contentByte = 2
     private static let contentBits: UInt8 = 0b11
@@ -144,7 +147,7 @@ struct DumpComparison {
                     let content = records[page * recordBytes + contentByte]
                     let isUnwritten = state == stateAllocated && content & contentBits == 0
                     // What the guest filled a free page with is promised to it.
-                    let isNobodys = state == stateFree || state == stateHeld || isUnwritten
+                    let isNobodys = [stateFree, stateHeld, stateBallooned, stateIsolated].contains(state) || isUnwritten
                     if isNobodys, content & poisonedBit == 0 { free[start + page] = true }
                 }
                 frame = end

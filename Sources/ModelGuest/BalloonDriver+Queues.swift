@@ -1,0 +1,154 @@
+import AerostatBalloon
+import AerostatGuestMemory
+import AerostatVirtio
+
+/// The balloon's queues in the order in which a driver numbers them: those that exist for the negotiated features, without gaps.
+enum DriverQueue: Int, CaseIterable {
+    case inflate, deflate, statistics, hints, reporting
+
+    /// The feature without which there is no such queue.
+    var feature: VirtioFeatures {
+        switch self {
+        case .inflate, .deflate: []
+        case .statistics: .statistics
+        case .hints: .freePageHint
+        case .reporting: .reporting
+        }
+    }
+
+    /// The fewest descriptors with which the driver can work (Linux refuses less).
+    var minimumSize: UInt32 {
+        switch self {
+        case .inflate, .deflate, .statistics: 1
+        case .hints: 2
+        case .reporting: UInt32(BalloonDriver.reportBlocks)
+        }
+    }
+
+    var maximumSize: UInt16 { self == .hints ? KernelLayout.ringSize : KernelLayout.smallRingSize }
+
+    /// Where the queue's page begins in RAM; hints have pages of their own.
+    private var page: Int {
+        let number = self == .reporting ? 3 : rawValue
+        return (KernelLayout.smallRingsPage + number) << GuestPage.shift
+    }
+
+    var ringOffset: Int { self == .hints ? KernelLayout.ringOffset : page }
+    var stateOffset: Int { self == .hints ? KernelLayout.ringStateOffset : page + KernelLayout.smallRingStateOffset }
+    /// The one buffer of a small queue.
+    var bufferOffset: Int { page + KernelLayout.smallBufferOffset }
+
+    /// Its number.
+    func index(_ features: VirtioFeatures) -> UInt32 {
+        UInt32(Self.allCases.prefix(rawValue).count { features.isSuperset(of: $0.feature) })
+    }
+}
+
+extension BalloonDriver {
+    /// A queue as the record describes it, which may be anything.
+    func ring(_ queue: DriverQueue, _ record: DriverRecord) throws(KernelPanic) -> SplitVirtqueueDriver {
+        let size = ringSize(queue, record)
+        guard size >= queue.minimumSize, size <= UInt32(queue.maximumSize), size & (size - 1) == 0 else {
+            throw KernelPanic("the balloon driver's ring of \(queue) has \(size) entries")
+        }
+        let ring: SplitVirtqueueDriver
+        do throws(VirtqueueError) {
+            ring = try self.ring(queue, size: UInt16(size), VirtioFeatures(rawValue: record.features))
+        } catch {
+            throw KernelPanic("the balloon driver's ring of \(queue): \(error)")
+        }
+        try checkFree(ring, queue)
+        return ring
+    }
+
+    private func checkFree(_ ring: SplitVirtqueueDriver, _ queue: DriverQueue) throws(KernelPanic) {
+        guard ring.freeDescriptors <= Int(ring.layout.size) else {
+            throw KernelPanic("the balloon driver's ring of \(queue) has more free descriptors than descriptors")
+        }
+    }
+
+    private func ringSize(_ queue: DriverQueue, _ record: DriverRecord) -> UInt32 {
+        let sizes = kernel.balloonRecord.ringSizes
+        return switch queue {
+        case .inflate: UInt32(sizes.0)
+        case .deflate: UInt32(sizes.1)
+        case .statistics: UInt32(sizes.2)
+        case .hints: record.ringSize
+        case .reporting: UInt32(sizes.3)
+        }
+    }
+
+    private func ring(_ queue: DriverQueue, size: UInt16, _ features: VirtioFeatures) throws(VirtqueueError) -> SplitVirtqueueDriver {
+        let layout = VirtqueueLayout(size: size, contiguousAt: kernel.physicalAddress(queue.ringOffset))
+        let state = kernel.physicalAddress(queue.stateOffset)
+        return try SplitVirtqueueDriver(kernel.memory.ram, layout, stateAddress: state, features: features)
+    }
+
+    // MARK: Setting up
+
+    /// Makes a queue that is empty, and tells the device of it.
+    /// - Returns: its size; `nil` where the device has none that is large enough.
+    func setUp(_ queue: DriverQueue, _ features: VirtioFeatures) -> UInt16? {
+        let index = queue.index(features)
+        transport.write(.queueSelect, index)
+        let maximum = min(transport.read(.queueSizeMaximum), UInt32(queue.maximumSize))
+        guard maximum >= queue.minimumSize else { return nil }
+        let size: UInt16 = 1 << UInt16(31 - maximum.leadingZeroBitCount)
+        guard let ring = try? ring(queue, size: size, features) else { return nil }
+        ring.format()
+        // Nobody waits for hints that come back.
+        if queue == .hints { _ = ring.setInterrupts(enabled: false) }
+        transport.setUp(queue: Int(index), ring.layout)
+        return size
+    }
+
+    // MARK: Buffers
+
+    func kick(_ queue: DriverQueue, _ ring: SplitVirtqueueDriver, _ features: VirtioFeatures) {
+        if ring.kickNeeded() { transport.write(.queueNotify, queue.index(features)) }
+    }
+
+    /// Offers the beginning of a queue's buffer.
+    func offer(_ queue: DriverQueue, byteCount: Int, _ record: DriverRecord) throws(KernelPanic) {
+        let address = kernel.physicalAddress(queue.bufferOffset)
+        try offer(queue, [VirtqueueSegment(address: address, length: UInt32(byteCount), isWritable: false)], record)
+    }
+
+    func offer(_ queue: DriverQueue, _ segments: [VirtqueueSegment], _ record: DriverRecord) throws(KernelPanic) {
+        let ring = try ring(queue, record)
+        guard ring.add(segments, token: 0) else { throw KernelPanic("the balloon driver's ring of \(queue) lost its free descriptors") }
+        kick(queue, ring, VirtioFeatures(rawValue: record.features))
+    }
+
+    /// Whether the device has returned a buffer.
+    func isBack(_ queue: DriverQueue, _ record: DriverRecord) throws(KernelPanic) -> Bool { try returned(queue, record) > 0 }
+
+    /// How many buffers the device has returned. Bounded by what the ring holds.
+    func returned(_ queue: DriverQueue, _ record: DriverRecord) throws(KernelPanic) -> Int {
+        let ring = try ring(queue, record)
+        var count = 0
+        while count < Int(ring.layout.size) {
+            try checkFree(ring, queue)
+            do throws(VirtqueueError) {
+                guard try ring.popUsed() != nil else { break }
+            } catch {
+                throw KernelPanic("the balloon driver's ring of \(queue): \(error)")
+            }
+            count += 1
+        }
+        return count
+    }
+
+    /// Writes page numbers into a queue's buffer: of 4 KiB, 32 bits, little-endian.
+    func write(_ numbers: [UInt32], to queue: DriverQueue) {
+        precondition(numbers.count <= KernelLayout.batchPages, "a buffer of page numbers that is full")
+        for (index, number) in numbers.enumerated() {
+            kernel.memory.store(number.littleEndian, at: queue.bufferOffset + index * 4)
+        }
+    }
+
+    /// The number under which the host knows a frame; `nil` behind the 16 TiB that such numbers reach.
+    func pageNumber(_ frame: Int) -> UInt32? {
+        UInt32(exactly: kernel.physicalAddress(frame << GuestPage.shift).rawValue >> UInt64(GuestPage.shift))
+    }
+}

@@ -1,0 +1,75 @@
+import AerostatBalloon
+import AerostatGuestMemory
+import AerostatVirtio
+
+// The statistics queue: the device keeps the buffer, and asks for new figures by returning it (Linux: `update_balloon_stats`).
+extension BalloonDriver {
+    /// What a figure says (include/uapi/linux/virtio_balloon.h). Tags that this kernel has nothing to say for are not here: minor and
+    /// major faults, huge pages, and what a background thread reclaims.
+    private enum Tag: UInt16 {
+        case swapIn = 0
+        case swapOut = 1
+        case free = 4
+        case total = 5
+        case available = 6
+        case caches = 7
+        case kills = 10
+        case stalls = 11
+        case directScan = 13
+        case directReclaim = 15
+    }
+
+    func advanceStatistics(_ balloon: inout BalloonRecord, _ record: DriverRecord) throws(KernelPanic) -> Next {
+        guard VirtioFeatures(rawValue: record.features).contains(.statistics), balloon.statisticsAreOut > 0 else {
+            return .sleepUntilInterrupt
+        }
+        let back = UInt32(try returned(.statistics, record))
+        guard back > 0 else { return .sleepUntilInterrupt }
+        balloon.statisticsAreOut -= min(back, balloon.statisticsAreOut)
+        guard balloon.statisticsAreOut == 0 else { return .again }
+        if behaviour == .falseStatistics {
+            balloon.statisticsAreOut = UInt32(try sendFalseStatistics(record))
+        } else {
+            try sendStatistics(record)
+            balloon.statisticsAreOut = 1
+        }
+        return .again
+    }
+
+    /// Fills the buffer with the figures of this moment, and offers it.
+    func sendStatistics(_ record: DriverRecord) throws(KernelPanic) {
+        let figures = try kernel.locked { self.figures }
+        try sendStatistics(figures.flatMap { Self.entry($0.rawValue, $1) }, record)
+    }
+
+    func sendStatistics(_ bytes: [UInt8], _ record: DriverRecord) throws(KernelPanic) {
+        try kernel.locked { kernel.driverCounters.statistics &+= 1 }
+        for (index, byte) in bytes.enumerated() { kernel.memory.store(byte, at: DriverQueue.statistics.bufferOffset + index) }
+        try offer(.statistics, byteCount: bytes.count, record)
+    }
+
+    /// Ten bytes: tag and value, little-endian.
+    static func entry(_ tag: UInt16, _ value: UInt64) -> [UInt8] {
+        (0..<2).map { UInt8(truncatingIfNeeded: tag >> (8 * UInt16($0))) }
+            + (0..<8).map { UInt8(truncatingIfNeeded: value >> (8 * UInt64($0))) }
+    }
+
+    private var figures: [(Tag, UInt64)] {
+        let (state, lists, counters) = (kernel.allocator, kernel.balloonLists, kernel.driverCounters)
+        let page = UInt64(GuestPage.size)
+        let free = kernel.freePages(state)
+        let held = state.heldBlocks &* UInt64(KernelLayout.topBlockPages)
+        // What the guest may not take back leaves its total (Linux: `adjust_managed_page_count`).
+        let inBalloon = lists.pages.pages &+ lists.leaving.pages
+        let total = state.allocatedPages &+ free &+ (kernel.balloonSignals.deflatesOnShortage != 0 ? inBalloon : 0)
+        let reclaimed = state.shrunkBlocks &* UInt64(KernelLayout.topBlockPages) &* page
+        return [
+            // There is nothing to swap to, and no file that memory could be a cache of.
+            (.swapIn, 0), (.swapOut, 0), (.caches, 0),
+            (.free, (free &- held) &* page), (.total, total &* page), (.available, free &* page),
+            (.kills, counters.kills), (.stalls, counters.stalls),
+            // The shrinker looks at what it takes, and at nothing else.
+            (.directScan, reclaimed), (.directReclaim, reclaimed),
+        ]
+    }
+}

@@ -41,6 +41,7 @@ let package = Package(
     name: "aerostat",
     products: [
         .executable(name: "aerostat", targets: ["aerostat"]),
+        .executable(name: "aerostat-stress", targets: ["stress"]),
         .library(
             name: "Aerostat",
             targets: [
@@ -104,10 +105,27 @@ let package = Package(
                 .product(name: "NIOPosix", package: "swift-nio"),
             ]
         ),
+        // What both programs need at their beginning and their end.
+        .target(
+            name: "CommandSupport",
+            dependencies: [
+                "AerostatMigration", "AerostatHost", system, logging, .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            swiftSettings: swiftSettings
+        ),
+        .executableTarget(
+            name: "stress",
+            dependencies: [
+                "CommandSupport", "AerostatHost", "AerostatGuestMemory", "AerostatMigration", "AerostatModelGuest", "AerostatMicroVM",
+                "AerostatQMP", "AerostatControl", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            swiftSettings: swiftSettings
+        ),
         .executableTarget(
             name: "aerostat",
             dependencies: [
-                "AerostatHost", "AerostatGuestMemory", "AerostatMigration", "AerostatMigrationIO", "AerostatVirtio", "AerostatBalloon",
+                "CommandSupport", "AerostatHost", "AerostatGuestMemory", "AerostatMigration", "AerostatMigrationIO", "AerostatVirtio",
+                "AerostatBalloon",
                 "AerostatModelGuest", "AerostatMicroVM", "AerostatQMP", "AerostatMachineHost", "AerostatControl",
                 system, logging,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
@@ -178,7 +196,7 @@ let package = Package(
         tests(
             "EndToEndTests",
             [
-                "aerostat", "AerostatControl", "AerostatQMP", "AerostatMicroVM", "AerostatMigrationIO", "AerostatMigration",
+                "aerostat", "stress", "AerostatControl", "AerostatQMP", "AerostatMicroVM", "AerostatMigrationIO", "AerostatMigration",
                 "AerostatGuestMemory",
                 "AerostatHost",
             ],
@@ -191,7 +209,8 @@ let package = Package(
 if isProving {
     package.products = []
     let others: Set<String> = [
-        "aerostat", "AerostatControl", "ControlTests", "EndToEndTests", "CTinyGuest", "AerostatMicroVM", "MicroVMTests",
+        "aerostat", "stress", "CommandSupport", "AerostatControl", "ControlTests", "EndToEndTests", "CTinyGuest", "AerostatMicroVM",
+        "MicroVMTests",
     ]
     package.targets.removeAll { others.contains($0.name) }
 }

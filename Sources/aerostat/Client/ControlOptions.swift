@@ -2,6 +2,7 @@ import AerostatControl
 import AerostatHost
 import AerostatQMP
 import ArgumentParser
+import CommandSupport
 
 /// What every subcommand that speaks to a guest takes.
 struct ControlOptions: ParsableArguments {

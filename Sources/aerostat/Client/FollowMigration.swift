@@ -2,6 +2,7 @@ import AerostatControl
 import AerostatHost
 import AerostatMigration
 import AerostatQMP
+import CommandSupport
 import Synchronization
 
 /// How often to ask for a migration's report. Each answer takes the processors for a moment, which the guest and the link need too.

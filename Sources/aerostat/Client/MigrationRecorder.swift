@@ -2,6 +2,7 @@ import AerostatHost
 import AerostatMigration
 import AerostatQMP
 import ArgumentParser
+import CommandSupport
 
 /// Writes a migration's report, and samples of it over time, to a file.
 struct MigrationRecorder {

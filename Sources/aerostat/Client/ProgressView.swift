@@ -1,6 +1,7 @@
 import AerostatHost
 import AerostatMigration
 import AerostatQMP
+import CommandSupport
 
 /// Shows a migration's progress on standard error: lines that are drawn anew on a terminal, else a line for each round and every
 /// two seconds.

@@ -2,6 +2,7 @@ import AerostatMigration
 import AerostatMigrationIO
 import AerostatQMP
 import ArgumentParser
+import CommandSupport
 
 /// `aerostat image`: what can be done with a guest image while nobody runs it.
 struct ImageCommand: AsyncParsableCommand {

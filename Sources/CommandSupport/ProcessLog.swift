@@ -4,7 +4,7 @@ import Logging
 
 /// The process's log: on standard error, written by a thread that nothing else waits for. A log that nobody reads must neither stop the
 /// guest, nor its migration, nor the answer to "quit".
-enum ProcessLog {
+package enum ProcessLog {
     /// How long the end of the process waits for the last lines.
     private static let grace = Duration.milliseconds(200)
 
@@ -18,10 +18,10 @@ enum ProcessLog {
     }
 
     /// Sends there what loggers say, from now on.
-    static func begin() { LoggingSystem.bootstrap { StreamLogHandler(label: $0, stream: Stream()) } }
+    package static func begin() { LoggingSystem.bootstrap { StreamLogHandler(label: $0, stream: Stream()) } }
 
     /// Waits a moment for what was logged to be read.
-    static func flush() { writer.flush(within: grace) }
+    package static func flush() { writer.flush(within: grace) }
 
-    static func end() { flush() }
+    package static func end() { flush() }
 }

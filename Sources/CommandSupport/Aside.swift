@@ -1,7 +1,7 @@
 import Dispatch
 
 /// Runs what blocks where no task waits for a thread meanwhile.
-func aside<Result: Sendable, Failure: Error>(
+package func aside<Result: Sendable, Failure: Error>(
     _ body: @escaping @Sendable () throws(Failure) -> Result
 ) async throws(Failure) -> Result {
     let result = await withCheckedContinuation { continuation in

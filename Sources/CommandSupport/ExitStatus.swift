@@ -1,21 +1,20 @@
-import AerostatMigration
-import AerostatQMP
-import ArgumentParser
+package import AerostatMigration
+package import ArgumentParser
 
 /// The command's exit codes; 64 for usage is the argument parser's.
 extension ExitCode {
     /// The guest still runs where it ran.
-    static let failed = ExitCode(1)
+    package static let failed = ExitCode(1)
     /// Verification, or the guest's check of itself, found a difference.
-    static let differs = ExitCode(2)
+    package static let differs = ExitCode(2)
     /// The link was lost between commit and running.
-    static let outcomeUnknown = ExitCode(3)
+    package static let outcomeUnknown = ExitCode(3)
     /// What was asked for was done, and its result could not be written to standard output (EX_IOERR of sysexits.h). Any other code goes
     /// before it: the others say where the guest is.
-    static let unwritten = ExitCode(74)
+    package static let unwritten = ExitCode(74)
 
     /// For a migration that is over.
-    init(_ report: MigrationReport) {
+    package init(_ report: MigrationReport) {
         self =
             switch report.status {
             case _ where report.verify?.status == .failed: .differs

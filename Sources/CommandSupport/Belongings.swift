@@ -1,4 +1,4 @@
-import AerostatHost
+package import AerostatHost
 import Foundation
 import Glibc
 import Synchronization
@@ -6,7 +6,7 @@ import SystemPackage
 
 /// What a command makes beside itself: child processes, and a folder. They end with it, whatever ends it: an error, or a signal that asks
 /// for the end. After SIGKILL the kernel ends the children, and the folder is left.
-final class Belongings: Sendable {
+package final class Belongings: Sendable {
     /// How long to wait for killed children, which end at once unless they hang in the kernel.
     private static let patience = Duration.seconds(5)
 
@@ -17,7 +17,7 @@ final class Belongings: Sendable {
 
     /// From now on the signals that ask for the end are heard.
     /// - Parameter endsAtOnce: asked about each signal, on a thread of its own. A signal behind it may be the last one that is heard.
-    init(endsAtOnce: @escaping @Sendable (Int32) -> Bool = { _ in true }) throws(SystemError) {
+    package init(endsAtOnce: @escaping @Sendable (Int32) -> Bool = { _ in true }) throws(SystemError) {
         self.endsAtOnce = endsAtOnce
         try SignalWatch.start(SignalWatch.endings) { [self] number in
             if self.endsAtOnce(number) { endProcess(by: number) }
@@ -27,7 +27,7 @@ final class Belongings: Sendable {
     /// Makes a folder for temporary files, which only this user may enter. There is one at a time.
     /// - Parameter name: the beginning of its name. Short: the paths of sockets have their limit.
     /// - Returns: its path.
-    func makeFolder(_ name: String) throws(SystemError) -> String {
+    package func makeFolder(_ name: String) throws(SystemError) -> String {
         try folder.withLock { (folder) throws(SystemError) in
             precondition(folder == nil, "the last folder is still there")
             var template = FileManager.default.temporaryDirectory.appending(path: "\(name)-XXXXXX").path.utf8CString.map(\.self)
@@ -41,13 +41,13 @@ final class Belongings: Sendable {
     }
 
     /// Removes the folder, where it is still there.
-    func removeFolder() { folder.withLock { Self.remove(&$0) } }
+    package func removeFolder() { folder.withLock { Self.remove(&$0) } }
 
     /// Returns at once, unless a signal is ending the process: then never.
-    func checkpoint() { folder.withLock { _ in } }
+    package func checkpoint() { folder.withLock { _ in } }
 
     /// Ends the children, for good, and removes the folder.
-    func end() { folder.withLock { Self.clear(&$0) } }
+    package func end() { folder.withLock { Self.clear(&$0) } }
 
     private static func clear(_ folder: inout String?) {
         ChildProcess.endAll(within: patience)

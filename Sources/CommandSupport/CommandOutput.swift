@@ -1,9 +1,9 @@
 import AerostatHost
-import ArgumentParser
+package import ArgumentParser
 
 /// Writes what a command came to, for standard output, and says on standard error where it could not.
 /// - Returns: whether it was written.
-func writeResult(_ text: String) -> Bool {
+package func writeResult(_ text: String) -> Bool {
     do throws(StandardStream.Failure) {
         try StandardStream.output.write(text + "\n")
         return true
@@ -15,7 +15,7 @@ func writeResult(_ text: String) -> Bool {
 
 /// The same for a command that is over with it.
 /// - Parameter code: what the command ends with. It goes before the code that says that nobody saw the result.
-func printResult(_ text: String, code: ExitCode = .success) throws(ExitCode) {
+package func printResult(_ text: String, code: ExitCode = .success) throws(ExitCode) {
     let isWritten = writeResult(text)
     if code != .success { throw code }
     if !isWritten { throw .unwritten }
@@ -23,6 +23,6 @@ func printResult(_ text: String, code: ExitCode = .success) throws(ExitCode) {
 
 /// Text for people, beside what goes to standard output. Where nobody reads it, it is lost.
 /// - Parameter patience: how long to wait for somebody who does not read it now.
-func writeToStandardError(_ text: String, patience: Duration = .milliseconds(200)) {
+package func writeToStandardError(_ text: String, patience: Duration = .milliseconds(200)) {
     try? StandardStream.error.write(text, patience: patience)
 }

@@ -41,12 +41,7 @@ let package = Package(
     name: "aerostat",
     products: [
         .executable(name: "aerostat", targets: ["aerostat"]),
-        // The engine with memory and links, for a monitor that has machines and a control plane of its own: no NIO, no KVM.
-        .library(
-            name: "AerostatEngine",
-            targets: ["AerostatHost", "AerostatGuestMemory", "AerostatIOUring", "AerostatMigration", "AerostatMigrationIO"]
-        ),
-        // All of it.
+        .executable(name: "aerostat-stress", targets: ["stress"]),
         .library(
             name: "Aerostat",
             targets: [
@@ -115,10 +110,27 @@ let package = Package(
                 .product(name: "NIOPosix", package: "swift-nio"),
             ]
         ),
+        // What both programs need at their beginning and their end.
+        .target(
+            name: "CommandSupport",
+            dependencies: [
+                "AerostatMigration", "AerostatHost", system, logging, .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            swiftSettings: swiftSettings
+        ),
+        .executableTarget(
+            name: "stress",
+            dependencies: [
+                "CommandSupport", "AerostatHost", "AerostatGuestMemory", "AerostatMigration", "AerostatModelGuest", "AerostatMicroVM",
+                "AerostatQMP", "AerostatControl", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            swiftSettings: swiftSettings
+        ),
         .executableTarget(
             name: "aerostat",
             dependencies: [
-                "AerostatHost", "AerostatGuestMemory", "AerostatMigration", "AerostatMigrationIO", "AerostatVirtio", "AerostatBalloon",
+                "CommandSupport", "AerostatHost", "AerostatGuestMemory", "AerostatMigration", "AerostatMigrationIO", "AerostatVirtio",
+                "AerostatBalloon",
                 "AerostatModelGuest", "AerostatMicroVM", "AerostatQMP", "AerostatMachineHost", "AerostatControl",
                 system, logging,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
@@ -202,7 +214,7 @@ let package = Package(
         tests(
             "EndToEndTests",
             [
-                "aerostat", "AerostatControl", "AerostatQMP", "AerostatMicroVM", "AerostatMigrationIO", "AerostatMigration",
+                "aerostat", "stress", "AerostatControl", "AerostatQMP", "AerostatMicroVM", "AerostatMigrationIO", "AerostatMigration",
                 "AerostatGuestMemory",
                 "AerostatHost",
             ],
@@ -215,7 +227,8 @@ let package = Package(
 if isProving {
     package.products = []
     let others: Set<String> = [
-        "aerostat", "AerostatControl", "ControlTests", "EndToEndTests", "CTinyGuest", "AerostatMicroVM", "MicroVMTests",
+        "aerostat", "stress", "CommandSupport", "AerostatControl", "ControlTests", "EndToEndTests", "CTinyGuest", "AerostatMicroVM",
+        "MicroVMTests",
     ]
     package.targets.removeAll { others.contains($0.name) }
 }

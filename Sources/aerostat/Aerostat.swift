@@ -1,6 +1,6 @@
 import AerostatHost
 import ArgumentParser
-import Glibc
+import CommandSupport
 
 @main struct Aerostat: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -12,49 +12,15 @@ import Glibc
             output.
             """,
         version: AerostatVersion.text,
-        subcommands: [DemoCommand.self, RunCommand.self] + clientCommands + [ImageCommand.self, StressCommand.self]
+        subcommands: [DemoCommand.self, RunCommand.self] + clientCommands + [ImageCommand.self, StressLauncher.self]
     )
 
     static func main() async {
-        // This comes before anything is opened: in a process that starts with 0, 1 and 2 all closed, the first descriptor opened here
-        // becomes 0. A constructor in C would come even earlier, but it would also run in the processes of those who embed the library.
-        StandardStream.prepare()
-        HostLimits.saveAddressSpace()
-        ProcessLog.begin()
-        #if BrokenEngines
-            BrokenEngineChoice.obey()
-        #endif
-        // Checked before anything is awaited. The first await needs a thread; if none can be started, it waits for ever.
-        do throws(HostLimits.Shortage) { try HostLimits.require(.anything) } catch {
-            writeToStandardError("Error: \(error)\n", patience: .seconds(2))
-            Glibc.exit(ExitCode.failed.rawValue)
+        CommandProgram.begin {
+            #if BrokenEngines
+                BrokenEngineChoice.obey()
+            #endif
         }
-        let code = await perform()
-        ProcessLog.end()
-        Glibc.exit(code.rawValue)
-    }
-
-    /// Parses the command line and runs the command to its end.
-    private static func perform() async -> ExitCode {
-        do {
-            var command = try await asyncParseAsRoot()
-            if var command = command as? any AsyncParsableCommand { try await command.run() } else { try command.run() }
-            return .success
-        } catch {
-            return conclude(error)
-        }
-    }
-
-    /// Ends a command as the argument parser would, but with streams that may be closed or full. Help and version texts are results for
-    /// standard output; anything else is for people.
-    private static func conclude(_ error: any Error) -> ExitCode {
-        let code = exitCode(for: error)
-        let text = fullMessage(for: error)
-        if text.isEmpty { return code }
-        if code == .success { return writeResult(text) ? .success : .unwritten }
-        // Log lines are older than this text, so they come first.
-        ProcessLog.flush()
-        writeToStandardError(text + "\n", patience: .seconds(2))
-        return code
+        await CommandProgram.run(Self.self)
     }
 }

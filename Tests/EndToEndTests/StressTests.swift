@@ -17,6 +17,16 @@ extension EndToEnd {
                 #expect(!FileManager.default.fileExists(atPath: keep))
             }
         }
+
+        @Test func `the hunt is a program beside the command: without it exit 1, with the place where it should be`() async throws {
+            try await withGuests { guests in
+                let alone = guests.path("aerostat")
+                try FileManager.default.copyItem(atPath: Aerostat.path, toPath: alone)
+                let ended = try await Aerostat.run(alone, ["stress", "--rounds", "1"])
+                #expect(ended.code == 1, "\(ended)")
+                #expect(ended.errors.contains("the hunt is a program of its own, and is not there: \(guests.path("aerostat-stress"))"))
+            }
+        }
     }
 }
 

@@ -3,6 +3,7 @@ import AerostatHost
 import AerostatMachineHost
 import AerostatMigration
 import AerostatQMP
+import Foundation
 import TestSupport
 import Testing
 
@@ -64,6 +65,23 @@ import Testing
             let arguments: [String: [String: JSONValue]] = ["migrate": ["uri": "x"], "pmemsave": ["val": 0, "filename": "x"]]
             let long = try commands.names.filter { try !commands.prepare($0, arguments[$0] ?? [:]).isBrief }
             #expect(long == ["check-guest", "migrate", "pmemsave"])
+        }
+    }
+
+    @Test func `pmemsave writes what the guest's memory holds, from any byte to any byte`() throws {
+        try withMachines { folder, keep in
+            let machine = keep(try .running())
+            let memory = try machine.guest.memory
+            for (address, size) in [(0, nil), (4097, 5 * 4096), (12, 3), (255 * 4096 + 1, 4095)] as [(Int, Int?)] {
+                let path = folder["memory"]
+                try machine.ask("pmemsave", SaveMemoryArguments(address: address, size: size, path: path).arguments)
+                let written = Array(try Data(contentsOf: URL(filePath: path)))
+                let expected = try memory.read(
+                    at: GuestAddress(UInt64(address)),
+                    byteCount: size ?? HostedMachine.pages * GuestPage.size
+                )
+                #expect(written == expected, "\(address), \(size ?? 0)")
+            }
         }
     }
 

@@ -2,6 +2,7 @@ import AerostatControl
 import AerostatMigration
 import AerostatQMP
 import ArgumentParser
+import CommandSupport
 
 struct Cancel: AsyncParsableCommand {
     static let configuration = CommandConfiguration(

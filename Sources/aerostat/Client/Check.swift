@@ -1,6 +1,7 @@
 import AerostatControl
 import AerostatQMP
 import ArgumentParser
+import CommandSupport
 
 struct Check: AsyncParsableCommand {
     static let configuration = CommandConfiguration(

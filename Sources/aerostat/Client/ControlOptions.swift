@@ -2,6 +2,7 @@ import AerostatControl
 import AerostatHost
 import AerostatQMP
 import ArgumentParser
+import CommandSupport
 
 /// The options of every subcommand that talks to a guest.
 struct ControlOptions: ParsableArguments {

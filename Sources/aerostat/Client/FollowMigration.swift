@@ -2,6 +2,7 @@ import AerostatControl
 import AerostatHost
 import AerostatMigration
 import AerostatQMP
+import CommandSupport
 import Synchronization
 
 /// How often to ask for a migration's report. Each answer briefly takes processor time that the guest and the link need too.

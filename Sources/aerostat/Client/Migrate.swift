@@ -4,6 +4,7 @@ public import AerostatMigration
 import AerostatMigrationIO
 import AerostatQMP
 public import ArgumentParser
+import CommandSupport
 
 extension MigrationParameters.TimeoutAction: ExpressibleByArgument {}
 extension ImageSync: ExpressibleByArgument {}

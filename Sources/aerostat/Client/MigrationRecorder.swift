@@ -2,6 +2,7 @@ import AerostatHost
 import AerostatMigration
 import AerostatQMP
 import ArgumentParser
+import CommandSupport
 
 /// Writes a migration's report to a file, with samples of it over time.
 struct MigrationRecorder {

@@ -1,6 +1,7 @@
 import AerostatHost
 import AerostatMigration
 import AerostatQMP
+import CommandSupport
 
 /// Shows a migration's progress on standard error. On a terminal its lines are redrawn; otherwise it prints a line for each round and every
 /// two seconds.

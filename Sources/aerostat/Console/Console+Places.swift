@@ -1,4 +1,5 @@
 import AerostatHost
+import CommandSupport
 import Glibc
 import Synchronization
 import SystemPackage

@@ -6,6 +6,7 @@ import AerostatMigrationIO
 import AerostatModelGuest
 import AerostatQMP
 import ArgumentParser
+import CommandSupport
 
 /// `aerostat demo`: moves the same guest twice, without hints and with them.
 struct DemoCommand: AsyncParsableCommand {

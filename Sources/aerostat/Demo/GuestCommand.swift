@@ -1,6 +1,7 @@
 import AerostatControl
 import AerostatHost
 import AerostatQMP
+import CommandSupport
 import Foundation
 import SystemPackage
 

@@ -2,6 +2,7 @@ import AerostatMigration
 import AerostatMigrationIO
 import AerostatQMP
 import ArgumentParser
+import CommandSupport
 
 /// `aerostat image`: commands for guest images that nobody runs.
 struct ImageCommand: AsyncParsableCommand {

@@ -2,6 +2,7 @@ import AerostatMigration
 import AerostatMigrationIO
 import AerostatQMP
 import ArgumentParser
+import CommandSupport
 
 struct ImageCompare: AsyncParsableCommand {
     static let configuration = CommandConfiguration(

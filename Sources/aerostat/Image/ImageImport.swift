@@ -5,6 +5,7 @@ import AerostatMigrationIO
 import AerostatModelGuest
 import AerostatQMP
 import ArgumentParser
+import CommandSupport
 
 struct ImageImport: AsyncParsableCommand {
     static let configuration = CommandConfiguration(

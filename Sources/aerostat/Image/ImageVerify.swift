@@ -4,6 +4,7 @@ import AerostatMigration
 import AerostatMigrationIO
 import AerostatQMP
 import ArgumentParser
+import CommandSupport
 
 struct ImageVerify: AsyncParsableCommand {
     static let configuration = CommandConfiguration(

@@ -8,6 +8,7 @@ import AerostatMigrationIO
 import AerostatModelGuest
 import AerostatQMP
 import ArgumentParser
+import CommandSupport
 import Foundation
 import Logging
 import Synchronization

@@ -1,7 +1,7 @@
 import Dispatch
 
-/// Runs a blocking body on a thread that no task waits for.
-func aside<Result: Sendable, Failure: Error>(
+/// Runs what blocks where no task waits for a thread meanwhile.
+package func aside<Result: Sendable, Failure: Error>(
     _ body: @escaping @Sendable () throws(Failure) -> Result
 ) async throws(Failure) -> Result {
     let result = await withCheckedContinuation { continuation in

@@ -58,14 +58,15 @@ struct StressTally {
     }
 
     func line(_ elapsed: Duration) -> String {
-        "\(rounds) rounds, \(migrations) migrations (\(completed) completed), \(injuries.values.reduce(0, +)) injuries, \(Bytes(bytes)) "
-            + "sent, "
-            + "\(finds) finds, \(elapsed.components.seconds) s"
+        "\(rounds) rounds, \(migrations) migrations (\(completed) completed), \(injuries.values.reduce(0, +)) injuries, "
+            + "\(Figures.size(bytes)) sent, \(finds) finds, \(elapsed.components.seconds) s"
     }
 
     func table(_ elapsed: Duration) -> String {
         let all =
-            rows.map { ($0.0, Figures.count($0.1)) } + [("bytes sent", "\(Bytes(bytes))"), ("seconds", "\(elapsed.components.seconds)")]
+            rows.map { ($0.0, Figures.count($0.1)) } + [
+                ("bytes sent", "\(Figures.size(bytes))"), ("seconds", "\(elapsed.components.seconds)"),
+            ]
         let width = all.map(\.0.count).max() ?? 0
         let figures = all.map(\.1.count).max() ?? 0
         return all.map { name, figure in

@@ -1,13 +1,13 @@
-import AerostatHost
+package import AerostatHost
 import Foundation
 import Glibc
 import Synchronization
 import SystemPackage
 
-/// What a command creates while it runs: child processes and a temporary folder. Both go when the command ends, whether it ends by an error
-/// or by a termination signal. After SIGKILL the kernel ends the children, but the folder stays.
-final class Belongings: Sendable {
-    /// How long to wait for killed children. They end at once unless they hang in the kernel.
+/// What a command makes beside itself: child processes, and a folder. They end with it, whatever ends it: an error, or a signal that asks
+/// for the end. After SIGKILL the kernel ends the children, and the folder is left.
+package final class Belongings: Sendable {
+    /// How long to wait for killed children, which end at once unless they hang in the kernel.
     private static let patience = Duration.seconds(5)
 
     /// The folder. A thread that ends the process holds the lock until the process is gone.
@@ -15,10 +15,9 @@ final class Belongings: Sendable {
     /// Called for each signal; returns whether the command must end at once.
     private let endsAtOnce: @Sendable (Int32) -> Bool
 
-    /// Watches for termination signals from now on.
-    /// - Parameter endsAtOnce: called for each signal, on a thread of its own. Signals that come meanwhile wait, and several of one number
-    ///   become one.
-    init(endsAtOnce: @escaping @Sendable (Int32) -> Bool = { _ in true }) throws(SystemError) {
+    /// From now on the signals that ask for the end are heard.
+    /// - Parameter endsAtOnce: asked about each signal, on a thread of its own. A signal behind it may be the last one that is heard.
+    package init(endsAtOnce: @escaping @Sendable (Int32) -> Bool = { _ in true }) throws(SystemError) {
         self.endsAtOnce = endsAtOnce
         try SignalWatch.start(SignalWatch.endings) { [self] number in
             if self.endsAtOnce(number) { endProcess(by: number) }
@@ -28,7 +27,7 @@ final class Belongings: Sendable {
     /// Makes a folder for temporary files, which only this user may enter. There can be only one at a time.
     /// - Parameter name: how its name begins. Keep it short: a socket's path has a length limit.
     /// - Returns: its path.
-    func makeFolder(_ name: String) throws(SystemError) -> String {
+    package func makeFolder(_ name: String) throws(SystemError) -> String {
         try folder.withLock { (folder) throws(SystemError) in
             precondition(folder == nil, "the last folder is still there")
             var template = FileManager.default.temporaryDirectory.appending(path: "\(name)-XXXXXX").path.utf8CString.map(\.self)
@@ -41,14 +40,14 @@ final class Belongings: Sendable {
         }
     }
 
-    /// Removes the folder, if it is still there.
-    func removeFolder() { folder.withLock { Self.remove(&$0) } }
+    /// Removes the folder, where it is still there.
+    package func removeFolder() { folder.withLock { Self.remove(&$0) } }
 
-    /// Returns at once, unless a signal is ending the process. Then it never returns.
-    func checkpoint() { folder.withLock { _ in } }
+    /// Returns at once, unless a signal is ending the process: then never.
+    package func checkpoint() { folder.withLock { _ in } }
 
-    /// Kills the children and removes the folder.
-    func end() { folder.withLock { Self.clear(&$0) } }
+    /// Ends the children, for good, and removes the folder.
+    package func end() { folder.withLock { Self.clear(&$0) } }
 
     private static func clear(_ folder: inout String?) {
         ChildProcess.endAll(within: patience)

@@ -45,8 +45,9 @@ final class StressChild: Sendable {
         identifier = process.identifier
     }
 
-    /// This program.
-    private static let program = URL(filePath: "/proc/self/exe").resolvingSymlinksInPath().path
+    /// `aerostat`, beside this program.
+    static let program = URL(filePath: "/proc/self/exe").resolvingSymlinksInPath().deletingLastPathComponent()
+        .appending(path: "aerostat").path
 
     var output: String { Self.text(outputPath) }
     var log: String { Self.text(errorPath) }

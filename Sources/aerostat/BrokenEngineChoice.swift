@@ -1,5 +1,6 @@
 #if BrokenEngines
     import ArgumentParser
+    import CommandSupport
     import Foundation
     import AerostatHost
     import Sabotage

@@ -2,6 +2,7 @@ import AerostatControl
 import AerostatHost
 import AerostatMigration
 import AerostatQMP
+import CommandSupport
 import Foundation
 import Synchronization
 

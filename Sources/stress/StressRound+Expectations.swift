@@ -1,5 +1,6 @@
 import AerostatMigration
 import AerostatQMP
+import CommandSupport
 import Foundation
 
 // What must be true, decided from the processes' own words, their memory, and what was done to them.

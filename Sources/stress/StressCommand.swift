@@ -1,13 +1,14 @@
 import AerostatHost
 import AerostatQMP
 import ArgumentParser
+import CommandSupport
 import Glibc
 import Synchronization
 
 /// `aerostat stress`: the hunt for a lost page.
-struct StressCommand: AsyncParsableCommand {
+@main struct StressCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "stress",
+        commandName: "aerostat stress",
         abstract: "Hunts for lost pages: random guests, migrations and injuries, until something is wrong or the time is over.",
         discussion: """
             Each round draws from one number a guest (size, processors, workload, fragmentation, memory regions, what it fills freed \
@@ -28,7 +29,8 @@ struct StressCommand: AsyncParsableCommand {
             Example:
               aerostat stress --minutes 10
               aerostat stress --seed 1 --first 17 --rounds 1
-            """
+            """,
+        version: AerostatVersion.text
     )
 
     @Option(help: "How long to hunt (default: 1, unless --rounds is given).")
@@ -60,6 +62,11 @@ struct StressCommand: AsyncParsableCommand {
         if let minutes, !(minutes > 0 && minutes <= 1_000_000) { throw ValidationError("--minutes must be more than 0") }
         if let rounds, rounds < 1 { throw ValidationError("--rounds must be at least 1") }
         if first < 0 { throw ValidationError("--first must not be negative") }
+    }
+
+    static func main() async {
+        CommandProgram.begin()
+        await CommandProgram.run(Self.self)
     }
 
     func run() async throws {

@@ -1,0 +1,52 @@
+import AerostatHost
+package import ArgumentParser
+import Glibc
+
+/// A program made of one command, with or without subcommands: from its first instruction to its exit code.
+package enum CommandProgram {
+    /// What comes first of all, before anything is awaited: that takes a thread, and where there is none it is waited for, for ever.
+    /// - Parameter prepared: called when text can be written.
+    package static func begin(prepared: () -> Void = {}) {
+        // Nothing is opened before: a process with all of 0, 1 and 2 closed opens its first descriptor here, as 0. It is not done by a
+        // constructor in C, because that would also run in the processes of those who embed the library.
+        StandardStream.prepare()
+        HostLimits.saveAddressSpace()
+        ProcessLog.begin()
+        prepared()
+        do throws(HostLimits.Shortage) { try HostLimits.require(.anything) } catch {
+            writeToStandardError("Error: \(error)\n", patience: .seconds(2))
+            Glibc.exit(ExitCode.failed.rawValue)
+        }
+    }
+
+    /// Runs the command and ends the process.
+    package static func run<Root: AsyncParsableCommand>(_ root: Root.Type) async -> Never {
+        let code = await perform(root)
+        ProcessLog.end()
+        Glibc.exit(code.rawValue)
+    }
+
+    /// Runs the command that was typed, to its end.
+    private static func perform<Root: AsyncParsableCommand>(_ root: Root.Type) async -> ExitCode {
+        do {
+            var command = try await root.asyncParseAsRoot()
+            if var command = command as? any AsyncParsableCommand { try await command.run() } else { try command.run() }
+            return .success
+        } catch {
+            return conclude(root, error)
+        }
+    }
+
+    /// What the argument parser does at the end of a command, with streams that may be closed or full: help and versions are results,
+    /// anything else is for people.
+    private static func conclude<Root: AsyncParsableCommand>(_ root: Root.Type, _ error: any Error) -> ExitCode {
+        let code = root.exitCode(for: error)
+        let text = root.fullMessage(for: error)
+        if text.isEmpty { return code }
+        if code == .success { return writeResult(text) ? .success : .unwritten }
+        // What the log says came before.
+        ProcessLog.flush()
+        writeToStandardError(text + "\n", patience: .seconds(2))
+        return code
+    }
+}

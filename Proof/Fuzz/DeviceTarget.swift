@@ -21,54 +21,70 @@ enum DeviceTarget: FuzzTarget {
     }
 }
 
-/// A guest of 128 KiB in two regions, its balloon, and a driver that does anything.
+/// A guest of 192 KiB in two regions, its balloon, and a driver that does anything.
 struct HostileMachine {
-    private static let lowBytes: UInt64 = 96 << 10
-    private static let highBase: UInt64 = 0x1_0000_0000
+    static let lowBytes: UInt64 = 160 << 10
+    static let highBase: UInt64 = 0x1_0000_0000
     private static let regions = must {
         try RegionTable([
             MemoryRegion(base: GuestAddress(0), byteCount: lowBytes),
             MemoryRegion(base: GuestAddress(highBase), byteCount: 32 << 10),
         ])
     }
-    private static let queues = 3
+    private static let queues = 5
     /// From one ring's place to the next one's: room for a ring of 1024.
     private static let ringStride: UInt64 = 0x7000
-    /// Commands are written here, behind the rings.
-    private static let commandAddress = 3 * ringStride
+    /// Commands, page numbers and statistics are written here, behind the rings.
+    static let commandAddress = UInt64(queues) * ringStride
     /// The most that the device works before the program goes on.
     private static let stepsPerService = 512
 
     private let memory: GuestRAM
     private let options: BalloonOptions
     private let sink: WatchfulSink
-    private var device: BalloonDevice
+    private let discards: WatchfulDiscards
+    let clock = FuzzClock()
+    private(set) var device: BalloonDevice
     private var slot: DeviceSlot
     private var transport: VirtioMMIOTransport { slot.transport! }
     private var isParked = false
+    /// What keeps the balloon from giving memory back.
+    var inhibitions: [BalloonInhibition] = []
 
     /// RAM as the driver wrote it, and where the device may write: the used rings. `nil` where the program put rings somewhere else.
     private var expected: [UInt8]? = [UInt8](repeating: 0, count: Int(regions.byteCount))
     private var usedRings: [Range<Int>] = []
+    /// Pages of the rings that the device was given, where that is known.
+    private var ringPages: Range<Int>?
+    /// The numbers that the queues have with the features that were negotiated.
+    private(set) var numbers = (statistics: 2, hints: 2, reports: 4)
     private var available = [UInt16](repeating: 0, count: queues)
     private var sizes = [UInt16](repeating: 1, count: queues)
 
     init(flags: UInt8) {
         memory = must { try GuestRAM(Self.regions) }
-        options = BalloonOptions(offersHints: flags & 1 == 0, offersPoison: flags & 2 == 0, usesSpecificationQueueNumbers: flags & 4 != 0)
+        options = BalloonOptions(
+            offersHints: flags & 1 == 0,
+            offersPoison: flags & 2 == 0,
+            offersStatistics: flags & 8 == 0,
+            offersReporting: flags & 16 == 0,
+            offersMustTellHost: flags & 32 == 0,
+            usesSpecificationQueueNumbers: flags & 4 != 0
+        )
         sink = WatchfulSink(memory.regions)
-        (device, slot) = Self.makeDevice(memory, options)
+        discards = WatchfulDiscards(memory)
+        (device, slot) = Self.makeDevice(memory, options, clock)
     }
 
-    private static func makeDevice(_ memory: GuestRAM, _ options: BalloonOptions) -> (BalloonDevice, DeviceSlot) {
-        let device = must { try BalloonDevice(memory, options: options, hasThread: false) { _ in } }
+    private static func makeDevice(_ memory: GuestRAM, _ options: BalloonOptions, _ clock: FuzzClock) -> (BalloonDevice, DeviceSlot) {
+        let device = must { try BalloonDevice(memory, options: options, clock: clock.clock, hasThread: false) { _ in } }
         return (device, DeviceSlot(device, memory))
     }
 
     // MARK: The program
 
     mutating func perform(_ input: inout FuzzInput) {
-        switch input.take(UInt8.self) % 16 {
+        switch input.take(UInt8.self) % 20 {
         case 0:
             let registers = VirtioMMIO.Register.allCases
             access(register: registers[Int(input.take(UInt8.self)) % registers.count], input.take())
@@ -89,7 +105,11 @@ struct HostileMachine {
         case 12: moveForeign(&input)
         case 13: command(&input)
         case 14: hint(&input)
-        default: access(register: .status, UInt32(input.take(UInt8.self)))
+        case 15: access(register: .status, UInt32(input.take(UInt8.self)))
+        case 16: name(&input)
+        case 17: report(&input)
+        case 18: tellStatistics(&input)
+        default: balloon(&input)
         }
     }
 
@@ -99,7 +119,7 @@ struct HostileMachine {
     private func address(_ input: inout FuzzInput) -> UInt64 {
         let (kind, offset) = (input.take(UInt8.self), UInt64(input.take(UInt16.self)))
         return switch kind % 8 {
-        case 0...2: UInt64(kind % 8) * Self.ringStride + offset
+        case 0...2: UInt64(kind / 8 % 5) * Self.ringStride + offset
         case 3: Self.commandAddress + offset
         case 4: Self.highBase + offset
         case 5: Self.lowBytes - 32 + offset % 64
@@ -108,7 +128,7 @@ struct HostileMachine {
         }
     }
 
-    private mutating func store(_ content: [UInt8], _ address: UInt64) {
+    mutating func store(_ content: [UInt8], _ address: UInt64) {
         guard !content.isEmpty, (try? memory.write(content, at: GuestAddress(address))) != nil else { return }
         let place = memory.regions.offset(of: GuestAddress(address), byteCount: content.count)!
         expected?.replaceSubrange(place..<place + content.count, with: content)
@@ -116,6 +136,7 @@ struct HostileMachine {
 
     private mutating func access(register: VirtioMMIO.Register, _ value: UInt32) {
         if register == .queueDeviceLow || register == .queueDeviceHigh { expected = nil }
+        if register != .queueNotify, register != .interruptAcknowledge { ringPages = nil }
         set(register, value)
     }
 
@@ -125,7 +146,7 @@ struct HostileMachine {
 
     // MARK: A driver that knows the way
 
-    private func layout(_ queue: Int) -> VirtqueueLayout {
+    func layout(_ queue: Int) -> VirtqueueLayout {
         VirtqueueLayout(size: sizes[queue], contiguousAt: GuestAddress(UInt64(queue) * Self.ringStride))
     }
 
@@ -135,20 +156,24 @@ struct HostileMachine {
         set(.status, 0)
         set(.status, Status.acknowledge | Status.driver)
         let offered = UInt32(truncatingIfNeeded: device.offeredFeatures.rawValue)
-        for (word, value) in [features & 1 == 0 ? offered : offered & (UInt32(features) << 27 | 0x18), 1].enumerated() {
+        let accepted = features & 1 == 0 ? offered : offered & (UInt32(features) << 27 | UInt32(features) >> 1)
+        let maxima = device.queueSizes(negotiated: VirtioFeatures(rawValue: UInt64(accepted) | 1 << 32))
+        numbers = (2, maxima.firstIndex(of: 1024) ?? 2, maxima.firstIndex(of: 32) ?? 4)
+        for (word, value) in [accepted, 1].enumerated() {
             set(.driverFeaturesSelect, UInt32(word))
             set(.driverFeatures, value)
         }
         set(.status, Status.acknowledge | Status.driver | Status.featuresOK)
         for queue in 0..<Self.queues {
-            sizes[queue] = 1 << UInt16(min(logarithm, queue == 2 ? 10 : 7))
+            sizes[queue] = min(1 << UInt16(logarithm), queue < maxima.count && maxima[queue] > 0 ? maxima[queue] : 128)
             available[queue] = 0
             let layout = layout(queue)
             store([UInt8](repeating: 0, count: VirtqueueLayout.contiguousByteCount(size: layout.size)), layout.descriptorTable.rawValue)
             let used = Int(layout.deviceArea.rawValue)
             usedRings.append(used..<used + VirtqueueLayout.byteCount(.deviceArea, size: layout.size))
-            setUp(queue == 2 && options.usesSpecificationQueueNumbers ? 3 : queue, layout)
+            setUp(queue, layout)
         }
+        ringPages = 0..<Int((Self.commandAddress + 4095) >> 12)
         set(.status, Status.acknowledge | Status.driver | Status.featuresOK | Status.driverOK)
     }
 
@@ -175,7 +200,7 @@ struct HostileMachine {
 
     /// Makes chains available: descriptors one behind the other from `head` on, whatever they say.
     /// - Parameter surplus: how many descriptors are named that there are not.
-    private mutating func publish(_ queue: Int, head: UInt16, count: UInt8, surplus: UInt16) {
+    mutating func publish(_ queue: Int, head: UInt16, count: UInt8, surplus: UInt16) {
         for offset in 0..<UInt16(count) {
             let entry = layout(queue).driverArea.rawValue + 4 + 2 * UInt64(available[queue] % sizes[queue])
             store(littleEndian((head &+ offset) % (sizes[queue] + surplus)), entry)
@@ -191,25 +216,44 @@ struct HostileMachine {
         let kind: UInt8 = input.take()
         let word = kind < 0xE0 ? UInt32(truncatingIfNeeded: transport.read(offset: 0x108, width: 4)) : input.take()
         store(littleEndian(word), Self.commandAddress)
-        store(littleEndian(Self.commandAddress) + littleEndian(UInt32(4)) + littleEndian(UInt32(0)), layout(2).descriptorTable.rawValue)
-        publish(2, head: 0, count: 1, surplus: 0)
+        send(Self.commandAddress, byteCount: 4, isWritable: false, numbers.hints)
+    }
+
+    /// Sends a buffer of one descriptor.
+    mutating func send(_ address: UInt64, byteCount: UInt32, isWritable: Bool, _ queue: Int) {
+        let flags = UInt32(isWritable ? VirtqueueDescriptor.write : 0)
+        store(littleEndian(address) + littleEndian(byteCount) + littleEndian(flags), layout(queue).descriptorTable.rawValue)
+        publish(queue, head: 0, count: 1, surplus: 0)
     }
 
     /// Sends one block of one to sixteen pages.
     private mutating func hint(_ input: inout FuzzInput) {
+        let (address, byteCount) = block(&input)
+        send(address, byteCount: byteCount, isWritable: true, numbers.hints)
+    }
+
+    /// One to sixteen pages, in RAM or not far from it.
+    func block(_ input: inout FuzzInput) -> (address: UInt64, byteCount: UInt32) {
         let (place, pages) = (UInt64(input.take(UInt8.self)), UInt32(input.take(UInt8.self) % 16 + 1))
-        let address = place < 0x80 ? place << 12 : Self.highBase + (place & 0x7F) << 12
-        let flags = UInt32(VirtqueueDescriptor.write)
-        store(littleEndian(address) + littleEndian(pages << 12) + littleEndian(flags), layout(2).descriptorTable.rawValue)
-        publish(2, head: 0, count: 1, surplus: 0)
+        return (place < 0x80 ? place << 12 : Self.highBase + (place & 0x7F) << 12, pages << 12)
     }
 
     // MARK: The device and the host
 
-    private func serve() {
+    private mutating func serve() {
         let before = isParked ? checksum(content()) : 0
         var steps = 0
         while steps < Self.stepsPerService, device.serve() { steps += 1 }
+        for run in discards.take() {
+            demand(!isParked, "a parked device gives nothing back")
+            demand(inhibitions.isEmpty, "an inhibited balloon gives nothing back")
+            if let ringPages { demand(!ringPages.overlaps(run.indices) || expected == nil, "a device keeps its own rings") }
+            let (first, end) = (run.first.rawValue << GuestPage.shift, run.end.rawValue << GuestPage.shift)
+            expected?.replaceSubrange(first..<end, with: [UInt8](repeating: 0, count: end - first))
+        }
+        let status = device.status
+        let known = device.ballooned.count()
+        demand((known...memory.pageCount).contains(status.balloonedPages), "the balloon's pages are counted")
         if isParked { demand(steps == 0 && checksum(content()) == before, "a parked device does nothing") }
         if device.fault != nil { demand(!device.serve(), "a broken device does nothing") }
     }
@@ -247,7 +291,8 @@ struct HostileMachine {
         park()
         let sections = slot.saveState()
         device.done()
-        let (newDevice, newSlot) = Self.makeDevice(memory, options)
+        inhibitions = []
+        let (newDevice, newSlot) = Self.makeDevice(memory, options, clock)
         newSlot.park()
         do throws(DeviceStateError) { try newSlot.restoreState(sections) } catch {
             demand(false, "what was saved is restored: \(error)")
@@ -289,10 +334,11 @@ struct HostileMachine {
     /// Compared in place of the bytes, each of which libFuzzer would look at.
     private func checksum(_ bytes: [UInt8]) -> UInt32 { CRC32C.of(bytes) }
 
-    /// The device ends, and has written nothing but used rings.
+    /// The device ends, and has written nothing but used rings and what it gave back.
     mutating func finish() {
         host(3)
         serve()
+        discards.end()
         guard var expected else { return }
         var found = content()
         for ring in usedRings {

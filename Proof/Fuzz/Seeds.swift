@@ -82,6 +82,23 @@ enum Seeds {
             + [6, 2, 3, 3, 0, 1, 32, 0, 0, 0, 4, 0, 0, 0, 7, 2, 3, 6, 0, 2, 0, 0, 0, 8, 0, 0, 0, 1, 0, 2, 0, 7, 0, 2],
         // No EVENT_IDX, poison, specification numbers; state that is forged.
         [4, 5, 3, 5, 0, 10, 0, 15, 10, 0, 12, 1, 0, 20, 1, 12, 2, 1, 4, 255, 0, 40, 3, 12, 1, 0, 200, 30],
+        // A target, six pages into the balloon and three out again, one of them never in; a huge count; a move, and more of it.
+        [
+            0, 5, 0, 6, 19, 0, 20, 16, 0, 6, 40, 41, 42, 44, 38, 43, 16, 1, 3, 41, 44, 9, 16, 0x20, 2, 37, 38, 255, 255, 11, 16, 0, 3, 39,
+            40,
+            0x82, 16, 1, 2, 42, 0x82,
+        ],
+        // Statistics each second: five entries, a second buffer, time, a move with the buffer held, time, an answer.
+        [0, 5, 0, 6, 19, 4, 1, 18, 13]
+            + (0..<5).flatMap { [$0, 0, 1, 2, 3, 4, 5, 6, 7, 8] } + [
+                0, 0, 18, 3, 4, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 19, 6, 2, 9, 11, 9, 19, 6, 2, 9,
+            ]
+            + [18, 3, 6, 0, 1, 0, 0, 0, 0, 0, 0, 0, 9, 0],
+        // Reports, some inhibited, one that holds the rings; poison.
+        [
+            0, 5, 0, 6, 17, 37, 3, 0, 19, 2, 0, 17, 38, 1, 0, 19, 3, 0, 17, 30, 15, 0, 17, 38, 2, 0xF5, 3, 0, 15, 0, 1, 0x0C, 0x01, 4, 0xAA,
+            0xAA, 0xAA, 0xAA, 0, 0, 0, 0, 5, 0, 6, 17, 37, 3, 0,
+        ],
     ]
 
     /// Programs of `HostileEntropyMachine`.

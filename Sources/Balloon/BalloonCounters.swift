@@ -6,10 +6,16 @@ public struct BalloonCounters: Hashable, Sendable {
     public var inflateBuffers = 0
     /// Buffers on the deflate queue.
     public var deflateBuffers = 0
+    /// Buffers on the statistics queue.
+    public var statisticsBuffers = 0
+    /// Buffers on the reporting queue.
+    public var reportBuffers = 0
     /// Pages that the driver put into the balloon.
     public var inflatedPages = 0
     /// Pages that it took out.
     public var deflatedPages = 0
+    /// Pages that it reported as free.
+    public var reportedPages = 0
 
     // MARK: What became of the pages
 
@@ -21,6 +27,8 @@ public struct BalloonCounters: Hashable, Sendable {
     public var completedHugePages = 0
     /// Pages that were taken and not given back, because the balloon was inhibited.
     public var inhibitedPages = 0
+    /// Reported pages that were not given back, because the guest relies on what it has filled them with.
+    public var poisonedPages = 0
     /// Pages that the kernel refused to take back.
     public var failedPages = 0
 
@@ -36,6 +44,12 @@ public struct BalloonCounters: Hashable, Sendable {
     public var repeatedPages = 0
     /// Pages that were taken out of the balloon and not in it.
     public var unknownPages = 0
+    /// Reported blocks that are not whole pages in RAM.
+    public var refusedReports = 0
+    /// Values in statistics with a tag that is not known.
+    public var unknownTags = 0
+    /// Statistics buffers that came while one was held already.
+    public var surplusStatisticsBuffers = 0
     /// Bytes at the end of buffers that are no whole entry.
     public var oddBytes = 0
     /// Bytes behind the most that is read of one buffer.

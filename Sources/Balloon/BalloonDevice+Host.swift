@@ -1,5 +1,5 @@
 public import AerostatGuestMemory
-import AerostatHost
+package import AerostatHost
 import AerostatVirtio
 
 // What the host's people do with the balloon.
@@ -10,13 +10,11 @@ extension BalloonDevice {
 
     /// How the balloon stands.
     public var status: BalloonStatus {
-        // Counted without the lock: a large guest has many words.
-        let ballooned = pages.count()
-        return worker.withState { state in
+        worker.withState { state in
             BalloonStatus(
                 targetPages: state.targetPages,
                 actualPages: state.actualPages,
-                balloonedPages: ballooned + state.account.arrivedPages,
+                balloonedPages: state.account.pageCount,
                 isDriverReady: state.queues.isActive && state.queues.fault == nil,
                 inhibitions: state.account.inhibitions,
                 lastMovement: state.account.lastMovement,
@@ -63,6 +61,31 @@ extension BalloonDevice {
     /// It is called on a vCPU's thread, under none of the device's locks, perhaps on several at once: it must not block, and reads
     /// `status` for the value.
     public func observeActual(_ body: (@Sendable () -> Void)?) { worker.withState { $0.actualChanged = body } }
+
+    // MARK: Statistics
+
+    /// What the guest last said about its memory. It stays when the guest says nothing more; `lastUpdateMilliseconds` tells how old it is.
+    public var guestStatistics: GuestStatistics { worker.withState { $0.statistics.values } }
+
+    /// Every so many seconds the guest is asked for statistics; 0 where it is not.
+    ///
+    /// It is asked again when it has answered. One that does not answer costs nothing, and is asked again when it does.
+    public var pollingIntervalSeconds: UInt32 { worker.withState { $0.statistics.intervalSeconds } }
+
+    /// Sets `pollingIntervalSeconds`. From 0 to another, the guest is asked at once.
+    public func setPollingInterval(seconds: UInt32) {
+        worker.withState { $0.statistics.setInterval(seconds, $0.account.clock.now()) }
+        worker.doorbell.ring()
+    }
+
+    /// Asks the guest for statistics once, as soon as it can be asked.
+    public func requestStatistics() {
+        worker.withState { $0.statistics.requestOnce($0.account.clock.now()) }
+        worker.doorbell.ring()
+    }
+
+    /// When the device wants to work although no doorbell rings, for a device without a thread.
+    package var wakesAt: MonotonicClock.Instant? { worker.withState { $0.isHoldingStatistics ? $0.statistics.nextRequest : nil } }
 }
 
 /// Has a balloon give no memory back, until it is cancelled or released.

@@ -1,12 +1,19 @@
+import AerostatGuestMemory
 import AerostatHost
 public import AerostatMigration
 public import AerostatVirtio
 
 // What travels of the device beside its registers (little-endian):
 //
-//     target pages u32, actual pages u32, last command id u32, poison u32
+//     version 1:  target pages u32, actual pages u32, last command id u32, poison u32
+//     version 2:  the same, then
+//                 promised poison u32, pages in the balloon u64,
+//                 polling interval in seconds u32, last statistics u64 (milliseconds since 1970; 0 for never), whether they are held u8
+//
+// Of the pages in the balloon only their number travels: a set of them is as long as the memory is large, and the guest is paused. Where
+// it arrives they were never touched, so they cost nothing, and the driver takes them out by their numbers.
 extension BalloonDevice {
-    public static let identity = DeviceIdentity(name: "virtio-balloon", version: 1)
+    public static let identity = DeviceIdentity(name: "virtio-balloon", version: 2)
 
     public var identity: DeviceIdentity { Self.identity }
 
@@ -26,25 +33,40 @@ extension BalloonDevice {
             writer.append(state.actualPages)
             writer.append(state.hints.sequencer.lastID.rawValue)
             writer.append(state.poison)
+            writer.append(state.account.promisedPoison)
+            // Without what the chain in work has done: it is done again.
+            writer.append(UInt64(state.account.pageCount - state.inflate.pagesInWork + state.deflate.pagesInWork))
+            writer.append(state.statistics.intervalSeconds)
+            writer.append(state.statistics.values.lastUpdateMilliseconds ?? 0)
+            writer.append(state.isStatisticsBufferKept || state.statistics.isNextOld)
             return writer.bytes
         }
     }
 
     /// Whatever the command was at the source, it is done here, and the driver is told, so that it takes its blocks back when it runs.
     public func decodeState(_ bytes: [UInt8], version: UInt32) throws(DeviceStateError) -> DeviceRestoration {
-        guard version == Self.identity.version else { throw .version(version) }
+        guard version == 1 || version == Self.identity.version else { throw .version(version) }
         var reader = StateReader(bytes)
         let targetPages: UInt32 = try reader.take("target pages")
         let actualPages: UInt32 = try reader.take("actual pages")
         let lastID = CommandID(rawValue: try reader.take("last command id"))
         let poison: UInt32 = try reader.take("poison")
+        var more = LaterFields(promisedPoison: poison)
+        if version > 1 { more = try LaterFields(&reader, pageCount: memory.pageCount) }
         try reader.finish()
-        return DeviceRestoration { [worker, signals] in
+        return DeviceRestoration { [worker, signals, more] in
             worker.withState { state in
                 precondition(state.queues.isParked, "restoring a device that is not parked")
                 state.targetPages = targetPages
                 state.actualPages = actualPages
                 state.poison = poison
+                state.account.promisedPoison = more.promisedPoison
+                state.account.arrivedPages = more.balloonedPages
+                state.statistics.restore(
+                    intervalSeconds: more.intervalSeconds,
+                    lastUpdateMilliseconds: more.lastUpdateMilliseconds,
+                    isHeld: more.isHeld
+                )
                 state.hints.sequencer = FreePageHintSequencer(lastID: lastID)
                 #if BrokenEngines
                     if BrokenEngine.isActive(.travelsStopped) { return }
@@ -53,5 +75,28 @@ extension BalloonDevice {
             }
             signals.configurationChanged()
         }
+    }
+}
+
+/// What version 2 brought.
+private struct LaterFields: Sendable {
+    var promisedPoison: UInt32
+    var balloonedPages = 0
+    /// Where nothing came, what was set here stands.
+    var intervalSeconds: UInt32?
+    var lastUpdateMilliseconds: UInt64?
+    var isHeld = false
+
+    init(promisedPoison: UInt32) { self.promisedPoison = promisedPoison }
+
+    init(_ reader: inout StateReader, pageCount: Int) throws(DeviceStateError) {
+        promisedPoison = try reader.take("promised poison")
+        let ballooned: UInt64 = try reader.take("pages in the balloon")
+        guard ballooned <= UInt64(pageCount) else { throw .value(field: "pages in the balloon", ballooned) }
+        balloonedPages = Int(ballooned)
+        intervalSeconds = try reader.take("polling interval")
+        let lastUpdate: UInt64 = try reader.take("last statistics")
+        lastUpdateMilliseconds = lastUpdate == 0 ? nil : lastUpdate
+        isHeld = try reader.takeFlag("held statistics")
     }
 }

@@ -3,7 +3,8 @@ public import AerostatHost
 import AerostatMigration
 public import AerostatVirtio
 
-/// The device side of virtio-balloon (specification 5.5): the balloon, free-page hints, and configuration space.
+/// The device side of virtio-balloon (specification 5.5): the balloon, statistics, free-page hints, reports of free pages, and its
+/// configuration.
 ///
 /// One thread of its own serves all queues. It sleeps on an eventfd that a kick rings.
 public final class BalloonDevice: VirtioDevice {
@@ -25,19 +26,21 @@ public final class BalloonDevice: VirtioDevice {
         options: BalloonOptions = BalloonOptions(),
         interrupt: @escaping @Sendable (_ level: Bool) -> Void
     ) throws(SystemError) {
-        try self.init(memory, options: options, hasThread: true, interrupt: interrupt)
+        try self.init(memory, options: options, clock: .host, hasThread: true, interrupt: interrupt)
     }
 
     /// The same with or without its thread; a device without one works when `serve` is called.
+    /// - Parameter clock: another than the host's only without a thread.
     package init(
         _ memory: GuestRAM,
         options: BalloonOptions,
+        clock: BalloonClock = .host,
         hasThread: Bool,
         interrupt: @escaping @Sendable (_ level: Bool) -> Void
     ) throws(SystemError) {
         let signals = VirtioSignals(interrupt: interrupt)
         pages = try PageSet(pageCount: memory.pageCount)
-        let state = BalloonState(signals: signals, options: options, memory: memory, ballooned: pages)
+        let state = BalloonState(signals: signals, options: options, memory: memory, ballooned: pages, clock: clock)
         worker = try DeviceWorker(name: "balloon", hasThread: hasThread, state)
         self.options = options
         self.memory = memory
@@ -58,7 +61,7 @@ public final class BalloonDevice: VirtioDevice {
     public var fault: QueueFault? { worker.withState { $0.queues.fault } }
 
     /// What the guest's free pages contain, repeated; `nil` where that was not negotiated.
-    public var poison: UInt32? { worker.withState { $0.queues.negotiated.contains(.pagePoison) ? $0.poison : nil } }
+    public var poison: UInt32? { worker.withState { $0.account.poison } }
 
     // MARK: VirtioDevice
 
@@ -114,6 +117,7 @@ public final class BalloonDevice: VirtioDevice {
                 return state.actualChanged
             case (4, BalloonConfiguration.poisonOffset) where options.offersPoison && !state.queues.isActive:
                 state.poison = value
+                state.account.promisedPoison = value
             default: state.account.counters.refusedWrites += 1
             }
             return nil

@@ -3,12 +3,16 @@ public import AerostatVirtio
 extension VirtioFeatures {
     /// VIRTIO_BALLOON_F_MUST_TELL_HOST
     public static let mustTellHost = VirtioFeatures(rawValue: 1 << 0)
+    /// VIRTIO_BALLOON_F_STATS_VQ
+    public static let statistics = VirtioFeatures(rawValue: 1 << 1)
     /// VIRTIO_BALLOON_F_DEFLATE_ON_OOM
     public static let deflateOnOOM = VirtioFeatures(rawValue: 1 << 2)
     /// VIRTIO_BALLOON_F_FREE_PAGE_HINT
     public static let freePageHint = VirtioFeatures(rawValue: 1 << 3)
     /// VIRTIO_BALLOON_F_PAGE_POISON
     public static let pagePoison = VirtioFeatures(rawValue: 1 << 4)
+    /// VIRTIO_BALLOON_F_PAGE_REPORTING
+    public static let reporting = VirtioFeatures(rawValue: 1 << 5)
 }
 
 /// Fields of the balloon's configuration space (specification 5.5.4): 32 bits each, little-endian.
@@ -33,20 +37,25 @@ public enum BalloonConfiguration {
 public enum BalloonQueue: Int, CaseIterable, Sendable {
     case inflate = 0
     case deflate = 1
+    case statistics = 2
     case freePageHint = 3
+    case reporting = 4
 
     /// The feature without which the queue does not exist.
     var feature: VirtioFeatures {
         switch self {
         case .inflate, .deflate: []
+        case .statistics: .statistics
         case .freePageHint: .freePageHint
+        case .reporting: .reporting
         }
     }
 
     var maximumSize: UInt16 {
         switch self {
-        case .inflate, .deflate: 128
+        case .inflate, .deflate, .statistics: 128
         case .freePageHint: 1024
+        case .reporting: 32
         }
     }
 
@@ -67,6 +76,10 @@ public struct BalloonOptions: Hashable, Sendable {
     public var offersHints: Bool
     /// The driver may say what its free pages contain.
     public var offersPoison: Bool
+    /// The guest may be asked for statistics.
+    public var offersStatistics: Bool
+    /// The driver tells which blocks are free, at any time, and they are given back at once.
+    public var offersReporting: Bool
     /// The guest may take pages out of the balloon before it runs out of memory. Without it the balloon's pages leave the guest's total.
     public var offersDeflateOnOOM: Bool
     /// The driver tells before it touches a page of the balloon again. Then a huge page is given back when all of it is in the balloon,
@@ -78,12 +91,16 @@ public struct BalloonOptions: Hashable, Sendable {
     public init(
         offersHints: Bool = true,
         offersPoison: Bool = true,
+        offersStatistics: Bool = true,
+        offersReporting: Bool = true,
         offersDeflateOnOOM: Bool = true,
         offersMustTellHost: Bool = false,
         usesSpecificationQueueNumbers: Bool = false
     ) {
         self.offersHints = offersHints
         self.offersPoison = offersPoison
+        self.offersStatistics = offersStatistics
+        self.offersReporting = offersReporting
         self.offersDeflateOnOOM = offersDeflateOnOOM
         self.offersMustTellHost = offersMustTellHost
         self.usesSpecificationQueueNumbers = usesSpecificationQueueNumbers
@@ -93,6 +110,8 @@ public struct BalloonOptions: Hashable, Sendable {
         var features: VirtioFeatures = [.version1, .eventIndex, .indirectDescriptors]
         if offersHints { features.insert(.freePageHint) }
         if offersPoison { features.insert(.pagePoison) }
+        if offersStatistics { features.insert(.statistics) }
+        if offersReporting { features.insert(.reporting) }
         if offersDeflateOnOOM { features.insert(.deflateOnOOM) }
         if offersMustTellHost { features.insert(.mustTellHost) }
         return features

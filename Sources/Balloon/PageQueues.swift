@@ -1,5 +1,4 @@
 import AerostatGuestMemory
-import AerostatHost
 import AerostatVirtio
 
 // The queues on which the driver names pages by their numbers (specification 5.5.6): arrays of u32, each the number of a page of 4096
@@ -8,35 +7,45 @@ import AerostatVirtio
 /// Pages that the guest gives to the host. They are given back before the buffer is (rules "discard is heard" and "acknowledge after").
 struct InflateQueue: BalloonQueueHandler {
     private var numbers = PageNumbers()
+    /// How many pages the chain in work has put into the balloon. Whoever takes over puts them in again.
+    private(set) var pagesInWork = 0
 
     mutating func serve(_ chain: DescriptorChain, isNew: Bool, _ account: inout BalloonAccount) -> ChainStep {
         if isNew {
             account.counters.inflateBuffers += 1
             numbers.begin(chain, &account)
         }
-        account.lastMovement = MonotonicClock.now()
-        return numbers.forEachRun(&account) { run, account in account.inflate(run) } ? .finished : .again
+        account.lastMovement = account.clock.now()
+        var pages = 0
+        let isOver = numbers.forEachRun(&account) { run, account in pages += account.inflate(run) }
+        pagesInWork = isOver ? 0 : pagesInWork + pages
+        return isOver ? .finished : .again
     }
 
-    mutating func stop() { numbers = PageNumbers() }
-    mutating func reset() { numbers = PageNumbers() }
+    mutating func stop() { self = InflateQueue() }
+    mutating func reset() { self = InflateQueue() }
 }
 
 /// Pages that the guest takes back. It gets new ones, which read as zero, when it touches them.
 struct DeflateQueue: BalloonQueueHandler {
     private var numbers = PageNumbers()
+    /// How many pages the chain in work has taken out of the balloon. Whoever takes over takes them out again.
+    private(set) var pagesInWork = 0
 
     mutating func serve(_ chain: DescriptorChain, isNew: Bool, _ account: inout BalloonAccount) -> ChainStep {
         if isNew {
             account.counters.deflateBuffers += 1
             numbers.begin(chain, &account)
         }
-        account.lastMovement = MonotonicClock.now()
-        return numbers.forEachRun(&account) { run, account in account.deflate(run) } ? .finished : .again
+        account.lastMovement = account.clock.now()
+        var pages = 0
+        let isOver = numbers.forEachRun(&account) { run, account in pages += account.deflate(run) }
+        pagesInWork = isOver ? 0 : pagesInWork + pages
+        return isOver ? .finished : .again
     }
 
-    mutating func stop() { numbers = PageNumbers() }
-    mutating func reset() { numbers = PageNumbers() }
+    mutating func stop() { self = DeflateQueue() }
+    mutating func reset() { self = DeflateQueue() }
 }
 
 /// The runs of pages that a buffer names, some at a time.
@@ -46,9 +55,6 @@ struct PageNumbers: Sendable {
     static let numbersPerPiece = 2048
     /// The most that are read of one buffer: 4 GiB of guest memory. What lies behind them is counted.
     static let maximumNumbers = 1 << 20
-    /// Long runs are cut here, so that no huge page is cut.
-    private static let cut = BalloonAccount.pagesPerStep
-
     private var reader = BufferReader(entryBytes: bytesPerNumber)
     private var own = OwnPages()
     /// Those of the last piece that were not worked on, in descending order.
@@ -66,11 +72,7 @@ struct PageNumbers: Sendable {
     mutating func forEachRun(_ account: inout BalloonAccount, _ body: (PageRun, inout BalloonAccount) -> Void) -> Bool {
         if runs.isEmpty { readRuns(&account) }
         var (count, pages) = (0, 0)
-        while let run = runs.last, count < BalloonAccount.runsPerStep, pages < BalloonAccount.pagesPerStep {
-            let boundary = (run.first.rawValue / Self.cut + 1) * Self.cut
-            let part = PageRun(first: run.first, count: min(run.count, boundary - run.first.rawValue))
-            runs.removeLast()
-            if part.count < run.count { runs.append(PageRun(first: part.end, count: run.count - part.count)) }
+        while count < BalloonAccount.runsPerStep, pages < BalloonAccount.pagesPerStep, let part = runs.takeLastPart() {
             body(part, &account)
             count += 1
             pages += part.count
@@ -100,6 +102,17 @@ struct PageNumbers: Sendable {
             }
         }
         if first < end { runs.append(PageRun(first: PageIndex(first), count: end - first)) }
+    }
+}
+
+extension [PageRun] {
+    /// Takes the last run out; of a long one, so much that one step can do it. It ends where no huge page is cut.
+    mutating func takeLastPart() -> PageRun? {
+        guard let run = popLast() else { return nil }
+        let boundary = (run.first.rawValue / BalloonAccount.pagesPerStep + 1) * BalloonAccount.pagesPerStep
+        guard boundary < run.end.rawValue else { return run }
+        append(PageRun(first: PageIndex(boundary), count: run.end.rawValue - boundary))
+        return PageRun(first: run.first, count: boundary - run.first.rawValue)
     }
 }
 

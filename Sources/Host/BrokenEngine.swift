@@ -69,6 +69,16 @@
         case forgetsAfterDiscard
         /// Pages that were given back are read like others, and so provided again.
         case readsDiscarded
+        /// The balloon gives the driver's buffer back first, and the pages in it to the host later.
+        case acknowledgesBeforeDiscard
+        /// A report of free pages is carried out when its buffer has been given back, and the pages may be in use again.
+        case reportsLate
+        /// The statistics buffer that the device holds is not there where the guest arrives.
+        case forgetsStatisticsElement
+        /// Free pages are taken to contain nothing, whatever the guest was promised.
+        case ignoresPoison
+        /// A huge page is given back as a whole when a part of it is in the balloon.
+        case discardsPartialHugePage
 
         private static let active = Atomic<Int>(-1)
 
@@ -81,6 +91,9 @@
         package static var isCountingOlderChains: Bool {
             [.countsOlderChains, .takesStaleID, .takesBlocksBeforeStart, .reusesID].contains(where: isActive)
         }
+
+        /// Keeps all rules again.
+        package static func deactivate() { active.store(-1, ordering: .sequentiallyConsistent) }
 
         package static func isActive(_ engine: BrokenEngine) -> Bool {
             let index = active.load(ordering: .relaxed)
@@ -104,6 +117,10 @@
             case .skipsChecksum, .skipsSequence, .followsIndexJump: "11 hostile peer and guest"
             case .forgetsDone, .travelsStopped: "12 done always comes"
             case .discardUnheard, .forgetsAfterDiscard, .readsDiscarded: "13 discard is heard"
+            case .ignoresPoison: "9 free, never stale data"
+            case .discardsPartialHugePage: "8 whole pages inside RAM"
+            case .acknowledgesBeforeDiscard, .reportsLate: "14 acknowledge after"
+            case .forgetsStatisticsElement: "parked devices lose nothing (device contract)"
             }
         }
 
@@ -128,6 +145,8 @@
                 )
             case .discardUnheard, .forgetsAfterDiscard, .readsDiscarded:
                 .never("no guest's RAM is given back at its source yet: that comes with the balloon's other queues")
+            case .acknowledgesBeforeDiscard, .reportsLate, .forgetsStatisticsElement, .ignoresPoison, .discardsPartialHugePage:
+                .never("the balloon's own tests see it; the model guest's driver does not use the balloon's other queues yet")
             case .twoChannels: .never("the simulator's wire is broken here: the product has one channel for a migration")
             case .hintClearsLog:
                 .rarely(

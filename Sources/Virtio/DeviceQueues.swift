@@ -1,3 +1,7 @@
+#if BrokenEngines
+    import AerostatHost
+#endif
+
 /// The queues of a device as its thread serves them, with the rules that are the same for every device. Part of what the device's lock
 /// guards.
 ///
@@ -6,7 +10,8 @@
 ///                        |        +--- stays in work: next step ---+
 ///                        +-----------------------------------------+
 ///
-/// One chain is in work at a time. While the device is parked there is none to be had, not even the one that is in work.
+/// One chain is in work at a time. A queue may hold one besides, which the device gives back when it wants something. While the device is
+/// parked there is no chain to be had, not even the one that is in work.
 package struct DeviceQueues: Sendable {
     /// What there is to do.
     package enum Next: Sendable {
@@ -29,6 +34,8 @@ package struct DeviceQueues: Sendable {
     package var isParked = false
     private var queues: [SplitVirtqueue?] = []
     private var inWork: (queue: Int, chain: DescriptorChain)?
+    /// By queue, the head of the chain that it holds. It was popped before the one in work, and behind all that were given back.
+    private var held: [Int: UInt16] = [:]
     /// Where the thread looks first: it goes round, so that no queue starves another.
     private var first = 0
 
@@ -46,6 +53,7 @@ package struct DeviceQueues: Sendable {
     package mutating func stop(queue: Int) {
         guard queues.indices.contains(queue) else { return }
         queues[queue] = nil
+        held[queue] = nil
         if inWork?.queue == queue { inWork = nil }
     }
 
@@ -55,11 +63,16 @@ package struct DeviceQueues: Sendable {
         isParked = wasParked
     }
 
-    /// Where the queues stand. A chain in work counts as not popped: whoever takes over handles it from its start.
+    /// Where the queues stand. A chain in work counts as not popped: whoever takes over handles it from its start. So does a chain that is
+    /// held.
     package var positions: [VirtqueuePosition?] {
         queues.enumerated().map { index, queue in
             guard var position = queue?.position else { return nil }
             if inWork?.queue == index { position.nextAvailable &-= 1 }
+            #if BrokenEngines
+                if BrokenEngine.isActive(.forgetsStatisticsElement) { return position }
+            #endif
+            if held[index] != nil { position.nextAvailable &-= 1 }
             return position
         }
     }
@@ -94,8 +107,34 @@ package struct DeviceQueues: Sendable {
     package mutating func giveBack(length: UInt32) {
         guard let (queue, chain) = inWork else { preconditionFailure("no chain is in work") }
         inWork = nil
-        queues[queue]?.push(head: chain.head, length: length)
+        push(chain.head, to: queue, length)
+    }
+
+    private mutating func push(_ head: UInt16, to queue: Int, _ length: UInt32) {
+        queues[queue]?.push(head: head, length: length)
         if queues[queue]?.needsInterrupt() == true { signals.usedBuffers() }
+    }
+
+    // MARK: Chains that are held
+
+    /// The queue holds the chain in work from now on; the one that it held until now is given back.
+    /// - Returns: whether there was one.
+    package mutating func hold() -> Bool {
+        guard let (queue, chain) = inWork else { preconditionFailure("no chain is in work") }
+        let earlier = held[queue]
+        inWork = nil
+        held[queue] = chain.head
+        if let earlier { push(earlier, to: queue, 0) }
+        return earlier != nil
+    }
+
+    package func holdsChain(_ queue: Int) -> Bool { held[queue] != nil }
+
+    /// Gives back the chain that a queue holds, with nothing written into it.
+    package mutating func giveBackHeld(_ queue: Int) {
+        precondition(!isParked, "a queue of a parked device stands")
+        guard let head = held.removeValue(forKey: queue) else { preconditionFailure("no chain is held") }
+        push(head, to: queue, 0)
     }
 
     /// The device cannot go on until the driver resets it.

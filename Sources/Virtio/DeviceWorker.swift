@@ -14,6 +14,11 @@ package enum DeviceStep: Hashable, Sendable {
     case rest
     /// Nothing to do until the doorbell rings.
     case sleep
+    /// Nothing to do until the doorbell rings, or this moment has come.
+    case sleepUntil(MonotonicClock.Instant)
+
+    /// Whether the thread goes on at once, or nearly so.
+    var goesOn: Bool { self == .again || self == .rest }
 }
 
 /// A device's state under one lock, and the thread that works on it when a doorbell is rung.
@@ -51,10 +56,15 @@ package final class DeviceWorker<State: DeviceWork>: Sendable {
     }
 
     private static func run(_ core: Core, _ doorbell: Doorbell) {
+        var step = DeviceStep.sleep
         while true {
-            doorbell.wait()
-            var step = DeviceStep.again
-            while step != .sleep {
+            if case .sleepUntil(let moment) = step {
+                doorbell.wait(timeout: MonotonicClock.now().duration(to: moment))
+            } else {
+                doorbell.wait()
+            }
+            step = .again
+            while step.goesOn {
                 if core.isEnding.load(ordering: .sequentiallyConsistent) { return }
                 core.steps.add(1, ordering: .relaxed)
                 step = core.state.withLock { $0.step() }
@@ -76,6 +86,6 @@ package final class DeviceWorker<State: DeviceWork>: Sendable {
     /// - Returns: whether there may be more.
     package func serve() -> Bool {
         precondition(thread == nil, "the device's thread does this")
-        return core.state.withLock { $0.step() } != .sleep
+        return core.state.withLock { $0.step() }.goesOn
     }
 }

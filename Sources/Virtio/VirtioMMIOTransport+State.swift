@@ -7,6 +7,9 @@ extension VirtioMMIOTransport {
     /// The version that `saveState` writes and `restoreState` reads.
     public static let stateVersion: UInt32 = 1
 
+    /// The most queues of a device whose state is read.
+    static let maximumQueueCount: UInt16 = 1024
+
     /// All that another process needs, beside guest RAM and the device's own fields. Only while the vCPUs and the device are parked.
     public func saveState() -> [UInt8] {
         registers.withLock { registers in
@@ -84,20 +87,28 @@ extension VirtioMMIOTransport {
         signals.needsReset = try reader.takeFlag("needs-reset flag")
         signals.isLive = restored.status & VirtioMMIO.Status.driverOK != 0
         let count: UInt16 = try reader.take("queue count")
+        // A device of another version may have more queues, or fewer. Those that a driver can have set up, both have: what it accepted is
+        // offered here.
+        guard count <= Self.maximumQueueCount else { throw .value(field: "queue count", UInt64(count)) }
         let expected = device.queueSizes(negotiated: device.offeredFeatures).count
-        guard Int(count) == expected else { throw .value(field: "queue count", UInt64(count)) }
         var positions: [VirtqueuePosition?] = []
-        for _ in 0..<expected {
+        for index in 0..<Int(count) {
             var queue = QueueRegisters()
             queue.size = try reader.take("queue size")
             queue.isReady = try reader.takeFlag("queue ready")
             queue.descriptorTable = try reader.take("descriptor table")
             queue.driverArea = try reader.take("driver area")
             queue.deviceArea = try reader.take("device area")
+            let position = try reader.takePosition()
+            guard index < expected else {
+                guard !queue.isReady else { throw .value(field: "queue count", UInt64(count)) }
+                continue
+            }
             restored.queues.append(queue)
-            positions.append(try reader.takePosition())
+            positions.append(position)
         }
         try reader.finish()
+        while restored.queues.count < expected { restored.queues.append(QueueRegisters()) }
         return (restored, signals, positions)
     }
 

@@ -24,7 +24,12 @@ struct BalloonBench {
 
     /// - Parameter memory: of a source, for the destination of a migration; fresh where `nil`.
     /// - Parameter hasThread: without it the device works when it is told to.
-    init(options: BalloonOptions = BalloonOptions(), memory: GuestRAM? = nil, hasThread: Bool = true) throws {
+    init(
+        options: BalloonOptions = BalloonOptions(),
+        memory: GuestRAM? = nil,
+        hasThread: Bool = true,
+        clock: BalloonClock = .host
+    ) throws {
         self.memory =
             try memory
             ?? GuestRAM(
@@ -34,7 +39,7 @@ struct BalloonBench {
                 ])
             )
         line = try ScriptedDriver.InterruptBell()
-        device = try BalloonDevice(self.memory, options: options, hasThread: hasThread, interrupt: line.interrupt)
+        device = try BalloonDevice(self.memory, options: options, clock: clock, hasThread: hasThread, interrupt: line.interrupt)
         slot = DeviceSlot(device, self.memory)
         driver = ScriptedDriver(self.memory, slot.transport!, line, ringBase: GuestAddress(0x1_0000))
         sink = RecordingSink(self.memory)

@@ -51,8 +51,11 @@ import Testing
         let linux = try BalloonBench().device
         #expect(linux.queueSizes(negotiated: [.version1]) == [128, 128])
         #expect(linux.queueSizes(negotiated: BalloonBench.hintFeatures) == [128, 128, 1024])
+        #expect(linux.queueSizes(negotiated: [.version1, .reporting]) == [128, 128, 32])
+        #expect(linux.queueSizes(negotiated: linux.offeredFeatures) == [128, 128, 128, 1024, 32])
         let specification = try BalloonBench(options: BalloonOptions(usesSpecificationQueueNumbers: true))
         #expect(specification.device.queueSizes(negotiated: BalloonBench.hintFeatures) == [128, 128, 0, 1024])
+        #expect(specification.device.queueSizes(negotiated: [.version1, .reporting]) == [128, 128, 0, 0, 32])
         try specification.driver.start(BalloonBench.hintFeatures)
         let id = specification.device.begin(reportingTo: specification.sink)
         try specification.driver.command(id, queue: 3)
@@ -152,7 +155,8 @@ import Testing
             }
             for count in section.bytes.indices { refuses(replaced(Array(section.bytes[..<count]))) }
             refuses(replaced(section.bytes + [0]))
-            refuses(replaced(section.bytes, version: 2))
+            refuses(replaced(section.bytes, version: section.version + 1))
+            refuses(replaced(section.bytes, version: section.version - 1))
             refuses(sections.filter { $0 != section })
         }
         try destination.slot.restoreState(sections)

@@ -21,9 +21,10 @@ extension BalloonBench {
         _ features: VirtioFeatures = [.version1],
         options: BalloonOptions = BalloonOptions(),
         memory: GuestRAM? = nil,
-        hasThread: Bool = true
+        hasThread: Bool = true,
+        clock: BalloonClock = .host
     ) throws -> BalloonBench {
-        let bench = try BalloonBench(options: options, memory: memory, hasThread: hasThread)
+        let bench = try BalloonBench(options: options, memory: memory, hasThread: hasThread, clock: clock)
         try bench.driver.start(features)
         return bench
     }

@@ -42,6 +42,20 @@ struct ContractSubject: Sendable, CustomTestStringConvertible {
             make: { try BalloonDevice($0, interrupt: $1) }
         ),
         ContractSubject(
+            name: "balloon, deflate",
+            features: [.version1, .statistics, .reporting, .deflateOnOOM],
+            queue: 1,
+            request: [segment(64, isWritable: false)],
+            make: { try BalloonDevice($0, interrupt: $1) }
+        ),
+        ContractSubject(
+            name: "balloon, reports",
+            features: [.version1, .reporting],
+            queue: 2,
+            request: [segment(4096, isWritable: true)],
+            make: { try BalloonDevice($0, interrupt: $1) }
+        ),
+        ContractSubject(
             name: "entropy",
             features: [.version1],
             queue: 0,

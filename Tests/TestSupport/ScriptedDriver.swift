@@ -74,14 +74,18 @@ package final class ScriptedDriver {
 
     package func driverOK() { transport.driverOK() }
 
-    /// The whole way from reset to DRIVER_OK, with fresh rings of one size for every queue that exists.
-    package func start(_ features: VirtioFeatures, ringSize: UInt16 = 64) throws {
+    /// The whole way from reset to DRIVER_OK, with fresh rings for every queue that exists.
+    /// - Parameter ringSize: of those that may be so large.
+    /// - Parameter poison: written into a balloon's configuration, where there is one.
+    package func start(_ features: VirtioFeatures, ringSize: UInt16 = 64, poison: UInt64? = nil) throws {
         try negotiate(features)
+        if let poison { transport.write(offset: VirtioMMIO.configurationOffset + 12, width: 4, value: poison) }
         rings = []
         var base = ringBase.rawValue
-        for queue in 0..<transport.device.queueSizes(negotiated: features).count {
-            let layout = VirtqueueLayout(size: ringSize, contiguousAt: GuestAddress(base))
-            let count = VirtqueueLayout.contiguousByteCount(size: ringSize)
+        for (queue, maximum) in transport.device.queueSizes(negotiated: features).enumerated() {
+            let size = maximum == 0 ? ringSize : min(ringSize, maximum)
+            let layout = VirtqueueLayout(size: size, contiguousAt: GuestAddress(base))
+            let count = VirtqueueLayout.contiguousByteCount(size: size)
             try memory.fill(0, at: GuestAddress(base), byteCount: count)
             base += UInt64((count + 15) & ~15)
             rings.append(RawRing(memory, layout))

@@ -1,0 +1,89 @@
+import AerostatGuestMemory
+import AerostatHost
+import AerostatVirtio
+
+/// Statistics of the guest's memory (specification 5.5.6.4).
+///
+/// The driver queues one buffer. The device reads it and holds it. To ask for new values, it gives the buffer back, and the driver fills it
+/// and queues it again:
+///
+///     driver: buffer --> device: reads, holds ... interval is over: gives back --> driver: fills, buffer --> ...
+///
+/// So a driver that does not answer ends the exchange until it does, and nobody has to wake up for it. A buffer that is held when the
+/// device moves counts as not popped (`DeviceQueues.positions`): it is read and held again where the guest arrives.
+struct StatisticsQueue: BalloonQueueHandler {
+    /// An entry: u16 tag, u64 value, packed.
+    private static let entryBytes = 10
+    /// The most entries that are read of a buffer. Linux sends up to 16.
+    static let maximumEntries = 256
+
+    private(set) var values = GuestStatistics()
+    private(set) var intervalSeconds: UInt32 = 0
+    /// When the buffer is to be given back, if one is held; `nil` where nobody wants statistics.
+    private(set) var nextRequest: MonotonicClock.Instant?
+    /// When a buffer was last given back.
+    private var lastRequest: MonotonicClock.Instant?
+    /// The next buffer is the one that was held where the guest came from: what it says is as old as `values` tells.
+    private(set) var isNextOld = false
+
+    mutating func serve(_ chain: DescriptorChain, isNew: Bool, _ account: inout BalloonAccount) -> ChainStep {
+        account.counters.statisticsBuffers += 1
+        var reader = BufferReader(entryBytes: Self.entryBytes)
+        reader.begin(chain, maximumEntries: Self.maximumEntries, &account.counters)
+        let bytes = reader.take(Self.maximumEntries, from: account.memory, &account.counters)
+        var new = GuestStatistics()
+        for place in stride(from: 0, to: bytes.count, by: Self.entryBytes) {
+            let tag = UInt16(bytes[place]) | UInt16(bytes[place + 1]) << 8
+            if let value = GuestStatistics.Value(rawValue: tag) {
+                new[value] = (2..<Self.entryBytes).reduce(UInt64(0)) { $0 | UInt64(bytes[place + $1]) << UInt64(8 * ($1 - 2)) }
+            } else {
+                account.counters.unknownTags += 1
+            }
+        }
+        new.lastUpdateMilliseconds = isNextOld ? values.lastUpdateMilliseconds : account.clock.wallMilliseconds()
+        isNextOld = false
+        values = new
+        if nextRequest == nil, intervalSeconds > 0 {
+            let now = account.clock.now()
+            nextRequest = max((lastRequest ?? now) + .seconds(Int64(intervalSeconds)), now)
+        }
+        return .held
+    }
+
+    // MARK: Asking
+
+    mutating func setInterval(_ seconds: UInt32, _ now: MonotonicClock.Instant) {
+        guard seconds != intervalSeconds else { return }
+        let isEnabled = intervalSeconds == 0
+        intervalSeconds = seconds
+        nextRequest = seconds == 0 ? nil : isEnabled ? now : now + .seconds(Int64(seconds))
+    }
+
+    mutating func requestOnce(_ now: MonotonicClock.Instant) { nextRequest = now }
+
+    /// The buffer is given back at this moment.
+    mutating func noteRequest(_ now: MonotonicClock.Instant) {
+        lastRequest = now
+        nextRequest = nil
+    }
+
+    // MARK: The device
+
+    mutating func stop() {
+        nextRequest = nil
+        lastRequest = nil
+        isNextOld = false
+    }
+
+    /// The last values stay, as in QEMU, and whoever polls goes on with the next driver.
+    mutating func reset() { stop() }
+
+    /// The guest has come from elsewhere.
+    /// - Parameter isHeld: whether a buffer was held there. It is the next one here.
+    mutating func restore(intervalSeconds: UInt32?, lastUpdateMilliseconds: UInt64?, isHeld: Bool) {
+        if let intervalSeconds { self.intervalSeconds = intervalSeconds }
+        values = GuestStatistics()
+        values.lastUpdateMilliseconds = lastUpdateMilliseconds
+        isNextOld = isHeld
+    }
+}

@@ -41,6 +41,11 @@ let package = Package(
     name: "aerostat",
     products: [
         .executable(name: "aerostat", targets: ["aerostat"]),
+        // The engine with memory and links, for a monitor that has machines and a control plane of its own: no NIO, no KVM.
+        .library(
+            name: "AerostatEngine",
+            targets: ["AerostatHost", "AerostatGuestMemory", "AerostatIOUring", "AerostatMigration", "AerostatMigrationIO"]
+        ),
         .executable(name: "aerostat-stress", targets: ["stress"]),
         .library(
             name: "Aerostat",

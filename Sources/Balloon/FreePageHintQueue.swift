@@ -13,7 +13,7 @@ struct FreePageHintQueue: BalloonQueueHandler {
     var statistics = HintStatistics()
     private var sink: (any HintSink)?
 
-    /// Between DRIVER_OK and the next reset.
+    /// True between DRIVER_OK and the next reset.
     private var isActive = false
     /// Chains that were there before the driver read the id of the open command: they answer an older one, whatever they say now. Linux's
     /// driver keeps the id that it answers in one word, which every start buffer of its names, so a start that the device has not read

@@ -1,6 +1,6 @@
 import Dispatch
 
-/// Runs what blocks where no task waits for a thread meanwhile.
+/// Runs a blocking body on a thread that no task waits for.
 package func aside<Result: Sendable, Failure: Error>(
     _ body: @escaping @Sendable () throws(Failure) -> Result
 ) async throws(Failure) -> Result {

@@ -4,10 +4,10 @@ import Glibc
 import Synchronization
 import SystemPackage
 
-/// What a command makes beside itself: child processes, and a folder. They end with it, whatever ends it: an error, or a signal that asks
-/// for the end. After SIGKILL the kernel ends the children, and the folder is left.
+/// What a command creates while it runs: child processes and a temporary folder. Both go when the command ends, whether it ends by an error
+/// or by a termination signal. After SIGKILL the kernel ends the children, but the folder stays.
 package final class Belongings: Sendable {
-    /// How long to wait for killed children, which end at once unless they hang in the kernel.
+    /// How long to wait for killed children. They end at once unless they hang in the kernel.
     private static let patience = Duration.seconds(5)
 
     /// The folder. A thread that ends the process holds the lock until the process is gone.
@@ -15,8 +15,9 @@ package final class Belongings: Sendable {
     /// Called for each signal; returns whether the command must end at once.
     private let endsAtOnce: @Sendable (Int32) -> Bool
 
-    /// From now on the signals that ask for the end are heard.
-    /// - Parameter endsAtOnce: asked about each signal, on a thread of its own. A signal behind it may be the last one that is heard.
+    /// Watches for termination signals from now on.
+    /// - Parameter endsAtOnce: called for each signal, on a thread of its own. Signals that come meanwhile wait, and several of one number
+    ///   become one.
     package init(endsAtOnce: @escaping @Sendable (Int32) -> Bool = { _ in true }) throws(SystemError) {
         self.endsAtOnce = endsAtOnce
         try SignalWatch.start(SignalWatch.endings) { [self] number in
@@ -40,13 +41,13 @@ package final class Belongings: Sendable {
         }
     }
 
-    /// Removes the folder, where it is still there.
+    /// Removes the folder, if it is still there.
     package func removeFolder() { folder.withLock { Self.remove(&$0) } }
 
-    /// Returns at once, unless a signal is ending the process: then never.
+    /// Returns at once, unless a signal is ending the process. Then it never returns.
     package func checkpoint() { folder.withLock { _ in } }
 
-    /// Ends the children, for good, and removes the folder.
+    /// Kills the children and removes the folder.
     package func end() { folder.withLock { Self.clear(&$0) } }
 
     private static func clear(_ folder: inout String?) {

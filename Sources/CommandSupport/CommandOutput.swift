@@ -13,16 +13,16 @@ package func writeResult(_ text: String) -> Bool {
     }
 }
 
-/// The same for a command that is over with it.
-/// - Parameter code: what the command ends with. It goes before the code that says that nobody saw the result.
+/// Writes the result of a command that ends with it.
+/// - Parameter code: the exit code. Any code but `.success` takes precedence over `.unwritten`, which says that nobody saw the result.
 package func printResult(_ text: String, code: ExitCode = .success) throws(ExitCode) {
     let isWritten = writeResult(text)
     if code != .success { throw code }
     if !isWritten { throw .unwritten }
 }
 
-/// Text for people, beside what goes to standard output. Where nobody reads it, it is lost.
-/// - Parameter patience: how long to wait for somebody who does not read it now.
+/// Writes text for people that is not part of the result. If nobody reads it, it is lost.
+/// - Parameter patience: how long to wait for a reader that is slow.
 package func writeToStandardError(_ text: String, patience: Duration = .milliseconds(200)) {
     try? StandardStream.error.write(text, patience: patience)
 }

@@ -26,7 +26,7 @@ package enum CommandProgram {
         Glibc.exit(code.rawValue)
     }
 
-    /// Runs the command that was typed, to its end.
+    /// Parses the command line and runs the command to its end.
     private static func perform<Root: AsyncParsableCommand>(_ root: Root.Type) async -> ExitCode {
         do {
             var command = try await root.asyncParseAsRoot()
@@ -37,14 +37,14 @@ package enum CommandProgram {
         }
     }
 
-    /// What the argument parser does at the end of a command, with streams that may be closed or full: help and versions are results,
-    /// anything else is for people.
+    /// Ends a command as the argument parser would, but with streams that may be closed or full. Help and version texts are results for
+    /// standard output; anything else is for people.
     private static func conclude<Root: AsyncParsableCommand>(_ root: Root.Type, _ error: any Error) -> ExitCode {
         let code = root.exitCode(for: error)
         let text = root.fullMessage(for: error)
         if text.isEmpty { return code }
         if code == .success { return writeResult(text) ? .success : .unwritten }
-        // What the log says came before.
+        // Log lines are older than this text, so they come first.
         ProcessLog.flush()
         writeToStandardError(text + "\n", patience: .seconds(2))
         return code

@@ -2,8 +2,8 @@ import AerostatHost
 import Glibc
 import Logging
 
-/// The process's log: on standard error, written by a thread that nothing else waits for. A log that nobody reads must neither stop the
-/// guest, nor its migration, nor the answer to "quit".
+/// The process's log on standard error, written by a thread that nothing else waits for. A log that nobody reads must not stop the guest,
+/// its migration, or the answer to "quit".
 package enum ProcessLog {
     /// How long the end of the process waits for the last lines.
     private static let grace = Duration.milliseconds(200)
@@ -17,10 +17,10 @@ package enum ProcessLog {
         mutating func write(_ line: String) { writer.put(line) }
     }
 
-    /// Sends there what loggers say, from now on.
+    /// Sends loggers' messages there from now on.
     package static func begin() { LoggingSystem.bootstrap { StreamLogHandler(label: $0, stream: Stream()) } }
 
-    /// Waits a moment for what was logged to be read.
+    /// Waits a moment until logged lines are written.
     package static func flush() { writer.flush(within: grace) }
 
     package static func end() { flush() }

@@ -64,7 +64,7 @@ extension OwnedDescriptor {
     }
 
     /// Writes all of `bytes`, at `offset` if there is one. Waits for a slow reader.
-    /// - Parameter path: for the message.
+    /// - Parameter path: for the error message.
     package func writeAll(_ bytes: [UInt8], at offset: UInt64? = nil, path: String) throws(SystemError) {
         var done = 0
         while done < bytes.count {

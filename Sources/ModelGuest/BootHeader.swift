@@ -62,7 +62,7 @@ struct BootHeader: BitwiseCopyable {
         return UInt64(clamping: seconds) &* 1_000_000_000 &+ UInt64(clamping: attoseconds / 1_000_000_000)
     }
 
-    /// - Precondition: the header was checked, for `vcpus` divides.
+    /// - Precondition: the header was checked, because this divides by `vcpus`.
     mutating func setWorkload(_ new: Workload, freePages: UInt64) {
         (rate, workingSet, churnPages) = (0, 0, 0)
         switch new {

@@ -144,7 +144,7 @@ package struct KernelCheck {
         note(difference, at: page)
     }
 
-    /// A page that was filled when it was freed is as it was, whoever has it since (rule "free, never stale data").
+    /// A page that was filled when it was freed must be unchanged, whoever has it now (rule "free, never stale data").
     private mutating func comparePoison(_ page: Int, _ record: FrameRecord, isBallooned: Bool) {
         guard let poison = kernel.parameters.poison, !record.isStamped, !record.isOpaque, !isBallooned else {
             return complain("frame \(page) is recorded as poisoned, which it cannot be")

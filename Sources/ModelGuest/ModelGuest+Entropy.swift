@@ -28,7 +28,7 @@ struct EntropySource: Sendable {
                 if kernel.panicked == nil {
                     do throws(KernelPanic) { due = try driver.step(now: control.clock.nanoseconds) } catch { kernel.halt(error) }
                 }
-                // Whoever wants it to stand rings the bell too.
+                // Whoever wants this thread to stand rings the doorbell too.
                 let left = due == .max ? nil : MonotonicClock.now().duration(to: control.clock.instant(of: due))
                 interrupt.wait(timeout: left)
             } while control.safePoint()

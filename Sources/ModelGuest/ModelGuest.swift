@@ -68,10 +68,10 @@ public final class ModelGuest: Guest {
         try self.init(shell: GuestRAM(regions), tracker: tracker, balloon: balloon)
     }
 
-    /// The same around RAM that is there already, such as that of an image, whose pages come when they are touched.
+    /// The same with given RAM, such as that of an image, whose pages are read when they are touched.
     /// - Parameters:
-    ///   - requirements: what the guest's source said; they were checked. The machine gets the devices that the guest has. `nil` is a machine
-    ///     as it is made here.
+    ///   - requirements: what the guest's source said; they were checked. The machine gets the devices that the guest has. `nil` makes the
+    ///     machine that is made here by default.
     ///   - tracker: forces a tracker; `nil` takes the best that works.
     ///   - balloon: what its balloon device offers.
     public init(

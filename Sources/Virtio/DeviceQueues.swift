@@ -2,8 +2,8 @@
     import AerostatHost
 #endif
 
-/// The queues of a device as its thread serves them, with the rules that are the same for every device. Part of what the device's lock
-/// guards.
+/// The queues of a device, as its thread serves them, with the rules that are the same for every device. The device's lock guards this
+/// value.
 ///
 ///     activate ----> nextChain: a chain, which is in work ----> giveBack
 ///                        ^        |                                |
@@ -36,7 +36,7 @@ package struct DeviceQueues: Sendable {
     private var inWork: (queue: Int, chain: DescriptorChain)?
     /// By queue, the head of the chain that it holds. It was popped before the one in work, and behind all that were given back.
     private var held: [Int: UInt16] = [:]
-    /// Where the thread looks first: it goes round, so that no queue starves another.
+    /// The queue where the search starts. It rotates, so that no queue starves another.
     private var first = 0
 
     package init(_ signals: VirtioSignals) { self.signals = signals }
@@ -137,7 +137,7 @@ package struct DeviceQueues: Sendable {
         push(head, to: queue, 0)
     }
 
-    /// The device cannot go on until the driver resets it.
+    /// Stops the device until the driver resets it.
     package mutating func fail(_ fault: QueueFault) {
         self.fault = fault
         signals.deviceNeedsReset()

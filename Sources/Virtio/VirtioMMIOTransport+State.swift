@@ -10,7 +10,8 @@ extension VirtioMMIOTransport {
     /// The most queues of a device whose state is read.
     static let maximumQueueCount: UInt16 = 1024
 
-    /// All that another process needs, beside guest RAM and the device's own fields. Only while the vCPUs and the device are parked.
+    /// Everything that another process needs, besides guest RAM and the device's own fields. Call only while the vCPUs are stopped and the
+    /// device is parked.
     public func saveState() -> [UInt8] {
         registers.withLock { registers in
             let signals = device.signals.snapshot

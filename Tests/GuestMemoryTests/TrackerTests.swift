@@ -174,7 +174,7 @@ private let kinds: [TrackerKind] = canScan ? [.software, .pagemapScan] : [.softw
         #expect(memory.digest(PageIndex(0)) == 0x5C72_2D9C_EB6F_9064)
     }
 
-    @Test func `One byte anywhere makes a page not zero, and its digest another`() throws {
+    @Test func `One byte anywhere makes a page non-zero and changes its digest`() throws {
         let memory = try GuestRAM(regionTable(pages: 2))
         let page = PageIndex(1)
         #expect(memory.isZero(page) && memory.digest(page) == PageDigest.zeroPage)

@@ -31,7 +31,7 @@ extension MachineTests {
             let other = try restored(tiny.machine, saved)
             let again = try other.saveDeviceState()
             #expect(saved.map(\.name) == again.map(\.name))
-            // The balloon says done anew, which its registers and the interrupt controllers show; the timer's counts began anew.
+            // The balloon says DONE again, which shows in its registers and the interrupt controllers. The timer's counts start again.
             for name in ["kvm-clock", "serial", "power", "virtio-balloon", "virtio-rng"] {
                 #expect(saved[name] == again[name], "\(name)")
             }

@@ -13,7 +13,7 @@ extension ModelGuestTests {
 
         private func record(_ guest: ModelGuest) -> EntropyRecord { guest.kernel!.entropyRecord }
 
-        /// A machine with another one's memory and state.
+        /// A second machine with the memory and state of another one.
         private func arrived(_ source: ModelGuest, requirements: [DeviceSection], _ sections: [DeviceSection]) throws -> ModelGuest {
             let memory = try GuestRAM(source.memory.regions)
             let present = try PageSet(pageCount: memory.pageCount)

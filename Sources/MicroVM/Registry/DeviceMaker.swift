@@ -30,6 +30,6 @@ public struct DeviceMaker: Sendable {
         try EntropyDevice(memory, interrupt: interrupt)
     }
 
-    /// What a machine has unless told otherwise, and what can arrive in one.
+    /// The devices of a machine by default, and the devices that an arriving guest may have.
     public static let standard = [balloon, entropy]
 }

@@ -15,7 +15,7 @@ package struct TinyGuest: Hashable, Sendable {
     package var drivesBalloon: Bool
     /// Whether it looks for a random number device behind the balloon.
     package var drivesEntropy: Bool
-    /// Free memory that it reports, in blocks of so many bytes.
+    /// The free memory that it reports: how many blocks, and their size in bytes.
     package var freeBlocks: Int
     package var blockBytes: Int
     /// How many blocks it takes into use again after each report.

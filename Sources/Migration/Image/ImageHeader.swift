@@ -34,7 +34,7 @@ public struct ImageHeader: Hashable, Sendable {
     public var bitmapsChecksum: UInt32 = 0
     public var checksumsChecksum: UInt32 = 0
     public var deviceStateChecksum: UInt32 = 0
-    /// Whether the guest was running, and shall when it is restored.
+    /// Whether the guest was running, and will run when it is restored.
     public var guestRuns = true
     /// The program that wrote it.
     public var creator: String

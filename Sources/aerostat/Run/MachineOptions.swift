@@ -30,7 +30,7 @@ struct MachineOptions: ParsableArguments {
     @Flag(help: "Make the machine without virtio-rng, so that it can move to a process of version 0.2.")
     var noRng = false
 
-    @Flag(help: "When the guest powers off, resets itself or crashes, keep the process and the guest's memory for those who want to look.")
+    @Flag(help: "When the guest powers off, resets itself or crashes, keep the process and the guest's memory for inspection.")
     var noShutdown = false
 
     static let defaultCommandLine = "console=ttyS0"

@@ -91,7 +91,11 @@ extension MachineHost {
         default: logger.warning("the migration to \(uri) ended as \(status.rawValue): \(reason); the guest is still here")
         }
         // Whoever hears the event finds what it says, and no event of the next migration comes before it.
-        state.withLock { note(.migrationEnded(status, guestRuns: $0.guest!.isRunning), &$0) }
+        state.withLock { state in
+            // Only where the engine had the guest: else a check of it may have the machine's lock, for long.
+            let guestRuns = state.lifecycle.runState == .finishMigrate && state.guest!.isRunning
+            note(.migrationEnded(status, guestRuns: guestRuns), &state)
+        }
     }
 }
 

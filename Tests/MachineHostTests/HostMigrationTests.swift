@@ -71,6 +71,21 @@ import Testing
         }
     }
 
+    @Test func `a guest that is refused stays at its source, and who waited for it ends as failed`() throws {
+        try withMachines { folder, keep in
+            let uri = "unix:" + folder["socket"]
+            let destination = try HostedMachine.waiting(at: uri)
+            let source = keep(try .running(requirements: "unheard of"))
+            try source.ask("migrate", ["uri": .string(uri)])
+            _ = try source.events(until: .migration(.failed))
+            #expect(source.host.runState == .running)
+            #expect(source.host.report.errorDescription?.contains("it is not scripted") == true)
+            #expect(destination.host.waitForEnd() == .failed && destination.host.runState == .inMigrate)
+            destination.end()
+            #expect(destination.events.isEmpty, "it was told already why it ends, and ends once")
+        }
+    }
+
     @Test func `one migration at a time, and cancel ends it with the guest here`() throws {
         try withMachines { folder, keep in
             // Takes the connection, and says nothing.

@@ -43,9 +43,16 @@ final class HostedMachine: Sendable {
     }
 
     /// One whose guest was made here and runs, unless it is paused.
-    static func running(paused: Bool = false, keepsEndedGuest: Bool = false) throws -> HostedMachine {
+    /// - Parameter requirements: what a destination must offer, by name.
+    static func running(
+        paused: Bool = false,
+        keepsEndedGuest: Bool = false,
+        requirements: String = "scripted"
+    ) throws -> HostedMachine {
         let machine = try HostedMachine(.new, keepsEndedGuest: keepsEndedGuest)
-        machine.host.hold(try makeGuest(try GuestRAM(regionTable(pages: pages)), filled: true))
+        let memory = try GuestRAM(regionTable(pages: pages))
+        for page in 0..<memory.pageCount { ScriptedGuest.scribble(memory, page, with: UInt64(page % 5)) }
+        machine.host.hold(try makeGuest(memory, requirements))
         if !paused { try machine.host.start() }
         return machine
     }
@@ -72,12 +79,16 @@ final class HostedMachine: Sendable {
             return self
         }
 
-        func make(in memory: GuestRAM) throws(GuestError) -> any LocalGuest { try HostedMachine.makeGuest(memory, filled: false) }
+        func make(in memory: GuestRAM) throws(GuestError) -> any LocalGuest { try HostedMachine.makeGuest(memory, "scripted") }
     }
 
-    private static func makeGuest(_ memory: GuestRAM, filled: Bool) throws(GuestError) -> ScriptedGuest {
-        if filled { for page in 0..<memory.pageCount { ScriptedGuest.scribble(memory, page, with: UInt64(page % 5)) } }
-        do { return try ScriptedGuest(memory, tracker: SoftwareTracker(memory), paused: true) } catch { throw GuestError("\(error)") }
+    private static func makeGuest(_ memory: GuestRAM, _ requirements: String) throws(GuestError) -> ScriptedGuest {
+        let requirements = [DeviceSection(name: requirements, version: 7, bytes: [9])]
+        do {
+            return try ScriptedGuest(memory, tracker: SoftwareTracker(memory), requirements: requirements, paused: true)
+        } catch {
+            throw GuestError("\(error)")
+        }
     }
 
     var guest: ScriptedGuest {

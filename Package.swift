@@ -52,7 +52,7 @@ let package = Package(
             targets: [
                 "AerostatHost", "AerostatGuestMemory", "AerostatIOUring", "AerostatMigration", "AerostatVirtio", "AerostatBalloon",
                 "AerostatEntropy", "AerostatMigrationIO", "AerostatModelGuest", "AerostatMicroVM",
-                "AerostatQMP", "AerostatMachineHost", "AerostatControl",
+                "AerostatQMP", "AerostatMachineHost", "AerostatBalloonControl", "AerostatControl",
             ]
         ),
     ],
@@ -108,6 +108,10 @@ let package = Package(
             ["AerostatQMP", "AerostatMigrationIO", "AerostatMigration", "AerostatGuestMemory", "AerostatHost", logging]
         ),
         module(
+            "BalloonControl",
+            ["AerostatMachineHost", "AerostatQMP", "AerostatBalloon", "AerostatMigration", "AerostatGuestMemory", "AerostatHost"]
+        ),
+        module(
             "Control",
             [
                 "AerostatQMP", "AerostatMigration", "AerostatHost", system, logging,
@@ -136,7 +140,7 @@ let package = Package(
             dependencies: [
                 "CommandSupport", "AerostatHost", "AerostatGuestMemory", "AerostatMigration", "AerostatMigrationIO", "AerostatVirtio",
                 "AerostatBalloon",
-                "AerostatModelGuest", "AerostatMicroVM", "AerostatQMP", "AerostatMachineHost", "AerostatControl",
+                "AerostatModelGuest", "AerostatMicroVM", "AerostatQMP", "AerostatMachineHost", "AerostatBalloonControl", "AerostatControl",
                 system, logging,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .target(name: "Sabotage", condition: .when(traits: ["BrokenEngines"])),
@@ -208,6 +212,14 @@ let package = Package(
             ]
         ),
         tests("QMPTests", ["AerostatQMP", "AerostatMigration", "AerostatHost"]),
+        tests(
+            "BalloonControlTests",
+            [
+                "AerostatBalloonControl", "AerostatMachineHost", "AerostatQMP", "AerostatModelGuest", "AerostatBalloon",
+                "AerostatMigration",
+                "AerostatGuestMemory", "AerostatHost", logging,
+            ]
+        ),
         tests(
             "MachineHostTests",
             [

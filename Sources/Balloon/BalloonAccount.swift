@@ -68,7 +68,7 @@ struct BalloonAccount: Sendable {
 
     /// The most pages, and the most runs of them, that are given back in one hold of the lock: about a millisecond.
     static let pagesPerStep = 4096
-    static let runsPerStep = 64
+    static let runsPerStep = 256
 
     /// Free pages that the guest does not use. Where it relies on what they contain they stay as they are: they would become zero.
     mutating func report(_ run: PageRun) {
@@ -78,53 +78,61 @@ struct BalloonAccount: Sendable {
             return
         }
         #if BrokenEngines
-            if postpones(.reportsLate, run) { return }
+            if postpones(.reportsLate, [run]) { return }
         #endif
-        giveBack(run)
+        giveBack([run])
     }
 
-    /// Gives a run back to the host, unless something forbids it. Errors are counted: the pages stay the guest's, as they are.
+    /// Gives runs back to the host, unless something forbids it. Errors are counted: the pages stay the guest's, as they are.
+    /// - Returns: runs of which something stays, because it is a part of a huge page.
     @discardableResult
-    mutating func giveBack(_ run: PageRun) -> DiscardOutcome? {
+    mutating func giveBack(_ runs: [PageRun]) -> [PageRun] {
         guard !isInhibited else {
-            counters.inhibitedPages += run.count
-            return nil
+            counters.inhibitedPages += runs.reduce(0) { $0 + $1.count }
+            return []
         }
-        return discard(run)
+        return discard(runs)
     }
 
     @discardableResult
-    private mutating func discard(_ run: PageRun) -> DiscardOutcome {
-        do throws(SystemError) {
-            let outcome = try memory.discard(run)
-            counters.givenBackPages += outcome.givenBack
-            counters.clearedPages += outcome.cleared
-            counters.absentPages += outcome.absent
-            return outcome
-        } catch {
-            counters.failedPages += run.count
-            lastError = error
-            return DiscardOutcome()
+    private mutating func discard(_ runs: [PageRun]) -> [PageRun] {
+        var cleared: [PageRun] = []
+        memory.discard(runs) { run, result in
+            switch result {
+            case .success(let outcome):
+                counters.givenBackPages += outcome.givenBack
+                counters.clearedPages += outcome.cleared
+                counters.absentPages += outcome.absent
+                if outcome.cleared > 0 { cleared.append(run) }
+            case .failure(let error):
+                counters.failedPages += run.count
+                lastError = error
+            }
         }
+        return cleared
     }
 
     // MARK: The balloon
 
     /// Pages go into the balloon.
     /// - Returns: how many were not in it before.
-    mutating func inflate(_ run: PageRun) -> Int {
-        let new = ballooned.insert(run)
+    mutating func inflate(_ runs: [PageRun]) -> Int {
+        var (new, pages) = (0, 0)
+        for run in runs {
+            new += ballooned.insert(run)
+            pages += run.count
+        }
         knownPages += new
         // A driver that says otherwise says something wrong.
         arrivedPages = min(arrivedPages, memory.pageCount - knownPages)
         counters.inflatedPages += new
-        counters.repeatedPages += run.count - new
+        counters.repeatedPages += pages - new
         #if BrokenEngines
-            if postpones(.acknowledgesBeforeDiscard, run) { return new }
+            if postpones(.acknowledgesBeforeDiscard, runs) { return new }
         #endif
         // Also what was in it already. A driver need not wait until its deflate is answered before it uses a page and puts it in again, and
         // the device may look at the second first. The page is the host's until the buffer is given back, so nothing can be lost.
-        if let outcome = giveBack(run), outcome.cleared > 0 { giveBackHugePages(around: run) }
+        for run in giveBack(runs) { giveBackHugePages(around: run) }
         return new
     }
 
@@ -141,10 +149,12 @@ struct BalloonAccount: Sendable {
             // Those that the run covers as a whole are given back already.
             let isCovered = run.first <= huge.first && huge.end <= run.end
             #if BrokenEngines
-                if BrokenEngine.isActive(.discardsPartialHugePage) { discard(huge) }
+                if BrokenEngine.isActive(.discardsPartialHugePage) { discard([huge]) }
             #endif
             guard !isCovered, ballooned.count(in: huge) == huge.count else { continue }
-            if discard(huge).givenBack > 0 { counters.completedHugePages += 1 }
+            let before = counters.givenBackPages
+            discard([huge])
+            if counters.givenBackPages > before { counters.completedHugePages += 1 }
         }
     }
 

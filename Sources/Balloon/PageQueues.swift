@@ -16,10 +16,10 @@ struct InflateQueue: BalloonQueueHandler {
             numbers.begin(chain, &account)
         }
         account.lastMovement = account.clock.now()
-        var pages = 0
-        let isOver = numbers.forEachRun(&account) { run, account in pages += account.inflate(run) }
-        pagesInWork = isOver ? 0 : pagesInWork + pages
-        return isOver ? .finished : .again
+        pagesInWork += account.inflate(numbers.nextRuns(&account))
+        guard numbers.isOver else { return .again }
+        pagesInWork = 0
+        return .finished
     }
 
     mutating func stop() { self = InflateQueue() }
@@ -38,10 +38,10 @@ struct DeflateQueue: BalloonQueueHandler {
             numbers.begin(chain, &account)
         }
         account.lastMovement = account.clock.now()
-        var pages = 0
-        let isOver = numbers.forEachRun(&account) { run, account in pages += account.deflate(run) }
-        pagesInWork = isOver ? 0 : pagesInWork + pages
-        return isOver ? .finished : .again
+        for run in numbers.nextRuns(&account) { pagesInWork += account.deflate(run) }
+        guard numbers.isOver else { return .again }
+        pagesInWork = 0
+        return .finished
     }
 
     mutating func stop() { self = DeflateQueue() }
@@ -67,18 +67,20 @@ struct PageNumbers: Sendable {
         runs = []
     }
 
-    /// Works on the next runs, within the bounds of one step.
-    /// - Returns: whether those were the last ones.
-    mutating func forEachRun(_ account: inout BalloonAccount, _ body: (PageRun, inout BalloonAccount) -> Void) -> Bool {
+    /// The next runs, as many as one step can do.
+    mutating func nextRuns(_ account: inout BalloonAccount) -> [PageRun] {
         if runs.isEmpty { readRuns(&account) }
-        var (count, pages) = (0, 0)
-        while count < BalloonAccount.runsPerStep, pages < BalloonAccount.pagesPerStep, let part = runs.takeLastPart() {
-            body(part, &account)
-            count += 1
+        var next: [PageRun] = []
+        var pages = 0
+        while next.count < BalloonAccount.runsPerStep, pages < BalloonAccount.pagesPerStep, let part = runs.takeLastPart() {
+            next.append(part)
             pages += part.count
         }
-        return runs.isEmpty && reader.isAtEnd
+        return next
     }
+
+    /// Whether all were handed out.
+    var isOver: Bool { runs.isEmpty && reader.isAtEnd }
 
     private mutating func readRuns(_ account: inout BalloonAccount) {
         let bytes = reader.take(Self.numbersPerPiece, from: account.memory, &account.counters)

@@ -1,4 +1,5 @@
 public import AerostatHost
+import CLinux
 import Glibc
 import SystemPackage
 
@@ -53,7 +54,66 @@ extension GuestRAM {
         return outcome
     }
 
-    /// Tells a subscriber about discards from now on, until the result is cancelled or released.
+    /// The same for several runs, with fewer calls of the kernel where it can do that. One that it refuses does not keep others from it.
+    /// - Parameter result: called for each run, behind all of them.
+    package func discard(_ runs: [PageRun], result: (PageRun, Result<DiscardOutcome, SystemError>) -> Void) {
+        let subscribers = subscribers.current
+        for subscriber in subscribers { for run in runs { subscriber.willDiscard(run) } }
+        var results: [Result<DiscardOutcome, SystemError>?] = Array(repeating: nil, count: runs.count)
+        pieces.read { pieces in
+            var simple: [(index: Int, piece: MemoryPiece)] = []
+            for (index, run) in runs.enumerated() {
+                if let piece = pieces.piece(containing: run), piece.kind == .privateMemory, image == nil || !piece.isInPlace {
+                    simple.append((index, piece.part(run)))
+                } else {
+                    results[index] = Result { () throws(SystemError) in
+                        var outcome = DiscardOutcome()
+                        for part in pieces.parts(within: run) { outcome += try discard(part) }
+                        return outcome
+                    }
+                }
+            }
+            let done = adviseAll(simple.map(\.piece))
+            for (position, entry) in simple.enumerated() {
+                results[entry.index] = Result { () throws(SystemError) in
+                    if position >= done { try advise(entry.piece, MADV_DONTNEED) }
+                    var outcome = DiscardOutcome()
+                    outcome.givenBack = entry.piece.pages.count
+                    return outcome
+                }
+            }
+        }
+        // Asked anew: a migration may have begun in the middle of this.
+        let current = self.subscribers.current
+        for (run, found) in zip(runs, results) {
+            switch found! {
+            case .success(var outcome):
+                outcome.absent = run.count - outcome.givenBack - outcome.cleared
+                for subscriber in current { subscriber.didDiscard(run) }
+                result(run, .success(outcome))
+            case .failure(let error):
+                for subscriber in current { subscriber.failedToDiscard(run) }
+                result(run, .failure(error))
+            }
+        }
+    }
+
+    /// Gives private pieces back in one call.
+    /// - Returns: how many were; the others are for `advise`, which says what is wrong with them.
+    private func adviseAll(_ pieces: [MemoryPiece]) -> Int {
+        // One alone is no gain. The kernel takes at most 1024 (UIO_MAXIOV).
+        guard pieces.count > 1 else { return 0 }
+        let ranges = unsafe pieces.prefix(1024).map { unsafe iovec(iov_base: $0.host, iov_len: $0.pages.byteCount) }
+        var left = unsafe aerostat_madvise_all(ranges, ranges.count, MADV_DONTNEED)
+        var done = 0
+        while done < pieces.count, left >= pieces[done].pages.byteCount {
+            left -= pieces[done].pages.byteCount
+            done += 1
+        }
+        return done
+    }
+
+    /// Tells a subscriber of discards from now on, until the result is cancelled or released.
     public func subscribe(_ subscriber: any DiscardSubscriber) -> DiscardSubscription { subscribers.add(subscriber) }
 
     /// The kernel's part of a discard, for pages with one backing.

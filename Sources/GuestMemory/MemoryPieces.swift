@@ -97,6 +97,13 @@ struct MemoryPieces: Sendable {
         all[index(behind: run.first)...].prefix { $0.pages.first < run.end }.compactMap { $0.part(within: run) }
     }
 
+    /// The piece that holds all of a run; `nil` where none does.
+    func piece(containing run: PageRun) -> MemoryPiece? {
+        let index = index(behind: run.first)
+        guard index < all.count, all[index].pages.first <= run.first, run.end <= all[index].pages.end else { return nil }
+        return all[index]
+    }
+
     func isWhollyPresent(_ run: PageRun) -> Bool { parts(within: run).reduce(0) { $0 + $1.pages.count } == run.count }
 
     /// Adds a piece where nothing is present, and joins it with its neighbours if possible.

@@ -28,7 +28,7 @@ extension MachineHost {
                 do throws(SystemError) { memory = try GuestRAM(regions) } catch { throw GuestError("\(error)") }
                 let guest = try shell.make(in: memory)
                 state.withLock { state in
-                    state.guest = guest
+                    take(guest, &state)
                     note(.shellMade, &state)
                 }
                 return guest

@@ -45,7 +45,7 @@ extension MachineHost {
         }
         let runs = image.header.guestRuns && !restoration.paused
         try state.withLock { (state) throws(GuestError) in
-            state.guest = guest
+            take(guest, &state)
             state.claim = image.claim
             try attempt(.restored(runs: runs), &state)
         }

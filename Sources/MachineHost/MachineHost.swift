@@ -27,6 +27,8 @@ public final class MachineHost: Sendable {
     let state: Mutex<State>
     /// Where events go once somebody can listen.
     private let listener = Mutex<Listener?>(nil)
+    /// What capabilities do with the guest as soon as there is one.
+    private let preparations = Mutex<[@Sendable (any LocalGuest) -> Void]>([])
     /// Set when the process shall end.
     private let ending = Monitor<ProcessEnding?>(nil)
     /// Ends an incoming migration that is being waited for.
@@ -75,9 +77,18 @@ public final class MachineHost: Sendable {
     /// Takes the guest that was made here. It does not run yet.
     public func hold(_ guest: any LocalGuest) {
         state.withLock { state in
-            state.guest = guest
+            take(guest, &state)
             note(.made, &state)
         }
+    }
+
+    /// Has `body` called with the guest as soon as there is one, before it runs. It is called under the machine's lock, so it must not call
+    /// the host. Call this before there is a guest.
+    public func prepareGuest(_ body: @escaping @Sendable (any LocalGuest) -> Void) { preparations.withLock { $0.append(body) } }
+
+    func take(_ guest: any LocalGuest, _ state: inout State) {
+        state.guest = guest
+        for prepare in preparations.withLock({ $0 }) { prepare(guest) }
     }
 
     /// Runs it for the first time, unless a client was quicker.

@@ -88,7 +88,9 @@ import Testing
         try bench.memory.write(Bench.littleEndian([Self.first]), at: GuestAddress(Bench.numbers))
         let inside = VirtqueueSegment(address: GuestAddress(Bench.numbers), length: 4, isWritable: false)
         let block = VirtqueueSegment(address: GuestAddress(Bench.data + 0x1000), length: 0x1000, isWritable: true)
-        for chain in [[inside, outside, inside], [outside], [block], [inside, block]] {
+        try bench.memory.write(Bench.littleEndian([Self.first + 5]), at: GuestAddress(Bench.numbers + 4))
+        let behind = VirtqueueSegment(address: GuestAddress(Bench.numbers + 4), length: 4, isWritable: false)
+        for chain in [[inside, outside, behind], [outside], [block], [inside, block]] {
             try bench.driver.rings[Bench.inflate].send(chain)
         }
         bench.driver.kick(Bench.inflate)

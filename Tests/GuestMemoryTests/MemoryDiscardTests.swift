@@ -194,4 +194,37 @@ extension DirtyTracker {
         try memory.discard(PageRun(2, 2))
         #expect(try memory.firstByte(2) == 0)
     }
+
+    /// A huge page, parts of two others, and single pages.
+    private static let several = [PageRun(3, 1), PageRun(512, 512), PageRun(1030, 2), PageRun(100, 3), PageRun(2040, 8)]
+
+    @Test(arguments: TestBacking.available)
+    func `Several runs are given back as each would be alone, and subscribers hear of each`(backing: TestBacking) throws {
+        let (together, alone) = (try Self.filled(backing), try Self.filled(backing))
+        let listener = Listener(together.memory)
+        let subscription = together.memory.subscribe(listener)
+        var outcomes: [PageRun: DiscardOutcome] = [:]
+        together.memory.discard(Self.several) { run, result in outcomes[run] = try? result.get() }
+        let calls = listener.calls.withLock { $0 }
+        subscription.cancel()
+        for run in Self.several { #expect(try outcomes[run] == alone.memory.discard(run)) }
+        for page in 0..<Self.pages {
+            let isGone = Self.several.contains { $0.indices.contains(page) }
+            #expect(try together.memory.firstByte(page) == (isGone ? 0 : UInt8(page % 250 + 1)))
+        }
+        let before = Self.several.map { Listener.Call.will($0, isZero: false) }
+        #expect(calls == before + Self.several.map { .did($0, isZero: true) })
+    }
+
+    @Test func `Of several runs, one that the kernel refuses does not keep the others`() throws {
+        let memory = try Self.filled(.anonymous).memory
+        let locked = PageRun(8, 8)
+        try #require(unsafe mlock(memory.hostAddress(of: locked), locked.byteCount) == 0)
+        defer { unsafe munlock(memory.hostAddress(of: locked), locked.byteCount) }
+        let runs = [PageRun(2, 2), PageRun(9, 1), PageRun(20, 1)]
+        var refused: [PageRun] = []
+        memory.discard(runs) { run, result in if case .failure = result { refused.append(run) } }
+        #expect(refused == [PageRun(9, 1)])
+        #expect(try [2, 9, 20].map { try memory.firstByte($0) } == [0, 10, 0])
+    }
 }

@@ -39,6 +39,13 @@ static const int aerostat_o_direct = __O_DIRECT;
 /// The host's random bytes, never waiting for them: EAGAIN where a host has just booted and has none.
 static inline long aerostat_getrandom(void *buffer, size_t count) { return getrandom(buffer, count, GRND_NONBLOCK); }
 
+/// process_madvise(2) for this process's own memory: any advice since Linux 6.13, and the calling thread stands for its process since 6.14
+/// (PIDFD_SELF_THREAD); an error before. The kernel flushes once for all ranges.
+/// Returns bytes: fewer than all where one of the ranges was refused.
+static inline ssize_t aerostat_madvise_all(const struct iovec *ranges, size_t count, int advice) {
+    return syscall(SYS_process_madvise, -10000, ranges, count, advice, 0);
+}
+
 // ---- PAGEMAP_SCAN (Linux 6.7, include/uapi/linux/fs.h); Debian 12's headers do not have it.
 
 struct aerostat_page_region {

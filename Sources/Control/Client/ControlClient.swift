@@ -125,4 +125,34 @@ public final class ControlClient: Sendable {
         let answer = try await execute(.checkGuest)
         do { return try answer.decode(SelfCheck.self) } catch { throw .unexpectedAnswer(command: CommandDeclaration.checkGuest.name) }
     }
+
+    /// How the guest's balloon stands.
+    public func balloon() async throws(ControlError) -> BalloonInfo {
+        let answer = try await execute(.queryBalloon)
+        do { return try answer.decode(BalloonInfo.self) } catch { throw .unexpectedAnswer(command: "query-balloon") }
+    }
+
+    /// Where the balloon is among a machine's objects.
+    private static let balloonPath = "/machine/peripheral/balloon0"
+    private static let pollingInterval = "guest-stats-polling-interval"
+
+    /// What the guest last told of its memory.
+    public func guestStatistics() async throws(ControlError) -> GuestStatisticsReply {
+        let answer = try await execute(.getProperty, PropertyArguments(path: Self.balloonPath, property: "guest-stats"))
+        guard let reply = GuestStatisticsReply(json: answer) else { throw .unexpectedAnswer(command: "qom-get") }
+        return reply
+    }
+
+    /// Every how many seconds the guest is asked for statistics; 0 if it is not.
+    public func statisticsPeriod() async throws(ControlError) -> Int {
+        let answer = try await execute(.getProperty, PropertyArguments(path: Self.balloonPath, property: Self.pollingInterval))
+        guard let seconds = answer.integer else { throw .unexpectedAnswer(command: "qom-get") }
+        return seconds
+    }
+
+    /// Has the guest asked for statistics every so many seconds; 0 ends it.
+    public func setStatisticsPeriod(_ seconds: Int) async throws(ControlError) {
+        let value = JSONValue.integer(seconds)
+        try await execute(.setProperty, NewPropertyArguments(path: Self.balloonPath, property: Self.pollingInterval, value: value))
+    }
 }

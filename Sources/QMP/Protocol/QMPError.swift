@@ -4,6 +4,8 @@ public struct QMPError: Error, Hashable, Sendable, CustomStringConvertible {
     public enum Class: String, Hashable, Sendable {
         case generic = "GenericError"
         case commandNotFound = "CommandNotFound"
+        case deviceNotFound = "DeviceNotFound"
+        case deviceNotActive = "DeviceNotActive"
     }
 
     public let `class`: Class

@@ -1,3 +1,5 @@
+public import AerostatBalloon
+public import AerostatBalloonControl
 import AerostatGuestMemory
 public import AerostatMachineHost
 public import AerostatMicroVM
@@ -5,7 +7,9 @@ public import AerostatMigration
 public import AerostatModelGuest
 public import AerostatQMP
 
-extension ModelGuest: LocalGuest {
+extension ModelGuest: LocalGuest, BalloonHolder {
+    public var balloonDevice: BalloonDevice? { balloon }
+
     public var powerButton: (any PowerButton)? { nil }
 
     public func checkItself() throws(GuestError) -> SelfCheck {
@@ -52,7 +56,9 @@ extension SelfCheckResult.Invariants {
     }
 }
 
-extension MicroVM: LocalGuest, PowerButton {
+extension MicroVM: LocalGuest, BalloonHolder, PowerButton {
+    public var balloonDevice: BalloonDevice? { hinting as? BalloonDevice }
+
     public var powerButton: (any PowerButton)? { self }
 
     public func checkItself() throws(GuestError) -> SelfCheck {

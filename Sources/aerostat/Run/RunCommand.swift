@@ -1,3 +1,4 @@
+import AerostatBalloonControl
 import AerostatControl
 import AerostatGuestMemory
 import AerostatHost
@@ -108,12 +109,13 @@ struct RunCommand: AsyncParsableCommand {
                 inheritedSockets: inherited,
                 logger: logger
             )
+            let balloon = BalloonCapability(host)
             let console = try Console(at: consolePlace(origin), logger: logger) { host.end(.asked(reason: "host-ui")) }
             defer { console?.end() }
             let surroundings = MachineSurroundings(console: console) { host.guestEnded(GuestEnding($0)) }
             let guest = try origin.make(tracker: options.tracker, surroundings)
             if let guest { host.hold(guest) }
-            let ending = try await serve(host, origin, listener, surroundings)
+            let ending = try await serve(host, balloon, origin, listener, surroundings)
             host.shutdown()
             if ending.isFailure { throw ExitCode(1) }
         } catch let code as ExitCode {
@@ -129,6 +131,7 @@ struct RunCommand: AsyncParsableCommand {
     /// Serves the control socket until the process shall end.
     private func serve(
         _ host: MachineHost,
+        _ balloon: BalloonCapability,
         _ origin: MachineOrigin,
         _ listener: consuming IncomingListener?,
         _ surroundings: MachineSurroundings
@@ -136,7 +139,11 @@ struct RunCommand: AsyncParsableCommand {
         let place = listener?.uri
         // The guest has taken its part.
         try HostLimits.require(.server)
-        let server = try await ControlServer.listen(path: control, commands: host.commands, logger: host.logger)
+        var objects = ObjectModel()
+        objects.add(balloon.object, named: BalloonCapability.deviceName)
+        var commands = host.commands
+        for set in [balloon.commands, objects.commands] { commands.add(set) }
+        let server = try await ControlServer.listen(path: control, commands: commands, logger: host.logger)
         host.attach { event, ago in server.broadcast(event, ago: ago) }
         // Before anybody is told that the process is there, and may ask it to end.
         try SignalWatch.start(SignalWatch.endings) { _ in host.end(.asked(reason: "host-signal")) }

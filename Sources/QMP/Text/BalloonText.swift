@@ -1,0 +1,79 @@
+/// The state of a balloon, in words.
+package enum BalloonText {
+    /// What `aerostat balloon` prints.
+    package static func lines(_ info: BalloonInfo) -> [String] {
+        var lines = [
+            row("target", "\(Figures.size(info.target)) of \(Figures.size(info.maximum))"),
+            row("actual", "\(Figures.size(info.actual))\(way(info))"),
+            row("balloon", "\(Figures.size(info.ballooned)) in it; \(Figures.size(info.givenBack)) given back to the host so far"),
+        ]
+        if info.cleared > 0 {
+            lines.append(row("kept", "\(Figures.size(info.cleared)) were filled with zeros and not given back: parts of huge pages"))
+        }
+        if let inhibited = info.inhibited { lines.append(row("inhibited", inhibited)) }
+        if let waitsFor = info.waitsFor { lines.append(row("waits", waitsFor)) }
+        let refused = mistakes.compactMap { name, words in info.counters[name].map { "\(Figures.count($0)) \(words)" } }
+        if !refused.isEmpty { lines.append(row("refused", refused.joined(separator: ", "))) }
+        return lines
+    }
+
+    /// What a driver of good sense does not do.
+    private static let mistakes = [
+        ("outside-pages", "pages outside RAM"), ("absent-pages", "pages of absent memory"), ("own-pages", "pages of its own rings"),
+        ("repeated-pages", "pages named twice"), ("unknown-pages", "pages taken out that were not in"),
+        ("refused-reports", "reports that made no sense"), ("unreadable-segments", "buffers outside RAM"),
+        ("wrong-way-segments", "buffers for the other direction"), ("odd-bytes", "odd bytes"), ("surplus-bytes", "bytes too many"),
+        ("refused-writes", "writes to fields that are not the driver's"),
+    ]
+
+    private static func way(_ info: BalloonInfo) -> String {
+        let rest = info.actual - info.target
+        if rest == 0 { return ", as asked" }
+        return rest > 0 ? ", \(Figures.size(rest)) still to give up" : ", \(Figures.size(-rest)) still to take back"
+    }
+
+    private static func row(_ name: String, _ text: String) -> String {
+        name + String(repeating: " ", count: max(1, 12 - name.count)) + text
+    }
+}
+
+/// A guest's figures of its memory, as a table.
+package enum MemoryStatsText {
+    /// The names of `virsh dommemstat`, and what they mean.
+    private static let rows: [(GuestStatisticsReply.Figure, name: String, meaning: String, isSize: Bool)] = [
+        (.totalMemory, "available", "memory that the guest's kernel manages", true),
+        (.availableMemory, "usable", "what applications could get without swapping", true),
+        (.freeMemory, "unused", "free: in use for nothing at all", true),
+        (.diskCaches, "disk_caches", "page cache, which can be given up", true),
+        (.swapIn, "swap_in", "read from swap since boot", true),
+        (.swapOut, "swap_out", "written to swap since boot", true),
+        (.majorFaults, "major_fault", "page faults that needed the disk", false),
+        (.minorFaults, "minor_fault", "page faults that did not", false),
+        (.hugePageAllocations, "hugetlb_pgalloc", "huge pages allocated", false),
+        (.hugePageFailures, "hugetlb_pgfail", "huge pages that could not be had", false),
+        (.outOfMemoryKills, "oom_kills", "processes killed for lack of memory", false),
+        (.allocationStalls, "alloc_stalls", "allocations that had to wait for reclaim", false),
+        (.asynchronousScans, "async_scans", "scanned by kswapd", true),
+        (.directScans, "direct_scans", "scanned by who needed memory", true),
+        (.asynchronousReclaims, "async_reclaims", "reclaimed by kswapd", true),
+        (.directReclaims, "direct_reclaims", "reclaimed by who needed memory", true),
+    ]
+
+    /// What `aerostat memory-stats` prints.
+    package static func table(_ reply: GuestStatisticsReply, _ balloon: BalloonInfo) -> [String] {
+        var lines = [line("actual", Figures.size(balloon.actual), "what the balloon leaves the guest")]
+        for (figure, name, meaning, isSize) in rows {
+            guard let value = reply.figures[figure] else { continue }
+            let number = Int(clamping: value)
+            lines.append(line(name, isSize ? Figures.size(number) : Figures.count(number), meaning))
+        }
+        let age = reply.lastUpdate == 0 ? "never: the guest's driver has not answered" : "seconds since 1970, at the guest's last answer"
+        lines.append(line("last_update", "\(reply.lastUpdate)", age))
+        return lines
+    }
+
+    private static func line(_ name: String, _ value: String, _ meaning: String) -> String {
+        let name = name + String(repeating: " ", count: max(1, 17 - name.count))
+        return name + String(repeating: " ", count: max(0, 12 - value.count)) + value + "   " + meaning
+    }
+}

@@ -24,6 +24,10 @@ extension Kernel {
         var lists = balloonLists
         while left > 0 {
             guard let (start, order) = try takeForBalloon(inRuns ? Int.bitWidth - 1 - left.leadingZeroBitCount : 1) else { break }
+            guard hasPageNumbers(through: start + 1 << order - 1) else {
+                try release(start, order: order)
+                break
+            }
             var taken = start..<start + 1 << order
             if !inRuns, order == 1 {
                 let chosen = start + Int(random.next() & 1)
@@ -38,6 +42,11 @@ extension Kernel {
         }
         balloonLists = lists
         return frames
+    }
+
+    /// Whether the host can be told of a frame: page numbers have 32 bits, which are 16 TiB of addresses.
+    private func hasPageNumbers(through frame: Int) -> Bool {
+        physicalAddress(frame << GuestPage.shift).rawValue >> UInt64(GuestPage.shift) <= UInt64(UInt32.max)
     }
 
     /// A block of the order, or the largest below it.

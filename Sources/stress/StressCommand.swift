@@ -12,7 +12,7 @@ import Synchronization
         abstract: "Hunts for lost pages: random guests, migrations and injuries, until something is wrong or the time is over.",
         discussion: """
             Each round draws from one number a guest (size, processors, workload, fragmentation, memory regions, what it fills freed \
-            memory with, tracker, balloon driver, also one that resets its device), one to four migrations \
+            memory with, tracker, balloon driver, also one that resets its device, reports of free memory), one to four migrations \
             (TCP, unix socket, or into an image and back; hints, verification, limits and timeouts as it comes) and what is done to them: \
             either \
             process killed, stopped or asked to end, the link cut, cut one way, stalled or garbled at any byte, a frame lost, the \

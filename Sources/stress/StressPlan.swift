@@ -86,6 +86,9 @@ struct StressShape {
             arguments.append("--init-on-alloc")
         }
         if driver != .correct { arguments += ["--balloon-driver", driver.rawValue] }
+        // Free memory goes back to the host while the guest moves, and the driver comes and goes.
+        if random.chance(40) { arguments += ["--reporting-delay", "\(random.spread(1...2000))ms"] }
+        if random.chance(25) { arguments += ["--balloon-disturbance", "\(random.spread(20...3000))ms"] }
         self.arguments = arguments + Self.tracker(&random, software: isPressed ? 60 : 35)
     }
 

@@ -116,6 +116,20 @@ extension ModelGuestTests {
             #expect(counters().outOfPuff == last)
         }
 
+        @Test func `Memory that has no page number of 32 bits stays out of the balloon`() async throws {
+            let regions = try RegionTable([
+                MemoryRegion(base: GuestAddress(0), byteCount: 32 << 20),
+                MemoryRegion(base: GuestAddress(1 << 44), byteCount: 32 << 20),
+            ])
+            let guest = try ModelGuest(booting: ModelGuestConfiguration(memory: regions), tracker: .software)
+            try guest.resume()
+            guest.balloon.setTarget(pages: guest.memory.pageCount)
+            try await eventually("it runs out") { guest.kernel!.driverCounters.outOfPuff > 1 }
+            let pages = Int(guest.balloon.status.actualPages)
+            #expect(pages <= 8192 && guest.panic == nil && guest.balloon.status.counters.outsidePages == 0)
+            try guest.expectBalloonIsSound()
+        }
+
         @Test(arguments: [true, false]) func `A guest out of memory takes pages back where it may`(mayDeflate: Bool) async throws {
             let guest = try balloonGuest(64, options: BalloonOptions(offersDeflateOnOOM: mayDeflate)) {
                 $0.workload = .churn(rate: 1 << 30)

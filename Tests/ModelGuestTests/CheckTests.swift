@@ -150,7 +150,9 @@ extension ModelGuestTests {
             let guest = try guest()
             let clean = try JSONSerialization.jsonObject(with: JSONEncoder().encode(try guest.check())) as? [String: Any]
             #expect(clean?["invariants"] as? String == "ok")
-            for name in ["pages-checked", "pages-wrong", "pages-used", "pages-free", "pages-free-top-order", "pages-held"] {
+            for name in [
+                "pages-checked", "pages-wrong", "pages-used", "pages-free", "pages-free-top-order", "pages-held", "pages-ballooned",
+            ] {
                 #expect(clean?[name] is Int, "\(name)")
             }
             try guest.memory.fill(0, at: GuestAddress(0x280), byteCount: 352)

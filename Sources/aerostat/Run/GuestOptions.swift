@@ -211,9 +211,10 @@ struct GuestOptions: ParsableArguments {
             ("--reporting-delay", reportingDelay.map(Self.text)), ("--compaction", compaction.map(Self.text)),
             ("--balloon-disturbance", balloonDisturbance.map(Self.text)),
         ]
-        return said.flatMap { name, value in value.map { [name, $0] } ?? [] }
-            + holes.flatMap { ["--hole", "\($0.lowerBound)-\($0.upperBound)"] } + (initOnAlloc ? ["--init-on-alloc"] : [])
-            + (balloonRuns ? ["--balloon-runs"] : [])
+        let flags: [(String, Bool)] = [("--init-on-alloc", initOnAlloc), ("--balloon-runs", balloonRuns)]
+        var arguments = said.flatMap { name, value in value.map { [name, $0] } ?? [] }
+        for hole in holes { arguments += ["--hole", "\(hole.lowerBound)-\(hole.upperBound)"] }
+        return arguments + flags.filter(\.1).map(\.0)
     }
 
     /// - Parameter defaultMemory: taken where `--memory` is absent.

@@ -128,7 +128,7 @@ extension ModelGuestTests {
         }
 
         @Test func `An imported guest has the driver too, and its pages stay as they came`() async throws {
-            let machine = SyntheticMachine(blocks: 14, seed: 3)
+            let machine = SyntheticMachine(blocks: 5, seed: 3)
             let guest = try ImportedGuest(machine.dump(in: Folder()), tracker: .software).guest
             try guest.resume()
             try await eventually("no answer") { record(guest).answers >= 2 }

@@ -51,6 +51,7 @@
             switch (source.engine, frame) {
             case (.appliesHintLate, .runs), (.appliesHintLate, .roundBegin): source.applyLate()
             case (.believesSurvey, .roundBegin(1)): source.believeSurvey()
+            case (.sendsBallooned, .roundBegin(1)): source.sendEverything()
             case (.clearsAfterReading, .runs(let runs, _)): source.unsent += runs.filter { $0.kind != .free }.map(\.run)
             case (_, .commit): source.hasSentCommit = true
             default: break

@@ -33,6 +33,8 @@
         }
 
         private let shared = Mutex(Shared())
+        /// Pages that were given back at some time.
+        let givenBack: PageSet?
 
         init(_ engine: BrokenEngine, _ parts: SourceParts, _ ledger: PageLedger) {
             self.engine = engine
@@ -40,6 +42,7 @@
             link = parts.link
             discards = parts.discards
             self.ledger = ledger
+            givenBack = engine == .deflateNotDirty ? try? PageSet(pageCount: parts.guest.memory.pageCount) : nil
         }
 
         var isStopDue: Bool {
@@ -71,6 +74,17 @@
                 return shared.surveyed
             }
             for run in runs { takeFree(run) }
+        }
+
+        /// Makes every page pending, whether it exists or not.
+        func sendEverything() {
+            ledger.withAccount { account in
+                for word in 0..<account.sets.pending.wordCount {
+                    let last = word == account.sets.pending.wordCount - 1 ? memory.pageCount & 63 : 0
+                    let all: UInt64 = (last == 0 ? ~0 : (1 << UInt64(last)) - 1) & ~account.sets.free.load(word: word)
+                    account.counts.pending += (all & ~account.sets.pending.insert(bits: all, word: word)).nonzeroBitCount
+                }
+            }
         }
 
         /// Pages are free, whatever the ledger says of the command.
@@ -137,6 +151,7 @@
                 dirty.forEachUsedWord { word in
                     dirty.remove(bits: source.ledger.withAccount { $0.sets.free.load(word: word) }, word: word)
                 }
+            case .deflateNotDirty: source.givenBack?.forEachRun { dirty.remove($0) }
             default: break
             }
         }
@@ -176,7 +191,9 @@
             case .readsDiscarded:
                 base.didDiscard(run)
                 source.ledger.noteExistence(of: run)
-            default: base.didDiscard(run)
+            default:
+                source.givenBack?.insert(run)
+                base.didDiscard(run)
             }
         }
 

@@ -1,4 +1,5 @@
 import AerostatGuestMemory
+import AerostatMigration
 
 /// Hears of the discards of one machine's memory: counts them, and lets others go between their steps, wherever real threads could.
 final class DiscardWatch {
@@ -25,25 +26,25 @@ final class DiscardWatch {
 
     /// In the discards that `body` makes, others go between: after everybody was told that it comes, and before anybody is told that it
     /// came.
-    func withOthersBetween(_ body: () -> Void) {
-        let last = memory.subscribe(listener.last)
+    func withOthersBetween<Result>(_ body: () -> Result) -> Result {
+        let last = memory.subscribe(Last(world, self))
         listener.letsOthersGo = true
-        body()
-        listener.letsOthersGo = false
-        last.cancel()
+        defer {
+            listener.letsOthersGo = false
+            last.cancel()
+        }
+        return body()
     }
 
     // @unchecked: a world lives on one thread.
     private final class Listener: DiscardSubscriber, @unchecked Sendable {
         private unowned let world: World
-        let last: Last
         var letsOthersGo = false
         var read: Set<Int> = []
         var pages = 0
 
         init(_ world: World) {
             self.world = world
-            last = Last(world)
         }
 
         func willDiscard(_ run: PageRun) {}
@@ -59,11 +60,39 @@ final class DiscardWatch {
     // @unchecked: as above.
     private final class Last: DiscardSubscriber, @unchecked Sendable {
         private unowned let world: World
+        private unowned let watch: DiscardWatch
+        /// The migration that was told that it comes.
+        private weak var heard: SimulatedMigration?
 
-        init(_ world: World) { self.world = world }
+        init(_ world: World, _ watch: DiscardWatch) {
+            self.world = world
+            self.watch = watch
+        }
 
-        func willDiscard(_ run: PageRun) { world.stall() }
-        func didDiscard(_ run: PageRun) { world.perhapsYield() }
+        func willDiscard(_ run: PageRun) {
+            world.note("pages \(run.indices) are being given back")
+            let migration = world.migrations.last
+            // A migration that begins meanwhile does not hear that it comes, and may read what it has not heard of.
+            heard = migration.flatMap { $0.wire.frames > 0 ? $0 : nil }
+            for page in run.indices { migration?.wire.hostTakes(PageIndex(page), of: watch.memory) }
+            world.stall()
+        }
+
+        func didDiscard(_ run: PageRun) {
+            world.perhapsYield()
+            world.note("pages \(run.indices) are gone")
+            world.guest.noteDiscard(run, of: watch.memory)
+            world.reached(.gaveBack)
+            guard let migration = world.migrations.last, !migration.isOver, migration.source.memory === watch.memory else { return }
+            if migration !== heard {
+                world.reached(.gaveBackAtStart)
+                watch.read.formUnion(run.indices)
+            }
+            for page in run.indices {
+                world.reached(migration.wire.lastWord[page] == .data ? .gaveBackAfterSent : .gaveBackUnsent)
+            }
+        }
+
         func failedToDiscard(_ run: PageRun) {}
     }
 }

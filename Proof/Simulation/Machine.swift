@@ -45,13 +45,22 @@ final class Machine: Guest, @unchecked Sendable {
         discards = DiscardWatch(world, memory)
         let line = InterruptLine()
         self.line = line
-        device = try BalloonDevice(memory, options: BalloonOptions(), hasThread: false) { level in if level { line.isRaised = true } }
+        device = try BalloonDevice(memory, options: BalloonOptions(), clock: Self.clock(world), hasThread: false) { level in
+            if level { line.isRaised = true }
+        }
         slot = DeviceSlot(device, memory)
         simulatedTracker = SimulatedTracker(world, memory)
         self.isPaused = isPaused
         if isPaused { slot.park() }
         world.machines.append(self)
         world.scheduler.spawn("hints\(number)", speed: world.scenario[.hintThread]) { [unowned self] in runHintThread() }
+    }
+
+    private static func clock(_ world: World) -> BalloonClock {
+        BalloonClock(
+            now: { [unowned world] in world.scheduler.instant },
+            wallMilliseconds: { [unowned world] in UInt64(world.scheduler.now / 1_000_000) }
+        )
     }
 
     private static func fileMemory(_ regions: RegionTable) throws(SystemError) -> GuestRAM {
@@ -78,6 +87,12 @@ final class Machine: Guest, @unchecked Sendable {
         return (0..<memory.pageCount).map { existing.contains(PageIndex($0)) ? memory.digest(PageIndex($0)) : PageDigest.zeroPage }
     }
 
+    /// As a person, or a host that looks how much its guests use.
+    func askForStatistics() {
+        device.requestStatistics()
+        hearDoorbell()
+    }
+
     /// Sleeps until nobody is in the middle of something in the device.
     func awaitDevice() {
         world.perhapsYield()
@@ -96,7 +111,7 @@ final class Machine: Guest, @unchecked Sendable {
             }
             while !world.isOver {
                 isDeviceLocked = true
-                let more = device.serve()
+                let more = world.scenario[.queues] == 1 ? discards.withOthersBetween { device.serve() } : device.serve()
                 isDeviceLocked = false
                 world.scheduler.yield()
                 if !more { break }

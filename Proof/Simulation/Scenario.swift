@@ -31,6 +31,10 @@ package struct Scenario: Hashable, Sendable, CustomStringConvertible {
         /// Memory that the guest gives back to the host, as by inflating a balloon, in percent of its steps; how often it writes to
         /// what it has given before that is gone, in percent; whether the memory is a file's; and how fast the host takes it.
         case giveBackPercent, impatientPercent, memoryFile, balloon
+        /// Whether the guest gives memory back by the balloon's real queues, in place of a list; free pages that it reports, in percent of
+        /// its steps; how often the host asks for statistics, one time in so many steps; and whether the driver tells before it uses a page
+        /// of the balloon again, in percent.
+        case queues, reportPercent, statistics, tellsPercent
     }
 
     package let seed: UInt64
@@ -104,6 +108,10 @@ package struct Scenario: Hashable, Sendable, CustomStringConvertible {
         self[.impatientPercent] = sometimes(40, one(of: [10, 50]))
         self[.memoryFile] = sometimes(30, 1)
         self[.balloon] = one(of: [1, 4, 16, 64])
+        self[.queues] = sometimes(50, 1)
+        self[.reportPercent] = self[.queues] == 1 ? sometimes(50, one(of: [5, 20])) : 0
+        self[.statistics] = self[.queues] == 1 ? sometimes(40, pick(1...20)) : 0
+        self[.tellsPercent] = one(of: [0, 50, 100])
     }
 
     /// A scenario as it was printed.
@@ -124,6 +132,12 @@ package struct Scenario: Hashable, Sendable, CustomStringConvertible {
         }
         self.seed = seed
         for (knob, value) in found { self[knob] = knob.valid(value) }
+        dropWhatHasNoQueue()
+    }
+
+    /// Reports and statistics need the balloon's queues.
+    private mutating func dropWhatHasNoQueue() {
+        if self[.queues] == 0 { (self[.reportPercent], self[.statistics]) = (0, 0) }
     }
 
     /// The same with another order of steps.

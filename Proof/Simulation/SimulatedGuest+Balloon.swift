@@ -1,14 +1,14 @@
 import AerostatGuestMemory
 import AerostatMigration
 
-// The guest gives memory back to the host, as with a balloon that is inflated and deflated. Guest and device speak by a list in place
-// of a ring: what is looked for is what becomes of the pages while they move.
+// The guest gives memory back to the host, as with a balloon that is inflated and deflated. In some scenarios by the device's queues
+// (`SimulatedGuest+Queues.swift`); in others guest and host speak by a list, and the host may take pages at any moment.
 extension SimulatedGuest {
     // MARK: The vCPU
 
     /// Gives some pages up, writes to some that it has just given up, or takes some back.
     func giveBack() {
-        if percent(scenario[.impatientPercent]), let page = find(.lent) { return scribble(page) }
+        if percent(scenario[.impatientPercent]), let page = find(.lent) ?? find(.reported) { return scribble(page) }
         if scheduler.chance(oneIn: 2), let page = find(.gone) { return takeBack(page) }
         guard let first = find(scheduler.chance(oneIn: 3) ? .free : .used) else { return }
         let state = states[first]
@@ -21,18 +21,27 @@ extension SimulatedGuest {
         }
         lent.append(extent)
         world.note("gives pages \(extent.range) back")
+        if scenario[.queues] == 1 { balloon.waiting[.inflate, default: []].append(extent) }
     }
 
     /// A guest that does not wait until its page is gone: it must not count on anything there, and nor does it.
     private func scribble(_ page: Int) {
         world.note("writes page \(page), which it has given back")
-        world.reached(.wroteWhileGivenBack)
+        world.reached(states[page] == .lent ? .wroteWhileGivenBack : .usedWhileReported)
         scribbled[page] = true
         storeInVain(newStamp(), page, scheduler.pick(0..<3))
     }
 
     /// What is gone and comes back is zero, and the guest may count on that.
     private func takeBack(_ page: Int) {
+        guard scenario[.queues] == 1 else { return use(page) }
+        let tells = percent(scenario[.tellsPercent])
+        balloon.waiting[.deflate, default: []].append(Extent(first: page, count: 1))
+        if tells { states[page] = .returning } else { use(page) }
+    }
+
+    /// A page of the balloon is the guest's again.
+    func use(_ page: Int) {
         if scribbled[page] || scheduler.chance(oneIn: 2) { return take(page) }
         world.note("takes page \(page) back, and leaves it as it is")
         world.reached(.usedAgain)
@@ -49,7 +58,7 @@ extension SimulatedGuest {
 
     /// The device's thread that gives memory back, at whatever machine the guest is.
     func runBalloon() {
-        while !world.isOver {
+        while !world.isOver, scenario[.queues] == 0 {
             scheduler.sleep { self.world.isOver || !self.lent.isEmpty && !self.machine.isPaused }
             guard !world.isOver, let extent = lent.first else { continue }
             let machine = machine
@@ -57,32 +66,17 @@ extension SimulatedGuest {
             machine.isGivingBack = true
             discard(extent, at: machine)
             lent.removeFirst()
-            for page in extent.range { (states[page], goneAt[page]) = (.gone, machine.number) }
+            for page in extent.range { states[page] = .gone }
             machine.isGivingBack = false
             scheduler.yield()
         }
     }
 
     private func discard(_ extent: Extent, at machine: Machine) {
-        world.note("pages \(extent.range) are being given back")
-        let migration = world.migrations.last
-        // A migration that begins meanwhile does not hear that it comes, and may read what it has not heard of.
-        let heard = migration.flatMap { $0.wire.frames > 0 ? $0 : nil }
-        for page in extent.range { migration?.wire.hostTakes(PageIndex(page), of: machine.memory) }
         machine.discards.withOthersBetween {
             do { try machine.memory.discard(PageRun(first: PageIndex(extent.first), count: extent.count)) } catch {
                 preconditionFailure("\(error)")
             }
-        }
-        world.note("pages \(extent.range) are gone")
-        world.reached(.gaveBack)
-        guard let migration = world.migrations.last, !migration.isOver, migration.source === machine else { return }
-        if migration !== heard {
-            world.reached(.gaveBackAtStart)
-            machine.discards.read.formUnion(extent.range)
-        }
-        for page in extent.range {
-            world.reached(migration.wire.lastWord[page] == .data ? .gaveBackAfterSent : .gaveBackUnsent)
         }
     }
 }

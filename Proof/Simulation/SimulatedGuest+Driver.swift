@@ -25,17 +25,19 @@ struct DriverState {
 // The balloon driver as Linux has it: a new id begins a round, STOP ends it and the blocks stay held, DONE gives them back. Its ring is the
 // real driver side, whose state lies in guest RAM and travels with it.
 extension SimulatedGuest {
-    private static let hintQueue: UInt32 = 2
+    private var hintQueue: UInt32 { world.scenario[.statistics] > 0 ? 3 : 2 }
     private enum Token: UInt64 { case block, start, stop }
     private enum Next { case again, sleep }
 
-    private var features: VirtioFeatures {
+    var features: VirtioFeatures {
         var features: VirtioFeatures = [.version1, .eventIndex, .indirectDescriptors, .freePageHint]
         if world.scenario[.poison] != 0 { features.insert(.pagePoison) }
+        if world.scenario[.statistics] > 0 { features.insert(.statistics) }
+        if world.scenario[.reportPercent] > 0 { features.insert(.reporting) }
         return features
     }
 
-    private func pageAddress(_ page: Int) -> GuestAddress { world.regions.address(of: PageIndex(page)) }
+    func pageAddress(_ page: Int) -> GuestAddress { world.regions.address(of: PageIndex(page)) }
 
     private var layout: VirtqueueLayout {
         let size = UInt16(world.scenario[.ring])
@@ -68,7 +70,8 @@ extension SimulatedGuest {
         ring.format()
         let isAccepted = transport.negotiate(features)
         precondition(isAccepted, "the device refuses its own features")
-        transport.setUp(queue: Int(Self.hintQueue), layout)
+        transport.setUp(queue: Int(hintQueue), layout)
+        setUpBalloonQueues()
         if world.scenario[.poison] != 0 {
             let poison = UInt64(UInt32(world.scenario[.poison]) * 0x0101_0101)
             transport.write(
@@ -78,6 +81,7 @@ extension SimulatedGuest {
             )
         }
         transport.driverOK()
+        offerStatistics()
         machine.hearDoorbell()
     }
 
@@ -86,7 +90,7 @@ extension SimulatedGuest {
     func runDriver() {
         while !world.isOver {
             sleep { [self] in
-                machine.line.isRaised || driver.wantsReset || driver.wantsToBreakRing || driver.wantsToLie
+                machine.line.isRaised || driver.wantsReset || driver.wantsToBreakRing || driver.wantsToLie || hasBalloonWork
             }
             var next = Next.again
             while next == .again, !world.isOver {
@@ -100,6 +104,7 @@ extension SimulatedGuest {
                 }
                 if machine.line.isRaised { readNews() }
                 next = advance()
+                if serveBalloonQueues() { next = .again }
             }
         }
     }
@@ -186,7 +191,7 @@ extension SimulatedGuest {
         driver.outstanding += 1
         yield(oneIn: 4)
         if ring.kickNeeded() {
-            machine.transport.write(.queueNotify, Self.hintQueue)
+            machine.transport.write(.queueNotify, hintQueue)
             machine.hearDoorbell()
         }
         return true
@@ -204,7 +209,7 @@ extension SimulatedGuest {
 
     /// Holds the next run of free pages and queues it.
     private func reportExtent() -> Bool {
-        guard let first = states.indices.first(where: { states[$0] == .free && $0 >= Self.reservedPages }) else { return false }
+        guard let first = states.indices.first(where: { states[$0] == .free && $0 >= reservedPages }) else { return false }
         var count = 1
         let base = pageAddress(first).rawValue
         while count < world.scenario[.blockPages], first + count < states.count, states[first + count] == .free,
@@ -264,6 +269,7 @@ extension SimulatedGuest {
         machine.line.isRaised = false
         driver = DriverState()
         while let extent = held.popLast() { release(extent) }
+        forgetBalloon()
         yield()
         awaitDevice()
         guard !world.isOver else { return }
@@ -281,7 +287,7 @@ extension SimulatedGuest {
         } catch {
             preconditionFailure("the driver's own ring: \(error)")
         }
-        machine.transport.write(.queueNotify, Self.hintQueue)
+        machine.transport.write(.queueNotify, hintQueue)
         machine.hearDoorbell()
     }
 

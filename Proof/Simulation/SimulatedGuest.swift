@@ -12,8 +12,10 @@ final class SimulatedGuest {
 
     enum PageState {
         case used, free, held
-        /// On its way to the host, and gone.
-        case lent, gone
+        /// On its way to the host, gone, and on its way back.
+        case lent, gone, returning
+        /// Free, and lent to the host until the device gives the report back.
+        case reported
     }
     /// A run of pages that the driver holds for the host.
     struct Extent {
@@ -27,21 +29,25 @@ final class SimulatedGuest {
     private var stamps: [UInt64]
     /// Pages given to the host into which the guest has written nevertheless: they may hold anything.
     var scribbled: [Bool]
-    /// The machine at which each page was given back last.
-    var goneAt: [Int]
+    /// The machine whose memory each page was given back from last.
+    private(set) var goneAt: [Int]
     /// Runs on their way to the host.
     var lent: [Extent] = []
     var held: [Extent] = []
     private var lastStamp: UInt64 = 0
-    /// What the driver keeps beside the ring's own state, which lies in guest RAM.
+    /// What the driver keeps beside the rings' own state, which lies in guest RAM.
     var driver = DriverState()
+    var balloon = BalloonDriverState()
+    /// Whether each page was filled with poison and not touched since.
+    private var poisoned: [Bool]
     /// Steps that the vCPU has made.
     private(set) var opCount = 0
     private(set) var isWorkDone = false
 
     private static let places = [0, 2048, 4088]
-    /// The driver's pages: descriptors and its own state; used ring; commands.
-    static let reservedPages = 3
+    /// The driver's pages: descriptors and its own state; used ring; commands; a page for each of the other queues.
+    let reservedPages: Int
+    static let hintPages = 3
 
     var scenario: Scenario { world.scenario }
     var scheduler: Scheduler { world.scheduler }
@@ -55,7 +61,9 @@ final class SimulatedGuest {
         stamps = Array(repeating: 0, count: count * Self.places.count)
         scribbled = Array(repeating: false, count: count)
         goneAt = Array(repeating: -1, count: count)
-        for page in Self.reservedPages..<count {
+        poisoned = Array(repeating: false, count: count)
+        reservedPages = Self.hintPages + (world.scenario[.queues] == 1 ? BalloonRole.allCases.count : 0)
+        for page in reservedPages..<count {
             if percent(world.scenario[.freePercent]) {
                 states[page] = .free
                 if percent(world.scenario[.absentPercent]) { continue }
@@ -103,6 +111,7 @@ final class SimulatedGuest {
         if percent(scenario[.discardPercent]) { return hostTakesPage() }
         if percent(scenario[.shrinkPercent]) { return shrink() }
         if percent(scenario[.giveBackPercent]) { return giveBack() }
+        if percent(scenario[.reportPercent]) { return report() }
         switch scheduler.pick(0..<8) {
         case 0: free()
         case 1, 2: allocate()
@@ -114,7 +123,7 @@ final class SimulatedGuest {
     // MARK: Pages
 
     /// Whether the guest has given the page up, so that it may have been hinted, and nobody has given it back to the host.
-    func mayBeHinted(_ page: Int) -> Bool { [.free, .held, .lent].contains(states[page]) }
+    func mayBeHinted(_ page: Int) -> Bool { [.free, .held, .lent, .reported].contains(states[page]) }
     func describe(_ page: Int) -> String { "\(states[page])" + (scribbled[page] ? ", written while it was given back" : "") }
 
     func newStamp() -> UInt64 {
@@ -162,10 +171,10 @@ final class SimulatedGuest {
 
     /// A page in this state, by chance.
     func find(_ state: PageState) -> Int? {
-        let start = scheduler.pick(Self.reservedPages..<pageCount)
+        let start = scheduler.pick(reservedPages..<pageCount)
         for offset in 0..<pageCount {
             let page = (start + offset) % pageCount
-            if page >= Self.reservedPages, states[page] == state { return page }
+            if page >= reservedPages, states[page] == state { return page }
         }
         return nil
     }
@@ -177,6 +186,7 @@ final class SimulatedGuest {
 
     /// Takes a free page into use: all of it is written before it counts.
     func take(_ page: Int) {
+        checkPoison(page)
         states[page] = .used
         scribbled[page] = false
         if scenario[.poison] != 0 { fill(page, 0) }
@@ -199,7 +209,20 @@ final class SimulatedGuest {
     }
 
     private func fillWithPoison(_ page: Int) {
-        if scenario[.poison] != 0 { fill(page, UInt8(scenario[.poison])) }
+        guard scenario[.poison] != 0 else { return }
+        fill(page, UInt8(scenario[.poison]))
+        poisoned[page] = true
+    }
+
+    /// A kernel that fills its free pages looks, before it uses one, whether somebody has written to it.
+    private func checkPoison(_ page: Int) {
+        guard poisoned[page] else { return }
+        poisoned[page] = false
+        for place in Self.places where !scribbled[page] {
+            let found = try? machine.memory.load(UInt8.self, at: address(page, place))
+            guard found != UInt8(scenario[.poison]) else { continue }
+            return world.fail(.content, "free page \(page) was filled with \(scenario[.poison]) and holds \(found ?? 0)")
+        }
     }
 
     private func fill(_ page: Int, _ byte: UInt8) {
@@ -237,11 +260,18 @@ final class SimulatedGuest {
     /// The host takes a free page, as it does on a report of free pages: it reads as zero when it is touched again.
     private func hostTakesPage() {
         // One step: nobody waits for it, as for the balloon's thread.
-        guard scenario[.poison] == 0, !machine.isGivingBack, let page = find(scheduler.chance(oneIn: 2) ? .held : .free) else { return }
+        guard scenario[.poison] == 0, !machine.isGivingBack, !machine.isDeviceLocked,
+            let page = find(scheduler.chance(oneIn: 2) ? .held : .free)
+        else { return }
         world.note("the host takes page \(page)")
         world.reached(.hostTookPage)
         world.migrations.last?.wire.hostTakes(PageIndex(page), of: machine.memory)
         do { try machine.memory.discard(PageRun(first: PageIndex(page), count: 1)) } catch { preconditionFailure("\(error)") }
+    }
+
+    func noteDiscard(_ run: PageRun, of memory: GuestRAM) {
+        guard let machine = world.machines.first(where: { $0.memory === memory }) else { return }
+        for page in run.indices { goneAt[page] = machine.number }
     }
 
     // MARK: At rest
@@ -251,9 +281,10 @@ final class SimulatedGuest {
         guard isWorkDone else { return world.fail(.progress, "the vCPU stands still after \(opCount) steps") }
         if !held.isEmpty { world.fail(.held, "the guest still holds \(held.map(\.range))") }
         checkDriverAtRest()
+        checkBalloonAtRest()
         if !lent.isEmpty { world.fail(.progress, "nobody has taken \(lent.map(\.range)), which the guest gave back") }
-        for page in Self.reservedPages..<pageCount where states[page] == .gone && !scribbled[page] { expectZeros(page) }
-        for page in Self.reservedPages..<pageCount where states[page] == .used || states[page] == .gone && !scribbled[page] {
+        for page in reservedPages..<pageCount where states[page] == .gone && !scribbled[page] { expectZeros(page) }
+        for page in reservedPages..<pageCount where states[page] == .used || states[page] == .gone && !scribbled[page] {
             for place in Self.places.indices {
                 let found = try? machine.memory.load(UInt64.self, at: address(page, Self.places[place]))
                 let expected = stamps[page * Self.places.count + place]

@@ -70,7 +70,8 @@ final class SimulatedMigration {
     private static func parameters(_ scenario: Scenario) -> MigrationParameters {
         var parameters = MigrationParameters()
         parameters.downtimeLimit = .milliseconds(scenario[.downtime])
-        parameters.smallestRestPages = scenario[.rest]
+        // A device that looks at its queues says so in each ring.
+        parameters.smallestRestPages = scenario[.rest] + (scenario[.queues] == 1 ? BalloonRole.allCases.count : 0)
         parameters.samplePages = max(1, scenario[.sample])
         parameters.smallestSampledPages = scenario[.sample] == 0 ? .max : 1
         parameters.smallestSurveyedPages = scenario[.survey] == 0 ? .max : 1

@@ -10,6 +10,8 @@ package enum SimulationEvent: String, CaseIterable, Sendable {
     // What the guest did.
     case heldBlockReused, heldBlockReusedUnread, deviceReset, ringBroken, guestPausedByPerson, hostTookPage, absentPage
     case gaveBack, gaveBackAfterSent, gaveBackUnsent, gaveBackAtStart, wroteWhileGivenBack, usedAgain
+    // What went over the balloon's other queues.
+    case inflated, deflated, deflatedLater, reported, usedWhileReported, statisticsAsked, balloonMoved
     // What became of the link.
     case linkCutInFrame, linkCutBetweenFrames, linkStalled, frameRefused
 }

@@ -81,6 +81,7 @@ package final class World: @unchecked Sendable {
         scheduler.spawn("vCPU", speed: scenario[.vcpu]) { [self] in guest.runVCPU() }
         scheduler.spawn("driver", speed: scenario[.driver]) { [self] in guest.runDriver() }
         if scenario[.giveBackPercent] > 0 { scheduler.spawn("balloon", speed: scenario[.balloon]) { [self] in guest.runBalloon() } }
+        if scenario[.statistics] > 0 { scheduler.spawn("statistics", speed: 4) { [self] in pollStatistics() } }
         scheduler.spawn("owner", speed: 4) { [self] in
             for _ in 0..<scenario[.migrations] { if failure == nil { migrate() } }
             isDone = true
@@ -108,7 +109,30 @@ package final class World: @unchecked Sendable {
             let end = scheduler.run(maximumSteps: Self.maximumSteps, until: { false })
             if case .tooManySteps(let names) = end { return fail(.progress, "the guest does not come to rest: \(names)") }
         }
+        askForStatistics()
         guest.checkAtRest()
+    }
+
+    /// However often the guest has moved, the driver answers.
+    private func askForStatistics() {
+        guard scenario[.statistics] > 0, !guest.machine.isPaused else { return }
+        let before = guest.balloon.statisticsGiven
+        guest.machine.askForStatistics()
+        if case .tooManySteps(let names) = scheduler.run(maximumSteps: Self.maximumSteps, until: { false }) {
+            return fail(.progress, "the guest does not come to rest: \(names)")
+        }
+        if guest.balloon.statisticsGiven == before { fail(.held, "the driver has not got its statistics buffer back") }
+    }
+
+    private func pollStatistics() {
+        while !isOver, !guest.isWorkDone {
+            let next = scheduler.steps + scenario[.statistics] * 50
+            scheduler.sleep { [self] in scheduler.steps >= next || isOver || guest.isWorkDone }
+            guard !isOver else { return }
+            let machine = guest.machine
+            machine.awaitDevice()
+            if guest.machine === machine, !machine.isDeviceLocked { machine.askForStatistics() }
+        }
     }
 
     private func migrate() {
@@ -135,6 +159,7 @@ package final class World: @unchecked Sendable {
             if !migration.wire.hasCommitted { fail(.oneOwner, "the destination took the guest before commit") }
             compareMemories(migration)
         }
+        if guest.states.contains(.gone) { reached(.balloonMoved) }
         guest.machine = machine
     }
 

@@ -40,6 +40,9 @@ struct Simulate: ParsableCommand {
     @Flag(help: "Prints what happened, whether it fails or not.")
     var trace = false
 
+    @Flag(help: "Prints the events that the scenarios do not reach.")
+    var events = false
+
     @Flag(help: "Prints the names of the broken engines; none in a build without them.")
     var listBroken = false
 
@@ -58,6 +61,7 @@ struct Simulate: ParsableCommand {
             return try replay(scenario)
         }
         if let seed { return try replay(Scenario(seed: seed)) }
+        if events { return printUnreachedEvents() }
         row ? try printRow() : try hunt()
     }
 
@@ -78,6 +82,14 @@ struct Simulate: ParsableCommand {
         print("shrunk to:   tools/simulate --scenario '\(smallest.scenario)'\(breaking)")
         print(simulator.run(smallest.scenario, traces: true).trace.joined(separator: "\n"))
         throw ExitCode(1)
+    }
+
+    private func printUnreachedEvents() {
+        let simulator = Simulator()
+        let reached = (first..<first + count).reduce(into: Set<SimulationEvent>()) {
+            $0.formUnion(simulator.run(Scenario(seed: $1)).events)
+        }
+        print(Set(SimulationEvent.allCases).subtracting(reached).map(\.rawValue).sorted().joined(separator: "\n"))
     }
 
     private func hunt() throws {
@@ -104,6 +116,7 @@ extension Simulate {
         /// "name | rule | check | seed | scenarios"
         private func printRow() throws {
             guard let broken, let engine = BrokenEngine(rawValue: broken) else { throw ValidationError("a row is of a broken engine") }
+            if let reason = engine.simulatorBlindness { return print("\(engine) | \(engine.rule) | not to be seen: \(reason) | - | -") }
             let hunt = Hunt(first..<first + count)
             try hunt.run(threads: threads)
             guard let failure = hunt.failures.first else {

@@ -9,8 +9,9 @@ import Synchronization
 
 /// The manager of one machine in one process: it holds the guest, or the place for one, obeys commands, and moves it.
 ///
-/// One lock is around the `Lifecycle`. What the lifecycle asks for is done under it, events are announced under it, so that they come in
-/// the order of what they say. The lock is above the machine's and below nobody's: a vCPU's thread does not take it.
+/// One lock guards the `Lifecycle`. What the lifecycle asks for is done under this lock, and events are announced under it, so that they
+/// come in the order of what they say. The machine's own locks may be taken under it, and it must not be taken under them: no vCPU's
+/// thread takes it.
 public final class MachineHost: Sendable {
     /// Hears events. Never waits.
     public typealias Listener = @Sendable (Event, _ ago: Duration) -> Void
@@ -107,7 +108,7 @@ public final class MachineHost: Sendable {
         }
     }
 
-    /// Changes the machine while nobody saves its state, under the lock, which keeps it from being moved or resumed meanwhile.
+    /// Changes the machine while nobody saves its state. Runs under the host's lock, so that no switch-over begins meanwhile.
     /// - Parameters:
     ///   - advice: what a person should do where a migration is switching the guest over.
     ///   - body: must not wait for the guest. What it returns is announced.

@@ -24,6 +24,22 @@ extension BalloonDevice {
         }
     }
 
+    /// Stretches of 2 MiB of which a part is in the balloon, and a part is not: the host has no huge page there, transparent or not, that
+    /// would serve the guest. Looks through all of `ballooned`.
+    public var splitHugePages: Int {
+        let wordsOfStretch = Mapping.hugePageBytes / GuestPage.size / UInt64.bitWidth
+        var count = 0
+        var bits = 0
+        pages.forEachUsedWord { word in
+            if word % wordsOfStretch == 0 { bits = 0 }
+            let before = bits
+            bits += pages.load(word: word).nonzeroBitCount
+            if before == 0, bits > 0 { count += 1 }
+            if bits == wordsOfStretch * UInt64.bitWidth { count -= 1 }
+        }
+        return count
+    }
+
     /// Asks the driver to fill the balloon, or to empty it, until it holds so many pages. It may take its time, and may stay behind.
     ///
     /// The target stays through resets, moves and images, until it is set again.

@@ -166,6 +166,56 @@ import Testing
         #expect(try bench.content(count: 2) == [0x5A, 0])
     }
 
+    @Test func `Pages where no memory is plugged are counted, and not in the balloon`() throws {
+        let regions = regionTable(pages: 4096)
+        let plugged = MemoryRegion(base: GuestAddress(0), byteCount: 2048 << 12)
+        let memory = try GuestRAM(regions, blocks: [MemoryBlock(plugged, .anonymous)])
+        let bench = try Bench.live(memory: memory)
+        try bench.send([2047, 2048, 4095], Bench.inflate)
+        #expect((bench.counters.absentPages, bench.device.status.balloonedPages) == (2, 1))
+        bench.device.setTarget(pages: 4096)
+        #expect(bench.driver.configuration(0) == 2048)
+    }
+
+    @Test func `A reset in the middle of a buffer ends it: what it names behind is not touched`() throws {
+        let memory = try GuestRAM(regionTable(pages: 40_000))
+        let bench = try Bench.live(memory: memory, hasThread: false)
+        try bench.populate(20_000, count: 1)
+        try memory.write(Bench.littleEndian((1024...20_000).map { UInt32($0) }), at: GuestAddress(Bench.numbers))
+        try bench.driver.rings[0].send([VirtqueueSegment(address: GuestAddress(Bench.numbers), length: 18_977 * 4, isWritable: false)])
+        _ = bench.device.serve()
+        #expect(bench.device.status.balloonedPages > 0)
+        try bench.driver.start([.version1])
+        while bench.device.serve() {}
+        #expect(bench.device.status.balloonedPages == 0)
+        #expect(try bench.content(20_000, count: 1) == [0x5A])
+        // The next buffer begins where it begins.
+        try memory.write(Bench.littleEndian([1024]), at: GuestAddress(Bench.numbers))
+        try bench.driver.rings[0].send([VirtqueueSegment(address: GuestAddress(Bench.numbers), length: 4, isWritable: false)])
+        while bench.device.serve() {}
+        #expect(bench.device.status.balloonedPages == 1)
+    }
+
+    @Test func `Kicks without buffers, also of queues that there are not, wake nobody for long`() throws {
+        let bench = try Bench.live(Bench.hintFeatures.union([.statistics, .reporting]))
+        for queue in 0..<8 { bench.driver.kick(queue) }
+        try bench.send([Self.first], Bench.inflate)
+        #expect(bench.device.fault == nil)
+        #expect(bench.device.status.balloonedPages == 1)
+    }
+
+    @Test func `Stretches that are in the balloon in part are counted`() throws {
+        let bench = try Bench.live()
+        #expect(bench.device.splitHugePages == 0)
+        try bench.send((1024..<1536).map { $0 } + [1600, 2047], Bench.inflate)
+        #expect(bench.device.splitHugePages == 1)
+        try bench.send([1024, 1600, 2047], Bench.deflate)
+        #expect(bench.device.splitHugePages == 1)
+        try bench.send([1300, 1537], Bench.deflate)
+        try bench.send([1024, 1300, 1600], Bench.inflate)
+        #expect(bench.device.splitHugePages == 1)
+    }
+
     @Test func `A reset empties the balloon: what the next driver's pages were is not asked`() throws {
         let bench = try Bench.live()
         bench.device.setTarget(pages: 5)

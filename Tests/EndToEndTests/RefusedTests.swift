@@ -277,7 +277,7 @@ extension EndToEnd {
 
 extension Hello {
     /// BootHeader.currentVersion: another one is refused.
-    private static let modelKernelVersion: UInt32 = 3
+    private static let modelKernelVersion: UInt32 = 4
 
     /// What a source of 64 MiB says.
     static var someGuest: Hello {

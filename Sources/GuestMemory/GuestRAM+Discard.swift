@@ -113,7 +113,7 @@ extension GuestRAM {
         return done
     }
 
-    /// Tells a subscriber of discards from now on, until the result is cancelled or released.
+    /// Tells a subscriber about discards from now on, until the result is cancelled or released.
     public func subscribe(_ subscriber: any DiscardSubscriber) -> DiscardSubscription { subscribers.add(subscriber) }
 
     /// The kernel's part of a discard, for pages with one backing.

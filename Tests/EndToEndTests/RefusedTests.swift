@@ -280,8 +280,8 @@ extension EndToEnd {
 }
 
 extension Hello {
-    /// BootHeader.currentVersion: any other is refused.
-    private static let modelKernelVersion: UInt32 = 3
+    /// BootHeader.currentVersion: another one is refused.
+    private static let modelKernelVersion: UInt32 = 4
 
     /// The hello of a source with 64 MiB.
     static var someGuest: Hello {

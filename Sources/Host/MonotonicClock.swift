@@ -1,4 +1,5 @@
 import CLinux
+import FoundationEssentials
 import Glibc
 
 /// The host's monotonic clock. Drivers read it here; the pure state machines get the time as an argument.
@@ -19,18 +20,15 @@ public enum WallClock {
         return UInt64(time.tv_sec) * 1000 + UInt64(time.tv_nsec) / 1_000_000
     }
 
+    /// 9999-12-31T23:59:59.999Z
+    private static let lastOfFourDigitYears: UInt64 = 253_402_300_799_999
+
     /// "2026-11-21T06:02:35Z"
     /// - Parameter milliseconds: since 1970.
     /// - Returns: `nil` after the year 9999, which this format cannot express.
     public static func iso8601(_ milliseconds: UInt64) -> String? {
-        var seconds = time_t(clamping: milliseconds / 1000)
-        var parts = unsafe tm()
-        guard unsafe gmtime_r(&seconds, &parts) != nil else { return nil }
-        let (year, month, day) = unsafe (Int(parts.tm_year) + 1900, parts.tm_mon + 1, parts.tm_mday)
-        let time = unsafe [parts.tm_hour, parts.tm_min, parts.tm_sec]
-        guard year <= 9999 else { return nil }
-        func digits(_ value: Int32) -> String { value < 10 ? "0\(value)" : "\(value)" }
-        return "\(year)-\(digits(month))-\(digits(day))T\(time.map(digits).joined(separator: ":"))Z"
+        guard milliseconds <= lastOfFourDigitYears else { return nil }
+        return Date(timeIntervalSince1970: Double(milliseconds / 1000)).formatted(.iso8601)
     }
 }
 

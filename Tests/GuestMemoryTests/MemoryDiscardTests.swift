@@ -216,6 +216,18 @@ extension DirtyTracker {
         #expect(calls == before + Self.several.map { .did($0, isZero: true) })
     }
 
+    @Test(arguments: allTrackers)
+    func `Several runs that are given back are no writes, and what is written to them afterwards is one`(kind: TrackerKind) throws {
+        let memory = try Self.filled(.anonymous).memory
+        let tracker = try makeTracker(kind, for: memory)
+        try tracker.arm()
+        memory.discard(Self.several) { _, _ in }
+        #expect(try tracker.harvestedPages(of: memory) == [])
+        for page in [3, 600, 2047] { try memory.fill(7, at: GuestAddress(UInt64(page) << 12), byteCount: 1) }
+        #expect(try tracker.harvestedPages(of: memory) == [3, 600, 2047])
+        tracker.disarm()
+    }
+
     @Test func `Of several runs, one that the kernel refuses does not keep the others`() throws {
         let memory = try Self.filled(.anonymous).memory
         let locked = PageRun(8, 8)

@@ -128,7 +128,8 @@ public final class BalloonCapability: Sendable {
         // On a vCPU's thread, which must not wait.
         device.observeActual { [weak self, weak device] in
             guard let self, let device else { return }
-            self.offer((pageCount - Int(device.status.actualPages)) << GuestPage.shift)
+            // The driver writes what it likes.
+            self.offer(max(0, pageCount - Int(device.status.actualPages)) << GuestPage.shift)
         }
     }
 

@@ -62,7 +62,9 @@ extension GuestRAM {
     }
 
     /// How many pages are in blocks that are plugged now.
-    package var presentPageCount: Int { hasAbsentPages.load(ordering: .relaxed) ? pageCount - absent.count() : pageCount }
+    ///
+    /// By the pieces, which are few: the set of absent pages is as long as the space that is reserved.
+    package var presentPageCount: Int { pieces.read { $0.all.reduce(0) { $0 + $1.pages.count } } }
 
     /// The address of a byte, and how many contiguous bytes start there.
     private func stretch(at offset: Int) -> (host: UnsafeMutableRawPointer, byteCount: Int) {

@@ -19,10 +19,10 @@ public struct DeviceIdentity: Hashable, Sendable {
 /// A machine knows nothing else about its devices. There are no default implementations, because a device that forgets one of these would
 /// silently lose state.
 ///
-/// **Parked** means: the device writes no guest memory, no queue moves, and its own fields change only if the machine's owner asks for it
-/// (a power button, the end of a hint command). What the guest says in the meantime stays where the guest put it. A device is parked after
-/// the vCPUs and unparked before them. It is not told what arrived in the meantime, because its slot has every ring checked again
-/// (`DeviceSlot.unpark`).
+/// **Parked** means: the device writes no guest memory and gives none back, no queue moves, and its own fields change only if the machine's
+/// owner asks for it (a power button, the end of a hint command). What the guest says in the meantime stays where the guest put it. A
+/// device is parked after the vCPUs and unparked before them. It is not told what arrived in the meantime, because its slot has every ring
+/// checked again (`DeviceSlot.unpark`).
 public protocol MachineDevice: AnyObject, Sendable {
     var identity: DeviceIdentity { get }
 

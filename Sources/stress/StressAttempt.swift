@@ -14,7 +14,7 @@ final class StressAttempt: Sendable {
     let destination: StressGuest?
     private let link: Monitor<StressLink?>
     private let folder: String
-    private let state = Mutex(State())
+    private let state: Mutex<State>
 
     private struct State {
         var command: StressChild?
@@ -23,6 +23,7 @@ final class StressAttempt: Sendable {
         var timers: [Task<Void, Never>] = []
         var tasks: [Task<Void, any Error>] = []
         var isOver = false
+        var wanted: StressWanted
     }
 
     /// How it ended, as `aerostat migrate` says.
@@ -36,13 +37,17 @@ final class StressAttempt: Sendable {
         func did(_ kinds: StressInjury.Kind...) -> Bool { fired.contains { kinds.contains($0.kind) } }
     }
 
-    init(_ hop: StressHop, from source: StressGuest, to destination: StressGuest?, in folder: String) {
+    init(_ hop: StressHop, from source: StressGuest, to destination: StressGuest?, wanted: StressWanted, in folder: String) {
         self.hop = hop
         self.source = source
         self.destination = destination
         self.folder = folder
         link = Monitor(nil)
+        state = Mutex(State(wanted: wanted))
     }
+
+    /// What was granted of the guest's balloon until now.
+    var wanted: StressWanted { state.withLock { $0.wanted } }
 
     /// Runs the command to its end, with all that happens meanwhile.
     /// - Parameter uri: of the destination; the link stands in front of it.
@@ -57,6 +62,14 @@ final class StressAttempt: Sendable {
                 // Over before its time: cancelled, and so it does not happen.
                 guard (try? await Task.sleep(for: .milliseconds(milliseconds))) != nil else { return }
                 _ = fire(injury)
+            }
+            state.withLock { $0.timers.append(timer) }
+        }
+        for wish in hop.wishes {
+            guard let milliseconds = wish.milliseconds else { continue }
+            let timer = Task { [self] in
+                guard (try? await Task.sleep(for: .milliseconds(milliseconds))) != nil else { return }
+                grant(wish)
             }
             state.withLock { $0.timers.append(timer) }
         }
@@ -168,6 +181,23 @@ final class StressAttempt: Sendable {
     /// A refusal, or no process to ask, is an answer too; silence is not.
     private func tolerant(_ command: String) async throws {
         do { _ = try await source.ask(command) } catch is StressGuest.Gone {} catch ControlError.refused {}
+    }
+
+    /// Asks for it, unless the migration is over. A refusal is an answer: the guest's state is being saved, or the guest has gone.
+    private func grant(_ wish: StressWish) {
+        state.withLock { state in
+            if state.isOver { return }
+            let task = Task { [self] in
+                let (name, arguments) = wish.command
+                do {
+                    _ = try await source.ask(name, arguments)
+                    self.state.withLock { $0.wanted.grant(wish.kind) }
+                } catch is StressGuest.Gone {
+                    self.state.withLock { $0.wanted.doubt(wish.kind) }
+                } catch ControlError.refused {}
+            }
+            state.tasks.append(task)
+        }
     }
 
     private func check() async throws {

@@ -14,6 +14,7 @@ struct StressFind: Error, CustomStringConvertible {
         case runs = "the guest runs"
         case owner = "one owner"
         case givenBack = "memory given back"
+        case balloon = "the balloon does what was asked"
         case answers = "exit codes, reports and logs agree"
         case ending = "processes end as they should"
         case hang = "everything comes to an end"
@@ -161,6 +162,13 @@ final class StressGuest: Sendable {
     func report() async throws -> MigrationReport { try MigrationReport(json: try await ask("query-migrate")) }
 
     func check() async throws -> SelfCheck { try await ask("check-guest").decode(SelfCheck.self) }
+
+    func balloon() async throws -> BalloonInfo { try await ask("query-balloon").decode(BalloonInfo.self) }
+
+    /// A property of the balloon.
+    func property(_ name: String) async throws -> JSONValue {
+        try await ask("qom-get", ["path": "/machine/peripheral/balloon0", "property": .string(name)])
+    }
 
     func dump(to path: String) async throws { _ = try await ask("pmemsave", ["val": 0, "filename": .string(path)]) }
 

@@ -7,7 +7,7 @@ import AerostatModelGuest
 struct StressPlan {
     let seed: UInt64
     let guest: StressShape
-    let hops: [StressHop]
+    private(set) var hops: [StressHop]
 
     /// Rounds of one hunt are as far apart as its random numbers can be.
     static func seed(ofRound round: Int, in hunt: UInt64) -> UInt64 {
@@ -27,6 +27,9 @@ struct StressPlan {
         } else {
             (self.guest, self.hops) = (guest, hops)
         }
+        // Of their own, so that a seed draws everything else as it did before.
+        var wishes = SplitMix(state: seed ^ 0xB411_00B4_1100_B411)
+        for index in self.hops.indices { self.hops[index].wishes = StressWish.some(&wishes, self.guest) }
     }
 }
 
@@ -35,6 +38,10 @@ struct StressShape {
     let mebibytes: Int
     /// Nearly nothing of it was ever touched.
     let isHollow: Bool
+    /// In per mille of its memory: what the guest uses from its start.
+    let used: Int
+    /// Its balloon driver does what Linux's does, and nobody takes it away.
+    let hasSteadyBalloon: Bool
     /// Where its RAM lies: guest-physical addresses.
     let regions: [Range<Int>]
     let arguments: [String]
@@ -43,7 +50,7 @@ struct StressShape {
 
     /// The tiny guest under KVM.
     init(tiny random: inout SplitMix) {
-        (mebibytes, isHollow) = (random.number(12...64), false)
+        (mebibytes, isHollow, used, hasSteadyBalloon) = (random.number(12...64), false, 0, false)
         regions = [0..<mebibytes << 20]
         let shape = ["--guest", "tiny", "--memory", "\(mebibytes)MiB", "--vcpus", "\(random.number(1...3))"]
         arguments = shape + ["--seed", "\(random.next() >> 1)"] + Self.machineTracker(&random)
@@ -58,7 +65,7 @@ struct StressShape {
         mebibytes = random.weighted([16: 8, 24: 4, 32: 10, 64: 12, 128: 6, 256: 2, 512: 2, 16384: 2, 65536: 2])
         isHollow = mebibytes > 512
         // In per mille. Of a hollow guest a few MiB exist, and there are more free blocks to tell of than a round has time for.
-        let used = isHollow ? 65536 / mebibytes : random.number(10...500)
+        used = isHollow ? 65536 / mebibytes : random.number(10...500)
         let freed = isHollow ? used : random.number(0...(850 - used))
         // Memory that was offered is needed again before the device hears of it.
         let isPressed = random.chance(20)
@@ -88,7 +95,9 @@ struct StressShape {
         if driver != .correct { arguments += ["--balloon-driver", driver.rawValue] }
         // Free memory goes back to the host while the guest moves, and the driver comes and goes.
         if random.chance(40) { arguments += ["--reporting-delay", "\(random.spread(1...2000))ms"] }
-        if random.chance(25) { arguments += ["--balloon-disturbance", "\(random.spread(20...3000))ms"] }
+        let isDisturbed = random.chance(25)
+        if isDisturbed { arguments += ["--balloon-disturbance", "\(random.spread(20...3000))ms"] }
+        hasSteadyBalloon = driver == .correct && !isDisturbed
         self.arguments = arguments + Self.tracker(&random, software: isPressed ? 60 : 35)
     }
 
@@ -144,6 +153,8 @@ struct StressHop {
     /// The clock may cancel it.
     let mayTimeOut: Bool
     let injuries: [StressInjury]
+    /// What is asked of the guest's balloon.
+    fileprivate(set) var wishes: [StressWish] = []
 
     init(_ random: inout SplitMix, _ guest: StressShape) {
         route = [Route.tcp, .tcp, .unix, .unix, .image].randomElement(using: &random)!

@@ -8,6 +8,8 @@ final class StressRound {
     /// Of the round's own; everything that it writes is there.
     let folder: String
     var tally = StressTally()
+    /// What was asked of the guest's balloon.
+    private var wanted = StressWanted()
     /// All processes ever started, so that none is left.
     private(set) var guests: [StressGuest] = []
     /// What happened, for whoever reads a find.
@@ -25,15 +27,25 @@ final class StressRound {
         var rushed = false
         for (index, hop) in plan.hops.enumerated() {
             guard let here = place else { break }
-            if !rushed { try await expectWhole(here) }
+            if !rushed {
+                try await expectWhole(here)
+                try await expectWishes(here, wanted)
+            }
             tell("hop \(index + 1): \(hop.route.rawValue) \(hop.arguments.joined(separator: " ")); " + "\(hop.placeArguments)")
             for injury in hop.injuries { tell("  planned: \(injury)") }
+            for wish in hop.wishes { tell("  wish: \(wish)") }
+            for wish in hop.wishes where wish.milliseconds == nil {
+                _ = try await here.ask(wish.command.name, wish.command.arguments)
+                wanted.grant(wish.kind)
+            }
             place = hop.route == .image ? try await moveThroughImage(here, hop, index + 1) : try await move(here, hop, index + 1)
             rushed = hop.isRushed
             if place == nil { tally.lost += 1 }
         }
         if let place {
             try await expectWhole(place)
+            try await expectWishes(place, wanted)
+            try await expectBalloon(place, wanted)
             try await place.quit()
         }
         try expectNothingLeft()
@@ -55,8 +67,9 @@ final class StressRound {
     private func move(_ source: StressGuest, _ hop: StressHop, _ number: Int) async throws -> StressGuest? {
         let place = hop.route == .unix ? "unix:\(folder)/g\(number).in" : "tcp:127.0.0.1:0"
         let destination = try await start("g\(number)", ["--incoming", place] + hop.placeArguments)
-        let attempt = StressAttempt(hop, from: source, to: destination, in: folder)
+        let attempt = StressAttempt(hop, from: source, to: destination, wanted: wanted, in: folder)
         let ending = try await attempt.run("h\(number)", to: destination.incoming!)
+        wanted = attempt.wanted
         try note(ending, hop)
         let there = try await settled(destination, ending, attempt)
         tally.bytes += try attempt.end()
@@ -115,13 +128,14 @@ final class StressRound {
 
     private func moveThroughImage(_ source: StressGuest, _ hop: StressHop, _ number: Int) async throws -> StressGuest? {
         let path = "\(folder)/i\(number).image"
-        let attempt = StressAttempt(hop, from: source, to: nil, in: folder)
+        let attempt = StressAttempt(hop, from: source, to: nil, wanted: wanted, in: folder)
         let ending = try await attempt.run("h\(number)", to: "file:\(path)")
+        wanted = attempt.wanted
         try note(ending, hop)
         let here = try await state(of: source, after: ending)
         let isThere = FileManager.default.fileExists(atPath: path)
         tell("  source \(here.map(\.rawValue) ?? "ended"), \(isThere ? "the image is there" : "no image")")
-        try expectAgreement(ending, source, here, imageIsThere: isThere)
+        try await expectAgreement(ending, source, here, imageIsThere: isThere)
         try expectReport(here == nil ? nil : try await source.report(), ending)
         if !ending.did(.killSource), FileManager.default.fileExists(atPath: path + ".partial") {
             throw StressFind(.answers, "\(path).partial is left, and nobody was killed")

@@ -29,6 +29,13 @@ struct StressTally {
     var pagesChecked = 0
     var pagesCompared = 0
     var pagesSkipped = 0
+    /// Rounds at whose end the balloon had the size that was asked for, or said why it had not.
+    var balloonsReached = 0
+    var balloonsExplained = 0
+    /// In the largest balloon.
+    var pagesBallooned = 0
+    /// Rounds at whose end statistics still came.
+    var statisticsSeen = 0
     var finds = 0
 
     var migrations: Int { completed + cancelled + failed + unknown }
@@ -53,7 +60,9 @@ struct StressTally {
             + StressInjury.Kind.allCases.map { ("injury: " + $0.rawValue, injuries[$0] ?? 0) }
             + [
                 ("pages checked by the guest", pagesChecked), ("pages compared in dumps", pagesCompared),
-                ("pages skipped by hints", pagesSkipped), ("finds", finds),
+                ("pages skipped by hints", pagesSkipped), ("balloons that reached their size", balloonsReached),
+                ("balloons that said why not", balloonsExplained), ("pages in the largest balloon", pagesBallooned),
+                ("rounds whose statistics went on", statisticsSeen), ("finds", finds),
             ]
     }
 
@@ -85,6 +94,8 @@ struct StressTally {
                 )
             ),
             "pages-checked": .integer(pagesChecked), "pages-compared": .integer(pagesCompared), "pages-skipped": .integer(pagesSkipped),
+            "balloons-reached": .integer(balloonsReached), "balloons-explained": .integer(balloonsExplained),
+            "pages-ballooned": .integer(pagesBallooned), "rounds-with-statistics": .integer(statisticsSeen),
             "bytes": .integer(bytes), "finds": .integer(finds), "evidence": .array(places.map(\.json)),
             "seconds": .integer(Int(elapsed.components.seconds)),
         ]

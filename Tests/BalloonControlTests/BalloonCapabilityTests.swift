@@ -93,6 +93,14 @@ private final class HostedGuest: BalloonHolder {
         #expect(try machine.ask("query-balloon")["target"] == .integer(64 << 20))
     }
 
+    @Test func `A driver that says that more is in the balloon than the guest has says that all is, in the event too`() throws {
+        let machine = try Machine()
+        machine.guest.balloon.writeConfiguration(offset: 4, width: 4, value: UInt64(UInt32.max))
+        let heard = machine.events.wait(until: MonotonicClock.now() + .seconds(20)) { $0.last }
+        #expect(heard == .other("BALLOON_CHANGE", data: ["actual": 0]))
+        #expect(try machine.ask("query-balloon")["actual"] == 0)
+    }
+
     @Test func `A guest that does not run is said to be the reason`() throws {
         let machine = try Machine()
         _ = try machine.ask("balloon", ["value": .integer(32 << 20)])

@@ -79,6 +79,7 @@ final class FakeMachine: Sendable {
             pagesFree: 4,
             pagesFreeTopOrder: 0,
             pagesHeld: 0,
+            pagesBallooned: 5,
             brokenInvariants: []
         )
     }

@@ -46,6 +46,22 @@ import Testing
         }
     }
 
+    @Test func `How many pages are present costs what is plugged, not what is reserved`() throws {
+        // 256 GiB that may be plugged one day.
+        let memory = try GuestRAM(regionTable([(0, 1024), (8192, 1 << 26)]), blocks: [MemoryBlock(Self.region(0, 1024), .anonymous)])
+        let end = MonotonicClock.now() + .seconds(1)
+        var asked = 0
+        while asked < 4000, MonotonicClock.now() < end {
+            #expect(memory.presentPageCount == 1024)
+            asked += 1
+        }
+        #expect(asked == 4000)
+        try memory.plug(MemoryBlock(Self.region(2048, 1024), .anonymous))
+        #expect(memory.presentPageCount == 2048)
+        try memory.unplug(Self.region(2048, 1024))
+        #expect(memory.presentPageCount == 1024)
+    }
+
     @Test(arguments: TestBacking.available)
     func `A block that is plugged reads as zero, is used, unplugged, and plugged again`(backing: TestBacking) throws {
         let memory = try Self.memory()

@@ -52,6 +52,8 @@ public struct SelfCheck: Hashable, Sendable, Codable {
     public var pagesFreeTopOrder: Int
     /// The part of `pagesFree` that the balloon driver holds for hints. 0 once a migration is over.
     public var pagesHeld: Int
+    /// In the balloon: neither used nor free, and not looked at. Absent where the guest cannot tell, as in processes before 0.3.0.
+    public var pagesBallooned: Int?
     /// The allocator's broken invariants, in words. Empty if all hold.
     public var brokenInvariants: [String]
 
@@ -66,6 +68,7 @@ public struct SelfCheck: Hashable, Sendable, Codable {
         pagesFree: Int,
         pagesFreeTopOrder: Int,
         pagesHeld: Int,
+        pagesBallooned: Int? = nil,
         brokenInvariants: [String]
     ) {
         self.pagesChecked = pagesChecked
@@ -75,6 +78,7 @@ public struct SelfCheck: Hashable, Sendable, Codable {
         self.pagesFree = pagesFree
         self.pagesFreeTopOrder = pagesFreeTopOrder
         self.pagesHeld = pagesHeld
+        self.pagesBallooned = pagesBallooned
         self.brokenInvariants = brokenInvariants
     }
 
@@ -86,6 +90,7 @@ public struct SelfCheck: Hashable, Sendable, Codable {
         case pagesFree = "pages-free"
         case pagesFreeTopOrder = "pages-free-top-order"
         case pagesHeld = "pages-held"
+        case pagesBallooned = "pages-ballooned"
         case brokenInvariants = "broken-invariants"
     }
 }

@@ -33,6 +33,9 @@ struct Check: AsyncParsableCommand {
         if check.pagesHeld > 0 {
             lines.append("  held by the balloon driver for hints: \(Figures.count(check.pagesHeld)) of the free pages")
         }
+        if let pages = check.pagesBallooned, pages > 0 {
+            lines.append("  in the balloon, and not looked at: \(Figures.count(pages)) pages")
+        }
         if let wrong = check.firstWrong {
             lines.append("  the first wrong page is \(wrong.page): expected \(wrong.expected), found \(wrong.found)")
         }

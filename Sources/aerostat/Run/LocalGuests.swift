@@ -22,6 +22,7 @@ extension ModelGuest: LocalGuest, BalloonHolder {
             pagesFree: result.pagesFree,
             pagesFreeTopOrder: result.pagesFreeTopOrder,
             pagesHeld: result.pagesHeld,
+            pagesBallooned: result.pagesBallooned,
             brokenInvariants: result.invariants.list
         )
     }

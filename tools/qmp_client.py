@@ -3,8 +3,9 @@
 
 usage: qmp_client.py SOCKET [URI]     (with the python that tools/python-env prints)
 
-Negotiates, asks for the status, stops and continues the guest, and checks the events. With a URI it also migrates the guest there and waits
-for the end. Then qmp-shell does the same from its standard input. Exits with 0 if every answer was as QMP promises.
+Negotiates, asks for the status, stops and continues the guest, and checks the events. If the machine has a balloon, it is inflated and
+deflated, and its guest is asked for statistics. With a URI the script also migrates the guest there and waits for the end. Then qmp-shell
+does the same from its standard input. Exits with 0 if every answer was as QMP promises.
 """
 
 import asyncio
@@ -16,6 +17,7 @@ import sys
 from qemu.qmp import EventListener, ExecuteError, QMPClient
 
 SECONDS = 120
+MEBIBYTE = 1 << 20
 
 
 async def drive(path, uri):
@@ -56,6 +58,10 @@ async def drive(path, uri):
             else:
                 raise AssertionError(f"{command} {arguments} was not refused")
 
+        names = {command["name"] for command in await client.execute("query-commands")}
+        if "balloon" in names:
+            await drive_balloon(client, heard)
+
         if uri:
             assert await client.execute("query-migrate") == {}
             await client.execute("migrate", {"uri": uri})
@@ -70,6 +76,43 @@ async def drive(path, uri):
             assert (await client.execute("query-status"))["status"] == "postmigrate"
             print(json.dumps({"statuses": statuses, "total-time": report["total-time"]}))
     await client.disconnect()
+
+
+async def drive_balloon(client, heard):
+    """Takes 8 MiB from the guest and gives them back, and asks it for its statistics."""
+    whole = (await client.execute("query-balloon"))["actual"]
+    for size in (whole - 8 * MEBIBYTE, whole):
+        await client.execute("balloon", {"value": size})
+        told = None
+        while told != size:
+            event = await heard.get()
+            if event["event"] == "BALLOON_CHANGE":
+                told = event["data"]["actual"]
+        assert (await client.execute("query-balloon"))["actual"] == size
+
+    balloon = {"path": "/machine/peripheral/balloon0"}
+    period = {**balloon, "property": "guest-stats-polling-interval"}
+    await client.execute("qom-set", {**period, "value": 1})
+    assert await client.execute("qom-get", period) == 1
+    statistics = {"last-update": 0}
+    while statistics["last-update"] == 0:
+        await asyncio.sleep(0.1)
+        statistics = await client.execute("qom-get", {**balloon, "property": "guest-stats"})
+    assert 0 < statistics["stats"]["stat-free-memory"] < statistics["stats"]["stat-total-memory"] <= whole, statistics
+    await client.execute("qom-set", {**period, "value": 0})
+
+    for command, arguments, kind in [
+        ("balloon", {"value": 0}, "GenericError"),
+        ("qom-get", {"path": "/machine/peripheral/balloon7", "property": "guest-stats"}, "DeviceNotFound"),
+        ("qom-set", {**period, "value": -1}, "GenericError"),
+    ]:
+        try:
+            await client.execute(command, arguments)
+        except ExecuteError as error:
+            assert error.error_class == kind, error
+        else:
+            raise AssertionError(f"{command} {arguments} was not refused")
+    print(json.dumps({"balloon": statistics["stats"]}))
 
 
 def shell(path, is_migrated):

@@ -177,10 +177,22 @@ extension EndToEnd {
                 let script = Aerostat.root.appending(path: "tools/qmp_client.py").path
                 let client = try await Aerostat.run(python, [script, source.control, try destination.incoming])
                 #expect(client.code == 0 && client.output.contains("completed"), "\(client)")
+                #expect(client.output.contains("stat-free-memory"), "the machine has a balloon: \(client)")
                 try await destination.expectClean()
                 let again = try await Aerostat.run(python, [script, destination.control])
                 #expect(again.code == 0, "\(again)")
             }
+        }
+
+        private static func isQEMUThere() async throws -> Bool {
+            try await Aerostat.run("/bin/sh", ["-c", "command -v qemu-system-x86_64"]).code == 0
+        }
+
+        @Test(.enabled("QEMU is not installed (tools/setup image)") { try await isQEMUThere() })
+        func `QEMU, asked the same, answers in the same shapes`() async throws {
+            let script = Aerostat.root.appending(path: "tools/qmp_shapes.py").path
+            let ended = try await Aerostat.run("/usr/bin/env", ["python3", script, Aerostat.path])
+            #expect(ended.code == 0 && ended.errors.contains(" 0 differences"), "\(ended)")
         }
     }
 }

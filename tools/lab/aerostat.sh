@@ -38,6 +38,10 @@ quit_aerostat() {
     aerostat quit --control "$LAB_PLACE/$1.control" >/dev/null 2>>"$LAB_PLACE/$1.log" ||
         fail "aerostat quit: $(tail -n 3 "$LAB_PLACE/$1.log")"
 }
+keep_aerostat() {
+    aerostat balloon "$2M" --control "$LAB_PLACE/$1.control" >/dev/null 2>>"$LAB_PLACE/$1.log" ||
+        fail "aerostat balloon: $(tail -n 3 "$LAB_PLACE/$1.log")"
+}
 watch_aerostat() {
     : >"$LAB_PLACE/$1.answers"
     listen "$LAB_PLACE/$1.control" >>"$LAB_PLACE/$1.answers" 2>>"$LAB_PLACE/$1.log" &

@@ -111,6 +111,7 @@ switch_off() { # NAME: the machine switches itself off, and its VMM ends
 }
 # FROM PLACE on|off(hints) [OPTION...]: leaves the report in $LAB_PLACE/FROM.report. Fails if the migration does not end.
 migrate() { "migrate_$vmm" "$@"; }
+keep() { "keep_$vmm" "$@"; } # NAME MIB: asks the machine to keep so much memory
 watch() { "watch_$vmm" "$1"; } # NAME: records its events from now on
 # FROM TO, both watched: how many ms the guest was paused, from the source's STOP to the destination's RESUME. The VMMs' own figures end at
 # different moments.

@@ -15,7 +15,8 @@ put /usr/bin/qemu-system-x86_64-microvm qemu-system-x86_64-microvm
 for firmware in /usr/share/qemu/bios-microvm.bin /usr/share/qemu/linuxboot_dma.bin /usr/share/qemu/pvh.bin; do
     ln -s "$firmware" "$tree/usr/share/qemu/"
 done
-ln -s "$base/kernel" "$base/inner" "$PWD"/tools/lab/{library,aerostat,qemu}.sh "$PWD"/tools/lab/{scenario,bench} "$tree/lab/"
+ln -s "$base/kernel" "$base/inner" "$PWD"/tools/lab/{library,looks,aerostat,qemu}.sh "$tree/lab/"
+ln -s "$PWD"/tools/lab/{scenario,balloon,balloon-bench,bench} "$tree/lab/"
 if [[ $what == /* ]]; then ln -s "$what" "$tree/lab/script"; fi
 # QEMU's SVM does not intercept XSETBV: KVM would not know which states an inner machine has enabled, and would not keep them. Software
 # emulation may also stop a processor of the machine for many seconds, which must not look like a lockup.

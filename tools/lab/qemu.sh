@@ -1,6 +1,7 @@
 # Inner machines under Debian's QEMU, for library.sh. Its QMP goes over two pipes.
 
 qemu_hints=on
+qemu_balloon='' # further properties of its balloon, each behind a comma
 
 start_qemu() { # NAME MODE [PLACE]
     local name=$1 mode=$2
@@ -15,7 +16,7 @@ start_qemu() { # NAME MODE [PLACE]
     exec qemu-system-x86_64-microvm -accel kvm -M microvm,rtc=on -cpu host -smp "$vcpus" -m "$memory" \
         -nodefaults -no-user-config -display none -no-reboot \
         -kernel "$LAB_KERNEL" -initrd "$LAB_INITRD" -append "$command_line" \
-        -object iothread,id=hints -device virtio-balloon-device,free-page-hint=$qemu_hints,iothread=hints \
+        -object iothread,id=hints -device virtio-balloon-device,free-page-hint=$qemu_hints,iothread=hints$qemu_balloon \
         -device virtio-rng-device \
         -chardev stdio,id=console,signal=off -serial chardev:console \
         -chardev "pipe,id=qmp,path=$LAB_PLACE/$name.qmp" -mon chardev=qmp,mode=control "$@" \
@@ -65,6 +66,7 @@ running_qemu() {
     return 1
 }
 await_running_qemu() { await 300 "$1 to run" running_qemu "$1"; }
+keep_qemu() { qmp "$1" balloon "\"value\": $(($2 << 20))"; }
 watch_qemu() { :; } # its events come with its answers
 event_times_qemu() {
     sed -n "s/.*\"seconds\": \([0-9]*\), \"microseconds\": \([0-9]*\)}, \"event\": \"$2\".*/\1 \2/p" "$LAB_PLACE/$1.answers"

@@ -15,6 +15,7 @@
         var isAvailable: Bool { base.isAvailable }
         var fillsFreedPages: Bool { base.fillsFreedPages }
         var statistics: HintStatistics { base.statistics }
+        var balloonFigures: BalloonFigures { base.balloonFigures }
         func resetStatistics() { base.resetStatistics() }
 
         func begin(reportingTo sink: any HintSink) -> CommandID {

@@ -255,6 +255,7 @@ final class SimulatedHinting: FreePageHinting, @unchecked Sendable {
     }
 
     var statistics: HintStatistics { calling { device.statistics } }
+    var balloonFigures: BalloonFigures { calling { device.balloonFigures } }
     func resetStatistics() { calling { device.resetStatistics() } }
 }
 

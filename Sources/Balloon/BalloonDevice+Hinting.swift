@@ -34,5 +34,14 @@ extension BalloonDevice: FreePageHinting {
 
     public var statistics: HintStatistics { worker.withState { $0.hints.statistics } }
 
+    public var balloonFigures: BalloonFigures {
+        worker.withState { state in
+            var figures = BalloonFigures()
+            figures.balloonedPages = state.account.pageCount
+            figures.reportedPages = state.account.counters.reportedPages
+            return figures
+        }
+    }
+
     public func resetStatistics() { worker.withState { $0.hints.statistics = HintStatistics() } }
 }

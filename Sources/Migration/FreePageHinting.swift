@@ -54,11 +54,17 @@ public protocol FreePageHinting: AnyObject, Sendable {
     /// What the device saw since the first command of this migration (cumulative since `resetStatistics`).
     var statistics: HintStatistics { get }
     func resetStatistics()
+
+    /// What the device's other queues did.
+    var balloonFigures: BalloonFigures { get }
 }
 
 extension FreePageHinting {
     /// Closes the command; nobody waits until the guest has heard it.
     public func done() { done(heard: nil) }
+
+    /// A device that only asks for hints.
+    public var balloonFigures: BalloonFigures { BalloonFigures() }
 }
 
 /// Where the device's hint thread delivers. Implemented by the page ledger and the survey; the simulator and tests have their own.
@@ -97,4 +103,21 @@ public struct HintStatistics: Hashable, Sendable {
     public var invalidBlocks = 0
 
     public init() {}
+}
+
+/// What a balloon does beside the hints, for the report.
+public struct BalloonFigures: Hashable, Sendable {
+    /// Pages that are in the balloon now.
+    public var balloonedPages = 0
+    /// Pages that the driver reported as free, since the device was made.
+    public var reportedPages = 0
+
+    public init() {}
+
+    /// The same, with the reports since `start`.
+    package func since(_ start: BalloonFigures) -> BalloonFigures {
+        var figures = self
+        figures.reportedPages -= start.reportedPages
+        return figures
+    }
 }

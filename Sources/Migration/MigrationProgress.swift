@@ -11,6 +11,8 @@ public struct MigrationProgress: Sendable {
     public var pages = PageCounts()
     public var traffic = Traffic()
     public var hints = HintStatistics()
+    /// Reports since the migration began.
+    public var balloon = BalloonFigures()
     /// What a link is waiting for, where that may take long and can be said.
     public var waitingFor: String?
     /// Bytes that left this process.
@@ -57,6 +59,7 @@ public struct MigrationProgress: Sendable {
         }
         fillMemory(&report.ram)
         fillHints(&report.freePageHints)
+        fillBalloon(&report.balloon)
         #if Instruments
             report.longestLockHoldMicroseconds = longestHold.elapsed.inSeconds * 1e6
             report.longestLockHoldProcessorMicroseconds = longestHold.processor.inSeconds * 1e6
@@ -85,5 +88,13 @@ public struct MigrationProgress: Sendable {
         report.redirtiedPages = pages.redirtied
         report.zeroedPages = traffic.zeroedPages
         report.droppedBytes = pages.droppedBytes
+    }
+
+    private func fillBalloon(_ report: inout MigrationReport.Balloon) {
+        report.balloonedPages = balloon.balloonedPages
+        report.reportedPages = balloon.reportedPages
+        report.discardedPages = pages.discarded
+        report.unsentPages = pages.discardedUnsent
+        report.zeroedPages = pages.discardedAfterSent
     }
 }

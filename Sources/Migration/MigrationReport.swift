@@ -37,6 +37,7 @@ public struct MigrationReport: Hashable, Sendable, Codable {
     public var downtimeMicroseconds: Int?
     public var ram = RAM()
     public var freePageHints = FreePageHints()
+    public var balloon = Balloon()
     /// Pages that the guest never populated: never read, never sent.
     public var absentPages = 0
     public var guest: MemoryUse?
@@ -91,6 +92,7 @@ public struct MigrationReport: Hashable, Sendable, Codable {
         case downtimeMicroseconds = "downtime-us"
         case ram
         case freePageHints = "free-page-hints"
+        case balloon
         case absentPages = "absent-pages"
         case guest, rounds, verify, tracker
         case longestLockHoldMicroseconds = "longest-lock-hold-us"
@@ -170,6 +172,30 @@ public struct MigrationReport: Hashable, Sendable, Codable {
             case invalidBlocks = "invalid-blocks"
             case droppedBytes = "dropped-bytes"
             case headStart = "head-start-ms"
+        }
+    }
+
+    /// What the balloon did, in pages.
+    public struct Balloon: Hashable, Sendable, Codable {
+        /// In the balloon, when last looked at: not read and not sent, unless the balloon was inhibited.
+        public var balloonedPages = 0
+        /// Reported as free during the migration.
+        public var reportedPages = 0
+        /// Given back to the host during the migration, each time counted.
+        public var discardedPages = 0
+        /// Of these, the ones that were pending, and need not travel.
+        public var unsentPages = 0
+        /// Of these, the ones that were to travel as zeros, because the destination might have had something else.
+        public var zeroedPages = 0
+
+        public init() {}
+
+        enum CodingKeys: String, CodingKey {
+            case balloonedPages = "ballooned-pages"
+            case reportedPages = "reported-pages"
+            case discardedPages = "discarded-pages"
+            case unsentPages = "unsent-pages"
+            case zeroedPages = "zeroed-pages"
         }
     }
 

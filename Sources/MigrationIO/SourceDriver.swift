@@ -45,6 +45,9 @@ final class SourceDriver {
     /// The link's rate in the last window, in bytes a second.
     private var recentRate: Double = 0
     private var hintStatistics = HintStatistics()
+    private var balloonFigures = BalloonFigures()
+    /// When the migration began.
+    private var firstBalloonFigures = BalloonFigures()
     /// The guest's memory use when the migration began.
     private var use: MemoryUse?
 
@@ -120,6 +123,7 @@ final class SourceDriver {
     /// Runs the migration to its end.
     func run() -> SourceSession.Outcome {
         guest.hinting?.resetStatistics()
+        firstBalloonFigures = guest.hinting?.balloonFigures ?? BalloonFigures()
         use = guest.memoryUse()
         effects = handle(.start(guestRuns: migration.owner.isGuestRunning()))
         while true {
@@ -283,7 +287,10 @@ final class SourceDriver {
     /// - Parameter asksDevice: also reads the device's counters, under the device's lock. If false, the last values are kept.
     func publish(asksDevice: Bool = false) {
         let now = clock()
-        if asksDevice { hintStatistics = guest.hinting?.statistics ?? HintStatistics() }
+        if asksDevice {
+            hintStatistics = guest.hinting?.statistics ?? HintStatistics()
+            balloonFigures = (guest.hinting?.balloonFigures ?? BalloonFigures()).since(firstBalloonFigures)
+        }
         let window = rateWindow.at.duration(to: now)
         if window >= .milliseconds(200) {
             recentRate = Double(link.bytesSent - rateWindow.bytes) / window.inSeconds
@@ -294,6 +301,7 @@ final class SourceDriver {
             progress.pages = ledger.counts
             progress.traffic = traffic
             progress.hints = hintStatistics
+            progress.balloon = balloonFigures
             progress.waitingFor = link.waitingFor
             progress.bytesSent = link.bytesSent
             progress.bytesAtPause = bytesAtPause

@@ -39,23 +39,23 @@ extension Kernel {
         try release(frame, order: order)
     }
 
-    /// Frees an allocated block of the top order except for one frame, which stays allocated. So the block stays in pieces.
-    func free(_ frame: Int, keeping kept: Int) throws(KernelPanic) {
+    /// Frees an allocated block of the top order except for a smaller one in it, which stays allocated. So the block stays in pieces.
+    func free(_ frame: Int, keeping kept: Int, order keptOrder: Int) throws(KernelPanic) {
         let order = try memory.order(of: frame, .allocated)
-        precondition((frame..<frame + 1 << order).contains(kept), "the kept frame is in the block")
+        precondition((frame..<frame + 1 << order).contains(kept) && kept % (1 << keptOrder) == 0, "what is kept is a block in the block")
         forgetContent(frame..<kept)
-        forgetContent(kept + 1..<frame + 1 << order)
+        forgetContent(kept + 1 << keptOrder..<frame + 1 << order)
         var start = frame
-        for half in (0..<order).reversed() {
+        for half in (keptOrder..<order).reversed() {
             let upper = start + 1 << half
-            // The half without the kept frame is free. It cannot merge, because its buddy holds that frame.
+            // The half without the kept block is free. It cannot merge, because its buddy holds that block.
             try insertFree(kept < upper ? upper : start, order: half)
             if kept >= upper { start = upper }
         }
         var record = memory.record(of: kept)
-        record.setHead(.allocated, order: 0)
+        record.setHead(.allocated, order: keptOrder)
         memory.setRecord(record, of: kept)
-        allocator.allocatedPages &-= 1 << UInt64(order) - 1
+        allocator.allocatedPages &-= 1 << UInt64(order) - 1 << UInt64(keptOrder)
         noteFreed(order: order - 1)
     }
 

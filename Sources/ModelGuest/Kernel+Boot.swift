@@ -37,6 +37,8 @@ private struct BootPlan {
     /// Decides which blocks stay in pieces, and around which frame.
     var random: SplitMix
     let fragmentationShare: Double
+    /// Of what stays allocated in a block that stays in pieces.
+    let keptOrder: Int
 
     mutating func freeAll(in kernel: Kernel) throws(KernelPanic) {
         let whole = freed.count
@@ -49,9 +51,9 @@ private struct BootPlan {
                 continue
             }
             pieces -= 1
-            let kept = frame + Int.random(in: 0..<1 << order, using: &random)
-            try kernel.free(frame, keeping: kept)
-            try kernel.appendResident(kept, order: 0, vcpu: done % kernel.parameters.vcpus)
+            let kept = frame + Int.random(in: 0..<1 << order, using: &random) & -(1 << keptOrder)
+            try kernel.free(frame, keeping: kept, order: keptOrder)
+            try kernel.appendResident(kept, order: keptOrder, vcpu: done % kernel.parameters.vcpus)
         }
     }
 }
@@ -86,7 +88,8 @@ extension Kernel {
         let freed = min(Double(layout.pageCount) * configuration.freedShare, free - used)
         var plan = BootPlan(
             random: SplitMix(state: PageContent.mix(parameters.seed ^ 0xB007)),
-            fragmentationShare: configuration.fragmentationShare
+            fragmentationShare: configuration.fragmentationShare,
+            keptOrder: configuration.leavesHalves ? KernelLayout.topOrder - 1 : 0
         )
         var (usedPages, freedPages) = (Int(used), Int(freed))
         while usedPages + freedPages > 0 {

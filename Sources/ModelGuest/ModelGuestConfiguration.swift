@@ -131,6 +131,9 @@ public struct ModelGuestConfiguration: Hashable, Sendable {
     public var freedShare = 0.50
     /// The share of the freed memory that stays in blocks too small to be hinted.
     public var fragmentationShare = 0.0
+    /// Of each block that is left in pieces, the half stays allocated and the other half is one free block, which is reported but not
+    /// hinted. Otherwise one page stays allocated, and the free blocks have all sizes.
+    public var leavesHalves = false
 
     public init(memory: RegionTable) { self.memory = memory }
 

@@ -162,6 +162,25 @@ extension EndToEnd {
             #expect(try #require(with) * 2 < (try #require(without)))
         }
 
+        @Test func `The demo's guest gives memory up, moves with the balloon full, and takes it back`() async throws {
+            let demo = try await Aerostat.command("demo", "--balloon", "--memory", "128MiB", "--json")
+            try #require(demo.code == 0, "\(demo)")
+            let document = try JSONParser.parse(Array(demo.output.utf8), limits: .reply)
+            #expect(document["verified"] == true)
+            let steps = try #require(document["steps"]?.array)
+            #expect(steps.map { $0["step"]?.string } == ["started", "shrunk", "moved", "grown again"])
+            #expect(steps.map { $0["guest-bytes"]?.integer } == [128 << 20, 32 << 20, 32 << 20, 128 << 20])
+            let resident = steps.compactMap { $0["resident-bytes"]?.integer }
+            // Half of the guest's memory held data that it had freed. Most of that went back.
+            try #require(resident.count == 4)
+            #expect(resident[1] < resident[0] - 48 << 20, "\(resident)")
+            #expect(resident[2] < resident[0] - 40 << 20 && resident[3] < resident[2] + 8 << 20, "\(resident)")
+            let report = try MigrationReport(json: document["migration"] ?? .null)
+            #expect(report.balloon.balloonedPages == 96 << 8 && report.verify?.status == .passed)
+            #expect(report.absentPages >= report.balloon.balloonedPages && report.ram.transferred < 32 << 20, "\(report)")
+            #expect(demo.errors.contains("resident memory"), "\(demo)")
+        }
+
         /// The python that has the `qemu.qmp` package; `nil` if it cannot be made (no network, no venv).
         private static func python() async throws -> String? {
             let made = try await Aerostat.run(Aerostat.root.appending(path: "tools/python-env").path, [])

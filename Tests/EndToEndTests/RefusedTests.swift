@@ -260,6 +260,7 @@ extension EndToEnd {
             ["migrate", "--control", "/nonexistent/x", "tcp:1.2.3.4:5", "--record", ""],
             ["dump-memory", "--control", "/nonexistent/x", "-o", ""],
             ["image", "info", ""], ["image", "verify", "file:"], ["image", "compare", "/x", "file:"], ["demo", "--image", ""],
+            ["demo", "--balloon", "--image", "/x"],
             ["image", "import", "--ram", "", "--page-flags", "/x", "-o", "/x"],
             ["image", "import", "--ram", "/x", "--page-flags", "/y", "-o", ""], ["stress", "--keep", ""],
             ["status"], ["dump-memory", "--control", "/nonexistent/x"], ["fly"], ["demo", "--memory", "-1"],

@@ -66,6 +66,8 @@ import Testing
         #expect(try pair.differences() == [])
         let report = pair.migration.report
         #expect(report.ram.normal + report.ram.duplicate < 3300, "\(report.ram)")
+        #expect(report.balloon.discardedPages == 1000 && report.balloon.unsentPages > 700, "\(report.balloon)")
+        #expect(report.balloon.unsentPages + report.balloon.zeroedPages <= 1000, "\(report.balloon)")
         pair.end()
     }
 
@@ -89,6 +91,8 @@ import Testing
         try pair.source.memory.discard(run)
         #expect(pair.migration.wait() == .completed)
         #expect(Self.residentPages(of: pair.source.memory, in: Set(run.indices)) == 0)
+        let balloon = pair.migration.report.balloon
+        #expect((balloon.discardedPages, balloon.unsentPages, balloon.zeroedPages) == (800, 0, 640), "\(balloon)")
         // Shorter runs, at the end of a frame, are only cleared.
         #expect(Self.residentPages(of: there, in: Set(run.indices)) < 32)
         #expect(try pair.differences() == [])

@@ -30,6 +30,10 @@ extension ModelGuestTests {
             // 128 MiB were freed: 32 blocks, of which 16 lost one page each.
             #expect(whole.pagesFreeTopOrder - broken.pagesFreeTopOrder == 16 << 10)
             #expect(whole.pagesFree - broken.pagesFree == 16)
+            let configuration = try configuration(256) { ($0.fragmentationShare, $0.leavesHalves) = (0.5, true) }
+            let result = try ModelGuest(booting: configuration, tracker: .software).check()
+            #expect(result.isClean, "\(result)")
+            #expect(whole.pagesFreeTopOrder - result.pagesFreeTopOrder == 16 << 10 && whole.pagesFree - result.pagesFree == 16 << 9)
         }
 
         @Test func `A damaged data page is found and reported with its expected content`() throws {

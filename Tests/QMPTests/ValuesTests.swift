@@ -125,6 +125,18 @@ import Testing
         #expect(MigrationText(report).progress.last?.hasSuffix(", more than a day to go") == true)
     }
 
+    @Test func `What the balloon did has lines in the table, and none where it did nothing`() throws {
+        var report = MigrationReport()
+        (report.status, report.ram.transferred) = (.completed, 1)
+        let names = ["in the balloon", "reported as free", "given back"]
+        func lines() -> [String] { MigrationText(report).table.filter { line in names.contains { line.contains($0) } } }
+        #expect(lines().isEmpty)
+        (report.balloon.balloonedPages, report.balloon.discardedPages) = (256, 1 << 18)
+        #expect(lines() == ["  in the balloon      256 (1.00 MiB)", "  given back          262,144 (1.00 GiB)"])
+        #expect(try report.json["balloon"]?["ballooned-pages"] == 256)
+        #expect(try MigrationReport(json: report.json) == report)
+    }
+
     @Test func `every report can be shown`() {
         var report = MigrationReport()
         report.ram.mbps = .nan

@@ -17,6 +17,7 @@ AEROSTAT = os.path.join(ROOT, ".build", "release", "aerostat")
 INSTRUMENTED = os.path.join(ROOT, ".build-instruments", "release", "aerostat")  # with the trait Instruments
 PLAIN_LOOP = os.path.join(CACHE, "plainloop")
 DIRECT_LOOP = os.path.join(CACHE, "directloop")
+GIVE_BACK = os.path.join(CACHE, "giveback")
 KIB, MIB, GIB, TIB = 1 << 10, 1 << 20, 1 << 30, 1 << 40
 PAGE = 4 * KIB
 SECONDS = 300  # no step here may take longer
@@ -33,7 +34,7 @@ def build(is_built=False, instrumented=False):
     `instrumented`: also the program that measures itself, beside the one that people use.
     """
     os.makedirs(CACHE, exist_ok=True)
-    for program in (PLAIN_LOOP, DIRECT_LOOP):
+    for program in (PLAIN_LOOP, DIRECT_LOOP, GIVE_BACK):
         source = os.path.join(ROOT, "tools", "benchmarks", os.path.basename(program) + ".c")
         subprocess.run(["cc", "-O2", "-Wall", "-Wextra", "-o", program, source, "-luring"], check=True)
     if not is_built:

@@ -2,6 +2,7 @@
 
 import tempfile
 
+import balloon
 import images
 import lab
 import qemu
@@ -159,6 +160,7 @@ ROWS = {
     "sparse": sparse,
     "lock": lock,
     "qemu": against_qemu,
+    **balloon.ROWS,
     **images.ROWS,
     **trackers.ROWS,
     **lab.ROWS,

@@ -100,6 +100,11 @@ package struct MigrationText: Sendable {
         rows.append(("zero pages", pages(ram.duplicate)))
         rows.append(("skipped by hints", pages(report.freePageHints.skippedPages)))
         rows.append(("never populated", pages(report.absentPages)))
+        let balloon: [(String, Int)] = [
+            ("in the balloon", report.balloon.balloonedPages), ("reported as free", report.balloon.reportedPages),
+            ("given back", report.balloon.discardedPages),
+        ]
+        for (name, count) in balloon where count > 0 { rows.append((name, pages(count))) }
         if let verify = report.verify { rows.append(("verified", Self.words(verify))) }
         return rows.map { "  " + $0.0 + String(repeating: " ", count: 20 - $0.0.count) + $0.1 }
     }

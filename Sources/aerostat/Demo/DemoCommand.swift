@@ -8,7 +8,7 @@ import AerostatQMP
 import ArgumentParser
 import CommandSupport
 
-/// `aerostat demo`: moves the same guest twice, without hints and with them.
+/// `aerostat demo`: moves the same guest twice, without hints and with them; or once, with a full balloon.
 struct DemoCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "demo",
@@ -22,8 +22,12 @@ struct DemoCommand: AsyncParsableCommand {
             makes one). Both migrations start from the image. The guest does what it did when the image was written, unless --workload \
             says otherwise.
 
+            With --balloon there is one migration. The guest is asked to give most of its memory up before it, and takes it back where \
+            it arrived. The resident memory of its process is shown beside what the guest has.
+
             Examples:
               aerostat demo --memory 2GiB --workload churn --vcpus 2
+              aerostat demo --balloon
               aerostat demo --image linux.image --workload steady
             """
     )
@@ -32,6 +36,9 @@ struct DemoCommand: AsyncParsableCommand {
 
     @Option(help: ArgumentHelp("Take the guest from an image.", valueName: "file"), completion: .file(), transform: Values.image)
     var image: String?
+
+    @Flag(help: "Have the guest give memory up, move it with the balloon full, and let it take its memory back.")
+    var balloon = false
 
     @Flag(help: "Print one JSON document on stdout; text for people goes to stderr.")
     var json = false
@@ -44,6 +51,7 @@ struct DemoCommand: AsyncParsableCommand {
 
     func validate() throws {
         guard image != nil else { return _ = try options.configuration(defaultMemory: Self.defaultMemory) }
+        if balloon { throw ValidationError("--balloon has no meaning with --image: the demo's balloon is that of a new model guest") }
         if options.memory != nil { throw ValidationError("--memory has no meaning with --image: the guest comes as it is") }
         try options.refuseMaking(with: "--image", except: ["--workload", "--write-rate", "--working-set"])
         try options.checkWorkload(absence: "without it the guest does what it did")
@@ -55,26 +63,48 @@ struct DemoCommand: AsyncParsableCommand {
         defer { belongings.end() }
         say(try introduction())
         let folder = try belongings.makeFolder("aerostat-demo")
+        if balloon { return try await showBalloon(in: folder) }
         let without = try await migrate(usesHints: false, in: folder)
         let with = try await migrate(usesHints: true, in: folder)
         try conclude(without, with)
     }
 
-    private func conclude(_ without: Run, _ with: Run) throws {
-        let verified = without.isVerified && with.isVerified
-        let verdict =
-            verified
-            ? (verify ? "verified: every page that is not free is equal, and the guest finds no fault" : "the guest finds no fault")
-            : "VERIFICATION FAILED"
-        let table = DemoTable(without: without.report, with: with.report).text + verdict
-        let isComplete = without.report.status == .completed && with.report.status == .completed
-        let code: ExitCode = !isComplete ? .failed : verified ? .success : .differs
+    private func showBalloon(in folder: String) async throws {
+        let guest = try options.configuration(defaultMemory: Self.defaultMemory)
+        let demo = BalloonDemo(
+            guestArguments: guestArguments,
+            usedBytes: Int(Double(guest.memory.byteCount) * guest.usedShare),
+            verifies: verify,
+            folder: folder,
+            say: say
+        )
+        let result = try await demo.run()
+        let isComplete = result.report.status == .completed
+        let verdict = verdict(isVerified: result.isVerified)
+        let table = result.table + ([verdict] + result.faults).joined(separator: "\n")
+        try finish(table, try result.json, code: !isComplete ? .failed : result.isVerified ? .success : .differs)
+    }
+
+    private func verdict(isVerified: Bool) -> String {
+        guard isVerified else { return "VERIFICATION FAILED" }
+        return verify ? "verified: every page that is not free is equal, and the guest finds no fault" : "the guest finds no fault"
+    }
+
+    private func finish(_ table: String, _ document: @autoclosure () throws -> JSONValue, code: ExitCode) throws {
         guard json else { return try printResult(table, code: code) }
         say(table + "\n")
+        try printResult(try document().text(.indented), code: code)
+    }
+
+    private func conclude(_ without: Run, _ with: Run) throws {
+        let verified = without.isVerified && with.isVerified
+        let table = DemoTable(without: without.report, with: with.report).text + verdict(isVerified: verified)
+        let isComplete = without.report.status == .completed && with.report.status == .completed
+        let code: ExitCode = !isComplete ? .failed : verified ? .success : .differs
         let document: JSONValue = [
             "without-hints": try without.report.json, "with-hints": try with.report.json, "verified": .bool(verified),
         ]
-        try printResult(document.text(.indented), code: code)
+        try finish(table, document, code: code)
     }
 
     private func introduction() throws -> String {

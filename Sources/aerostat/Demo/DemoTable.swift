@@ -24,13 +24,15 @@ struct DemoTable {
             ("pages that differ", { $0.verify.map { "\($0.differences)" } ?? "-" }),
         ]
         let cells = [["", "without hints", "with hints"]] + rows.map { [$0.0, $0.1(without), $0.1(with)] }
-        let widths = (0..<3).map { column in cells.map { $0[column].count }.max() ?? 0 }
-        return "\n"
-            + cells.map { row in
-                row[0].padded(to: widths[0]) + "   " + row[1].padded(to: widths[1], onLeft: true) + "   "
-                    + row[2].padded(to: widths[2], onLeft: true) + "\n"
-            }.joined() + "\n"
+        return "\n" + textTable(cells) + "\n"
     }
+}
+
+/// Lines with columns: the first stands on the left, the others on the right.
+func textTable(_ cells: [[String]]) -> String {
+    guard let columns = cells.first?.indices else { return "" }
+    let widths = columns.map { column in cells.map { $0[column].count }.max() ?? 0 }
+    return cells.map { row in columns.map { row[$0].padded(to: widths[$0], onLeft: $0 > 0) }.joined(separator: "   ") + "\n" }.joined()
 }
 
 /// A number of bytes for people, in binary units.

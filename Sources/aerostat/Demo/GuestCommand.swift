@@ -12,6 +12,7 @@ final class GuestCommand: Sendable {
     let incoming: String?
     let client: ControlClient
     private let process: ChildProcess
+    var identifier: Int32 { process.identifier }
 
     /// A child that failed before it was ready.
     struct NotReady: Error, CustomStringConvertible {

@@ -48,6 +48,11 @@ struct GuestOptions: ParsableArguments {
     )
     var fragmentation: Double?
 
+    @Flag(
+        help: "The small blocks of --fragmentation are halves, of 2 MiB, which are reported but not hinted; the other halves stay in use."
+    )
+    var halves = false
+
     @Option(
         help: ArgumentHelp(
             "The guest fills memory with this word of 32 bits, such as 0 or 0xaaaaaaaa, when it frees it, and tells the balloon device "
@@ -195,6 +200,7 @@ struct GuestOptions: ParsableArguments {
             ("--poison", poison != nil), ("--init-on-alloc", initOnAlloc), ("--hole", !holes.isEmpty),
             ("--reporting-delay", reportingDelay != nil), ("--compaction", compaction != nil),
             ("--balloon-disturbance", balloonDisturbance != nil), ("--balloon-runs", balloonRuns),
+            ("--halves", halves),
         ]
         for (name, isSaid) in said where isSaid && !allowed.contains(name) {
             throw ValidationError("\(name) has no meaning with \(option): \(reason)")
@@ -211,7 +217,7 @@ struct GuestOptions: ParsableArguments {
             ("--reporting-delay", reportingDelay.map(Self.text)), ("--compaction", compaction.map(Self.text)),
             ("--balloon-disturbance", balloonDisturbance.map(Self.text)),
         ]
-        let flags: [(String, Bool)] = [("--init-on-alloc", initOnAlloc), ("--balloon-runs", balloonRuns)]
+        let flags: [(String, Bool)] = [("--init-on-alloc", initOnAlloc), ("--balloon-runs", balloonRuns), ("--halves", halves)]
         var arguments = said.flatMap { name, value in value.map { [name, $0] } ?? [] }
         for hole in holes { arguments += ["--hole", "\(hole.lowerBound)-\(hole.upperBound)"] }
         return arguments + flags.filter(\.1).map(\.0)
@@ -231,6 +237,7 @@ struct GuestOptions: ParsableArguments {
         configuration.reportingDelay = reportingDelay
         configuration.compactionInterval = compaction
         configuration.disturbanceInterval = balloonDisturbance
+        configuration.leavesHalves = halves
         configuration.inflatesInRuns = balloonRuns
         configuration.workload = chosenWorkload ?? .idle
         do throws(ModelGuestConfiguration.Invalid) { try configuration.validate() } catch { throw ValidationError("\(error)") }

@@ -1,6 +1,7 @@
 import AerostatBalloon
 import AerostatGuestMemory
 import AerostatHost
+import AerostatMigration
 import AerostatVirtio
 import TestSupport
 import Testing

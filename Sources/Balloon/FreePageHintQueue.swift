@@ -130,7 +130,7 @@ struct FreePageHintQueue: BalloonQueueHandler {
     /// Opens a command. If the driver cannot be asked, it is over at once.
     /// - Parameters:
     ///   - canHint: whether the driver can be asked.
-    /// - waiting: how many chains wait on the queue now.
+    ///   - waiting: how many chains wait on the queue now.
     mutating func begin(reportingTo sink: any HintSink, canHint: Bool, waiting: UInt16) -> CommandID {
         if let id = sequencer.openID { close(id) }
         statistics.commands += 1

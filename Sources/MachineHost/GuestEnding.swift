@@ -30,7 +30,7 @@ public enum ProcessEnding: Hashable, Sendable {
     case guest(GuestEnding)
     case failed
 
-    /// Whether the process exits with a failure. A guest that ended on its own wish is no failure.
+    /// Whether the process exits with a failure. A guest that ended as it wanted is no failure.
     public var isFailure: Bool {
         switch self {
         case .asked: false

@@ -27,13 +27,13 @@ public protocol PowerButton {
 /// Decides which incoming guests a process accepts.
 public protocol GuestShells: Sendable {
     /// Checks the requirements of a guest, which are foreign input, before the guest gets any memory.
-    /// An empty machine, about to be made for an incoming guest.
+    /// - Throws: the refusal.
     func shell(for requirements: [DeviceSection]) throws(GuestError) -> any GuestShell
 }
 
 /// An empty machine that is about to be made for a guest from elsewhere.
 public protocol GuestShell: Sendable {
     /// - Parameter memory: the guest's memory, empty or an image's.
-    /// - Throws: also what this host lacks of the requirements.
+    /// - Throws: also if the host lacks something that the guest requires.
     func make(in memory: GuestRAM) throws(GuestError) -> any LocalGuest
 }

@@ -10,9 +10,9 @@ import Synchronization
 extension MachineHost {
     /// Receives one guest on the calling thread, and starts it.
     /// - Parameters:
-    /// - shape: the memory layout that the guest must have; `nil` accepts any.
-    /// - shells: makes the guest's empty machine.
-    /// - paused: keeps the guest paused, even if it ran at the source.
+    ///   - shape: the memory layout that the guest must have; `nil` accepts any.
+    ///   - shells: makes the guest's empty machine.
+    ///   - paused: keeps the guest paused, even if it ran at the source.
     public func receive(_ listener: borrowing IncomingListener, shape: RegionTable?, shells: any GuestShells, paused: Bool) {
         let outcome: DestinationMigration.Outcome?
         do throws(SocketError) {

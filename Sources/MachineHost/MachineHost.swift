@@ -48,8 +48,8 @@ public final class MachineHost: Sendable {
     }
 
     /// - Parameters:
-    /// - keepsEndedGuest: keep a guest that ended on its own for inspection, and the process with it.
-    /// - inheritedSockets: the descriptors that `migrate fd:N` may name.
+    ///   - keepsEndedGuest: keep a guest that ended on its own for inspection, and the process with it.
+    ///   - inheritedSockets: the descriptors that `migrate fd:N` may name.
     public init(_ origin: Origin, keepsEndedGuest: Bool, inheritedSockets: Set<Int32>, logger: Logger) throws(SystemError) {
         self.logger = logger
         let awaited: Lifecycle.Awaited =
@@ -110,8 +110,8 @@ public final class MachineHost: Sendable {
 
     /// Changes the machine while nobody saves its state. `body` runs under the host's lock, so that no switch-over begins meanwhile.
     /// - Parameters:
-    /// - advice: what a person should do if a migration is switching the guest over.
-    /// - body: must not wait for the guest. The events that it returns are announced.
+    ///   - advice: what a person should do if a migration is switching the guest over.
+    ///   - body: must not wait for the guest. The events that it returns are announced.
     public func changeMachine(
         orElse advice: String,
         _ body: (any LocalGuest) throws(QMPError) -> [Event]
@@ -203,7 +203,7 @@ public final class MachineHost: Sendable {
             ending.update { $0 = reason }
             incomingDoorbell.ring()
         case .endProcessAfterGrace(let reason):
-            // Not on the migration's thread: the end of the process waits for it.
+            // Not on the migration's thread: the end of the process waits for that thread.
             DispatchQueue.global().async { [self] in
                 _ = ending.wait(until: MonotonicClock.now() + Self.reportGrace) { $0 }
                 end(.guest(reason))
@@ -211,7 +211,7 @@ public final class MachineHost: Sendable {
         }
     }
 
-    /// How long the process waits after a migration, so that clients that watch it can ask how it ended.
+    /// How long the process outlives a guest that ended during a migration, so that clients that watch it can ask how it ended.
     private static let reportGrace = Duration.seconds(1)
 
     private func tell(_ ending: GuestEnding, _ isKept: Bool) {

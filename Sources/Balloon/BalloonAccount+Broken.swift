@@ -2,16 +2,16 @@
     import AerostatGuestMemory
     import AerostatHost
 
-    // Pages that are given back when their buffer has long been given back, and the guest may use them again.
+    // A broken engine for the proof: it gives pages back late, when the driver has its buffer again and may already use the pages.
     extension BalloonAccount {
-        /// - Returns: whether the engine is at work, and gives the run back later.
+        /// - Returns: whether the engine is active and will give the run back later.
         mutating func postpones(_ engine: BrokenEngine, _ runs: [PageRun]) -> Bool {
             guard BrokenEngine.isActive(engine) else { return false }
             late += runs.map { ($0, 0) }
             return true
         }
 
-        /// Another chain begins: what is two chains old is given back now.
+        /// Another chain begins. Gives back what was postponed two chains ago.
         mutating func giveBackLate() {
             for index in late.indices { late[index].chains += 1 }
             giveBack(late.filter { $0.chains > 1 }.map(\.run))

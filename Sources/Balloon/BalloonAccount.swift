@@ -2,32 +2,32 @@ import AerostatGuestMemory
 import AerostatHost
 import AerostatVirtio
 
-/// What the balloon's queues share: which pages are in the balloon, how pages are given back to the host, and what was counted.
+/// What the balloon's queues share: the pages in the balloon, the code that gives pages back to the host, and the counters.
 ///
-/// Part of what the device's lock guards. `ballooned` may be read without it.
+/// The device's lock guards it. `ballooned` may be read without the lock.
 struct BalloonAccount: Sendable {
     let memory: GuestRAM
     let clock: BalloonClock
-    /// The pages that the driver has put into the balloon and not taken out. It is empty again after a reset: a driver that begins anew
-    /// has an empty balloon, and its memory is its own, whatever the last one said.
+    /// The pages that the driver has put into the balloon and not taken out. A reset empties it: a driver that starts again has an empty
+    /// balloon, whatever the previous driver said.
     let ballooned: PageSet
     private var knownPages = 0
-    /// Pages in the balloon of which only the number is known: they were put in before the guest arrived here.
+    /// How many pages were put into the balloon before the guest arrived here. Only their number is known.
     var arrivedPages = 0
     var counters = BalloonCounters()
-    /// What the kernel said when it last refused.
+    /// The error of the kernel's last refusal.
     var lastError: SystemError?
     /// When a page last went into the balloon or came out.
     var lastMovement: MonotonicClock.Instant?
-    /// Of the active queues.
+    /// The pages of the active queues' rings.
     var rings = OwnPages()
     var negotiated = VirtioFeatures()
-    /// What the driver last said that the guest's free pages contain. It stays through resets: when a guest resumes from suspend, Linux's
-    /// driver negotiates anew and does not say it again, and the pages are still filled. A driver that is new says it.
+    /// The value that the driver last said its free pages contain. It survives resets: when a guest resumes from suspend, Linux's driver
+    /// negotiates again without repeating the value, and the pages are still filled. A new driver says it itself.
     var promisedPoison: UInt32 = 0
 
     #if BrokenEngines
-        /// What is given back later than it should be, and how many chains came since.
+        /// The runs to give back late, each with the number of chains since.
         var late: [(run: PageRun, chains: Int)] = []
     #endif
 
@@ -43,7 +43,7 @@ struct BalloonAccount: Sendable {
     /// How many pages are in the balloon.
     var pageCount: Int { knownPages + arrivedPages }
 
-    /// What the guest relies on to find in its free pages, repeated; `nil` where nothing was agreed.
+    /// The word that fills the guest's free pages, on which the guest relies; `nil` if none was agreed.
     var poison: UInt32? {
         #if BrokenEngines
             if BrokenEngine.isActive(.ignoresPoison) { return nil }
@@ -66,11 +66,12 @@ struct BalloonAccount: Sendable {
 
     // MARK: Giving back
 
-    /// The most pages, and the most runs of them, that are given back in one hold of the lock: about a millisecond.
+    /// The most pages, and the most runs, that are given back in one hold of the lock. This takes about a millisecond.
     static let pagesPerStep = 4096
     static let runsPerStep = 256
 
-    /// Free pages that the guest does not use. Where it relies on what they contain they stay as they are: they would become zero.
+    /// Gives back free pages that the guest does not use. If the guest relies on their content they stay as they are, because they would
+    /// become zero.
     mutating func report(_ run: PageRun) {
         counters.reportedPages += run.count
         guard poison ?? 0 == 0 else {
@@ -83,8 +84,8 @@ struct BalloonAccount: Sendable {
         giveBack([run])
     }
 
-    /// Gives runs back to the host, unless something forbids it. Errors are counted: the pages stay the guest's, as they are.
-    /// - Returns: runs of which something stays, because it is a part of a huge page.
+    /// Gives runs back to the host, unless the balloon is inhibited. Errors are counted; pages that the kernel refused keep their content.
+    /// - Returns: the runs that stay, whole or in part, because they are parts of huge pages.
     @discardableResult
     mutating func giveBack(_ runs: [PageRun]) -> [PageRun] {
         guard !isInhibited else {
@@ -123,30 +124,31 @@ struct BalloonAccount: Sendable {
             pages += run.count
         }
         knownPages += new
-        // A driver that says otherwise says something wrong.
+        // Known and arrived pages together cannot exceed the memory. If they would, the driver has inflated pages that it counted already.
         arrivedPages = min(arrivedPages, memory.pageCount - knownPages)
         counters.inflatedPages += new
         counters.repeatedPages += pages - new
         #if BrokenEngines
             if postpones(.acknowledgesBeforeDiscard, runs) { return new }
         #endif
-        // Also what was in it already. A driver need not wait until its deflate is answered before it uses a page and puts it in again, and
-        // the device may look at the second first. The page is the host's until the buffer is given back, so nothing can be lost.
+        // Pages that were already in the balloon are given back again. A driver need not wait for the answer to its deflate before it uses
+        // a page and inflates it again, and the device may read the inflate first. The page is the host's until the buffer is given back,
+        // so nothing can be lost.
         for run in giveBack(runs) { giveBackHugePages(around: run) }
         return new
     }
 
-    /// The last part of a huge page went into the balloon: the whole of it is given back.
+    /// The run may complete huge pages in the balloon. Those that are complete are given back as a whole.
     ///
-    /// Only where the driver promised to tell before it touches a page again. Without the promise it may use one part while the device
-    /// believes that part to be in the balloon, and that would be lost.
+    /// Only done if the driver promised to tell before it touches a page again. Without the promise it may already use a part that the
+    /// device still counts as ballooned, and its content would be lost.
     private mutating func giveBackHugePages(around run: PageRun) {
         guard negotiated.contains(.mustTellHost) else { return }
         var last: PageRun?
         for page in [run.first, PageIndex(run.end.rawValue - 1)] {
             guard let huge = memory.hugePage(around: page), huge != last else { continue }
             last = huge
-            // Those that the run covers as a whole are given back already.
+            // Huge pages that the run covers entirely have already been given back.
             let isCovered = run.first <= huge.first && huge.end <= run.end
             #if BrokenEngines
                 if BrokenEngine.isActive(.discardsPartialHugePage) { discard([huge]) }
@@ -158,7 +160,7 @@ struct BalloonAccount: Sendable {
         }
     }
 
-    /// Pages come out of the balloon: the guest may use them as soon as the buffer is given back.
+    /// Pages come out of the balloon. The guest may use them as soon as the buffer is given back.
     /// - Returns: how many were in it.
     mutating func deflate(_ run: PageRun) -> Int {
         let known = ballooned.remove(run)
@@ -170,7 +172,7 @@ struct BalloonAccount: Sendable {
         return known + arrived
     }
 
-    /// The driver begins anew.
+    /// The driver has reset the device.
     mutating func reset() {
         if knownPages > 0 { ballooned.removeAll() }
         (knownPages, arrivedPages) = (0, 0)

@@ -1,9 +1,9 @@
 package import AerostatHost
 
-/// Where a balloon reads the time.
+/// The clocks that a balloon reads.
 package struct BalloonClock: Sendable {
     package var now: @Sendable () -> MonotonicClock.Instant
-    /// The time of day, since 1970.
+    /// The time of day, in milliseconds since 1970.
     package var wallMilliseconds: @Sendable () -> UInt64
 
     package init(now: @escaping @Sendable () -> MonotonicClock.Instant, wallMilliseconds: @escaping @Sendable () -> UInt64) {

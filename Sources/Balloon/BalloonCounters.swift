@@ -19,15 +19,15 @@ public struct BalloonCounters: Hashable, Sendable {
 
     // MARK: What became of the pages
 
-    /// Pages that the host has back.
+    /// Pages that went back to the host.
     public var givenBackPages = 0
-    /// Pages that were filled with zeros and stay, because they are parts of huge pages, or because their file cannot have holes.
+    /// Pages that were filled with zeros and not given back, because they are parts of huge pages or because their file cannot have holes.
     public var clearedPages = 0
-    /// Whole huge pages that were given back when the last of their pages was in the balloon.
+    /// Huge pages that were given back as a whole when their last part went into the balloon.
     public var completedHugePages = 0
-    /// Pages that were taken and not given back, because the balloon was inhibited.
+    /// Pages that were accepted but not given back, because the balloon was inhibited.
     public var inhibitedPages = 0
-    /// Reported pages that were not given back, because the guest relies on what it has filled them with.
+    /// Reported pages that were not given back, because the guest relies on their fill pattern.
     public var poisonedPages = 0
     /// Pages that the kernel refused to take back.
     public var failedPages = 0
@@ -38,27 +38,27 @@ public struct BalloonCounters: Hashable, Sendable {
     public var outsidePages = 0
     /// Pages where no memory is plugged.
     public var absentPages = 0
-    /// Pages of the device's own rings, or of the buffer that names them.
+    /// Pages of the device's own rings, or of the buffer that names the pages.
     public var ownPages = 0
-    /// Pages that were named more than once in a buffer, or put into the balloon while they were in it.
+    /// Pages that were named more than once in a buffer, or put into the balloon again while they were in it.
     public var repeatedPages = 0
-    /// Pages that were taken out of the balloon and not in it.
+    /// Pages that the driver took out although they were not in the balloon.
     public var unknownPages = 0
     /// Reported blocks that are not whole pages in RAM.
     public var refusedReports = 0
-    /// Values in statistics with a tag that is not known.
+    /// Statistics values with an unknown tag.
     public var unknownTags = 0
-    /// Statistics buffers that came while one was held already.
+    /// Statistics buffers that came while the device already held one.
     public var surplusStatisticsBuffers = 0
-    /// Bytes at the end of buffers that are no whole entry.
+    /// Bytes at the end of buffers that do not make a whole entry.
     public var oddBytes = 0
-    /// Bytes behind the most that is read of one buffer.
+    /// Bytes past the limit that is read of one buffer.
     public var surplusBytes = 0
-    /// Parts of buffers that are not in RAM. What lies behind them in the buffer is not read.
+    /// Buffer segments outside RAM. The rest of such a buffer is not read.
     public var unreadableSegments = 0
-    /// Parts of buffers that are to be written where the device reads, or the other way round.
+    /// Buffer segments that are device-writable where the device reads, or device-readable where it writes.
     public var wrongWaySegments = 0
-    /// Writes of the driver to configuration fields that are not its own, or too late, or not whole.
+    /// The driver's writes to configuration fields that are not its own, that come too late, or that do not cover a whole field.
     public var refusedWrites = 0
 
     public init() {}

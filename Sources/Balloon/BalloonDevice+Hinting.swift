@@ -4,12 +4,12 @@ import AerostatVirtio
 extension BalloonDevice: FreePageHinting {
     public var isAvailable: Bool { worker.withState { $0.canHint } }
 
-    /// Linux accepts this feature where it was booted with `init_on_free` or `page_poison`.
+    /// Linux accepts this feature if it was booted with `init_on_free` or `page_poison`.
     public var fillsFreedPages: Bool { worker.withState { $0.queues.negotiated.contains(.pagePoison) } }
 
-    /// Opens a command. Where the driver is not ready nobody is asked, and the sink hears at once that the command is over.
+    /// Opens a command. If the driver is not ready, the sink hears at once that the command is over.
     ///
-    /// The sink is called under the device's lock, by the hint thread and by whoever ends a command: it must not call the device.
+    /// The sink is called under the device's lock, by the hint thread and by the thread that ends a command. It must not call the device.
     public func begin(reportingTo sink: any HintSink) -> CommandID {
         worker.withState { state in
             let canHint = state.canHint

@@ -2,13 +2,13 @@ public import AerostatGuestMemory
 package import AerostatHost
 import AerostatVirtio
 
-// What the host's people do with the balloon.
+// The balloon's interface for the host.
 extension BalloonDevice {
-    /// The pages that are in the balloon, as far as the device has seen them go in: not those that went in before the guest arrived here.
-    /// It changes while it is looked at.
+    /// The pages in the balloon that the device saw go in, so without those that went in before the guest arrived here. The set may change
+    /// while it is read.
     public var ballooned: PageSet { pages }
 
-    /// How the balloon stands.
+    /// The current state of the balloon.
     public var status: BalloonStatus {
         worker.withState { state in
             BalloonStatus(
@@ -24,8 +24,8 @@ extension BalloonDevice {
         }
     }
 
-    /// Stretches of 2 MiB of which a part is in the balloon, and a part is not: the host has no huge page there, transparent or not, that
-    /// would serve the guest. Looks through all of `ballooned`.
+    /// The number of 2 MiB stretches that are partly in the balloon. The host cannot back such a stretch with a huge page, transparent or
+    /// not. Reads all of `ballooned`.
     public var splitHugePages: Int {
         let wordsOfStretch = Mapping.hugePageBytes / GuestPage.size / UInt64.bitWidth
         var count = 0
@@ -40,10 +40,11 @@ extension BalloonDevice {
         return count
     }
 
-    /// Asks the driver to fill the balloon, or to empty it, until it holds so many pages. It may take its time, and may stay behind.
+    /// Asks the driver to inflate or deflate the balloon until it holds this many pages. The driver may be slow, and may never reach the
+    /// target.
     ///
-    /// The target stays through resets, moves and images, until it is set again.
-    /// - Parameter pages: of 4096 bytes. More than the guest has are as many as it has.
+    /// The target survives resets, migrations and images until it is set again.
+    /// - Parameter pages: the number of 4096-byte pages. If it exceeds the guest's memory, all of the memory is meant.
     public func setTarget(pages: Int) {
         precondition(pages >= 0, "a negative number of pages")
         let target = UInt32(clamping: min(pages, memory.presentPageCount))
@@ -54,41 +55,42 @@ extension BalloonDevice {
         }
     }
 
-    /// The same by what is left to the guest, as people say it.
-    /// - Parameter byteCount: what the guest shall keep of its memory, rounded up to whole pages. More than it has empties the balloon.
+    /// Sets the target by the memory that the guest keeps.
+    /// - Parameter byteCount: how much memory the guest keeps, rounded up to whole pages. More than it has empties the balloon.
     public func setTarget(guestKeeps byteCount: UInt64) {
         let present = memory.presentPageCount
         let kept = min(byteCount, UInt64(present) << UInt64(GuestPage.shift))
         setTarget(pages: present - Int((kept + UInt64(GuestPage.size - 1)) >> UInt64(GuestPage.shift)))
     }
 
-    /// Has no memory given back, as long as the result is kept and not cancelled: something in the host holds on to the guest's pages, and
-    /// would go on using the old ones. Pages that go into the balloon meanwhile are taken, and cost what they cost.
+    /// Stops giving memory back until the result is cancelled or released. Use it while something in the host holds references to the
+    /// guest's pages and would go on using the old ones. Inflated pages are still accepted meanwhile, but the host does not get their
+    /// memory.
     ///
-    /// On return no memory is being given back.
-    /// - Parameter reason: for people, such as "a device has its memory mapped".
+    /// When this returns, no memory is being given back any more.
+    /// - Parameter reason: a text for people, such as "a device has its memory mapped".
     public func inhibit(_ reason: String) -> BalloonInhibition {
         let number = worker.withState { $0.account.inhibit(reason) }
         return BalloonInhibition { [worker] in worker.withState { $0.account.allow(number) } }
     }
 
-    /// Calls `body` whenever the driver has written another `actual` than before; `nil` calls nobody any more.
+    /// Calls `body` whenever the driver has written a different `actual`. `nil` removes the observer.
     ///
-    /// It is called on a vCPU's thread, under none of the device's locks, perhaps on several at once: it must not block, and reads
-    /// `status` for the value.
+    /// `body` is called on a vCPU's thread without the device's locks, possibly on several threads at once. It must not block. It reads
+    /// the value from `status`.
     public func observeActual(_ body: (@Sendable () -> Void)?) { worker.withState { $0.actualChanged = body } }
 
     // MARK: Statistics
 
-    /// What the guest last said about its memory. It stays when the guest says nothing more; `lastUpdateMilliseconds` tells how old it is.
+    /// The guest's last statistics. They stay if the guest sends no more; `lastUpdateMilliseconds` tells their age.
     public var guestStatistics: GuestStatistics { worker.withState { $0.statistics.values } }
 
-    /// Every so many seconds the guest is asked for statistics; 0 where it is not.
+    /// How often the guest is asked for statistics, in seconds; 0 if it is not polled.
     ///
-    /// It is asked again when it has answered. One that does not answer costs nothing, and is asked again when it does.
+    /// The guest is asked again only after it has answered. A guest that does not answer costs nothing.
     public var pollingIntervalSeconds: UInt32 { worker.withState { $0.statistics.intervalSeconds } }
 
-    /// Sets `pollingIntervalSeconds`. From 0 to another, the guest is asked at once.
+    /// Sets `pollingIntervalSeconds`. A change from 0 to another value asks the guest at once.
     public func setPollingInterval(seconds: UInt32) {
         worker.withState { $0.statistics.setInterval(seconds, $0.account.clock.now()) }
         worker.doorbell.ring()
@@ -100,11 +102,11 @@ extension BalloonDevice {
         worker.doorbell.ring()
     }
 
-    /// When the device wants to work although no doorbell rings, for a device without a thread.
+    /// When the device has work to do without a doorbell. A device without a thread needs this.
     package var wakesAt: MonotonicClock.Instant? { worker.withState { $0.isHoldingStatistics ? $0.statistics.nextRequest : nil } }
 }
 
-/// Has a balloon give no memory back, until it is cancelled or released.
+/// Keeps a balloon from giving memory back until it is cancelled or released.
 public final class BalloonInhibition: Sendable {
     private let end: @Sendable () -> Void
 
@@ -112,6 +114,6 @@ public final class BalloonInhibition: Sendable {
 
     deinit { end() }
 
-    /// Allows it again, unless others forbid it too.
+    /// Ends this inhibition. Memory is given back again once no other inhibition remains.
     public func cancel() { end() }
 }

@@ -3,22 +3,22 @@ import AerostatHost
 public import AerostatMigration
 public import AerostatVirtio
 
-// What travels of the device beside its registers (little-endian):
+// The device state that travels beside the transport's registers (little-endian):
 //
 //     version 1:  target pages u32, actual pages u32, last command id u32, poison u32
 //     version 2:  the same, then
 //                 promised poison u32, pages in the balloon u64,
 //                 polling interval in seconds u32, last statistics u64 (milliseconds since 1970; 0 for never), whether they are held u8
 //
-// Of the pages in the balloon only their number travels: a set of them is as long as the memory is large, and the guest is paused. Where
-// it arrives they were never touched, so they cost nothing, and the driver takes them out by their numbers.
+// Only the number of ballooned pages travels: the set is proportional to the memory's size, and the guest is paused meanwhile. At the
+// destination these pages were never touched, so they cost nothing, and the driver deflates them by number.
 extension BalloonDevice {
     public static let identity = DeviceIdentity(name: "virtio-balloon", version: 2)
 
     public var identity: DeviceIdentity { Self.identity }
 
-    /// None: every machine of every version has a balloon, and a requirement that an older process does not know would keep the guest
-    /// from it.
+    /// Empty. Every machine of every version has a balloon, and an older process would refuse the guest for a requirement that it does not
+    /// know.
     public var requirements: [DeviceSection] { [] }
 
     public func park() { worker.withState { $0.queues.isParked = true } }
@@ -34,7 +34,7 @@ extension BalloonDevice {
             writer.append(state.hints.sequencer.lastID.rawValue)
             writer.append(state.poison)
             writer.append(state.account.promisedPoison)
-            // Without what the chain in work has done: it is done again.
+            // The unfinished chain's pages are left out: the destination processes that chain again from its start.
             writer.append(UInt64(state.account.pageCount - state.inflate.pagesInWork + state.deflate.pagesInWork))
             writer.append(state.statistics.intervalSeconds)
             writer.append(state.statistics.values.lastUpdateMilliseconds ?? 0)
@@ -43,7 +43,7 @@ extension BalloonDevice {
         }
     }
 
-    /// Whatever the command was at the source, it is done here, and the driver is told, so that it takes its blocks back when it runs.
+    /// A command that was open at the source becomes *done* here. The driver is told, so it takes its blocks back when it runs.
     public func decodeState(_ bytes: [UInt8], version: UInt32) throws(DeviceStateError) -> DeviceRestoration {
         guard version == 1 || version == Self.identity.version else { throw .version(version) }
         var reader = StateReader(bytes)
@@ -78,11 +78,11 @@ extension BalloonDevice {
     }
 }
 
-/// What version 2 brought.
+/// The fields that version 2 added.
 private struct LaterFields: Sendable {
     var promisedPoison: UInt32
     var balloonedPages = 0
-    /// Where nothing came, what was set here stands.
+    /// If the source sent no value, this device's own setting stays.
     var intervalSeconds: UInt32?
     var lastUpdateMilliseconds: UInt64?
     var isHeld = false

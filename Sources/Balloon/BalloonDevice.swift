@@ -6,7 +6,7 @@ public import AerostatVirtio
 /// The device side of virtio-balloon (specification 5.5): the balloon, statistics, free-page hints, reports of free pages, and its
 /// configuration.
 ///
-/// One thread of its own serves all queues. It sleeps on an eventfd that a kick rings.
+/// One thread of the device serves all queues. It sleeps on an eventfd that a kick signals.
 public final class BalloonDevice: VirtioDevice {
     /// VIRTIO_ID_BALLOON
     public static let deviceID: UInt32 = 5
@@ -19,7 +19,7 @@ public final class BalloonDevice: VirtioDevice {
     public let signals: VirtioSignals
     public let doorbells: [Doorbell]
 
-    /// Starts the device with its thread; it does nothing until a driver is ready.
+    /// Starts the device and its thread. The device does nothing until a driver is ready.
     /// - Parameter interrupt: see `VirtioSignals`.
     public convenience init(
         _ memory: GuestRAM,
@@ -29,8 +29,8 @@ public final class BalloonDevice: VirtioDevice {
         try self.init(memory, options: options, clock: .host, hasThread: true, interrupt: interrupt)
     }
 
-    /// The same with or without its thread; a device without one works when `serve` is called.
-    /// - Parameter clock: another than the host's only without a thread.
+    /// The same, with or without a thread. A device without one works only when `serve` is called.
+    /// - Parameter clock: may differ from the host's only if the device has no thread.
     package init(
         _ memory: GuestRAM,
         options: BalloonOptions,
@@ -48,10 +48,10 @@ public final class BalloonDevice: VirtioDevice {
         doorbells = Array(repeating: worker.doorbell, count: Self.queueOrder(options.features, options).count)
     }
 
-    /// How often the hint thread looked for work. Stands still while it sleeps.
+    /// How often the hint thread has looked for work. It does not change while the thread sleeps.
     package var steps: Int { worker.steps }
 
-    /// One piece of the hint thread's work, for a device that has none.
+    /// Does one piece of the hint thread's work, for a device without a thread.
     /// - Returns: whether there may be more.
     package func serve() -> Bool { worker.serve() }
 
@@ -60,7 +60,7 @@ public final class BalloonDevice: VirtioDevice {
     /// Why the device is broken, until the driver resets it.
     public var fault: QueueFault? { worker.withState { $0.queues.fault } }
 
-    /// What the guest's free pages contain, repeated; `nil` where that was not negotiated.
+    /// The word that fills the guest's free pages; `nil` if none was negotiated.
     public var poison: UInt32? { worker.withState { $0.account.poison } }
 
     // MARK: VirtioDevice
@@ -106,7 +106,7 @@ public final class BalloonDevice: VirtioDevice {
         return value
     }
 
-    /// Takes whole fields only, and only the two that are the driver's. Everything else is counted.
+    /// Accepts writes of whole fields only, and only to the driver's two fields. All other writes are counted as refused.
     public func writeConfiguration(offset: Int, width: Int, value: UInt64) {
         let value = UInt32(truncatingIfNeeded: value)
         let changed: (@Sendable () -> Void)? = worker.withState { state in

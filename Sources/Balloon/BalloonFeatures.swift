@@ -19,14 +19,14 @@ extension VirtioFeatures {
 public enum BalloonConfiguration {
     /// How many 4 KiB pages the host wants the balloon to hold.
     public static let targetPagesOffset = 0
-    /// How many the balloon holds; written by the driver.
+    /// How many pages the balloon holds. The driver writes it.
     public static let actualPagesOffset = 4
-    /// The current hint command, STOP or DONE. Where hints are offered.
+    /// The current hint command, STOP or DONE. Present if hints are offered.
     public static let commandIDOffset = 8
-    /// What free pages of the guest contain; written by the driver before DRIVER_OK. Where poison is offered.
+    /// The word that fills the guest's free pages. The driver writes it before DRIVER_OK. Present if poison is offered.
     public static let poisonOffset = 12
 
-    /// Bytes, by the features that the device offers (not by those negotiated: a driver that declines sees the same space).
+    /// The size in bytes. It depends on the offered features, not on the negotiated ones: a driver that declines one sees the same space.
     public static func byteCount(offered: VirtioFeatures) -> Int {
         if offered.contains(.pagePoison) { return 16 }
         return offered.contains(.freePageHint) ? 12 : 8
@@ -78,12 +78,13 @@ public struct BalloonOptions: Hashable, Sendable {
     public var offersPoison: Bool
     /// The guest may be asked for statistics.
     public var offersStatistics: Bool
-    /// The driver tells which blocks are free, at any time, and they are given back at once.
+    /// The driver may report free blocks at any time. They are given back at once.
     public var offersReporting: Bool
-    /// The guest may take pages out of the balloon before it runs out of memory. Without it the balloon's pages leave the guest's total.
+    /// The guest may take pages out of the balloon before it runs out of memory. Without this, Linux subtracts the balloon's pages from
+    /// its total memory.
     public var offersDeflateOnOOM: Bool
-    /// The driver tells before it touches a page of the balloon again. Then a huge page is given back when all of it is in the balloon,
-    /// one small piece after the other; without it nothing of a huge page is.
+    /// The driver tells before it touches a page of the balloon again. With this, a huge page that was inflated in small pieces is given
+    /// back once all of it is in the balloon. Without it, such a huge page is never given back.
     public var offersMustTellHost: Bool
     /// Number the queues as the specification does, with gaps, instead of as Linux does.
     public var usesSpecificationQueueNumbers: Bool

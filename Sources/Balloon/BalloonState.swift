@@ -1,24 +1,23 @@
 import AerostatGuestMemory
 import AerostatVirtio
 
-/// All that the device's calls and its thread share, and what is done with each queue. Whoever calls a function here holds the worker's
-/// lock.
+/// What the device's calls and its thread share, and the work on each queue. The caller of every function here holds the worker's lock.
 ///
-/// A queue has a handler of its own, and this is where it is found: a queue that is new needs a case of `BalloonQueue`, its handler
-/// beside the others here, and a line in each of the two switches.
+/// Each queue has its own handler, which is stored here. A new queue needs a case of `BalloonQueue`, a handler beside the others here, and
+/// a line in each of the two switches.
 struct BalloonState: DeviceWork {
     let signals: VirtioSignals
     let options: BalloonOptions
 
     var targetPages: UInt32 = 0
     var actualPages: UInt32 = 0
-    /// What configuration space shows.
+    /// The value in configuration space.
     var poison: UInt32 = 0
-    /// Called, without the lock, when the driver has written another `actualPages`.
+    /// Called without the lock when the driver has written a different `actualPages`.
     var actualChanged: (@Sendable () -> Void)?
 
     var queues: DeviceQueues
-    /// What each queue is for, by the driver's numbers.
+    /// What each queue is for, indexed by the driver's queue numbers.
     private var roles: [BalloonQueue?] = []
     private(set) var inflate = InflateQueue()
     private(set) var deflate = DeflateQueue()
@@ -53,7 +52,7 @@ struct BalloonState: DeviceWork {
             #endif
             switch serve(role, chain, isNew: isNew) {
             case .again: break
-            // None of the queues has anything written into its chains.
+            // No queue has a device-written part in its chains.
             case .finished: queues.giveBack(length: 0)
             case .held: if queues.hold() { account.counters.surplusStatisticsBuffers += 1 }
             }
@@ -73,13 +72,13 @@ struct BalloonState: DeviceWork {
 
     // MARK: Statistics
 
-    /// Whether the device has the driver's statistics buffer.
+    /// Whether the device holds the driver's statistics buffer.
     var isStatisticsBufferKept: Bool { roles.firstIndex(of: .statistics).map(queues.holdsChain) ?? false }
 
-    /// Whether the driver waits for a request, and one may be made.
+    /// Whether the device holds the buffer and could ask for new statistics now.
     var isHoldingStatistics: Bool { !queues.isParked && queues.fault == nil && isStatisticsBufferKept }
 
-    /// Where it is time for it, asks the driver for new statistics: it gets back the buffer that the device holds.
+    /// If it is time, asks the driver for new statistics by giving the buffer back.
     private mutating func askForStatistics() {
         guard let moment = statistics.nextRequest, isHoldingStatistics, let queue = roles.firstIndex(of: .statistics) else { return }
         let now = account.clock.now()
@@ -110,7 +109,7 @@ struct BalloonState: DeviceWork {
         }
     }
 
-    /// The pages that the host wants and the driver last reported stay, as in QEMU. The next driver's balloon is empty all the same.
+    /// The target and the driver's last reported size stay, as in QEMU. The next driver's balloon is empty all the same.
     mutating func reset() {
         queues.reset()
         roles = []
@@ -127,24 +126,24 @@ struct BalloonState: DeviceWork {
 
     /// Whether the guest's driver can be asked for hints.
     ///
-    /// Not where it was promised free pages filled with a pattern: they would arrive as zeros (rule "free, never stale data").
+    /// No if the guest was promised that its free pages keep a pattern: they would arrive as zeros (rule "free, never stale data").
     var canHint: Bool {
         guard queues.isActive, queues.fault == nil, queues.negotiated.contains(.freePageHint) else { return false }
         guard account.poison ?? 0 == 0 else { return false }
         return roles.firstIndex(of: .freePageHint).map(queues.isLive) ?? false
     }
 
-    /// Chains that wait on the hint queue at this moment.
+    /// The number of chains that wait on the hint queue now.
     var waitingHintChains: UInt16 { roles.firstIndex(of: .freePageHint).map(queues.waitingChains) ?? 0 }
 }
 
-/// What follows a piece of a chain's work.
+/// What to do after a piece of work on a chain.
 enum ChainStep: Hashable, Sendable {
     /// There is more to do.
     case again
     /// The chain is given back.
     case finished
-    /// The chain is kept, until the device wants something of the driver.
+    /// The chain is kept until the device asks the driver for something.
     case held
 }
 

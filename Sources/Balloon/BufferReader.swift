@@ -1,21 +1,21 @@
 import AerostatGuestMemory
 import AerostatVirtio
 
-/// Reads the device-readable part of a chain in pieces: an array of entries of one size, which may lie across its segments.
+/// Reads the device-readable part of a chain in pieces. It is an array of entries of one size; an entry may cross segments.
 ///
-/// The guest may write the buffer meanwhile. Each byte is read once.
+/// The guest may change the buffer meanwhile, so each byte is read only once.
 struct BufferReader: Sendable {
     private var segments: ArraySlice<VirtqueueSegment> = []
-    /// Of the first of `segments`.
+    /// The offset in the first of `segments`.
     private var offset = 0
-    /// What may be read still.
+    /// How many bytes may still be read.
     private var left = 0
     let entryBytes: Int
 
     init(entryBytes: Int) { self.entryBytes = entryBytes }
 
-    /// Begins a chain, and counts what of it cannot be read.
-    /// - Parameter maximumEntries: those behind them are ignored.
+    /// Begins a chain, and counts the parts that cannot be read.
+    /// - Parameter maximumEntries: entries past this number are ignored.
     mutating func begin(_ chain: DescriptorChain, maximumEntries: Int, _ counters: inout BalloonCounters) {
         segments = chain.readable
         offset = 0
@@ -28,8 +28,8 @@ struct BufferReader: Sendable {
 
     var isAtEnd: Bool { segments.isEmpty || left == 0 }
 
-    /// The next whole entries, one behind the other.
-    /// - Parameter maximum: entries, at most. Fewer come where the buffer ends.
+    /// The next whole entries, one after the other.
+    /// - Parameter maximum: the most entries to return. Fewer are returned at the end of the buffer.
     mutating func take(_ maximum: Int, from memory: GuestRAM, _ counters: inout BalloonCounters) -> [UInt8] {
         let wanted = min(maximum * entryBytes, left)
         var bytes: [UInt8] = []

@@ -6,7 +6,7 @@ import AerostatVirtio
     import AerostatHost
 #endif
 
-/// Free-page hints: the commands that the engine opens, and what the driver answers on the hint queue (specification 5.5.6.6).
+/// Free-page hints: the commands that the engine opens, and the driver's answers on the hint queue (specification 5.5.6.6).
 struct FreePageHintQueue: BalloonQueueHandler {
     private let memory: GuestRAM
     var sequencer = FreePageHintSequencer()
@@ -15,37 +15,37 @@ struct FreePageHintQueue: BalloonQueueHandler {
 
     /// True between DRIVER_OK and the next reset.
     private var isActive = false
-    /// Chains that were there before the driver read the id of the open command: they answer an older one, whatever they say now. Linux's
-    /// driver keeps the id that it answers in one word, which every start buffer of its names, so a start that the device has not read
-    /// yet turns into the start of the next command; blocks behind it would be taken for hints of that command (rule "the id decides").
+    /// How many waiting chains were queued before the driver read the open command's id. They answer an older command, whatever they
+    /// contain now: Linux's driver keeps its id in one word that all its start buffers point to, so a start that the device has not read
+    /// yet turns into the start of the next command. Its blocks would be taken for hints of that command (rule "the id decides").
     private var olderChains: UInt16 = 0
-    /// The driver has not read the id of the open command, or that hints are done.
+    /// The driver has not yet read the word in configuration space: the open command's id, or DONE.
     private var isIDUnread = false
-    /// The driver has said its start and not yet its stop.
+    /// The driver has sent its start and not yet its stop.
     private var isReporting = false
-    /// Called when the driver has heard that hints are done.
+    /// Called when the driver has acknowledged DONE.
     private var doneHeard: (@Sendable () -> Void)?
-    /// Of the chain in work: the first block that was not looked at.
+    /// The index of the first unprocessed block of the chain in work.
     private var nextBlock = 0
 
     init(_ memory: GuestRAM) { self.memory = memory }
 
     // MARK: Bounds
 
-    /// The most blocks, and the most bytes of them, that are applied in one hold of the lock: clearing 1 GiB of pages takes tens of
-    /// microseconds, and one block has at most 4 GiB.
+    /// The most blocks, and the most bytes of them, that are applied in one hold of the lock. Clearing the bits of 1 GiB of pages takes
+    /// tens of microseconds, and one block has at most 4 GiB.
     static let blocksPerStep = 16
     static let bytesPerStep: UInt64 = 1 << 30
 
-    /// After so many blocks in a row that spared nothing (64 GiB of 4 MiB blocks, far longer than any head start), the thread rests
-    /// for a moment after each `blocksBetweenRests`: a guest that was never filled has many such blocks to report, and they would take
-    /// the processor from the migration that they cannot help. The first that spares something ends it.
+    /// After this many blocks in a row that spared nothing, the thread rests for a moment after each `blocksBetweenRests`. A guest that
+    /// was never filled has many such blocks to report, and they would take the processor from the migration without helping it. The limit
+    /// is 64 GiB of 4 MiB blocks, far longer than any head start. The first block that spares something ends the rests.
     static let idleBlocksBeforeRests = 16384
     static let blocksBetweenRests = 64
 
-    /// Blocks in a row that were taken and spared nothing.
+    /// How many blocks in a row were accepted and spared nothing.
     private var idleBlocks = 0
-    /// Whether the last piece of work was one after which the thread rests.
+    /// Whether the thread should rest after the last piece of work.
     private(set) var wantsRest = false
 
     // MARK: The queue
@@ -67,7 +67,7 @@ struct FreePageHintQueue: BalloonQueueHandler {
         return applyBlocks(of: chain) ? .finished : .again
     }
 
-    /// The driver's start or stop.
+    /// Handles the driver's start or stop.
     private mutating func hear(_ chain: DescriptorChain) {
         let action = sequencer.command(commandWord(chain))
         isReporting = false
@@ -82,7 +82,7 @@ struct FreePageHintQueue: BalloonQueueHandler {
         answerDone()
     }
 
-    /// The four bytes of a command; `nil` where there are more, or fewer, or they are not in RAM.
+    /// The four bytes of a command; `nil` if the chain has more or fewer bytes, or they are not in RAM.
     private func commandWord(_ chain: DescriptorChain) -> UInt32? {
         guard chain.readable.reduce(UInt64(0), { $0 + UInt64($1.length) }) == 4 else { return nil }
         var word: UInt32 = 0
@@ -113,7 +113,7 @@ struct FreePageHintQueue: BalloonQueueHandler {
     }
 
     private mutating func apply(_ block: VirtqueueSegment) {
-        // State and id are looked at for each block, under the lock that the engine's `stop` takes.
+        // State and id are checked for each block, under the same lock that the engine's `stop` takes.
         guard case .apply(let id) = sequencer.block(), let sink else {
             statistics.staleBlocks += 1
             return
@@ -127,10 +127,10 @@ struct FreePageHintQueue: BalloonQueueHandler {
 
     // MARK: The command
 
-    /// Opens a command, which is over at once where there is nobody to ask.
+    /// Opens a command. If the driver cannot be asked, it is over at once.
     /// - Parameters:
     ///   - canHint: whether the driver can be asked.
-    ///   - waiting: chains that wait on the queue now.
+    ///   - waiting: how many chains wait on the queue now.
     mutating func begin(reportingTo sink: any HintSink, canHint: Bool, waiting: UInt16) -> CommandID {
         if let id = sequencer.openID { close(id) }
         statistics.commands += 1
@@ -146,7 +146,7 @@ struct FreePageHintQueue: BalloonQueueHandler {
         doneHeard = nil
         isIDUnread = true
         noteOlderChains(waiting)
-        // Before the guest can see the id: it may answer at once.
+        // Done before the guest can see the id, because it may answer at once.
         sink.hintsOpened(id)
         return id
     }
@@ -172,7 +172,7 @@ struct FreePageHintQueue: BalloonQueueHandler {
         return isNew
     }
 
-    /// The driver has read the word in configuration space: from now on it can answer, and what it queued before is no answer.
+    /// The driver has read the word in configuration space. From now on it can answer; what it queued before is no answer.
     mutating func wordWasRead(waiting: UInt16) {
         guard isIDUnread else { return }
         isIDUnread = false
@@ -180,7 +180,7 @@ struct FreePageHintQueue: BalloonQueueHandler {
         answerDone()
     }
 
-    /// What waits on the hint queue at this moment is older than the driver's answer to the open command.
+    /// The chains that wait on the hint queue now are older than the driver's answer to the open command.
     private mutating func noteOlderChains(_ waiting: UInt16) {
         #if BrokenEngines
             if BrokenEngine.isCountingOlderChains { return }
@@ -188,14 +188,14 @@ struct FreePageHintQueue: BalloonQueueHandler {
         olderChains = waiting
     }
 
-    /// Linux's driver looks at the word also while it reports, and takes its blocks back only when it has ended that with its stop.
+    /// Linux's driver also reads the word while it reports. It takes its blocks back only after it has sent its stop.
     mutating func answerDone() {
         guard sequencer.state == .done, !isActive || !isIDUnread && !isReporting, let heard = doneHeard else { return }
         doneHeard = nil
         heard()
     }
 
-    /// The command is over, whoever ended it: says so once.
+    /// Reports the end of the command once, whoever ended it.
     private mutating func close(_ id: CommandID) {
         sink?.hintsStopped(id)
         sink = nil
@@ -206,14 +206,14 @@ struct FreePageHintQueue: BalloonQueueHandler {
 
     mutating func activate() { isActive = true }
 
-    /// A queue of the device is broken.
+    /// One of the device's queues is broken.
     mutating func fail() {
         statistics.invalidBlocks += 1
         _ = end()
     }
 
     mutating func stop() {
-        // Nobody is left to answer.
+        // The driver can no longer answer.
         isReporting = false
         answerDone()
         _ = end()
@@ -226,7 +226,7 @@ struct FreePageHintQueue: BalloonQueueHandler {
         olderChains = 0
         isIDUnread = false
         isReporting = false
-        // It holds nothing any more.
+        // The driver holds no blocks any more.
         doneHeard?()
         doneHeard = nil
     }

@@ -11,11 +11,11 @@ public import AerostatMigration
 ///        ^                 |                      |
 ///        +---- stop -------+------- stop ---------+           done, from every state --> done
 ///
-/// Blocks count in `started` alone. A start whose id is not the requested one is a replay of an old command, and a stop while requested is
-/// the old command's: both change nothing. After its stop an id never counts again, because only `begin` leads to `requested`, with an
-/// id that is new.
+/// Blocks count only in `started`. A start whose id is not the requested one is a replay of an old command, and a stop in `requested`
+/// belongs to the old command: both change nothing. After its stop an id never counts again, because only `begin` leads to `requested`,
+/// and it uses a new id.
 public struct FreePageHintSequencer: Hashable, Sendable {
-    /// Where the exchange with the driver stands.
+    /// The state of the exchange with the driver.
     public enum State: Hashable, Sendable {
         case stopped
         /// The guest was told the id and has not answered.
@@ -32,7 +32,7 @@ public struct FreePageHintSequencer: Hashable, Sendable {
         case announceStart(CommandID)
         /// Say that the command is over.
         case announceStop(CommandID)
-        /// Not a command at all: count it.
+        /// Not a command at all: count it as invalid.
         case countInvalid
     }
 
@@ -43,14 +43,14 @@ public struct FreePageHintSequencer: Hashable, Sendable {
     }
 
     public private(set) var state = State.stopped
-    /// The last id given out; the next command's is the one after it.
+    /// The last id that was given out. The next command gets the one after it.
     public private(set) var lastID: CommandID
 
-    /// - Parameter lastID: goes on behind this one; STOP for a fresh device.
+    /// - Parameter lastID: new ids follow this one. STOP for a fresh device.
     public init(lastID: CommandID = .stop) { self.lastID = lastID }
 
-    /// What configuration space shows. The id also while started: a driver that reads it then, because something else changed, must not
-    /// take the round for stopped.
+    /// The word that configuration space shows. It remains the id in `started`: a driver that reads it again because something else
+    /// changed must not think that the round was stopped.
     public var shownID: CommandID {
         switch state {
         case .stopped: .stop
@@ -59,7 +59,7 @@ public struct FreePageHintSequencer: Hashable, Sendable {
         }
     }
 
-    /// The command that is open, requested or started.
+    /// The id of the open command, requested or started.
     public var openID: CommandID? {
         switch state {
         case .requested(let id), .started(let id): id
@@ -67,13 +67,13 @@ public struct FreePageHintSequencer: Hashable, Sendable {
         }
     }
 
-    /// Takes the next id without asking the guest: there is no driver to ask.
+    /// Uses up the next id without asking the guest, because there is no driver to ask.
     public mutating func skipID() -> CommandID {
         lastID = lastID.successor
         return lastID
     }
 
-    /// Opens a command with an id not used before. The one open until now, if any, is over.
+    /// Opens a command with a new id. A command that was open is over.
     public mutating func begin() -> CommandID {
         #if BrokenEngines
             let id = BrokenEngine.isActive(.reusesID) ? CommandID.minimum : skipID()
@@ -84,16 +84,16 @@ public struct FreePageHintSequencer: Hashable, Sendable {
         return id
     }
 
-    /// The host ends the command; a guest that was told *done* stays told.
+    /// The host ends the command. In `done`, the state stays `done`.
     public mutating func stop() { if openID != nil { state = .stopped } }
 
-    /// Ends the command: the driver takes its blocks back.
+    /// Ends hinting: the driver takes its blocks back.
     public mutating func done() { state = .done }
 
-    /// The driver reset the device: what a new driver says belongs to no command (and it holds no blocks that it must be told to free).
+    /// The driver reset the device. A new driver's buffers belong to no command, and it holds no blocks that it must free.
     public mutating func reset() { state = .stopped }
 
-    /// A device-readable buffer: a command of the guest's.
+    /// Handles a device-readable buffer, which is a command of the guest.
     /// - Parameter word: its content; `nil` unless it is four readable bytes.
     public mutating func command(_ word: UInt32?) -> Action {
         guard let word else { return .countInvalid }
@@ -115,7 +115,7 @@ public struct FreePageHintSequencer: Hashable, Sendable {
         }
     }
 
-    /// A device-writable buffer: a free block.
+    /// Handles a device-writable buffer, which is a free block.
     public func block() -> BlockAction {
         if case .started(let id) = state { return .apply(id) }
         #if BrokenEngines

@@ -1,6 +1,6 @@
-/// What a guest said about its memory. What it did not say is absent.
+/// What a guest said about its memory. A value that it did not give is absent.
 public struct GuestStatistics: Hashable, Sendable {
-    /// One value, by its tag (specification 5.5.6.4, and VIRTIO_BALLOON_S_* of Linux). Counts go on from the guest's boot.
+    /// One value, with its tag (specification 5.5.6.4, and VIRTIO_BALLOON_S_* of Linux). Counts start at the guest's boot.
     public enum Value: UInt16, CaseIterable, Sendable {
         /// Bytes that were read from swap.
         case swapIn = 0
@@ -8,9 +8,9 @@ public struct GuestStatistics: Hashable, Sendable {
         case swapOut = 1
         /// Page faults that needed a disk.
         case majorFaults = 2
-        /// Page faults that did not.
+        /// Page faults that needed no disk.
         case minorFaults = 3
-        /// Bytes that are not used at all.
+        /// Bytes that are free.
         case freeMemory = 4
         /// Bytes that the guest has.
         case totalMemory = 5
@@ -22,20 +22,20 @@ public struct GuestStatistics: Hashable, Sendable {
         case hugePageAllocations = 8
         /// Huge pages that could not be allocated.
         case hugePageFailures = 9
-        /// Processes that were killed because memory was out.
+        /// Processes that were killed because memory ran out.
         case outOfMemoryKills = 10
         /// Allocations that had to wait.
         case allocationStalls = 11
-        /// Bytes that were looked through for reclaim in the background.
+        /// Bytes that background reclaim scanned.
         case backgroundScans = 12
-        /// Bytes that were looked through for reclaim by whoever allocated.
+        /// Bytes that allocating threads scanned for reclaim.
         case directScans = 13
-        /// Bytes that were reclaimed in the background.
+        /// Bytes that background reclaim freed.
         case backgroundReclaims = 14
-        /// Bytes that were reclaimed by whoever allocated.
+        /// Bytes that allocating threads reclaimed.
         case directReclaims = 15
 
-        /// Whether it is in bytes; else it is a count.
+        /// Whether the value is in bytes. Otherwise it is a count.
         public var isByteCount: Bool {
             switch self {
             case .swapIn, .swapOut, .freeMemory, .totalMemory, .availableMemory, .diskCaches, .backgroundScans, .directScans,
@@ -47,12 +47,12 @@ public struct GuestStatistics: Hashable, Sendable {
     }
 
     private var values: [UInt64?] = Array(repeating: nil, count: Value.allCases.count)
-    /// When the guest said it, by the host's clock, since 1970; `nil` where it never has.
+    /// When the guest sent the values, in milliseconds since 1970 by the host's clock; `nil` if it never has.
     public var lastUpdateMilliseconds: UInt64?
 
     public init() {}
 
-    /// What the guest said; `nil` where it said nothing.
+    /// A value; `nil` if the guest did not give it.
     public subscript(_ value: Value) -> UInt64? {
         get { values[Int(value.rawValue)] }
         set { values[Int(value.rawValue)] = newValue }

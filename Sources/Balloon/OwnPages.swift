@@ -1,14 +1,14 @@
 import AerostatGuestMemory
 import AerostatVirtio
 
-/// Pages that the device is using itself. They are not given back, whatever the driver says: without its rings the device could not go on.
+/// Pages that the device itself uses. They are never given back, whatever the driver says: the device cannot work without its rings.
 struct OwnPages: Sendable {
     /// Ascending, with gaps between them.
     private var ranges: [Range<Int>] = []
 
     init() {}
 
-    /// The pages of some rings.
+    /// The pages of these rings.
     init(rings: [VirtqueueLayout], _ regions: RegionTable) {
         for ring in rings {
             for (area, address) in [
@@ -46,7 +46,7 @@ struct OwnPages: Sendable {
         ranges = joined
     }
 
-    /// The index of the first range that ends behind a page.
+    /// The index of the first range that ends after a page.
     private func index(behind page: Int) -> Int {
         var (low, high) = (0, ranges.count)
         while low < high {
@@ -61,7 +61,7 @@ struct OwnPages: Sendable {
         return index < ranges.count && ranges[index].contains(page.rawValue)
     }
 
-    /// What of a run is not among them.
+    /// The parts of a run that are not own pages.
     func rest(of run: PageRun) -> [PageRun] {
         var rest: [PageRun] = []
         var first = run.first.rawValue

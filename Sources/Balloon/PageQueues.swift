@@ -1,13 +1,13 @@
 import AerostatGuestMemory
 import AerostatVirtio
 
-// The queues on which the driver names pages by their numbers (specification 5.5.6): arrays of u32, each the number of a page of 4096
-// bytes, whatever the guest's own pages are.
+// The queues on which the driver names pages by number (specification 5.5.6): arrays of u32. Each is the number of a 4096-byte page,
+// whatever the guest's own page size is.
 
 /// Pages that the guest gives to the host. They are given back before the buffer is (rules "discard is heard" and "acknowledge after").
 struct InflateQueue: BalloonQueueHandler {
     private var numbers = PageNumbers()
-    /// How many pages the chain in work has put into the balloon. Whoever takes over puts them in again.
+    /// How many pages the chain in work has put into the balloon so far. The destination processes the chain again.
     private(set) var pagesInWork = 0
 
     mutating func serve(_ chain: DescriptorChain, isNew: Bool, _ account: inout BalloonAccount) -> ChainStep {
@@ -26,10 +26,10 @@ struct InflateQueue: BalloonQueueHandler {
     mutating func reset() { self = InflateQueue() }
 }
 
-/// Pages that the guest takes back. It gets new ones, which read as zero, when it touches them.
+/// Pages that the guest takes back. When it touches them it gets new ones, which read as zero.
 struct DeflateQueue: BalloonQueueHandler {
     private var numbers = PageNumbers()
-    /// How many pages the chain in work has taken out of the balloon. Whoever takes over takes them out again.
+    /// How many pages the chain in work has taken out of the balloon so far. The destination processes the chain again.
     private(set) var pagesInWork = 0
 
     mutating func serve(_ chain: DescriptorChain, isNew: Bool, _ account: inout BalloonAccount) -> ChainStep {
@@ -48,26 +48,27 @@ struct DeflateQueue: BalloonQueueHandler {
     mutating func reset() { self = DeflateQueue() }
 }
 
-/// The runs of pages that a buffer names, some at a time.
+/// The runs of pages that a buffer names, a piece at a time.
 struct PageNumbers: Sendable {
     private static let bytesPerNumber = 4
-    /// Read, sorted and joined at once. Linux sends 256 in a buffer. Four huge pages, so that a driver that sends more names whole ones.
+    /// How many numbers are read, sorted and joined at once. Linux sends 256 in a buffer. 2048 numbers are four huge pages, so a driver
+    /// that sends more names whole huge pages.
     static let numbersPerPiece = 2048
-    /// The most that are read of one buffer: 4 GiB of guest memory. What lies behind them is counted.
+    /// The most numbers that are read of one buffer: 4 GiB of guest memory. Bytes past them are counted.
     static let maximumNumbers = 1 << 20
     private var reader = BufferReader(entryBytes: bytesPerNumber)
     private var own = OwnPages()
-    /// Those of the last piece that were not worked on, in descending order.
+    /// The last piece's runs that are still to be done, in descending order.
     private var runs: [PageRun] = []
 
     mutating func begin(_ chain: DescriptorChain, _ account: inout BalloonAccount) {
         reader.begin(chain, maximumEntries: Self.maximumNumbers, &account.counters)
-        // The buffer itself, too: it is read piece by piece, and a piece that became zero would name page 0.
+        // The buffer itself is an own page, too. It is read piece by piece, and a piece that became zero would name page 0.
         own = account.rings.with(chain.readable, account.memory.regions)
         runs = []
     }
 
-    /// The next runs, as many as one step can do.
+    /// The next runs, as many as one step can handle.
     mutating func nextRuns(_ account: inout BalloonAccount) -> [PageRun] {
         if runs.isEmpty { readRuns(&account) }
         var next: [PageRun] = []
@@ -79,7 +80,7 @@ struct PageNumbers: Sendable {
         return next
     }
 
-    /// Whether all were handed out.
+    /// Whether all runs were returned.
     var isOver: Bool { runs.isEmpty && reader.isAtEnd }
 
     private mutating func readRuns(_ account: inout BalloonAccount) {
@@ -91,7 +92,7 @@ struct PageNumbers: Sendable {
             if let page = account.page(number, own) { pages.append(page.rawValue) }
         }
         pages.sort(by: >)
-        // Descending, so that the next one to work on is the last of the array.
+        // Descending, so that the next run is the array's last.
         var (first, end) = (0, 0)
         for page in pages {
             if page == first, first < end {
@@ -108,7 +109,8 @@ struct PageNumbers: Sendable {
 }
 
 extension [PageRun] {
-    /// Takes the last run out; of a long one, so much that one step can do it. It ends where no huge page is cut.
+    /// Takes the last run, or as much of a long one as one step can handle. The cut is at a multiple of 16 MiB, so it never splits a huge
+    /// page of 2 MiB.
     mutating func takeLastPart() -> PageRun? {
         guard let run = popLast() else { return nil }
         let boundary = (run.first.rawValue / BalloonAccount.pagesPerStep + 1) * BalloonAccount.pagesPerStep
@@ -119,7 +121,7 @@ extension [PageRun] {
 }
 
 extension BalloonAccount {
-    /// The page with the number that the guest gives it; `nil`, and counted, where it is not for the balloon.
+    /// The page with this number; `nil` if it may not go into the balloon, which is counted.
     fileprivate mutating func page(_ number: UInt64, _ own: OwnPages) -> PageIndex? {
         guard let page = memory.regions.page(containing: GuestAddress(number << UInt64(GuestPage.shift))) else {
             counters.outsidePages += 1

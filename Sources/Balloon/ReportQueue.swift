@@ -1,13 +1,13 @@
 import AerostatGuestMemory
 import AerostatVirtio
 
-/// Reports of free pages (specification 5.5.6.7): the driver takes blocks out of use, tells, and puts them back when the buffer is given
-/// back. Until then they belong to the host, and are given back to it. The guest decides what it reports; a block that it uses is its own
-/// loss.
+/// Reports of free pages (specification 5.5.6.7). The driver takes blocks out of use, reports them, and puts them back when its buffer is
+/// returned. Until then the blocks are the host's, and the device gives them back to it. The guest decides what it reports. If it reports
+/// a block that it uses, it loses that block's content.
 struct ReportQueue: BalloonQueueHandler {
-    /// Of the chain in work: the first block that was not looked at.
+    /// The index of the first unprocessed block of the chain in work.
     private var nextBlock = 0
-    /// Of the last block: what was not worked on, in descending order.
+    /// The last block's runs that are still to be done, in descending order.
     private var runs: [PageRun] = []
 
     mutating func serve(_ chain: DescriptorChain, isNew: Bool, _ account: inout BalloonAccount) -> ChainStep {

@@ -9,21 +9,21 @@ import AerostatVirtio
 ///
 ///     driver: buffer --> device: reads, holds ... interval is over: gives back --> driver: fills, buffer --> ...
 ///
-/// So a driver that does not answer ends the exchange until it does, and nobody has to wake up for it. A buffer that is held when the
-/// device moves counts as not popped (`DeviceQueues.positions`): it is read and held again where the guest arrives.
+/// So if a driver does not answer, the exchange stops until it does, and no thread wakes up for it. A buffer that is held when the device
+/// moves counts as not popped (`DeviceQueues.positions`): the destination reads and holds it again.
 struct StatisticsQueue: BalloonQueueHandler {
     /// An entry: u16 tag, u64 value, packed.
     private static let entryBytes = 10
-    /// The most entries that are read of a buffer. Linux sends up to 16.
+    /// The most entries that are read of one buffer. Linux sends up to 16.
     static let maximumEntries = 256
 
     private(set) var values = GuestStatistics()
     private(set) var intervalSeconds: UInt32 = 0
-    /// When the buffer is to be given back, if one is held; `nil` where nobody wants statistics.
+    /// When to give the held buffer back; `nil` if nobody wants statistics.
     private(set) var nextRequest: MonotonicClock.Instant?
     /// When a buffer was last given back.
     private var lastRequest: MonotonicClock.Instant?
-    /// The next buffer is the one that was held where the guest came from: what it says is as old as `values` tells.
+    /// The next buffer is the one that was held at the source. Its content is as old as `values` says.
     private(set) var isNextOld = false
 
     mutating func serve(_ chain: DescriptorChain, isNew: Bool, _ account: inout BalloonAccount) -> ChainStep {
@@ -61,7 +61,7 @@ struct StatisticsQueue: BalloonQueueHandler {
 
     mutating func requestOnce(_ now: MonotonicClock.Instant) { nextRequest = now }
 
-    /// The buffer is given back at this moment.
+    /// The buffer is being given back now.
     mutating func noteRequest(_ now: MonotonicClock.Instant) {
         lastRequest = now
         nextRequest = nil
@@ -75,11 +75,11 @@ struct StatisticsQueue: BalloonQueueHandler {
         isNextOld = false
     }
 
-    /// The last values stay, as in QEMU, and whoever polls goes on with the next driver.
+    /// The last values stay, as in QEMU, and polling continues with the next driver.
     mutating func reset() { stop() }
 
-    /// The guest has come from elsewhere.
-    /// - Parameter isHeld: whether a buffer was held there. It is the next one here.
+    /// The guest has arrived from elsewhere.
+    /// - Parameter isHeld: whether the source held a buffer. It is the next one here.
     mutating func restore(intervalSeconds: UInt32?, lastUpdateMilliseconds: UInt64?, isHeld: Bool) {
         if let intervalSeconds { self.intervalSeconds = intervalSeconds }
         values = GuestStatistics()

@@ -7,24 +7,24 @@ public import AerostatQMP
 import Dispatch
 import Synchronization
 
-/// A guest that has a balloon, or may have one.
+/// A guest whose machine may have a balloon.
 public protocol BalloonHolder: LocalGuest {
     /// `nil` if its machine was made without one.
     var balloonDevice: BalloonDevice? { get }
 }
 
-/// What a machine with a balloon brings to its host: commands, an object with properties, and the event BALLOON_CHANGE.
+/// What a balloon adds to a machine's host: commands, an object with properties, and the event BALLOON_CHANGE.
 public final class BalloonCapability: Sendable {
-    /// What the balloon is called where devices have names: QEMU's users choose it, and this is the usual one.
+    /// The balloon's device name. QEMU's users can choose one, and this is the usual choice.
     public static let deviceName = "balloon0"
 
     private let host: MachineHost
     private let changes = Mutex(EventThrottle<Int>(interval: .seconds(1)))
-    /// When somebody last asked for a size here.
+    /// When a client of this process last set the target.
     private let lastAsked = Mutex<MonotonicClock.Instant?>(nil)
     private static let start = MonotonicClock.now()
 
-    /// Call it before the host has its guest.
+    /// Call this before the host has its guest.
     public init(_ host: MachineHost) {
         self.host = host
         host.prepareGuest { [weak self] guest in self?.watch(guest) }
@@ -44,7 +44,7 @@ public final class BalloonCapability: Sendable {
         return set
     }
 
-    /// The balloon as an object, with the properties by which QEMU's users ask for a guest's statistics.
+    /// The balloon as an object, with the properties that QEMU's users read and set for guest statistics.
     public var object: ObjectModel.Object {
         ObjectModel.Object(
             type: "virtio-balloon-device",
@@ -103,10 +103,10 @@ public final class BalloonCapability: Sendable {
         )
     }
 
-    /// How long nothing must have moved until it is said that the guest is stuck.
+    /// How long no page must have moved before the guest is reported as stuck.
     private static let patience = Duration.seconds(3)
 
-    /// Why the balloon is not as large as it should be.
+    /// Why the balloon does not have its target size yet.
     private func waits(_ status: BalloonStatus) -> String? {
         guard status.actualPages != status.targetPages else { return nil }
         guard status.isDriverReady else { return "the guest has no balloon driver that is at work" }
@@ -125,7 +125,7 @@ public final class BalloonCapability: Sendable {
     private func watch(_ guest: any LocalGuest) {
         guard let device = (guest as? any BalloonHolder)?.balloonDevice else { return }
         let pageCount = guest.memory.presentPageCount
-        // On a vCPU's thread, which must not wait.
+        // This runs on a vCPU's thread, which must not block.
         device.observeActual { [weak self, weak device] in
             guard let self, let device else { return }
             // The driver writes what it likes.
@@ -160,7 +160,7 @@ extension GuestStatisticsReply {
 }
 
 extension BalloonCounters {
-    /// What is not zero, under the names of `query-balloon`.
+    /// The counters that are not zero, under their names in `query-balloon`.
     var byName: [String: Int] {
         let all: [String: Int] = [
             "inflate-buffers": inflateBuffers, "deflate-buffers": deflateBuffers, "statistics-buffers": statisticsBuffers,

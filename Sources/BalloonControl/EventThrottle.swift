@@ -1,12 +1,13 @@
-/// Lets one value through in each interval, and never loses the last one: QEMU's rule for BALLOON_CHANGE. It knows no clock and no timer.
+/// Lets one value through in each interval, and never loses the last one: QEMU's rule for BALLOON_CHANGE. It uses no clock and no timer
+/// itself.
 public struct EventThrottle<Value: Hashable & Sendable>: Sendable {
     /// What to do with a value that was offered.
     public enum Decision: Hashable, Sendable {
-        /// Tell it now.
+        /// Send it now.
         case tell
         /// Call `take` at this time.
         case callBack(at: Duration)
-        /// A call is due already; it takes this value along.
+        /// A call is already due. It will return this value.
         case wait
     }
 
@@ -17,8 +18,8 @@ public struct EventThrottle<Value: Hashable & Sendable>: Sendable {
     /// - Parameter interval: the least time between two values.
     public init(interval: Duration) { self.interval = interval }
 
-    /// A new value.
-    /// - Parameter now: of any clock that does not go back.
+    /// Offers a new value.
+    /// - Parameter now: the time on any clock that does not go back.
     public mutating func offer(_ value: Value, now: Duration) -> Decision {
         if waiting != nil {
             waiting = value
@@ -32,7 +33,7 @@ public struct EventThrottle<Value: Hashable & Sendable>: Sendable {
         return .callBack(at: lastTold + interval)
     }
 
-    /// The call that was asked for.
+    /// To be called at the time that `callBack` named.
     /// - Returns: the last value that was offered; `nil` if none waits.
     public mutating func take(now: Duration) -> Value? {
         guard let value = waiting else { return nil }

@@ -4,11 +4,12 @@ import Glibc
 
 /// A program made of one command, with or without subcommands: from its first instruction to its exit code.
 package enum CommandProgram {
-    /// What comes first of all, before anything is awaited: that takes a thread, and where there is none it is waited for, for ever.
+    /// Must be the first call of the program, before any `await`. An `await` needs a thread, and if none can be made it would wait for
+    /// ever.
     /// - Parameter prepared: called when text can be written.
     package static func begin(prepared: () -> Void = {}) {
-        // Nothing is opened before: a process with all of 0, 1 and 2 closed opens its first descriptor here, as 0. It is not done by a
-        // constructor in C, because that would also run in the processes of those who embed the library.
+        // Nothing is opened before this. If 0, 1 and 2 are all closed, the first descriptor that the process opens would be 0. This is not
+        // done by a constructor in C, because that would also run in the processes of those who embed the library.
         StandardStream.prepare()
         HostLimits.saveAddressSpace()
         ProcessLog.begin()

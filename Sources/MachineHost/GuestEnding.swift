@@ -1,13 +1,13 @@
 /// How a guest ended on its own.
 public struct GuestEnding: Hashable, Sendable, CustomStringConvertible {
-    /// As far as others must tell them apart.
+    /// The kinds of ending that others must tell apart.
     public enum Kind: Hashable, Sendable, CaseIterable {
         case powerOff
         case reset
-        /// Nothing that the guest wanted.
+        /// An ending that the guest did not ask for.
         case crash
 
-        /// As QMP's event SHUTDOWN has it.
+        /// The reason in QMP's event SHUTDOWN.
         var reason: String {
             switch self {
             case .powerOff: "guest-shutdown"
@@ -30,7 +30,7 @@ public enum ProcessEnding: Hashable, Sendable {
     case guest(GuestEnding)
     case failed
 
-    /// What the process ends with: a guest that ends as it wanted is no failure.
+    /// Whether the process exits with a failure. A guest that ended as it wanted is no failure.
     public var isFailure: Bool {
         switch self {
         case .asked: false

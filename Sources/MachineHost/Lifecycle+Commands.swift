@@ -1,10 +1,10 @@
 import AerostatMigration
 package import AerostatQMP
 
-// What people ask for.
+// The commands of people.
 extension Lifecycle {
-    /// - Throws: the refusal; nothing has changed then.
-    /// - Returns: what is to be done.
+    /// - Throws: the refusal. Then nothing has changed.
+    /// - Returns: what to do.
     package mutating func obey(_ command: Command) throws(QMPError) -> [Effect] {
         switch command {
         case .stop: return try stop()
@@ -21,7 +21,7 @@ extension Lifecycle {
         case .powerDown(let hasButton):
             try requirePresence()
             guard hasButton else { throw QMPError("the model guest has no power button; quit ends it") }
-            // What is pressed after the guest's state was saved would be lost with this side's machine.
+            // A press after the guest's state was saved would be lost with the source's machine.
             try requireNoSwitchOver("press it where the guest is then")
             return [.pressPowerButton, .announce(.powerDown)]
         }

@@ -2,9 +2,9 @@ import AerostatHost
 import AerostatMigration
 import AerostatQMP
 
-// What has happened.
+// What happens to a machine.
 extension Lifecycle {
-    /// - Returns: what is to be done; `nil` where this cannot happen in this state, and so is a mistake of the caller.
+    /// - Returns: what to do; `nil` if this cannot happen in this state, which is a mistake of the caller.
     package mutating func note(_ occurrence: Occurrence) -> [Effect]? {
         switch occurrence {
         case .made:
@@ -39,7 +39,7 @@ extension Lifecycle {
         }
     }
 
-    /// A client may have been quicker.
+    /// Does nothing if a client has already resumed the guest.
     private mutating func start() -> [Effect]? {
         switch state {
         case .awaiting: return nil
@@ -53,7 +53,7 @@ extension Lifecycle {
     }
 
     private mutating func arrive(_ runs: Bool, _ since: MonotonicClock.Instant) -> [Effect]? {
-        // The guest may have ended as soon as it ran.
+        // The guest may have ended right after it began to run.
         if case .ended = state { return [] }
         guard state == .awaiting(.arrival) else { return nil }
         var guest = Holding(condition: runs ? .running : .paused)
@@ -88,7 +88,7 @@ extension Lifecycle {
             state = .held(paused)
         default:
             leaveMove(guest)
-            // Before the engine took over nothing changed; afterwards it has put the guest back as it was.
+            // If the engine had not taken over, nothing changed. Otherwise it has put the guest back as it was.
             guard guest.isSwitchingOver, guest.ending == nil else { break }
             state = .held(Holding(condition: guestRuns ? .running : .paused))
             if guestRuns { effects.append(.announce(.resume)) }
@@ -103,7 +103,7 @@ extension Lifecycle {
         state = .held(guest)
     }
 
-    /// Nobody shall hear that the guest has ended while it still seems to be moving.
+    /// The end of a guest is announced only after the end of its migration.
     private mutating func endPending(_ guest: Holding) -> [Effect] {
         guard let ending = guest.ending else { return [] }
         return concludeGuest(ending, wasMigrating: true)
@@ -117,7 +117,7 @@ extension Lifecycle {
             guest.ending = ending
             state = .held(guest)
             return [.failMigration(ending)]
-        // It may have ended before the word that it came was taken down.
+        // The guest may end before its arrival has been noted.
         case .awaiting(.arrival): return [.announce(.resume)] + concludeGuest(ending, wasMigrating: false)
         case .awaiting, .held, .gone: return settleArrival() + concludeGuest(ending, wasMigrating: false)
         }

@@ -2,10 +2,10 @@ package import AerostatHost
 package import AerostatMigration
 package import AerostatQMP
 
-/// Where a machine is in its life: a state machine without threads and clocks, and the only place that changes the state.
+/// The stage that a machine is in: a state machine without threads and clocks, and the only code that changes the state.
 ///
-/// `obey` takes a command of a person, which may be refused. `note` takes what has happened. Both say what is to be done, in order. Of an
-/// effect that can fail there is one at most, and it comes first: where it fails nothing else is done, and the state stays.
+/// `obey` takes a command, which may be refused. `note` takes something that has happened. Both return the effects to carry out, in order.
+/// At most one effect can fail, and it comes first. If it fails, no other effect is carried out and the state stays.
 ///
 /// ```
 ///                   made, arrived, restored                 migration completed
@@ -32,9 +32,9 @@ package struct Lifecycle: Hashable, Sendable {
     package enum Awaited: Hashable, Sendable, CaseIterable {
         /// This process makes the guest.
         case creation
-        /// Somebody who brings it.
+        /// Somebody brings the guest.
         case migration
-        /// The rest of it: its empty machine is here.
+        /// The empty machine of an incoming guest is here, and the guest's state is not yet.
         case arrival
         /// Its image is being read.
         case image
@@ -61,15 +61,15 @@ package struct Lifecycle: Hashable, Sendable {
             }
         }
 
-        /// While it is switched over: what it was before.
+        /// While the guest is switched over: its condition before.
         package var condition: Condition
-        /// Commit was sent and its answer never came: the destination may run the guest.
+        /// Commit was sent and no answer came: the destination may run the guest.
         package var isOwnershipUnknown = false
-        /// Until its end has been announced.
+        /// Set until the end of the migration has been announced.
         package var move: Move?
-        /// When the guest that came here was about to run, until clients have been told.
+        /// When an incoming guest was about to run. Set until clients have been told.
         package var arrivedAt: MonotonicClock.Instant?
-        /// The guest has ended, and its migration is not over yet.
+        /// How the guest ended. Set while its migration is not over yet.
         package var ending: GuestEnding?
 
         package init(condition: Condition) { self.condition = condition }
@@ -79,17 +79,17 @@ package struct Lifecycle: Hashable, Sendable {
         }
     }
 
-    /// What a person asks for, and programs that speak for one.
+    /// What a person, or a program that acts for one, asks for.
     package enum Command: Hashable, Sendable {
         case stop
-        /// `force` runs the guest although the destination may run it too, or somebody may start its image: a person has made sure that
-        /// this is not so.
+        /// `force` runs the guest although the destination may run it too, or somebody may start its image. A person vouches that neither
+        /// is the case.
         case resume(force: Bool)
         case migrate(to: Place)
         case cancelMigration
-        /// Something looks at the guest or its memory.
+        /// Reads the guest or its memory.
         case look
-        /// Something changes the machine, which its saved state must have; `advice` is what to do during a switch-over.
+        /// Changes the machine, and the saved state must include the change. `advice` says what to do during a switch-over.
         case change(advice: String)
         case check
         case powerDown(hasButton: Bool)
@@ -97,57 +97,57 @@ package struct Lifecycle: Hashable, Sendable {
 
     /// What has happened.
     package enum Occurrence: Hashable, Sendable {
-        /// The guest that this process makes is there.
+        /// The guest that this process makes exists.
         case made
-        /// It shall run.
+        /// The guest should run for the first time.
         case started
-        /// The empty machine of a guest that comes in is there.
+        /// The empty machine of an incoming guest exists.
         case shellMade
-        /// The guest that came in is this process's; it was about to run at that time.
+        /// The incoming guest belongs to this process. It was about to run at that time.
         case arrived(runs: Bool, since: MonotonicClock.Instant)
-        /// Its source knows it, so clients may be told.
+        /// The source knows of the arrival, so clients may be told.
         case arrivalSettled
-        /// The guest of an image is there.
+        /// The image's guest is restored.
         case restored(runs: Bool)
         case migrating(MigrationReport.Status)
         case roundBegan(Int)
         /// The engine is about to pause the guest.
         case handedOver
-        /// `guestRuns` is what the engine made of it, where the guest is still here.
+        /// `guestRuns` says whether the engine left the guest running, if it is still here.
         case migrationEnded(MigrationReport.Status, guestRuns: Bool)
         /// The migration could not even begin.
         case migrationDidNotBegin
-        /// By its own doing.
+        /// The guest ended on its own.
         case guestEnded(GuestEnding)
         case processEnds(ProcessEnding)
     }
 
-    /// What is to be done.
+    /// What the host must do.
     package enum Effect: Hashable, Sendable {
         // These three can fail.
         case pauseGuest
         case resumeGuest
         case makeMigration
 
-        /// Clients are told.
+        /// Tells clients.
         case announce(Event)
-        /// Of something that was at that time.
+        /// Tells clients of something that happened at that time.
         case announceLate(Event, since: MonotonicClock.Instant)
         case cancelMigration
-        /// The guest is no more.
+        /// Fails the migration, because its guest has ended.
         case failMigration(GuestEnding)
         case pressPowerButton
-        /// The log says so.
+        /// Writes it to the log.
         case tellGuestEnded(GuestEnding, isKept: Bool)
         case endProcess(ProcessEnding)
-        /// Whoever watches the migration may ask how it ended before.
+        /// Ends the process after a delay, in which clients that watch the migration may ask how it ended.
         case endProcessAfterGrace(GuestEnding)
     }
 
     package var state: State
-    /// The first reason to end counts.
+    /// Why the process ends. The first reason counts.
     package private(set) var processEnding: ProcessEnding?
-    /// A guest that has ended by its own doing is kept to be looked at, and the process with it.
+    /// Whether a guest that ended on its own is kept for inspection, and the process with it.
     let keepsEndedGuest: Bool
 
     package init(_ awaited: Awaited, keepsEndedGuest: Bool) {
@@ -155,7 +155,7 @@ package struct Lifecycle: Hashable, Sendable {
         self.keepsEndedGuest = keepsEndedGuest
     }
 
-    /// The state under QEMU's names.
+    /// The state, by QEMU's names.
     package var runState: RunState {
         switch state {
         case .awaiting(.creation): .preLaunch
@@ -174,12 +174,12 @@ package struct Lifecycle: Hashable, Sendable {
         }
     }
 
-    /// A migration is under way, or its end was not announced yet.
+    /// Whether a migration is under way, or its end has not been announced yet.
     package var isMigrating: Bool {
         if case .held(let guest) = state { guest.move != nil } else { false }
     }
 
-    /// Takes down that the process ends.
+    /// Notes that the process ends.
     mutating func end(_ ending: ProcessEnding) -> [Effect] {
         guard processEnding == nil else { return [] }
         processEnding = ending
@@ -188,8 +188,8 @@ package struct Lifecycle: Hashable, Sendable {
         return effects + [.endProcess(ending)]
     }
 
-    /// Says once that the guest came and ran, before anything is said of what became of it: who heard of it at the source may already be
-    /// about to pause it, or move it on, and it may end at once.
+    /// Announces once that the guest arrived and ran. This comes before any other news of the guest: a client that heard of the arrival at
+    /// the source may already pause the guest or move it on, and the guest may end at once.
     mutating func settleArrival() -> [Effect] {
         guard case .held(var guest) = state, let since = guest.arrivedAt else { return [] }
         guest.arrivedAt = nil

@@ -6,13 +6,13 @@ import AerostatQMP
 import Logging
 import Synchronization
 
-// An incoming migration.
+// Incoming migrations.
 extension MachineHost {
-    /// Receives one guest, on the calling thread, and starts it.
+    /// Receives one guest on the calling thread, and starts it.
     /// - Parameters:
-    ///   - shape: the memory that it must have; `nil` takes what comes.
-    ///   - shells: makes the empty machine for it.
-    ///   - paused: keep it paused, whatever it did at the source.
+    ///   - shape: the memory layout that the guest must have; `nil` accepts any.
+    ///   - shells: makes the guest's empty machine.
+    ///   - paused: keeps the guest paused, even if it ran at the source.
     public func receive(_ listener: borrowing IncomingListener, shape: RegionTable?, shells: any GuestShells, paused: Bool) {
         let outcome: DestinationMigration.Outcome?
         do throws(SocketError) {
@@ -40,7 +40,7 @@ extension MachineHost {
         switch outcome {
         case nil: return
         case .running(let runs):
-            // The source has been told already: nobody's downtime waits for clients and logs.
+            // The source has already been told, so clients and logs add nothing to the downtime.
             note(.arrivalSettled)
             logger.info(runs ? "the guest has arrived and runs" : "the guest has arrived; it is paused")
         case .failed(let reason), .notAMigration(let reason):

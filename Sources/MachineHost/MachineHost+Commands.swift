@@ -3,7 +3,7 @@ public import AerostatQMP
 import Synchronization
 
 extension MachineHost {
-    /// The commands of every machine. Sets of other capabilities are put beside them.
+    /// The commands of every machine. Other capabilities add their own sets to these.
     public var commands: CommandSet {
         var set = CommandSet()
         set.answer(.queryStatus) { [self] in runState.json }
@@ -31,11 +31,11 @@ extension MachineHost {
 
     private func resume(force: Bool) throws(QMPError) {
         try obey(.resume(force: force))
-        // A person says that it is nowhere else.
+        // A person vouches that the guest is nowhere else.
         if force { markImage(left: false) }
     }
 
-    /// The check itself takes long, and not the lock.
+    /// The check takes long, but it runs without the host's lock.
     private func checkGuest() throws(QMPError) -> SelfCheck {
         let guest = try state.withLock { (state) throws(QMPError) in
             try obey(.check, &state)

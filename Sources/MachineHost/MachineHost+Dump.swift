@@ -51,13 +51,13 @@ extension MachineHost {
             let inPage = position % UInt64(GuestPage.size)
             let (run, next) = present.nextRun(from: page, maximumPages: Int(pieceBytes) / GuestPage.size)
             guard run?.first == page else {
-                // A hole up to the next page that exists.
+                // Leaves a hole up to the next populated page.
                 let skipped = UInt64((run?.first.rawValue ?? next.rawValue) - page.rawValue) * UInt64(GuestPage.size) - inPage
                 position += min(skipped, stop - position)
                 continue
             }
             let length = min(UInt64(run!.byteCount) - inPage, stop - position)
-            // A run may reach into the next region; the read must not.
+            // A run may extend into the next region, but the read must not.
             let inRegion = min(length, memory.regions.regions.first { $0.end > position }!.end - position)
             try file.write(try memory.read(at: address, byteCount: Int(inRegion)), at: position - base)
             position += inRegion

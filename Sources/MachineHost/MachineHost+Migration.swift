@@ -7,7 +7,7 @@ import Synchronization
 
 // Outgoing migrations.
 extension MachineHost {
-    /// Begins a migration; it goes on by itself.
+    /// Begins a migration, which continues in the background.
     func migrate(to text: String) throws(QMPError) {
         let uri: MigrationURI
         do throws(MigrationURI.ParseError) { uri = try MigrationURI(text).absolute } catch { throw QMPError("\(error)") }
@@ -17,7 +17,7 @@ extension MachineHost {
             return state.migration!
         }
         do throws(SystemError) { try migration.start(to: uri) } catch {
-            // It never began: the next one may.
+            // The migration never began, so the next one may.
             state.withLock { state in
                 state.migration = nil
                 note(.migrationDidNotBegin, &state)
@@ -35,12 +35,12 @@ extension MachineHost {
         }
     }
 
-    /// How the migration under way stands, or how the last one ended.
+    /// The report of the migration under way, or of the last one.
     public var report: MigrationReport {
         let (migration, lifecycle) = state.withLock { ($0.migration, $0.lifecycle) }
         var report = migration?.report ?? MigrationReport()
-        // The engine knows how it ends before the guest is back in its place, the tracker is at rest and the log says so: until then
-        // the migration is not over, and no other may begin.
+        // The engine knows the outcome before the guest is back in its place, the tracker is stopped and the log is written. Until all of
+        // that is done the migration is not over, and no other may begin.
         if report.status.isOver, lifecycle.isMigrating {
             report.status = lifecycle.runState == .finishMigrate ? .device : .active
         }
@@ -62,8 +62,8 @@ extension MachineHost {
         )
     }
 
-    /// Says in the image that the guest was started from whether it is here or has left, so that nobody starts it a second time when this
-    /// process, and its lock, are gone. Writes to a disk, so not under the lock.
+    /// Writes into the image that the guest was started from whether the guest is here or has left, so that nobody starts it a second time
+    /// when this process and its lock are gone. Not called under the host's lock, because it writes to a disk.
     func markImage(left: Bool) {
         guard let claim = state.withLock({ $0.claim }), claim.isExclusive else { return }
         do throws(SystemError) { try claim.setLeft(left) } catch {
@@ -76,7 +76,7 @@ extension MachineHost {
     }
 
     private func statusChanged(_ status: MigrationReport.Status, _ uri: MigrationURI) {
-        // Before the first page leaves: whatever happens to this process from the commit on, the image says it.
+        // Written before the first page leaves, so that the image is right whatever happens to this process after the commit.
         if status == .active { markImage(left: true) }
         guard status.isOver else { return note(.migrating(status)) }
         if status == .failed || status == .cancelled { markImage(left: false) }
@@ -90,9 +90,10 @@ extension MachineHost {
         case .unknown: logger.error("the guest is paused here and may run at \(uri): \(reason)")
         default: logger.warning("the migration to \(uri) ended as \(status.rawValue): \(reason); the guest is still here")
         }
-        // Whoever hears the event finds what it says, and no event of the next migration comes before it.
+        // Done under one lock: a client that hears the event then finds the state that it names, and no event of the next migration comes
+        // before it.
         state.withLock { state in
-            // Only where the engine had the guest: else a check of it may have the machine's lock, for long.
+            // Asked only if the engine had the guest. Otherwise a check of the guest may hold the machine's lock for long.
             let guestRuns = state.lifecycle.runState == .finishMigrate && state.guest!.isRunning
             note(.migrationEnded(status, guestRuns: guestRuns), &state)
         }
@@ -100,7 +101,7 @@ extension MachineHost {
 }
 
 extension MachineHost.State {
-    /// A descriptor may be named once, and only where this process was started with it: all others belong to somebody in this process.
+    /// A descriptor may be named once, and only if the process was started with it. All other descriptors belong to this process.
     fileprivate mutating func claimInherited(_ number: Int32) throws(QMPError) {
         guard inheritedSockets.remove(number) != nil else {
             throw QMPError("descriptor \(number) is no connected stream socket that this process was started with, or was used before")
@@ -109,7 +110,7 @@ extension MachineHost.State {
 }
 
 extension MigrationURI {
-    /// With an image's path from the root on: what is said of it later is read by people in other folders.
+    /// The URI with an absolute path of its image. People in other folders read messages about it.
     fileprivate var absolute: MigrationURI {
         guard case .file(let path) = self else { return self }
         return .file(path: absolutePath(path))

@@ -10,21 +10,21 @@ import Synchronization
 public struct Restoration: Sendable {
     public var path: String
     public var shells: any GuestShells
-    /// Read and check all pages first, instead of when they are touched.
+    /// Read and check all pages first, instead of when they are first touched.
     public var preloads = false
-    /// Keep the guest paused, whatever it did when its image was written.
+    /// Keep the guest paused, even if it ran when its image was written.
     public var paused = false
-    /// Start a copy, beside which others may run.
+    /// Start a copy. Other copies may run at the same time.
     public var clones = false
-    /// Called between the arrival of the guest's memory and that of its device state.
+    /// Called after the guest's memory has arrived and before its device state does.
     public var prepare: @Sendable (any LocalGuest) throws(GuestError) -> Void = { _ in }
 
     public init(path: String, shells: any GuestShells) { (self.path, self.shells) = (path, shells) }
 }
 
 extension MachineHost {
-    /// Makes an image's guest, on the calling thread, and starts it.
-    /// - Returns: false where the process was asked to end meanwhile.
+    /// Restores the image's guest on the calling thread, and starts it.
+    /// - Returns: false if the process was asked to end meanwhile.
     public func restore(_ restoration: Restoration) throws -> Bool {
         let start = MonotonicClock.now()
         let image = try GuestImage.named(restoration.path, for: restoration.clones ? .copying : .starting)

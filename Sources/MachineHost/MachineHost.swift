@@ -7,18 +7,18 @@ import Dispatch
 public import Logging
 import Synchronization
 
-/// The manager of one machine in one process: it holds the guest, or the place for one, obeys commands, and moves it.
+/// The manager of one machine in one process. It holds the guest, or waits for one, carries out commands, and migrates the guest.
 ///
-/// One lock guards the `Lifecycle`. What the lifecycle asks for is done under this lock, and events are announced under it, so that they
-/// come in the order of what they say. The machine's own locks may be taken under it, and it must not be taken under them: no vCPU's
-/// thread takes it.
+/// One lock guards the `Lifecycle`. The lifecycle's effects are carried out under this lock, and events are announced under it, so that
+/// events come in the order of the changes. Lock order: the machine's own locks may be taken under the host's lock, but never the other
+/// way round. No vCPU thread takes the host's lock.
 public final class MachineHost: Sendable {
-    /// Hears events. Never waits.
+    /// Hears events. It must not block.
     public typealias Listener = @Sendable (Event, _ ago: Duration) -> Void
 
     /// Where the guest comes from.
     public enum Origin: Hashable, Sendable {
-        /// This process makes it, and calls `hold`.
+        /// This process makes the guest, and calls `hold`.
         case new
         case incoming
         case image
@@ -26,13 +26,13 @@ public final class MachineHost: Sendable {
 
     public let logger: Logger
     let state: Mutex<State>
-    /// Where events go once somebody can listen.
+    /// Receives events once a listener is attached.
     private let listener = Mutex<Listener?>(nil)
-    /// What capabilities do with the guest as soon as there is one.
+    /// What capabilities do with the guest as soon as it exists.
     private let preparations = Mutex<[@Sendable (any LocalGuest) -> Void]>([])
-    /// Set when the process shall end.
+    /// Set when the process should end.
     private let ending = Monitor<ProcessEnding?>(nil)
-    /// Ends an incoming migration that is being waited for.
+    /// Ends the wait for an incoming migration.
     let incomingDoorbell: Doorbell
 
     struct State {
@@ -48,8 +48,8 @@ public final class MachineHost: Sendable {
     }
 
     /// - Parameters:
-    ///   - keepsEndedGuest: a guest that has ended by its own doing is kept to be looked at, and the process with it.
-    ///   - inheritedSockets: what `migrate fd:N` may name.
+    ///   - keepsEndedGuest: keep a guest that ended on its own for inspection, and the process with it.
+    ///   - inheritedSockets: the descriptors that `migrate fd:N` may name.
     public init(_ origin: Origin, keepsEndedGuest: Bool, inheritedSockets: Set<Int32>, logger: Logger) throws(SystemError) {
         self.logger = logger
         let awaited: Lifecycle.Awaited =
@@ -63,11 +63,11 @@ public final class MachineHost: Sendable {
         incomingDoorbell = try Doorbell()
     }
 
-    /// From now on events are heard.
+    /// Sends events to this listener from now on.
     public func attach(_ listener: @escaping Listener) { self.listener.withLock { $0 = listener } }
 
-    /// Tells clients of something that is no matter of the lifecycle. Never waits, and takes no lock of the machine.
-    /// - Parameter ago: when it happened.
+    /// Announces an event that the lifecycle does not know. It never blocks, and takes no lock of the machine.
+    /// - Parameter ago: how long ago it happened.
     public func announce(_ event: Event, ago: Duration = .zero) { listener.withLock { $0 }?(event, ago) }
 
     /// Whether the guest runs, in QEMU's terms.
@@ -75,7 +75,7 @@ public final class MachineHost: Sendable {
 
     // MARK: The guest
 
-    /// Takes the guest that was made here. It does not run yet.
+    /// Takes the guest that this process made. It does not run yet.
     public func hold(_ guest: any LocalGuest) {
         state.withLock { state in
             take(guest, &state)
@@ -83,8 +83,8 @@ public final class MachineHost: Sendable {
         }
     }
 
-    /// Has `body` called with the guest as soon as there is one, before it runs. It is called under the machine's lock, so it must not call
-    /// the host. Call this before there is a guest.
+    /// Registers `body`, which is called with the guest as soon as it exists and before it runs. It is called under the machine's lock, so
+    /// it must not call the host. Register it before there is a guest.
     public func prepareGuest(_ body: @escaping @Sendable (any LocalGuest) -> Void) { preparations.withLock { $0.append(body) } }
 
     func take(_ guest: any LocalGuest, _ state: inout State) {
@@ -92,15 +92,15 @@ public final class MachineHost: Sendable {
         for prepare in preparations.withLock({ $0 }) { prepare(guest) }
     }
 
-    /// Runs it for the first time, unless a client was quicker.
+    /// Runs the guest for the first time, unless a client already has.
     public func start() throws(GuestError) { try attempt(.started) }
 
-    /// Called on a vCPU's thread, under the machine's locks: what follows happens elsewhere.
+    /// Called on a vCPU's thread under the machine's locks, so the work is done on another thread.
     public func guestEnded(_ ending: GuestEnding) {
         DispatchQueue.global().async { [self] in note(.guestEnded(ending)) }
     }
 
-    /// The guest, for what looks at it.
+    /// The guest, for commands that only read it.
     public func presentGuest() throws(QMPError) -> any LocalGuest {
         try state.withLock { (state) throws(QMPError) in
             try obey(.look, &state)
@@ -108,10 +108,10 @@ public final class MachineHost: Sendable {
         }
     }
 
-    /// Changes the machine while nobody saves its state. Runs under the host's lock, so that no switch-over begins meanwhile.
+    /// Changes the machine while nobody saves its state. `body` runs under the host's lock, so that no switch-over begins meanwhile.
     /// - Parameters:
-    ///   - advice: what a person should do where a migration is switching the guest over.
-    ///   - body: must not wait for the guest. What it returns is announced.
+    ///   - advice: what a person should do if a migration is switching the guest over.
+    ///   - body: must not wait for the guest. The events that it returns are announced.
     public func changeMachine(
         orElse advice: String,
         _ body: (any LocalGuest) throws(QMPError) -> [Event]
@@ -127,10 +127,10 @@ public final class MachineHost: Sendable {
     /// Asks the process to end; the first reason counts.
     public func end(_ ending: ProcessEnding) { note(.processEnds(ending)) }
 
-    /// Sleeps until the process shall end.
+    /// Waits until the process should end.
     public func waitForEnd() -> ProcessEnding { ending.wait { $0 }! }
 
-    /// Ends a migration that is under way and the guest's threads. Nobody is told anything afterwards.
+    /// Ends the migration that is under way and the guest's threads. No events are sent afterwards.
     public func shutdown() {
         let (guest, migration) = state.withLock { ($0.guest, $0.migration) }
         if let migration {
@@ -138,19 +138,19 @@ public final class MachineHost: Sendable {
             _ = migration.wait()
         }
         guest?.shutdown()
-        // Each holds the other.
+        // The host and the listener hold references to each other.
         listener.withLock { $0 = nil }
         state.withLock { $0.migration = nil }
     }
 
     // MARK: The lifecycle's door
 
-    /// Has the lifecycle obey, and does what it says.
+    /// Gives the lifecycle a command, and carries out the effects.
     func obey(_ command: Lifecycle.Command) throws(QMPError) {
         try state.withLock { (state) throws(QMPError) in try obey(command, &state) }
     }
 
-    /// - Parameter makeMigration: for the command that needs one.
+    /// - Parameter makeMigration: makes the migration, for the command that begins one.
     func obey(
         _ command: Lifecycle.Command,
         _ state: inout State,
@@ -167,7 +167,7 @@ public final class MachineHost: Sendable {
         state.lifecycle = next
     }
 
-    /// Tells the lifecycle of something after which nothing can fail.
+    /// Notes something whose effects cannot fail.
     func note(_ occurrence: Lifecycle.Occurrence) { state.withLock { note(occurrence, &$0) } }
 
     func note(_ occurrence: Lifecycle.Occurrence, _ state: inout State) {
@@ -176,7 +176,7 @@ public final class MachineHost: Sendable {
         }
     }
 
-    /// Tells the lifecycle of something by which a guest may begin to run.
+    /// Notes something that may make a guest run, which can fail.
     func attempt(_ occurrence: Lifecycle.Occurrence) throws(GuestError) {
         try state.withLock { (state) throws(GuestError) in try attempt(occurrence, &state) }
     }
@@ -203,7 +203,7 @@ public final class MachineHost: Sendable {
             ending.update { $0 = reason }
             incomingDoorbell.ring()
         case .endProcessAfterGrace(let reason):
-            // Not on the migration's thread, for which the end of the process waits.
+            // Not on the migration's thread: the end of the process waits for that thread.
             DispatchQueue.global().async { [self] in
                 _ = ending.wait(until: MonotonicClock.now() + Self.reportGrace) { $0 }
                 end(.guest(reason))
@@ -211,7 +211,7 @@ public final class MachineHost: Sendable {
         }
     }
 
-    /// How long whoever watches a migration has to ask how it ended, before the process ends.
+    /// How long the process outlives a guest that ended during a migration, so that clients that watch it can ask how it ended.
     private static let reportGrace = Duration.seconds(1)
 
     private func tell(_ ending: GuestEnding, _ isKept: Bool) {

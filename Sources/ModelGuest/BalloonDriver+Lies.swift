@@ -3,11 +3,11 @@ import AerostatGuestMemory
 import AerostatMigration
 import AerostatVirtio
 
-// What a hostile guest may do on the hint queue. None of it may hurt the host, or cost the guest a page that it did not give away itself.
+// What a hostile guest may do on the hint queue. None of it may harm the host, or cost the guest a page that it did not give away itself.
 extension BalloonDriver {
     private static let lies = 64
 
-    /// In place of true blocks. Nothing is held for them.
+    /// Reports false blocks in place of true ones. The driver holds nothing for them.
     func reportLies(_ record: inout DriverRecord, _ ring: SplitVirtqueueDriver) {
         let regions = kernel.memory.ram.regions
         let end = regions.regions.last!.end
@@ -16,12 +16,12 @@ extension BalloonDriver {
             .deflateStrangers, .inflateLoop, .emptyKicks, .falseReports, .falseStatistics, .muteBalloon:
             break
         case .outsideRAM:
-            // The first begin inside RAM: with a page that nobody uses, and with less than a page. The last end behind 2^64.
+            // The first blocks begin inside RAM: with an unused page, and with less than a page. The last end past 2^64.
             let far = (0..<UInt64(Self.lies)).map { end &+ $0 << 22 }
             for block in unusedLastPages { add([block.address], length: block.length, ring) }
             add([end - 512] + far + [.max - 4096, .max], length: Self.topBlockBytes, ring)
         case .unaligned:
-            // Pieces of two pages, neither of them whole: of the boot header and its neighbour, then of pages in use.
+            // Blocks that cover parts of two pages and no whole page: first the boot header and its neighbour, then pages in use.
             let base = regions.regions[0].base.rawValue
             let pieces = blocksInUse.map { $0.address &+ 512 }
             add((1...UInt64(Self.lies / 2)).map { base + $0 } + pieces, length: UInt32(GuestPage.size), ring)
@@ -41,7 +41,7 @@ extension BalloonDriver {
         transport.write(.queueNotify, DriverQueue.hints.index(VirtioFeatures(rawValue: record.features)))
     }
 
-    /// Blocks that begin where a region ends with a page that the allocator does not own, and end before the next region.
+    /// Blocks that start with a region's last page, if the allocator does not own that page, and end before the next region.
     private var unusedLastPages: [(address: UInt64, length: UInt32)] {
         let regions = kernel.memory.ram.regions
         let nextBases = regions.regions.dropFirst().map(\.base.rawValue) + [.max]
@@ -54,7 +54,7 @@ extension BalloonDriver {
         }
     }
 
-    /// Blocks that stay in use for as long as the guest runs.
+    /// Blocks that stay in use while the guest runs.
     var blocksInUse: [(address: UInt64, length: UInt32)] {
         var blocks: [(UInt64, UInt32)] = []
         var link = kernel.loadVCPU(0).resident.first
@@ -73,7 +73,7 @@ extension BalloonDriver {
         }
     }
 
-    /// Offers a chain by hand, past the driver's bookkeeping, which is of no use from then on: the driver leaves the ring alone.
+    /// Offers a chain without the driver's bookkeeping, which is wrong from then on. The driver does not use the ring again.
     func offerChain(head: UInt16, next: UInt16, _ ring: SplitVirtqueueDriver) {
         let index = available(ring)
         let flags = UInt64(VirtqueueDescriptor.write | VirtqueueDescriptor.next)
@@ -83,7 +83,8 @@ extension BalloonDriver {
         publish(index &+ 1, ring)
     }
 
-    /// Puts buffers into the next entries of the ring, and the index behind them and two rounds further. All descriptors are free.
+    /// Puts buffers into the next entries of the ring, then moves the index past them and two ring sizes further. All descriptors are
+    /// free.
     private func offerBehindJump(_ blocks: ArraySlice<(address: UInt64, length: UInt32)>, _ ring: SplitVirtqueueDriver) {
         let index = available(ring)
         for (number, block) in zip(UInt16(0)..., blocks) {
@@ -95,7 +96,7 @@ extension BalloonDriver {
         publish(index &+ UInt16(blocks.count) &+ 2 &* ring.layout.size, ring)
     }
 
-    /// Writes the available index as a driver does: the device may be reading it.
+    /// Writes the available index with release order, as a driver does: the device may be reading it.
     private func publish(_ index: UInt16, _ ring: SplitVirtqueueDriver) {
         insideRAM { () throws(AccessError) in
             try kernel.memory.ram.storeRelease(index, at: GuestAddress(ring.layout.driverArea.rawValue + 2))
@@ -120,7 +121,7 @@ extension BalloonDriver {
 }
 
 extension DriverBehaviour {
-    /// Whether all that it reports is free, and held.
+    /// Whether all blocks that the driver reports are free and held.
     var isTruthful: Bool {
         switch self {
         case .correct, .wrongID, .reloading, .slow: true
@@ -131,7 +132,7 @@ extension DriverBehaviour {
         }
     }
 
-    /// Whether it lies before it follows another size.
+    /// Whether the driver lies before it follows a new target.
     var liesAboutPages: Bool {
         [.inflateOutsideRAM, .inflateTwice, .inflateOwnRing, .oddLengths, .deflateStrangers, .inflateLoop, .emptyKicks].contains(self)
     }

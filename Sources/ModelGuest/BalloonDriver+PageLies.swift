@@ -2,10 +2,10 @@ import AerostatBalloon
 import AerostatGuestMemory
 import AerostatVirtio
 
-// What a hostile guest may do with the balloon's other queues. None of it may hurt the host, or touch memory that the guest did not name;
-// and all but what breaks a queue on purpose is followed by the truth.
+// What a hostile guest may do with the balloon's other queues. None of it may harm the host, or touch memory that the guest did not name.
+// After each lie that does not break a queue on purpose the driver tells the truth.
 extension BalloonDriver {
-    /// Tells the next lie, and leaves the device with a buffer, or the driver without the device.
+    /// Tells the next lie. Afterwards either the device has a buffer, or the driver has given up the device.
     func lie(_ balloon: inout BalloonRecord, _ record: inout DriverRecord) throws(KernelPanic) {
         let number = Int(balloon.lie)
         balloon.lie &+= 1
@@ -16,7 +16,7 @@ extension BalloonDriver {
         case .inflateTwice where number <= 3:
             guard let page = try pageForLies(&balloon) else { return balloon.lie = 0 }
             write([UInt32](repeating: page, count: KernelLayout.batchPages), to: .inflate)
-            // One number 256 times, more than ten thousand times, and once more.
+            // First one number 256 times, then the same number more than ten thousand times, then once more.
             try offer(.inflate, buffers(.inflate, number == 2 ? 40 : 1, byteCount: number == 3 ? 4 : 1024, record), record)
         case .oddLengths where number <= Self.oddLengths.count:
             guard let page = try pageForLies(&balloon) else { return balloon.lie = 0 }
@@ -48,10 +48,10 @@ extension BalloonDriver {
         balloon.operation = .lying
     }
 
-    /// Buffers whose lengths are no multiples of 4, alone and together.
+    /// Lengths of buffers that are not multiples of 4, alone and together.
     private static let oddLengths = [[1], [2], [3], [5], [7], [1021], [1, 1, 1, 1], [3, 5, 2, 6], [1023, 1]]
 
-    /// Descriptors side by side.
+    /// Adjacent descriptors with these lengths.
     private static func pieces(_ lengths: [Int], at address: GuestAddress) -> [VirtqueueSegment] {
         var start = address.rawValue
         return lengths.map { length in
@@ -60,7 +60,7 @@ extension BalloonDriver {
         }
     }
 
-    /// The same buffer as often as the ring has room.
+    /// The same buffer, as many times as the ring has room for, at most `count`.
     private func buffers(
         _ queue: DriverQueue,
         _ count: Int,
@@ -73,7 +73,7 @@ extension BalloonDriver {
         return [VirtqueueSegment](repeating: segment, count: min(count, room))
     }
 
-    /// The number of a page that is in the balloon, or goes there now: of what is said about it nothing can be lost.
+    /// The number of a page that is in the balloon, or goes into it now. Lies about such a page cannot lose data.
     private func pageForLies(_ balloon: inout BalloonRecord) throws(KernelPanic) -> UInt32? {
         var random = SplitMix(state: balloon.random)
         defer { balloon.random = random.state }
@@ -83,7 +83,7 @@ extension BalloonDriver {
         }
     }
 
-    /// Page numbers that are no page of RAM.
+    /// Page numbers outside RAM.
     private var strangers: [UInt32] {
         let regions = kernel.memory.ram.regions
         let behind = regions.regions.flatMap { region in
@@ -96,7 +96,7 @@ extension BalloonDriver {
 
     // MARK: Reports and statistics
 
-    /// What a report says beside the truth: blocks outside RAM, and parts of pages in use.
+    /// Adds false blocks to a true report: blocks outside RAM, and parts of pages in use.
     func falseReports(beside blocks: [VirtqueueSegment]) -> [VirtqueueSegment] {
         let end = kernel.memory.ram.regions.regions.last!.end
         let outside = [(end, 1 << 21), (end + 1 << 30, 1 << 21), (UInt64.max - 4095, 4096)]
@@ -107,7 +107,7 @@ extension BalloonDriver {
         return lies + blocks + blocks
     }
 
-    /// Unknown tags, thousands of entries, none, and two buffers; then the truth.
+    /// Sends unknown tags, thousands of entries, none, and two buffers; then the true values.
     /// - Returns: how many buffers the device has now.
     func sendFalseStatistics(_ record: DriverRecord) throws(KernelPanic) -> Int {
         switch try kernel.locked({ kernel.driverCounters.statistics % 6 }) {

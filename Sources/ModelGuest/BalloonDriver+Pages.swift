@@ -3,7 +3,7 @@ import AerostatGuestMemory
 import AerostatVirtio
 
 // The balloon itself: inflate and deflate (Linux: `fill_balloon`, `leak_balloon`, `virtballoon_oom_notify`, `virtballoon_migratepage`).
-// One buffer is with the device at a time, and a page that left is not used before the device has acknowledged it.
+// The device has one buffer at a time. A page that leaves the balloon is not used before the device has acknowledged it.
 extension BalloonDriver {
     func advanceBalloon(_ balloon: inout BalloonRecord, _ record: inout DriverRecord, _ now: UInt64) throws(KernelPanic) -> Next {
         switch balloon.operation {
@@ -26,7 +26,7 @@ extension BalloonDriver {
             }
             balloon.operation = .none
         case .lying:
-            // Which of the two it was does not matter.
+            // It does not matter which of the two it was.
             let inflated = try isBack(.inflate, record)
             guard try isBack(.deflate, record) || inflated else { return .sleepUntilInterrupt }
             balloon.operation = .none
@@ -34,7 +34,7 @@ extension BalloonDriver {
         return .again
     }
 
-    /// The device has acknowledged a batch: the host hears how large the balloon is.
+    /// The device has acknowledged a batch. Tells the host the balloon's size.
     private func finish(_ balloon: inout BalloonRecord) throws(KernelPanic) {
         balloon.operation = .none
         try writeActual()
@@ -47,7 +47,7 @@ extension BalloonDriver {
 
     private func beginOperation(_ balloon: inout BalloonRecord, _ record: inout DriverRecord, _ now: UInt64) throws(KernelPanic) -> Next {
         guard balloon.request == 0 else {
-            // All of it goes back before the device is let go.
+            // The whole balloon is emptied before the device is reset.
             return try deflate(KernelLayout.batchPages, &balloon, record) > 0 ? .again : .sleepUntilInterrupt
         }
         if behaviour == .muteBalloon { return .sleepUntilInterrupt }
@@ -66,7 +66,7 @@ extension BalloonDriver {
             } else if pages == target {
                 balloon.follows = 0
             } else if balloon.retryAt > now {
-                // A clock that a peer sent may lag behind the record; nothing waits longer than it would have.
+                // The clock may come from another host and lag behind the record. No wait may become longer for that.
                 balloon.retryAt = min(balloon.retryAt, now &+ Self.retryNanoseconds)
                 next = .sleep(until: balloon.retryAt)
             } else {
@@ -115,7 +115,7 @@ extension BalloonDriver {
 
     // MARK: Deflate
 
-    /// - Returns: how many pages are on their way out.
+    /// - Returns: how many pages are being deflated.
     private func deflate(_ count: Int, _ balloon: inout BalloonRecord, _ record: DriverRecord) throws(KernelPanic) -> Int {
         let frames = try kernel.locked { () throws(KernelPanic) in
             let frames = try kernel.drainBalloon(count)
@@ -128,8 +128,8 @@ extension BalloonDriver {
         return frames.count
     }
 
-    /// The guest is out of memory: some pages come back, whatever the host wants.
-    /// - Returns: whether some are on their way.
+    /// If the guest is out of memory, takes some pages back, whatever the host's target is.
+    /// - Returns: whether some pages are being deflated.
     private func relieveShortage(_ balloon: inout BalloonRecord, _ record: DriverRecord) throws(KernelPanic) -> Bool {
         let isShort = try kernel.locked {
             guard kernel.balloonSignals.isShort != 0 else { return false }
@@ -144,7 +144,7 @@ extension BalloonDriver {
 
     // MARK: Compaction
 
-    /// Moves a page of the balloon, where it is time to.
+    /// Moves a page of the balloon, if it is time.
     private func compact(_ balloon: inout BalloonRecord, _ record: DriverRecord, _ now: UInt64) throws(KernelPanic) -> Next {
         guard let interval = kernel.parameters.moveInterval else { return .sleepUntilInterrupt }
         guard try kernel.locked({ kernel.balloonLists.pages.blocks > 0 }) else { return .sleepUntilInterrupt }

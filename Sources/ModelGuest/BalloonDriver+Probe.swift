@@ -3,10 +3,10 @@ import AerostatGuestMemory
 import AerostatVirtio
 
 extension BalloonDriver {
-    /// Finds the device, negotiates, and sets the queues up. Needs no answer from another thread.
+    /// Finds the device, negotiates, and sets up the queues. It waits for no other thread.
     /// - Parameters:
-    ///   - now: on the guest's clock.
-    ///   - wakes: the guest slept: the features stay what they were, and the poison is not written anew, as in Linux.
+    ///   - now: the time on the guest's clock.
+    ///   - wakes: the guest was suspended. Then the features stay the same, and the poison is not written again, as in Linux.
     func probe(now: UInt64, wakes: Bool = false) throws(KernelPanic) {
         let old = kernel.driverRecord
         var record = DriverRecord(keeping: old)
@@ -28,18 +28,18 @@ extension BalloonDriver {
         if let poison = kernel.parameters.poison, features.contains(.pagePoison), !wakes {
             setConfiguration(BalloonConfiguration.poisonOffset, poison)
         }
-        // Before the device may look, as in Linux.
+        // Queued before DRIVER_OK, as in Linux.
         if features.contains(.statistics), behaviour != .muteBalloon {
             try sendStatistics(record)
             kernel.balloonRecord.statisticsAreOut = 1
         }
         transport.driverOK()
         record.phase = .live
-        // A migration that began before the driver was there is answered too, and so is a size.
+        // The configuration must be read: a migration or a target may be older than the driver.
         record.mustReadID = 1
         try kernel.locked {
             var signals = kernel.balloonSignals
-            // What is free already is reported too.
+            // Memory that is already free is reported too.
             (signals.reports, signals.mustReport) = features.contains(.reporting) ? (1, 1) : (0, 0)
             signals.deflatesOnShortage = features.contains(.deflateOnOOM) ? 1 : 0
             kernel.balloonSignals = signals
@@ -69,7 +69,8 @@ extension BalloonDriver {
         return balloon
     }
 
-    /// What both sides know. A guest that fills freed memory tells the device with what; where it cannot, it does not report free pages.
+    /// The features that both sides have. A guest that fills freed memory tells the device the value; if it cannot, it does not report
+    /// free pages.
     private func wantedFeatures() -> VirtioFeatures {
         let offered = offeredFeatures()
         var wanted: VirtioFeatures = [

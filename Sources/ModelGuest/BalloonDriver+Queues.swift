@@ -2,11 +2,11 @@ import AerostatBalloon
 import AerostatGuestMemory
 import AerostatVirtio
 
-/// The balloon's queues in the order in which a driver numbers them: those that exist for the negotiated features, without gaps.
+/// The balloon's queues in a driver's order. Drivers number the queues that exist for the negotiated features, without gaps.
 enum DriverQueue: Int, CaseIterable {
     case inflate, deflate, statistics, hints, reporting
 
-    /// The feature without which there is no such queue.
+    /// The feature without which the queue does not exist.
     var feature: VirtioFeatures {
         switch self {
         case .inflate, .deflate: []
@@ -16,7 +16,7 @@ enum DriverQueue: Int, CaseIterable {
         }
     }
 
-    /// The fewest descriptors with which the driver can work (Linux refuses less).
+    /// The fewest descriptors with which the driver works (Linux refuses fewer).
     var minimumSize: UInt32 {
         switch self {
         case .inflate, .deflate, .statistics: 1
@@ -27,7 +27,7 @@ enum DriverQueue: Int, CaseIterable {
 
     var maximumSize: UInt16 { self == .hints ? KernelLayout.ringSize : KernelLayout.smallRingSize }
 
-    /// Where the queue's page begins in RAM; hints have pages of their own.
+    /// The offset in RAM of the queue's page. The hint queue has pages of its own.
     private var page: Int {
         let number = self == .reporting ? 3 : rawValue
         return (KernelLayout.smallRingsPage + number) << GuestPage.shift
@@ -35,17 +35,17 @@ enum DriverQueue: Int, CaseIterable {
 
     var ringOffset: Int { self == .hints ? KernelLayout.ringOffset : page }
     var stateOffset: Int { self == .hints ? KernelLayout.ringStateOffset : page + KernelLayout.smallRingStateOffset }
-    /// The one buffer of a small queue.
+    /// The offset of a small queue's only buffer.
     var bufferOffset: Int { page + KernelLayout.smallBufferOffset }
 
-    /// Its number.
+    /// The queue's number.
     func index(_ features: VirtioFeatures) -> UInt32 {
         UInt32(Self.allCases.prefix(rawValue).count { features.isSuperset(of: $0.feature) })
     }
 }
 
 extension BalloonDriver {
-    /// A queue as the record describes it, which may be anything.
+    /// The queue that the record describes. The record may contain anything.
     func ring(_ queue: DriverQueue, _ record: DriverRecord) throws(KernelPanic) -> SplitVirtqueueDriver {
         let size = ringSize(queue, record)
         guard size >= queue.minimumSize, size <= UInt32(queue.maximumSize), size & (size - 1) == 0 else {
@@ -86,8 +86,8 @@ extension BalloonDriver {
 
     // MARK: Setting up
 
-    /// Makes a queue that is empty, and tells the device of it.
-    /// - Returns: its size; `nil` where the device has none that is large enough.
+    /// Sets up an empty queue, and tells the device about it.
+    /// - Returns: the queue's size; `nil` if the device's queue is too small.
     func setUp(_ queue: DriverQueue, _ features: VirtioFeatures) -> UInt16? {
         let index = queue.index(features)
         transport.write(.queueSelect, index)
@@ -96,7 +96,7 @@ extension BalloonDriver {
         let size: UInt16 = 1 << UInt16(31 - maximum.leadingZeroBitCount)
         guard let ring = try? ring(queue, size: size, features) else { return nil }
         ring.format()
-        // Nobody waits for hints that come back.
+        // Nothing waits for returned hints.
         if queue == .hints { _ = ring.setInterrupts(enabled: false) }
         transport.setUp(queue: Int(index), ring.layout)
         return size
@@ -108,7 +108,7 @@ extension BalloonDriver {
         if ring.kickNeeded() { transport.write(.queueNotify, queue.index(features)) }
     }
 
-    /// Offers the beginning of a queue's buffer.
+    /// Offers the first bytes of a queue's buffer.
     func offer(_ queue: DriverQueue, byteCount: Int, _ record: DriverRecord) throws(KernelPanic) {
         let address = kernel.physicalAddress(queue.bufferOffset)
         try offer(queue, [VirtqueueSegment(address: address, length: UInt32(byteCount), isWritable: false)], record)
@@ -123,7 +123,7 @@ extension BalloonDriver {
     /// Whether the device has returned a buffer.
     func isBack(_ queue: DriverQueue, _ record: DriverRecord) throws(KernelPanic) -> Bool { try returned(queue, record) > 0 }
 
-    /// How many buffers the device has returned. Bounded by what the ring holds.
+    /// How many buffers the device has returned. The ring's size bounds it.
     func returned(_ queue: DriverQueue, _ record: DriverRecord) throws(KernelPanic) -> Int {
         let ring = try ring(queue, record)
         var count = 0
@@ -139,7 +139,7 @@ extension BalloonDriver {
         return count
     }
 
-    /// Writes page numbers into a queue's buffer: of 4 KiB, 32 bits, little-endian.
+    /// Writes page numbers into a queue's buffer: 32 bits each, little-endian, in pages of 4 KiB.
     func write(_ numbers: [UInt32], to queue: DriverQueue) {
         precondition(numbers.count <= KernelLayout.batchPages, "a buffer of page numbers that is full")
         for (index, number) in numbers.enumerated() {
@@ -147,7 +147,7 @@ extension BalloonDriver {
         }
     }
 
-    /// The number under which the host knows a frame; `nil` behind the 16 TiB that such numbers reach.
+    /// A frame's number for the host; `nil` past 16 TiB, which such numbers cannot express.
     func pageNumber(_ frame: Int) -> UInt32? {
         UInt32(exactly: kernel.physicalAddress(frame << GuestPage.shift).rawValue >> UInt64(GuestPage.shift))
     }

@@ -2,9 +2,9 @@ import AerostatBalloon
 import AerostatGuestMemory
 import AerostatVirtio
 
-// Free page reporting (Linux: mm/page_reporting.c): some time after memory became free, its large blocks are taken out of the allocator, 32
-// at a time, the host is told, and they come back when it has answered. Linux spreads that over 16 delays; here one pass is made for all
-// that is free when it begins.
+// Free page reporting (Linux: mm/page_reporting.c). Some time after memory became free, its large blocks are taken out of the allocator,
+// 32 at a time, and reported to the host. They go back when it has answered. Linux spreads a pass over 16 delays. Here one pass covers all
+// memory that is free when it begins.
 extension BalloonDriver {
     func advanceReporting(_ balloon: inout BalloonRecord, _ record: DriverRecord, _ now: UInt64) throws(KernelPanic) -> Next {
         guard let delay = kernel.parameters.reportingDelay, VirtioFeatures(rawValue: record.features).contains(.reporting) else {
@@ -33,7 +33,7 @@ extension BalloonDriver {
         }
         balloon.reportAt = 0
         balloon.reportBudget = try kernel.locked {
-            // What becomes free from now on is for the next pass, if it is not seen in this one.
+            // Memory that becomes free from now on is left to the next pass, unless this one finds it.
             kernel.balloonSignals.mustReport = 0
             return kernel.reportableBlocks / UInt64(Self.reportBlocks) + 1
         }
@@ -41,7 +41,7 @@ extension BalloonDriver {
     }
 
     private func report(_ balloon: inout BalloonRecord, _ record: DriverRecord) throws(KernelPanic) -> Next {
-        // Lies need room, too.
+        // Leaves room for the false blocks.
         let most = behaviour == .falseReports ? Self.reportBlocks / 4 : Self.reportBlocks
         let blocks = try kernel.locked { () throws(KernelPanic) in try kernel.isolate(atMost: most) }
         guard !blocks.isEmpty else {

@@ -3,13 +3,13 @@ import AerostatGuestMemory
 public import AerostatMigration
 import AerostatVirtio
 
-/// What may happen to the balloon's driver, or to the whole guest, at any time.
+/// What may happen to the balloon driver, or to the whole guest, at any time.
 public enum BalloonDriverRequest: UInt32, CaseIterable, Hashable, Sendable {
-    /// The guest goes to sleep: the balloon is emptied, what is held for hints is given back, and the device is reset.
+    /// The guest is suspended. The driver empties the balloon, gives back the blocks held for hints, and resets the device.
     case suspend = 1
     /// The guest wakes up.
     case resume = 2
-    /// The driver is unloaded, which is as `suspend`.
+    /// The driver is unloaded. It does the same as for `suspend`.
     case unbind = 3
     /// The driver is loaded.
     case bind = 4
@@ -17,27 +17,27 @@ public enum BalloonDriverRequest: UInt32, CaseIterable, Hashable, Sendable {
     case rebind = 5
     /// `suspend` and `resume`.
     case nap = 6
-    /// The guest starts anew and finds the device as a firmware would: nothing is emptied, the device is reset and all of the balloon's
-    /// pages are used again.
+    /// The guest reboots, and finds the device as firmware would: the balloon is not emptied, the device is reset, and all of the
+    /// balloon's pages are used again.
     case reboot = 7
 }
 
 extension Kernel {
-    /// Asks the driver's thread for something. What was asked before and is not begun is replaced.
+    /// Asks the driver's thread for something. This replaces a request that has not begun.
     func ask(_ request: BalloonDriverRequest) throws(KernelPanic) {
         try locked { balloonSignals.request = request.rawValue }
         wakeWorker()
     }
 
-    /// What the driver has not done yet.
+    /// The request that the driver has not carried out yet.
     package var pendingRequest: BalloonDriverRequest? {
         BalloonDriverRequest(rawValue: balloonSignals.request) ?? BalloonDriverRequest(rawValue: balloonRecord.request)
     }
 }
 
 extension ModelGuest {
-    /// Asks the guest's balloon driver for something, which it does when it runs.
-    /// - Throws: where there is no guest here yet.
+    /// Asks the guest's balloon driver for something. It does so when the guest runs.
+    /// - Throws: if there is no guest here yet.
     public func ask(balloonDriver request: BalloonDriverRequest) throws(GuestError) {
         guard let kernel else { throw GuestError("the guest has no memory content to run yet") }
         do throws(KernelPanic) { try kernel.ask(request) } catch { throw GuestError("\(error)") }
@@ -45,8 +45,8 @@ extension ModelGuest {
 }
 
 extension BalloonDriver {
-    /// Does a piece of what was asked.
-    /// - Returns: what comes next; `nil` where the driver goes on as ever.
+    /// Does one step of the request.
+    /// - Returns: what comes next; `nil` if the driver goes on with its usual work.
     func serveRequest(_ record: inout DriverRecord, _ now: UInt64) throws(KernelPanic) -> Next? {
         guard let request = try takeRequest(record) else { return nil }
         switch request {
@@ -54,7 +54,7 @@ extension BalloonDriver {
             try probe(now: now, wakes: request == .resume)
             return .again
         case .reboot:
-            // The reset comes first: from then on the pages are the guest's.
+            // The device is reset first. From then on the pages belong to the guest.
             transport.write(.status, 0)
             return try setAside(&record, now, .reboot)
         case .suspend, .unbind, .rebind, .nap:
@@ -64,7 +64,8 @@ extension BalloonDriver {
         }
     }
 
-    /// What is asked, where it fits: only a driver that is away can come, and only one that is there can go.
+    /// Takes the request, if it fits: only a driver that is away can be loaded or resumed, and only one that is there can be unloaded or
+    /// suspended.
     private func takeRequest(_ record: DriverRecord) throws(KernelPanic) -> BalloonDriverRequest? {
         var balloon = kernel.balloonRecord
         if let request = BalloonDriverRequest(rawValue: balloon.request) { return request }
@@ -80,7 +81,7 @@ extension BalloonDriver {
         case .suspend, .unbind, .rebind, .nap: guard record.phase == .live || record.phase == .gone else { return nil }
         case .reboot: break
         }
-        // What comes is done in one step; what goes takes many.
+        // `resume` and `bind` take one step. The others take many.
         if request != .resume, request != .bind {
             balloon.request = request.rawValue
             kernel.balloonRecord = balloon
@@ -88,10 +89,10 @@ extension BalloonDriver {
         return request
     }
 
-    /// Empties the balloon and waits for what the device has.
+    /// Empties the balloon, and waits for the buffers that the device has.
     private func windDown(_ record: inout DriverRecord, _ request: BalloonDriverRequest, _ now: UInt64) throws(KernelPanic) -> Next {
         if record.round != .idle || record.seenID != CommandID.done.rawValue {
-            // Whatever round there was is over, wherever it stood.
+            // Any hint round is over, whatever its stage.
             record.round = .idle
             record.seenID = CommandID.done.rawValue
             kernel.driverRecord = record
@@ -115,7 +116,8 @@ extension BalloonDriver {
         return try setAside(&record, now, request)
     }
 
-    /// The device was reset: nothing is with it any more. Frees what is left of the balloon, if it was not emptied, and is done.
+    /// Called after the device's reset, when it has no buffers any more. Frees the rest of the balloon if it was not emptied, and ends the
+    /// request.
     private func setAside(_ record: inout DriverRecord, _ now: UInt64, _ request: BalloonDriverRequest) throws(KernelPanic) -> Next {
         if try giveBack() { return .again }
         if try kernel.locked({ () throws(KernelPanic) in try kernel.abandonBalloon() }) { return .again }
@@ -143,7 +145,7 @@ extension BalloonDriver {
         return .again
     }
 
-    /// Lets something happen to the driver now and then, where the guest was made to do so.
+    /// Makes a request now and then, if the guest was configured for it.
     func disturb(_ balloon: inout BalloonRecord, _ now: UInt64) -> Next {
         guard let interval = kernel.parameters.disturbanceInterval else { return .sleepUntilInterrupt }
         guard balloon.disturbAt <= now else {

@@ -4,10 +4,10 @@ import AerostatHost
 import AerostatMigration
 import AerostatVirtio
 
-// A round: start(id), blocks, stop. The words of configuration space decide: a new id begins a round, STOP ends it and the blocks
-// stay held, DONE gives them back.
+// A hint round: start(id), blocks, stop. The word in configuration space controls it: a new id begins a round, STOP ends it and keeps the
+// blocks held, DONE gives them back.
 extension BalloonDriver {
-    /// Moves on by one step, and puts the record back into RAM before anybody else is told.
+    /// Takes one step, and writes the record back to RAM before it notifies the device.
     func advance(_ record: inout DriverRecord, _ ring: SplitVirtqueueDriver) throws(KernelPanic) -> Next {
         defer { kernel.driverRecord = record }
         try reap(&record, ring)
@@ -16,7 +16,7 @@ extension BalloonDriver {
             let seen = CommandID(rawValue: record.seenID)
             if seen == .done, try giveBack() { return .again }
             if behaviour == .staleID, seen.rawValue < CommandID.minimum.rawValue, record.activeID != 0 {
-                // It would also answer a command that has the id of the last one.
+                // Then it would also answer a command that has the previous id.
                 (record.previousID, record.activeID) = (record.activeID, 0)
             }
             guard seen.rawValue >= CommandID.minimum.rawValue, record.seenID != record.activeID, behaviour != .silent else {
@@ -31,7 +31,8 @@ extension BalloonDriver {
                 record.round = .idle
                 return .again
             }
-            // The buffer holds one id: while the device has not read the last one, writing the next would put old blocks under a new id.
+            // The buffer holds one id. If the device has not read the previous start, writing a new id would put old blocks under the new
+            // id.
             guard record.startIsOut == 0 else { return sleepUnlessUsed(ring) }
             guard send(command: answerID(record), from: KernelLayout.startCommandOffset, .start, ring) else { return sleepUnlessUsed(ring) }
             record.startIsOut = 1
@@ -42,8 +43,8 @@ extension BalloonDriver {
             if record.seenID == record.activeID {
                 let reported = try report(&record, ring)
                 if behaviour == .reloading, record.rounds % 4 != 0 {
-                    // Unloads the driver in the middle of a round and loads it again. As Linux, it first gives back what it holds, and the
-                    // device, which may be reading hints of it, is reset afterwards.
+                    // Unloads the driver in the middle of a round and loads it again. As in Linux, the driver first gives back what it
+                    // holds and then resets the device, which may still be reading its hints.
                     try kernel.ask(.rebind)
                     return .again
                 }
@@ -73,7 +74,7 @@ extension BalloonDriver {
         }
     }
 
-    /// Takes back what the device has returned. Bounded by what was queued.
+    /// Takes back what the device has returned. The number of queued chains bounds it.
     private func reap(_ record: inout DriverRecord, _ ring: SplitVirtqueueDriver) throws(KernelPanic) {
         for _ in 0..<Int(ring.layout.size) {
             guard ring.freeDescriptors <= Int(ring.layout.size) else {
@@ -98,7 +99,7 @@ extension BalloonDriver {
         return true
     }
 
-    /// Sleeps until the device has returned so many chains, unless it has by now.
+    /// Sleeps until the device has returned this many chains, unless it already has.
     private func sleepUnlessUsed(_ ring: SplitVirtqueueDriver, chains: UInt16 = 1) -> Next {
         ring.enableInterrupt(after: chains) ? .again : .sleepUntilInterrupt
     }
@@ -111,9 +112,9 @@ extension BalloonDriver {
 
     private enum Reported { case more, ringFull, startIsOut, nothingLeft }
 
-    /// Holds and queues the next blocks; one descriptor stays free for the command that ends the round.
+    /// Holds and queues the next blocks. One descriptor stays free for the stop command.
     private func report(_ record: inout DriverRecord, _ ring: SplitVirtqueueDriver) throws(KernelPanic) -> Reported {
-        // These wait until the device has read the start and sleeps again, or until all descriptors are free.
+        // These drivers wait until the device has read the start and sleeps again, or until all descriptors are free.
         if behaviour == .slow || behaviour == .indexJump, record.startIsOut == 1 { return .startIsOut }
         guard behaviour.isTruthful || behaviour == .staleID && record.previousID == 0 else {
             reportLies(&record, ring)
@@ -126,10 +127,10 @@ extension BalloonDriver {
             }
             kick(ring)
         }
-        // A block that must be cleared first takes its time.
+        // A block that must be cleared first takes longer.
         for _ in 0..<(kernel.parameters.clearsAllocated ? 1 : Self.blocksPerStep) {
             guard ring.freeDescriptors > 1 else { return .ringFull }
-            // Held and queued under one lock, so that the shrinker never uses a block before its hint is on the way.
+            // Held and queued under one lock, so that the shrinker never uses a block before its hint is queued.
             let queued = try kernel.locked { () throws(KernelPanic) in
                 guard let block = try kernel.holdBlock() else { return false }
                 let address = kernel.physicalAddress(block << (KernelLayout.topOrder + GuestPage.shift))

@@ -2,10 +2,10 @@ import AerostatBalloon
 import AerostatGuestMemory
 import AerostatVirtio
 
-// The statistics queue: the device keeps the buffer, and asks for new figures by returning it (Linux: `update_balloon_stats`).
+// The statistics queue. The device keeps the buffer, and returns it to ask for new values (Linux: `update_balloon_stats`).
 extension BalloonDriver {
-    /// What a figure says (include/uapi/linux/virtio_balloon.h). Tags that this kernel has nothing to say for are not here: minor and
-    /// major faults, huge pages, and what a background thread reclaims.
+    /// The tag of a value (include/uapi/linux/virtio_balloon.h). Tags for which this kernel has no value are left out: minor and major
+    /// faults, huge pages, and background reclaim.
     private enum Tag: UInt16 {
         case swapIn = 0
         case swapOut = 1
@@ -36,7 +36,7 @@ extension BalloonDriver {
         return .again
     }
 
-    /// Fills the buffer with the figures of this moment, and offers it.
+    /// Fills the buffer with the current values, and offers it.
     func sendStatistics(_ record: DriverRecord) throws(KernelPanic) {
         let figures = try kernel.locked { self.figures }
         try sendStatistics(figures.flatMap { Self.entry($0.rawValue, $1) }, record)
@@ -59,16 +59,16 @@ extension BalloonDriver {
         let page = UInt64(GuestPage.size)
         let free = kernel.freePages(state)
         let held = state.heldBlocks &* UInt64(KernelLayout.topBlockPages)
-        // What the guest may not take back leaves its total (Linux: `adjust_managed_page_count`).
+        // Pages that the guest may not take back are subtracted from its total (Linux: `adjust_managed_page_count`).
         let inBalloon = lists.pages.pages &+ lists.leaving.pages
         let total = state.allocatedPages &+ free &+ (kernel.balloonSignals.deflatesOnShortage != 0 ? inBalloon : 0)
         let reclaimed = state.shrunkBlocks &* UInt64(KernelLayout.topBlockPages) &* page
         return [
-            // There is nothing to swap to, and no file that memory could be a cache of.
+            // The guest has no swap and no file caches.
             (.swapIn, 0), (.swapOut, 0), (.caches, 0),
             (.free, (free &- held) &* page), (.total, total &* page), (.available, free &* page),
             (.kills, counters.kills), (.stalls, counters.stalls),
-            // The shrinker looks at what it takes, and at nothing else.
+            // The shrinker scans only the pages that it takes.
             (.directScan, reclaimed), (.directReclaim, reclaimed),
         ]
     }

@@ -3,37 +3,38 @@ import AerostatGuestMemory
 import AerostatMigration
 import AerostatVirtio
 
-/// The driver side of virtio-balloon, as Linux's `virtio_balloon.c` and `page_reporting.c` do it, on the kernel's worker thread.
+/// The driver side of virtio-balloon, which works like Linux's `virtio_balloon.c` and `page_reporting.c`. It runs on the kernel's worker
+/// thread.
 ///
-/// It has no state but what `DriverRecord`, `BalloonRecord` and the rings have, all in guest RAM: each call of `step` goes on where the
-/// last one stopped, in whatever process. One difference from Linux: when the ring of hints is full, Linux frees the block and tries
-/// again in a loop, which burns a processor until the device has caught up. This driver asks for an interrupt and sleeps.
+/// All its state is in guest RAM: `DriverRecord`, `BalloonRecord` and the rings. Each call of `step` continues where the last one stopped,
+/// in any process. One difference from Linux: when the hint ring is full, Linux frees the block and tries again in a loop, which keeps a
+/// processor busy until the device has caught up. This driver asks for an interrupt and sleeps.
 struct BalloonDriver: Sendable {
     let kernel: Kernel
     let transport: VirtioMMIOTransport
 
     var behaviour: DriverBehaviour { kernel.parameters.driver }
 
-    /// Blocks of hints reported or freed between two safe points.
+    /// Hint blocks reported or freed between two safe points.
     static let blocksPerStep = 64
     static let topBlockBytes = UInt32(KernelLayout.topBlockPages << GuestPage.shift)
-    /// As many blocks as Linux puts into a report.
+    /// Linux reports the same number of blocks at once.
     static let reportBlocks = 32
-    /// How long inflating rests when there was no free page.
+    /// How long inflating waits after it found no free page.
     static let retryNanoseconds: UInt64 = 200_000_000
 
-    /// What comes back from the ring of hints with a buffer.
+    /// The token of a returned buffer on the hint ring.
     enum Token: UInt64 { case block, start, stop }
 
     /// What the worker thread does next.
     enum Next: Hashable {
         case again
-        /// Sleeps until the device interrupts, at most until a time on the guest's clock.
+        /// Sleeps until the device interrupts, at the latest until a time on the guest's clock.
         case sleep(until: UInt64)
 
         static let sleepUntilInterrupt = Next.sleep(until: .max)
 
-        /// The sooner of two.
+        /// The earlier of the two.
         func or(_ other: Next) -> Next {
             guard case .sleep(let first) = self, case .sleep(let second) = other else { return .again }
             return .sleep(until: min(first, second))
@@ -42,19 +43,19 @@ struct BalloonDriver: Sendable {
 
     // MARK: One step between two safe points
 
-    /// - Parameter now: on the guest's clock, in nanoseconds.
+    /// - Parameter now: the time on the guest's clock, in nanoseconds.
     func step(now: UInt64) throws(KernelPanic) -> Next {
         var record = kernel.driverRecord
         if let next = try serveRequest(&record, now) { return next }
         guard record.phase == .live else { return try letGo(record) }
-        // As in Linux, what was read is carried out before it is read anew: else an id that comes soon after DONE would leave blocks held,
-        // and blocks that are held are not reported.
+        // As in Linux, the last command is carried out before the word is read again. Otherwise a new id soon after DONE would leave
+        // blocks held, and held blocks are not reported.
         if try !isGivingBack(record) { answerInterrupt(&record) }
         kernel.driverRecord = record
         guard record.phase == .live else { return .again }
         var next = Next.sleepUntilInterrupt
         if record.ringSize > 0 { next = try advance(&record, ring(.hints, record)) }
-        // It may have let the device be.
+        // The driver may have given up the device.
         guard record.phase == .live else { return .again }
         var balloon = kernel.balloonRecord
         defer { kernel.balloonRecord = balloon }
@@ -68,8 +69,8 @@ struct BalloonDriver: Sendable {
         return next.or(disturb(&balloon, now))
     }
 
-    /// The device is gone for the driver: what it had of the guest's for hints and reports is the guest's. The balloon's pages stay in
-    /// the balloon, for nobody knows what the device makes of them, until it is reset.
+    /// The driver has given up the device. Blocks held for hints and isolated for reports return to the guest. The balloon's pages stay in
+    /// the balloon until a reset, because the device may do anything with them.
     private func letGo(_ record: DriverRecord) throws(KernelPanic) -> Next {
         guard record.phase == .gone else { return .sleepUntilInterrupt }
         let hadReports = try kernel.locked { () throws(KernelPanic) in
@@ -86,7 +87,7 @@ struct BalloonDriver: Sendable {
         return try kernel.locked { kernel.allocator.heldBlocks > 0 }
     }
 
-    /// Acknowledges before it looks, so that whatever comes later interrupts again.
+    /// Acknowledges before it reads, so that any later change interrupts again.
     private func answerInterrupt(_ record: inout DriverRecord) {
         let reasons = transport.read(.interruptStatus)
         if reasons != 0 { transport.write(.interruptAcknowledge, reasons) }

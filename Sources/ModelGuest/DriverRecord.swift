@@ -2,40 +2,41 @@ import AerostatGuestMemory
 import AerostatMigration
 import AerostatVirtio
 
-/// What the balloon driver remembers of the device and of hints, in the boot header's page; the rings' own state lies beside the rings.
+/// What the balloon driver remembers about the device and about hints, in the boot header's page. The rings' own state lies beside the
+/// rings.
 package struct DriverRecord: BitwiseCopyable {
     package enum Phase: UInt32 {
-        /// The device was not looked for yet.
+        /// The driver has not looked for the device yet.
         case reset
         case live
-        /// There is no device, it asked for a reset, or the driver let it be.
+        /// There is no device, it asked for a reset, or the driver gave it up.
         case gone
-        /// The guest sleeps: the balloon is empty, the device is reset, and waits to be set up again as it was.
+        /// The guest is suspended. The balloon is empty, and the device is reset and waits to be set up again as before.
         case suspended
         /// The driver was unloaded.
         case unbound
     }
 
-    /// Where a round stands (Linux: `report_free_page_func`).
+    /// The stage of a hint round (Linux: `report_free_page_func`).
     enum Round: UInt32 {
         case idle
-        /// The start buffer is to be queued.
+        /// The start buffer must be queued.
         case starting
         case reporting
-        /// The stop buffer is to be queued.
+        /// The stop buffer must be queued.
         case stopping
     }
 
     private var phaseWord: UInt32 = Phase.reset.rawValue
     private var roundWord: UInt32 = Round.idle.rawValue
     var ringSize: UInt32 = 0
-    /// What configuration space said last, and the id of the round that runs or ran last.
+    /// The word last read from configuration space, and the id of the current or last round.
     var seenID: UInt32 = 0
     var activeID: UInt32 = 0
     /// 1 while the device has the start buffer; 1 while a configuration interrupt has not been answered.
     var startIsOut: UInt32 = 0
     var mustReadID: UInt32 = 0
-    /// The id of the round before; for a driver that answers under it.
+    /// The id of the round before. Some hostile drivers answer with it.
     var previousID: UInt32 = 0
     var features: UInt64 = 0
     package var rounds: UInt64 = 0
@@ -43,7 +44,7 @@ package struct DriverRecord: BitwiseCopyable {
 
     init() {}
 
-    /// Empty but for what was counted.
+    /// An empty record that keeps the counters.
     init(keeping old: DriverRecord) {
         (rounds, reportedBlocks) = (old.rounds, old.reportedBlocks)
     }
@@ -65,13 +66,13 @@ extension Kernel {
         set { memory.store(newValue, at: KernelLayout.driverOffset) }
     }
 
-    /// Whether a command to which the driver has answered is still open: its blocks are being reported, or the device may be reading them.
+    /// Whether a command that the driver has answered is still open: its blocks are being reported, or the device may be reading them.
     package var isInHintRound: Bool {
         let record = driverRecord
         return record.activeID == record.seenID && record.seenID >= CommandID.minimum.rawValue
     }
 
-    /// Where the device sees a byte of RAM.
+    /// The guest-physical address of a byte of RAM.
     func physicalAddress(_ offset: Int) -> GuestAddress {
         let page = memory.ram.regions.address(of: PageIndex(offset >> GuestPage.shift))
         return GuestAddress(page.rawValue + UInt64(offset & (GuestPage.size - 1)))

@@ -1,15 +1,15 @@
 import Foundation
 
-/// Compares two dumps of a model guest's memory, byte for byte, and knows of the guest only what it reads in the first dump.
+/// Compares two dumps of a model guest's memory byte for byte. All that it knows about the guest it reads from the first dump.
 ///
-/// It shares no code with the engine or the model: the guest's tables are read by numbers that KernelLayout.swift and FrameRecord.swift
-/// state, written down here a second time. So a mistake in one of the two is not made in the other.
+/// It shares no code with the engine or the model. The layout of the guest's tables (KernelLayout.swift, FrameRecord.swift) is written
+/// down here a second time, so a mistake there is not repeated here.
 struct DumpComparison {
     private(set) var pagesCompared = 0
-    /// Left out, because the guest calls them free.
+    /// How many pages were left out because the guest calls them free.
     private(set) var pagesFree = 0
     private(set) var differences: [Int] = []
-    /// How many of `differences` are listed.
+    /// The most entries of `differences` that are listed.
     private static let maximumListed = 20
     private(set) var differenceCount = 0
 
@@ -18,8 +18,8 @@ struct DumpComparison {
     }
 
     /// - Parameters:
-    ///   - regions: where the guest's RAM lies; its pages are numbered end to end.
-    ///   - leavingOutFree: whether free pages may differ: they may where free-page hints were used.
+    ///   - regions: the guest's RAM. Its pages are numbered through all regions without gaps.
+    ///   - leavingOutFree: whether free pages may differ. They may if free-page hints were used.
     init(_ source: String, _ destination: String, of regions: [Range<Int>], leavingOutFree: Bool) throws {
         let (left, right) = (try Dump(source, regions), try Dump(destination, regions))
         let pageCount = left.pageCount
@@ -47,7 +47,7 @@ struct DumpComparison {
             }
         }
 
-        /// - Parameter offsets: through the regions, laid end to end.
+        /// - Parameter offsets: offsets into the regions, laid end to end.
         func read(_ offsets: Range<Int>) throws -> Data {
             var data = Data()
             var start = 0
@@ -55,7 +55,7 @@ struct DumpComparison {
                 let piece = offsets.clamped(to: start..<start + region.count)
                 if !piece.isEmpty {
                     try file.seek(toOffset: UInt64(region.lowerBound + piece.lowerBound - start))
-                    // No bytes are read as `nil`, like the end of the file.
+                    // `nil` means no bytes, as at the end of the file.
                     data += try file.read(upToCount: piece.count) ?? Data()
                 }
                 start += region.count
@@ -86,18 +86,18 @@ struct DumpComparison {
     private static let pageBytes = 4096
     /// A block of the top order.
     private static let blockPages = 1024
-    /// Header, processors and rings; behind them the claimed bitmap, the held stack and mem_map, each on whole pages.
+    /// Header, processors and rings. After them come the claimed bitmap, the held stack and mem_map, each on whole pages.
     private static let bitmapPage = 16
-    /// In page 0: the allocator's record, of which the fifth word counts the held blocks.
+    /// The allocator's record in page 0. Its fifth word counts the held blocks.
     private static let heldCountOffset = 0x200 + 4 * 8
     private static let recordBytes = 16
     private static let stateFree: UInt8 = 1
     private static let stateAllocated: UInt8 = 2
     private static let stateHeld: UInt8 = 3
-    /// The host's; and free, while the host is told.
+    /// In the balloon; and free while being reported to the host.
     private static let stateBallooned: UInt8 = 5
     private static let stateIsolated: UInt8 = 6
-    /// Of a record: whether its page has content, the kernel's own or opaque; and whether it was filled when it was freed.
+    /// A byte of a record: whether its page has content, the kernel's own or opaque, and whether it was filled when it was freed.
     private static let contentByte = 2
     private static let contentBits: UInt8 = 0b11
     private static let poisonedBit: UInt8 = 0b100
@@ -109,7 +109,7 @@ struct DumpComparison {
         func wholePages(_ bytes: Int) -> Int { (bytes + pageBytes - 1) / pageBytes * pageBytes }
         func number(_ bytes: ArraySlice<UInt8>) -> Int { bytes.reversed().reduce(0) { $0 << 8 | Int($1) } }
 
-        // The last pages are in no block, or no block that is used.
+        // The last pages belong to no block, or to no used block.
         let blocks = pageCount / blockPages
         let bitmapOffset = bitmapPage * pageBytes
         let stackOffset = bitmapOffset + wholePages((blocks + 63) / 64 * 8)
@@ -143,10 +143,10 @@ struct DumpComparison {
                 let end = frame + 1 << order
                 guard end <= blockPages else { throw Unreadable(description: "the block at frame \(start + frame) is too long") }
                 for page in frame..<end {
-                    // A block that was free a moment ago, and is not filled yet, is nobody's data either.
+                    // A block that was just free and is not filled yet holds no data either.
                     let content = records[page * recordBytes + contentByte]
                     let isUnwritten = state == stateAllocated && content & contentBits == 0
-                    // What the guest filled a free page with is promised to it.
+                    // The guest relies on the pattern in a page that it filled when it freed it.
                     let isNobodys = [stateFree, stateHeld, stateBallooned, stateIsolated].contains(state) || isUnwritten
                     if isNobodys, content & poisonedBit == 0 { free[start + page] = true }
                 }

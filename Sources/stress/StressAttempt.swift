@@ -6,11 +6,11 @@ import CommandSupport
 import Foundation
 import Synchronization
 
-/// One migration under way: the command, the link, and what is done to them.
+/// One migration: the command, the link, and the injuries to them.
 final class StressAttempt: Sendable {
     let hop: StressHop
     let source: StressGuest
-    /// `nil` where the guest goes into an image.
+    /// `nil` if the guest goes into an image.
     let destination: StressGuest?
     private let link: Monitor<StressLink?>
     private let folder: String
@@ -19,14 +19,14 @@ final class StressAttempt: Sendable {
     private struct State {
         var command: StressChild?
         var fired: [StressInjury] = []
-        /// What waits for its time, and what has begun.
+        /// Injuries that wait for their time, and tasks that have begun.
         var timers: [Task<Void, Never>] = []
         var tasks: [Task<Void, any Error>] = []
         var isOver = false
         var wanted: StressWanted
     }
 
-    /// How it ended, as `aerostat migrate` says.
+    /// How the migration ended, according to `aerostat migrate`.
     struct Ending {
         let code: Int32
         let report: MigrationReport?
@@ -59,7 +59,7 @@ final class StressAttempt: Sendable {
         for injury in hop.injuries {
             guard case .time(let milliseconds) = injury.moment else { continue }
             let timer = Task { [self] in
-                // Over before its time: cancelled, and so it does not happen.
+                // If the migration ends earlier, the sleep is cancelled and the injury does not happen.
                 guard (try? await Task.sleep(for: .milliseconds(milliseconds))) != nil else { return }
                 _ = fire(injury)
             }
@@ -85,7 +85,7 @@ final class StressAttempt: Sendable {
         var report = (try? JSONParser.parse(command.output.utf8, limits: .reply)).flatMap { try? MigrationReport(json: $0) }
         var exit = code
         if code == -SIGINT, fired.contains(where: { $0.kind == .interrupt }) {
-            // Interrupted in the moment between its last word and its end: what it would have said, the source knows.
+            // The command was interrupted between its last output and its end. The source knows the outcome.
             let known = try await eventually("the interrupted migration is over") {
                 let report = try await self.source.report()
                 return report.status.isOver ? report : nil
@@ -97,7 +97,7 @@ final class StressAttempt: Sendable {
 
     var reachedDestination: Int { link.withLock { $0?.reachedDestination ?? 0 } }
 
-    /// - Returns: the bytes that passed.
+    /// - Returns: how many bytes passed the link.
     func end() throws -> Int {
         guard let link = link.withLock({ $0 }) else { return 0 }
         if !link.end() { throw StressFind(.hang, "the link's threads do not end") }
@@ -114,14 +114,14 @@ final class StressAttempt: Sendable {
         return link.uri
     }
 
-    /// What was begun goes on to its end, also behind the migration's: nobody stays stopped.
+    /// Runs a task to its end, even after the migration's end, so that no process stays stopped.
     private func aside(_ body: @escaping @Sendable () async throws -> Void) {
         let task = Task { try await body() }
         state.withLock { $0.tasks.append(task) }
     }
 
-    /// Does it, unless the migration is over.
-    /// - Returns: what becomes of the link, where it is asked.
+    /// Carries out an injury, unless the migration is over.
+    /// - Returns: what the link must do, for injuries to the link.
     private func fire(_ injury: StressInjury) -> StressLink.Action {
         let command = state.withLock { state -> StressChild? in
             if state.isOver { return nil }
@@ -159,7 +159,7 @@ final class StressAttempt: Sendable {
         return .pass
     }
 
-    /// The command listens for the key from the migration's beginning on; before, the key ends the command and nothing else.
+    /// The command handles the interrupt key only once the migration has begun. Before that, the key ends just the command.
     private func interrupt(_ command: StressChild, _ injury: StressInjury) {
         aside { [self] in
             guard let report = try? await source.report(), !report.status.isOver else { return }
@@ -178,7 +178,7 @@ final class StressAttempt: Sendable {
 
     private func ask(_ command: String) { aside { [self] in try await tolerant(command) } }
 
-    /// A refusal, or no process to ask, is an answer too; silence is not.
+    /// A refusal, or a process that has ended, is accepted; no answer is not.
     private func tolerant(_ command: String) async throws {
         do { _ = try await source.ask(command) } catch is StressGuest.Gone {} catch ControlError.refused {}
     }
@@ -209,7 +209,7 @@ final class StressAttempt: Sendable {
 }
 
 extension MigrationReport.Status {
-    /// What `aerostat migrate` ends with.
+    /// The exit code of `aerostat migrate`.
     var exitCode: Int32 {
         switch self {
         case .completed: 0

@@ -5,7 +5,7 @@ import CommandSupport
 import Glibc
 import Synchronization
 
-/// `aerostat stress`: the hunt for a lost page.
+/// `aerostat stress`: the hunt for lost pages.
 @main struct StressCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "aerostat stress",
@@ -98,7 +98,7 @@ import Synchronization
             do {
                 try await game.run()
             } catch {
-                // What was killed because the hunt ends is no find.
+                // Processes that are killed because the hunt ends are no find.
                 belongings.checkpoint()
                 view.clear()
                 game.tally.finds += 1
@@ -127,7 +127,7 @@ import Synchronization
     }
 }
 
-/// The interrupt key ends the hunt after the round; pressed again, at once. So do the other signals that ask for the end.
+/// The interrupt key ends the hunt after the current round. Pressed again it ends the hunt at once, as other termination signals do.
 private final class StressInterrupt: Sendable {
     let belongings: Belongings
     private let pending: Flag
@@ -149,7 +149,7 @@ private final class StressInterrupt: Sendable {
     }
 }
 
-/// How far the hunt is: one line that is drawn anew on a terminal, else one every few seconds.
+/// The progress of the hunt: on a terminal a line that is redrawn, otherwise a line every few seconds.
 private struct StressView {
     private let isTerminal = Terminal.isStandardErrorTerminal
     private var isDrawn = false

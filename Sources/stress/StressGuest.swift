@@ -4,9 +4,9 @@ import AerostatMigration
 import AerostatQMP
 import Foundation
 
-/// Something that must not happen did.
+/// Something happened that must not happen.
 struct StressFind: Error, CustomStringConvertible {
-    /// Who noticed.
+    /// The check that noticed.
     enum Check: String {
         case guest = "the guest's check of itself"
         case dumps = "comparison of both memories"
@@ -26,9 +26,9 @@ struct StressFind: Error, CustomStringConvertible {
     init(_ check: Check, _ description: String) { (self.check, self.description) = (check, description) }
 }
 
-/// A child process whose every answer is waited for, within a bound.
+/// A child process. Every wait for its answers has a limit.
 final class StressChild: Sendable {
-    /// How long anything may take that is not a migration, on a machine with work to do.
+    /// How long anything but a migration may take, on a busy machine.
     static let patience: Duration = .seconds(25)
 
     let name: String
@@ -37,7 +37,7 @@ final class StressChild: Sendable {
     private let outputPath: String
     private let errorPath: String
 
-    /// - Parameter name: of its two log files.
+    /// - Parameter name: the name of its two log files.
     init(_ name: String, _ arguments: [String], in folder: String) throws {
         self.name = name
         outputPath = "\(folder)/\(name).out"
@@ -59,15 +59,15 @@ final class StressChild: Sendable {
         (try? Data(contentsOf: URL(filePath: path))).map { String(decoding: $0, as: UTF8.self) } ?? ""
     }
 
-    /// Waits for its end.
-    /// - Throws: a find where it does not come.
+    /// Waits for the process's end.
+    /// - Throws: a find if it does not end in time.
     func end(within limit: Duration = patience) async throws -> Int32 {
         try await eventually("\(name) (process \(identifier)) ends", within: limit) { self.exitCode }
     }
 }
 
-/// Asks again and again for a result.
-/// - Throws: a find where it does not come in time.
+/// Asks repeatedly for a result.
+/// - Throws: a find if there is none in time.
 func eventually<Result>(
     _ what: String,
     within limit: Duration = StressChild.patience,
@@ -86,7 +86,7 @@ func eventually<Result>(
 final class StressGuest: Sendable {
     let child: StressChild
     let control: String
-    /// The address at which it waits for a guest, if it does.
+    /// The address at which the process waits for a guest, if it does.
     let incoming: String?
     private let pulsePlace: Range<Int>
 
@@ -97,8 +97,8 @@ final class StressGuest: Sendable {
     /// The process has ended, so it cannot answer.
     struct Gone: Error {}
 
-    /// Starts the process and waits until it can be spoken to.
-    /// - Parameter pulse: memory that changes as long as the guest runs.
+    /// Starts the process and waits until its control socket answers.
+    /// - Parameter pulse: memory that changes while the guest runs.
     static func start(_ name: String, _ arguments: [String], pulse: Range<Int>, in folder: String) async throws -> StressGuest {
         let control = "\(folder)/\(name).sock"
         let child = try StressChild(name, ["run", "--control", control] + arguments, in: folder)
@@ -123,14 +123,14 @@ final class StressGuest: Sendable {
         self.incoming = incoming
     }
 
-    /// Asks over a connection of its own.
-    /// - Throws: `Gone` where the process has ended, `ControlError.refused`, or a find: no answer.
+    /// Sends a command over a new connection.
+    /// - Throws: `Gone` if the process has ended, `ControlError.refused`, or a find if there is no answer.
     func ask(_ command: String, _ arguments: [String: JSONValue] = [:]) async throws -> JSONValue {
         let isLate = Monitor(false)
         do {
             let client = try await ControlClient.connect(to: control, timeout: 20)
             defer { client.close() }
-            // A connection that ends ends the wait.
+            // Closing the connection ends the wait.
             let alarm = Task {
                 try await Task.sleep(for: StressChild.patience)
                 isLate.update { $0 = true }
@@ -141,7 +141,7 @@ final class StressGuest: Sendable {
         } catch {
             if case ControlError.refused = error { throw error }
             if isLate.withLock({ $0 }) { throw StressFind(.hang, "\(child.name) does not answer \(command)") }
-            // It closes its socket a moment before it ends.
+            // The process closes its socket a moment before it ends.
             do { _ = try await child.end() } catch {
                 throw StressFind(.answers, "\(child.name) lives and cannot be asked \(command): \(error)")
             }
@@ -149,7 +149,7 @@ final class StressGuest: Sendable {
         }
     }
 
-    /// Whether the guest runs here; `nil` where the process has ended.
+    /// The guest's state here; `nil` if the process has ended.
     func state() async throws -> RunState? {
         do {
             guard let state = RunState(json: try await ask("query-status")) else { throw StressFind(.answers, "query-status says nothing") }
@@ -179,7 +179,7 @@ final class StressGuest: Sendable {
         return try Data(contentsOf: URL(filePath: path))
     }
 
-    /// Sees the guest's memory change.
+    /// Requires that the guest's memory changes.
     func expectPulse() async throws {
         let before = try await pulse()
         try await eventually("the guest at \(child.name), which says that it runs, writes its memory", check: .runs) {
@@ -187,7 +187,7 @@ final class StressGuest: Sendable {
         }
     }
 
-    /// Sees it stand still, for longer than the slowest guest does when it runs.
+    /// Requires that the guest's memory does not change, for longer than the slowest running guest leaves it alone.
     func expectNoPulse() async throws {
         let before = try await pulse()
         try await Task.sleep(for: .milliseconds(130))
@@ -196,7 +196,7 @@ final class StressGuest: Sendable {
         }
     }
 
-    /// Asks the process to end, and expects that it does without complaint.
+    /// Asks the process to end, and requires that it does so successfully.
     func quit() async throws {
         do { _ = try await ask("quit") } catch is Gone {}
         let code = try await child.end()

@@ -1,11 +1,11 @@
 import AerostatHost
 import Synchronization
 
-/// Measures how long this process is left without a processor, which the guests of its rounds then are too: a find at such a moment may be
-/// a process that was too late, and not one that was wrong.
+/// Measures how long this process got no processor time. The guests of its rounds then got none either, so a find at such a moment may be
+/// a process that was late and not wrong.
 final class StressHeartbeat: Sendable {
     private static let beat: Duration = .milliseconds(50)
-    /// What a busy machine does to everybody.
+    /// A delay that is normal on a busy machine.
     private static let usual: Duration = .seconds(1)
 
     private let longest = Mutex(Duration.zero)
@@ -26,7 +26,7 @@ final class StressHeartbeat: Sendable {
 
     func beginRound() { longest.withLock { $0 = .zero } }
 
-    /// Words for a find of this round; `nil` where the machine kept up.
+    /// A note for a find of this round; `nil` if there was no long delay.
     var complaint: String? {
         let longest = longest.withLock(\.self)
         guard longest > Self.usual else { return nil }

@@ -22,10 +22,10 @@ struct StressInjury: CustomStringConvertible {
         case terminateDestination = "destination sent SIGTERM"
         case check = "guest checked"
 
-        /// Beside these the guest's own process goes on.
+        /// Injuries that end the source's process.
         var endsSource: Bool { [.killSource, .quitSource, .terminateSource].contains(self) }
         var endsDestination: Bool { [.killDestination, .terminateDestination].contains(self) }
-        /// After these, and no others, a migration may fail.
+        /// Only after these may a migration fail.
         var mayFail: Bool { endsDestination || endsSource || needsLink && self != .stallLink }
         var mayCancel: Bool { endsSource || self == .cancel || self == .interrupt }
         var needsLink: Bool { [.cutLink, .halfCutLink, .garbleLink, .loseFrame, .stallLink].contains(self) }
@@ -33,10 +33,10 @@ struct StressInjury: CustomStringConvertible {
     }
 
     enum Moment: CustomStringConvertible {
-        /// Since `aerostat migrate` was started.
+        /// Time since `aerostat migrate` was started.
         case time(milliseconds: Int)
         case bytes(Int, StressLink.Direction)
-        /// So many bytes into the first frame of this kind, in this direction; the frame's end where it is shorter.
+        /// This many bytes into the first frame of this kind in this direction. If the frame is shorter, its end.
         case frame(FrameKind, StressLink.Direction, bytes: Int)
 
         var description: String {
@@ -50,7 +50,7 @@ struct StressInjury: CustomStringConvertible {
 
     let kind: Kind
     let moment: Moment
-    /// How long a stall or a freeze lasts: never as long as the engine waits for a silent peer.
+    /// How long a stall or a freeze lasts: always shorter than the engine waits for a silent peer.
     let milliseconds: Int
 
     var description: String {
@@ -72,12 +72,12 @@ struct StressInjury: CustomStringConvertible {
 }
 
 extension StressInjury.Moment {
-    /// Before a frame that another one follows.
+    /// Before a frame that is followed by another one.
     fileprivate static func lostFrame(_ random: inout SplitMix) -> Self {
         .frame([.roundBegin, .runs, .runs, .runs, .deviceState].randomElement(using: &random)!, .toDestination, bytes: 0)
     }
 
-    /// In what the checksum covers: neither the pages nor the lengths, of which a wrong one is waited for.
+    /// A byte that the checksum covers, but none of the pages or lengths. After a wrong length the reader would wait for more bytes.
     fileprivate static func garbledByte(_ random: inout SplitMix) -> Self {
         let frames: [(FrameKind, StressLink.Direction)] = [
             (.hello, .toDestination), (.hello, .toSource), (.roundBegin, .toDestination), (.runs, .toDestination), (.runs, .toDestination),

@@ -2,9 +2,9 @@ import AerostatHost
 import AerostatMigration
 import Glibc
 
-/// A link between two processes that fails where it is told to: bytes in, bytes out, counted, cut or held at any byte.
+/// A link between two processes that fails on command. It counts the bytes, and can be cut or stalled at any byte.
 ///
-/// It knows where frames begin, and nothing else of what they say.
+/// It knows where frames begin, and nothing else about their content.
 final class StressLink: Sendable {
     enum Direction: String, Sendable { case toDestination = "to the destination", toSource = "to the source" }
 
@@ -12,9 +12,9 @@ final class StressLink: Sendable {
         case pass, cut
         /// Nothing more passes in this direction.
         case halfCut
-        /// A bit of the next byte is turned round.
+        /// A bit of the next byte is inverted.
         case garble(bit: UInt8)
-        /// The frame that begins here does not pass.
+        /// The frame that begins here is lost.
         case loseFrame
         case stall(Duration)
     }
@@ -64,7 +64,7 @@ final class StressLink: Sendable {
     }
 
     /// - Parameters:
-    ///   - path: of a unix socket to listen on; `nil` listens on TCP.
+    ///   - path: the unix socket to listen on; `nil` listens on TCP.
     ///   - destination: `tcp:127.0.0.1:PORT` or `unix:PATH`.
     init(path: String?, to destination: String, _ triggers: [Trigger]) throws {
         let listener = try Listener(path.map { .unix(path: $0) } ?? .tcp(host: "127.0.0.1", port: 0))
@@ -74,7 +74,7 @@ final class StressLink: Sendable {
         _ = try HostThread(name: "link") { [self] in
             defer { state.update { $0.threads -= 1 } }
             guard let source = try? listener.socket.accept(unlessRung: listener.doorbell) else { return }
-            // Whoever connects to a dead process learns it from the end of the link.
+            // If the destination is dead, closing the link tells the source.
             guard let destination = try? connectSocket(to: onward) else { return }
             let ends = Ends(source, destination)
             let isOver = state.update { state in
@@ -97,11 +97,11 @@ final class StressLink: Sendable {
         return .tcp(host: "127.0.0.1", port: port)
     }
 
-    /// Bytes that passed, both ways.
+    /// How many bytes have passed, both ways together.
     var bytes: Int { state.withLock { $0.bytes } }
     var reachedDestination: Int { state.withLock { $0.reachedDestination } }
 
-    /// Ends the link, and waits for its threads.
+    /// Closes the link, and waits for its threads.
     /// - Returns: whether they ended in time.
     func end() -> Bool {
         listener.doorbell.ring()
@@ -147,7 +147,7 @@ final class StressLink: Sendable {
             }
         }
         _ = send(stream.rest, to: target)
-        // The end is passed on like everything else.
+        // The end of the stream is passed on too.
         shutdown(target, Int32(SHUT_WR))
     }
 
@@ -162,24 +162,24 @@ final class StressLink: Sendable {
     }
 }
 
-/// One direction of a link, cut into pieces at the frames and bytes where something shall happen.
+/// One direction of a link. It is split at the frames and bytes where triggers are due.
 struct StressStream {
     enum Step {
         case bytes(ArraySlice<UInt8>)
-        /// Bytes that do not pass.
+        /// Bytes that are not passed on.
         case lost
         case trigger(StressLink.Trigger)
     }
 
     private let direction: StressLink.Direction
-    /// Not yet passed, and how many bytes passed before them.
+    /// Bytes not passed on yet, and how many came before them.
     private var pending: ArraySlice<UInt8> = []
     private var position = 0
     /// Where the next frame begins.
     private var frameStart = 0
-    /// What lies before it does not pass.
+    /// Bytes before this position are lost.
     private var lossEnd = 0
-    /// Triggers whose byte is known, the nearest last; and those that wait for their frame.
+    /// Triggers whose position is known, in descending order; and those that wait for their frame.
     private var armed: [(position: Int, trigger: StressLink.Trigger)] = []
     private var waiting: [StressLink.Trigger] = []
 
@@ -194,17 +194,17 @@ struct StressStream {
         }
     }
 
-    /// What came and did not pass: a piece of a frame's beginning.
+    /// Bytes that came and were not passed on yet: an incomplete frame header.
     var rest: ArraySlice<UInt8> { pending }
 
-    /// Loses what is left of the frame at hand.
+    /// Loses the rest of the current frame.
     mutating func loseFrame() { lossEnd = frameStart }
 
     mutating func add(_ bytes: ArraySlice<UInt8>) { pending = pending.isEmpty ? bytes : ArraySlice(Array(pending) + bytes) }
 
-    /// - Returns: `nil` where more bytes are needed first.
+    /// - Returns: `nil` if more bytes are needed first.
     mutating func next() -> Step? {
-        // Also behind the last byte that came: a word is said, and nothing after it.
+        // Also checked after the last byte that came: a trigger may be due after a message that nothing follows.
         if let due = takeDue() { return .trigger(due) }
         if pending.isEmpty { return nil }
         if position == frameStart {
@@ -230,7 +230,7 @@ struct StressStream {
         armed.sort { $0.position > $1.position }
     }
 
-    /// Reads of the header what StreamFormat.md says: kind at 4, body length at 16, payload length at 24.
+    /// Reads the header's fields as StreamFormat.md defines them: kind at 4, body length at 16, payload length at 24.
     private mutating func beginFrame() {
         func integer(_ offset: Int, _ bytes: Int) -> Int {
             (0..<bytes).reversed().reduce(0) { $0 << 8 | Int(pending[pending.startIndex + offset + $1]) }

@@ -3,13 +3,13 @@ import AerostatMicroVM
 import AerostatMigration
 import AerostatModelGuest
 
-/// What one round does: everything in it was drawn from one number.
+/// What one round does. All of it is drawn from one seed.
 struct StressPlan {
     let seed: UInt64
     let guest: StressShape
     private(set) var hops: [StressHop]
 
-    /// Rounds of one hunt are as far apart as its random numbers can be.
+    /// The seed of a round. Seeds are spread over the whole range of the generator.
     static func seed(ofRound round: Int, in hunt: UInt64) -> UInt64 {
         var random = SplitMix(state: hunt &+ UInt64(truncatingIfNeeded: round) &* 0xD134_2543_DE82_EF95)
         return random.next()
@@ -20,7 +20,7 @@ struct StressPlan {
         var random = SplitMix(state: seed)
         let guest = StressShape(&random)
         let hops = (0..<random.weighted([1: 4, 2: 4, 3: 2, 4: 1])).map { _ in StressHop(&random, guest) }
-        // Drawn last: where there is no KVM, all other rounds are the same.
+        // Drawn last, so that without KVM all other rounds stay the same.
         if random.chance(12), MicroVM.unavailability == nil {
             self.guest = StressShape(tiny: &random)
             self.hops = hops.map { $0.underKVM(&random) }
@@ -36,7 +36,7 @@ struct StressPlan {
 /// The guest of a round.
 struct StressShape {
     let mebibytes: Int
-    /// Nearly nothing of it was ever touched.
+    /// Whether nearly all of its memory was never touched.
     let isHollow: Bool
     /// In per mille of its memory: what the guest uses from its start.
     let used: Int
@@ -45,7 +45,7 @@ struct StressShape {
     /// Where its RAM lies: guest-physical addresses.
     let regions: [Range<Int>]
     let arguments: [String]
-    /// Memory that changes as long as the guest runs: guest-physical.
+    /// Guest-physical memory that changes while the guest runs.
     let pulse: Range<Int>
 
     /// The tiny guest under KVM.
@@ -54,20 +54,20 @@ struct StressShape {
         regions = [0..<mebibytes << 20]
         let shape = ["--guest", "tiny", "--memory", "\(mebibytes)MiB", "--vcpus", "\(random.number(1...3))"]
         arguments = shape + ["--seed", "\(random.next() >> 1)"] + Self.machineTracker(&random)
-        // The record of its processors (TinyGuest).
+        // The record of the guest's processors (TinyGuest).
         pulse = 0x10_2000..<0x10_3000
     }
 
     init(_ random: inout SplitMix) {
-        // The records of the guest's processors, which change with each tick of their timers: pages 1 and 2 (KernelLayout).
+        // The records of the guest's processors, pages 1 and 2 (KernelLayout). They change with each timer tick.
         pulse = 4096..<12288
-        // Small ones mostly: what is lost is lost in races, and those need rounds, not bytes.
+        // Mostly small guests: pages are lost in races, which need many rounds and not many bytes.
         mebibytes = random.weighted([16: 8, 24: 4, 32: 10, 64: 12, 128: 6, 256: 2, 512: 2, 16384: 2, 65536: 2])
         isHollow = mebibytes > 512
         // In per mille. Of a hollow guest a few MiB exist, and there are more free blocks to tell of than a round has time for.
         used = isHollow ? 65536 / mebibytes : random.number(10...500)
         let freed = isHollow ? used : random.number(0...(850 - used))
-        // Memory that was offered is needed again before the device hears of it.
+        // Offered memory is needed again before the device hears of it.
         let isPressed = random.chance(20)
         let driver = isPressed ? .slow : Self.driver(&random)
         regions = Self.regions(&random, mebibytes: mebibytes, atLeast: driver == .outsideRAM ? 2 : 1)
@@ -83,7 +83,7 @@ struct StressShape {
             arguments += ["--working-set", "\(random.number(1...min(mebibytes, 512)))MiB"]
         case 2:
             arguments += ["--workload", "churn", "--write-rate", "\(random.chance(40) ? 4096 : random.spread(8...800))MiB"]
-        // What is lost must not be freed again before the migration is over.
+        // A lost page must not be freed again before the migration is over.
         case 4: arguments += ["--workload", "squeeze", "--write-rate", "\(random.spread(15...200))MiB"]
         default: arguments += ["--workload", "hog"]
         }
@@ -93,7 +93,7 @@ struct StressShape {
             arguments.append("--init-on-alloc")
         }
         if driver != .correct { arguments += ["--balloon-driver", driver.rawValue] }
-        // Free memory goes back to the host while the guest moves, and the driver comes and goes.
+        // Free memory goes back to the host while the guest migrates, and the driver is loaded and unloaded.
         if random.chance(40) { arguments += ["--reporting-delay", "\(random.spread(1...2000))ms"] }
         let isDisturbed = random.chance(25)
         if isDisturbed { arguments += ["--balloon-disturbance", "\(random.spread(20...3000))ms"] }
@@ -103,18 +103,18 @@ struct StressShape {
 
     private static func driver(_ random: inout SplitMix) -> DriverBehaviour {
         guard random.chance(50) else { return .correct }
-        // More of those that an engine with a weakness would believe.
+        // Drivers that a weak engine would believe are drawn more often.
         let more: [DriverBehaviour] = [
             .reloading, .reloading, .staleID, .staleID, .unaligned, .outsideRAM, .indexJump,
         ]
         return (DriverBehaviour.allCases.dropFirst() + more).randomElement(using: &random)!
     }
 
-    /// RAM in pieces, which end on any page: in the middle of a block of the top order, too.
+    /// RAM in regions that end on any page, also in the middle of a block of the top order.
     private static func regions(_ random: inout SplitMix, mebibytes: Int, atLeast least: Int) -> [Range<Int>] {
         let pages = mebibytes << 8
         let count = mebibytes < 32 ? 1 : max(least, random.weighted([1: 6, 2: 3, 3: 2, 4: 1]))
-        // The first region has the kernel's ring; and what the guest uses begins low.
+        // The first region holds the kernel's rings, and the memory in use begins low.
         let cuts = Set((1..<count).map { _ in random.number(1024...pages / 2) }).sorted()
         var regions: [Range<Int>] = []
         var (start, done) = (0, 0)
@@ -142,15 +142,15 @@ struct StressHop {
 
     let route: Route
     let usesHints: Bool
-    /// For `aerostat migrate`.
+    /// Arguments of `aerostat migrate`.
     let arguments: [String]
-    /// For the process that takes the guest.
+    /// Arguments of the process that receives the guest.
     private(set) var placeArguments: [String]
-    /// The guest is kept paused where it arrives, and both memories are dumped and compared.
+    /// Whether the guest is kept paused at the destination, and both memories are dumped and compared.
     private(set) var compares: Bool
-    /// The next migration begins at once, before anything is looked at.
+    /// Whether the next migration begins at once, without checks between.
     let isRushed: Bool
-    /// The clock may cancel it.
+    /// Whether the timeout may cancel it.
     let mayTimeOut: Bool
     let injuries: [StressInjury]
     /// What is asked of the guest's balloon.
@@ -168,7 +168,7 @@ struct StressHop {
         if random.chance(40) { arguments += ["--hint-grace", "\(random.spread(1...1500) - 1)ms"] }
         let limited = random.chance(25)
         mayTimeOut = limited && random.chance(40)
-        // A guest that writes faster than the link would stay for ever.
+        // Without a timeout, a guest that writes faster than the link would migrate for ever.
         arguments += ["--timeout", "\(limited ? random.spread(20...1500) : 2500)ms", "--on-timeout", mayTimeOut ? "cancel" : "pause"]
         var place = StressShape.tracker(&random)
         if route == .image {
@@ -185,7 +185,8 @@ struct StressHop {
 }
 
 extension StressHop {
-    /// The same for a guest under KVM: its own trackers, and no comparison of dumps, which reads a model guest's tables.
+    /// The same hop for a guest under KVM. It has its own trackers, and its dumps are not compared, because that needs a model guest's
+    /// tables.
     fileprivate func underKVM(_ random: inout SplitMix) -> StressHop {
         var hop = self
         hop.compares = false
@@ -197,7 +198,7 @@ extension StressHop {
 extension SplitMix {
     mutating func number(_ range: ClosedRange<Int>) -> Int { Int.random(in: range, using: &self) }
 
-    /// As likely between 1 and 10 as between 10 and 100.
+    /// A random number, spread logarithmically: 1 to 10 is as likely as 10 to 100.
     mutating func spread(_ range: ClosedRange<Int>) -> Int {
         var low = range.lowerBound
         while low < range.upperBound, chance(75) { low = min(range.upperBound, max(low + 1, low * 2)) }
@@ -206,7 +207,7 @@ extension SplitMix {
 
     mutating func chance(_ percent: Int) -> Bool { number(0...99) < percent }
 
-    /// One of the keys; a value says how often, beside the others.
+    /// One of the keys. The values are their relative weights.
     mutating func weighted(_ weights: KeyValuePairs<Int, Int>) -> Int {
         var left = number(0...(weights.reduce(0) { $0 + $1.value } - 1))
         for (key, weight) in weights {

@@ -3,9 +3,9 @@ import AerostatQMP
 import CommandSupport
 import Foundation
 
-// What must be true, decided from the processes' own words, their memory, and what was done to them.
+// What must be true after a migration, judged by the processes' answers, their memory, and the injuries.
 extension StressRound {
-    /// The guest runs, finds nothing wrong in itself, and has the memory back that it lent.
+    /// The guest runs, its check of itself finds nothing wrong, and no memory is held for hints any more.
     func expectWhole(_ guest: StressGuest) async throws {
         try await guest.expectPulse()
         let check = try await eventually("the balloon driver at \(guest.child.name) gives back what it holds", check: .givenBack) {
@@ -16,12 +16,12 @@ extension StressRound {
         if !check.isClean { throw StressFind(.guest, "the guest at \(guest.child.name) finds \(check)") }
     }
 
-    /// Keeps account of an ending, and refuses one that cannot be.
+    /// Counts an ending, and refuses an impossible one.
     func note(_ ending: StressAttempt.Ending, _ hop: StressHop) throws {
         for injury in ending.fired { tally.injuries[injury.kind, default: 0] += 1 }
         tell("  exit \(ending.code), \(ending.report?.status.rawValue ?? "no report"); done: \(ending.fired)")
         guard let status = ending.report?.status else {
-            // Whoever asks a process that is gone already has nothing to report.
+            // If the source's process has ended, the command has no report.
             if ending.code == 1, ending.did(\.endsSource) { return tally.failed += 1 }
             throw StressFind(.answers, "aerostat migrate ended with \(ending.code) and without a report: \(ending.text)")
         }
@@ -40,7 +40,7 @@ extension StressRound {
         tally.pagesSkipped += ending.report?.freePageHints.skippedPages ?? 0
     }
 
-    /// The guest is in one process or in the other one.
+    /// The guest must be in one of the two processes.
     func expectAgreement(
         _ ending: StressAttempt.Ending,
         _ source: StressGuest,
@@ -62,7 +62,7 @@ extension StressRound {
         default: break
         }
         if arrived {
-            // Written behind the word to the source: no downtime waits for a log.
+            // This line is written after the message to the source, so that the log adds nothing to the downtime.
             _ = try await eventually("the destination's log says that the guest has arrived", check: .answers) {
                 destination.child.log.contains("the guest has arrived") || destination.child.exitCode != nil ? true : nil
             }
@@ -106,12 +106,12 @@ extension StressRound {
     func expectEnd(of guest: StressGuest, _ wasKilled: Bool, _ wasAsked: Bool) throws {
         let code = guest.child.exitCode ?? 0
         let isSource = guest.incomingIsOver
-        // A destination whose guest did not come ends with 1.
+        // A destination that received no guest ends with 1.
         let isRight = code == -SIGKILL && wasKilled || code == 0 && wasAsked || code == 1 && !isSource
         if !isRight { throw StressFind(.ending, "\(guest.child.name) ended with \(code): \(guest.child.log)") }
     }
 
-    /// What the source says later agrees with what the command said.
+    /// The source's later report must agree with the command's.
     func expectReport(_ report: MigrationReport?, _ ending: StressAttempt.Ending) throws {
         guard let report, let told = ending.report else { return }
         if report.status != told.status {
@@ -122,7 +122,7 @@ extension StressRound {
         }
     }
 
-    /// Compares both memories, while neither process runs the guest.
+    /// Compares both memories. Neither process may run the guest meanwhile.
     func compare(_ source: StressGuest, _ destination: StressGuest, _ hop: StressHop) async throws {
         let (left, right) = ("\(folder)/source.ram", "\(folder)/destination.ram")
         try await source.dump(to: left)
@@ -138,6 +138,6 @@ extension StressRound {
 }
 
 extension StressGuest {
-    /// Whether this process was once seen to have the guest.
+    /// Whether this process has had the guest.
     fileprivate var incomingIsOver: Bool { incoming == nil || child.log.contains("the guest has arrived") }
 }

@@ -5,14 +5,14 @@ import Foundation
 /// One round: a guest, its migrations, and what must be true after each of them.
 final class StressRound {
     let plan: StressPlan
-    /// Of the round's own; everything that it writes is there.
+    /// The round's own folder. All files of the round are there.
     let folder: String
     var tally = StressTally()
     /// What was asked of the guest's balloon.
     private var wanted = StressWanted()
     /// All processes ever started, so that none is left.
     private(set) var guests: [StressGuest] = []
-    /// What happened, for whoever reads a find.
+    /// What happened, for the reader of a find.
     private(set) var story: [String] = []
 
     init(_ plan: StressPlan, in folder: String) {
@@ -20,7 +20,7 @@ final class StressRound {
         self.folder = folder
     }
 
-    /// - Throws: `StressFind`; any other error is one too, for nothing here may fail by itself.
+    /// - Throws: `StressFind`. Any other error counts as a find too, because nothing here may fail on its own.
     func run() async throws {
         tell("seed \(plan.seed): aerostat run " + plan.guest.arguments.joined(separator: " "))
         var place: StressGuest? = try await start("g0", plan.guest.arguments)
@@ -63,7 +63,7 @@ final class StressRound {
 
     // MARK: From process to process
 
-    /// - Returns: where the guest is now; `nil` where it ended with its process.
+    /// - Returns: where the guest is now; `nil` if it ended with its process.
     private func move(_ source: StressGuest, _ hop: StressHop, _ number: Int) async throws -> StressGuest? {
         let place = hop.route == .unix ? "unix:\(folder)/g\(number).in" : "tcp:127.0.0.1:0"
         let destination = try await start("g\(number)", ["--incoming", place] + hop.placeArguments)
@@ -81,7 +81,7 @@ final class StressRound {
         if there == .running || there == .paused || there == .preLaunch {
             if here != nil { try await source.expectNoPulse() }
             if ending.did(\.endsDestination) {
-                // The guest came, and ends with the process, which may answer for another moment.
+                // The guest arrived and ends with the destination's process, which may answer for another moment.
                 _ = try await destination.child.end()
                 try expectEnd(of: destination, ending.did(.killDestination), ending.did(.terminateDestination))
                 if here != nil { try await source.quit() }
@@ -100,7 +100,7 @@ final class StressRound {
         return try await going(source, here, force: ending.code == 3)
     }
 
-    /// Waits until the destination has the guest, has ended, or can be seen to have heard nothing.
+    /// Waits until the destination has the guest, has ended, or has demonstrably received nothing.
     private func settled(_ destination: StressGuest, _ ending: StressAttempt.Ending, _ attempt: StressAttempt) async throws -> RunState? {
         try await eventually("\(destination.child.name) has the guest or ends, after exit \(ending.code) and \(ending.fired)") {
             switch try await destination.state() {
@@ -112,7 +112,7 @@ final class StressRound {
         }
     }
 
-    /// A source that was asked to end may answer for another moment: only its end is waited for.
+    /// A source that was asked to end may answer for another moment, so its end is waited for first.
     private func state(of source: StressGuest, after ending: StressAttempt.Ending) async throws -> RunState? {
         if ending.did(\.endsSource) { _ = try await source.child.end() }
         return try await source.state()

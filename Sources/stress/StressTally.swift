@@ -2,7 +2,7 @@ import AerostatMigration
 import AerostatQMP
 import Foundation
 
-/// Where a find is kept, and who noticed it; `nil` where it was no check, but an error.
+/// A find: where it is kept, and which check noticed it; `nil` if it was an error and not a check.
 struct StressFound {
     let round: Int
     let check: StressFind.Check?
@@ -13,16 +13,16 @@ struct StressFound {
     }
 }
 
-/// What a hunt did, added up.
+/// The totals of a hunt.
 struct StressTally {
     var rounds = 0
     var completed = 0
     var cancelled = 0
     var failed = 0
     var unknown = 0
-    /// Of the completed ones: into files.
+    /// How many of the completed ones went into files.
     var images = 0
-    /// Guests that ended with the only process that had them.
+    /// Guests that ended together with the only process that had them.
     var lost = 0
     var injuries: [StressInjury.Kind: Int] = [:]
     var bytes = 0

@@ -1,5 +1,4 @@
-/// The arguments of one request. Each is taken out by its name, with QEMU's words for what is wrong. Arguments that nobody took are
-/// refused.
+/// The arguments of one request. Each is taken out by its name; errors use QEMU's words. Arguments that nobody took are refused.
 public struct ArgumentReader {
     private var members: [String: JSONValue]
 
@@ -32,7 +31,7 @@ public struct ArgumentReader {
         return value
     }
 
-    /// One of a few words.
+    /// Takes one of a few words.
     public mutating func takeOptionalChoice<Choice: RawRepresentable<String>>(_ name: String) throws(QMPError) -> Choice? {
         guard let word = try takeOptional(name, as: .string) else { return nil }
         guard let choice = Choice(rawValue: word) else { throw QMPError("Parameter '\(name)' does not accept value '\(word)'") }
@@ -40,7 +39,7 @@ public struct ArgumentReader {
     }
 }
 
-/// How a JSON value becomes an argument, and the name of the type in QEMU's errors.
+/// How to convert a JSON value into an argument, and the type's name in QEMU's errors.
 public struct ArgumentType<Value>: Sendable {
     let name: String
     let read: @Sendable (JSONValue) -> Value?

@@ -1,16 +1,16 @@
-/// The answer to `query-balloon`: how the guest's balloon stands. Sizes in bytes.
+/// The answer to `query-balloon`: the state of the guest's balloon. Sizes are in bytes.
 public struct BalloonInfo: Hashable, Sendable, Codable {
-    /// What the guest has: its RAM without what its driver says is in the balloon. QEMU's only member; the others are ours.
+    /// The guest's RAM without the pages that its driver says are in the balloon. QEMU's only member; the others are ours.
     public var actual: Int
-    /// What the guest was asked to keep.
+    /// How much the guest was asked to keep.
     public var target: Int
     /// All of its RAM.
     public var maximum: Int
-    /// What the guest says is in the balloon.
+    /// How much the guest's driver says is in the balloon.
     public var ballooned: Int
-    /// What the host got back since the device was made here, by the balloon and by reports.
+    /// How much the host has got back from the balloon and from reports since the device was made in this process.
     public var givenBack: Int
-    /// What was filled with zeros and stays with the guest: parts of huge pages, and files that cannot have holes.
+    /// How much was filled with zeros and not given back: parts of huge pages, and files that cannot have holes.
     public var cleared: Int
     /// Whether the guest's driver is ready.
     public var isDriverReady: Bool
@@ -18,7 +18,7 @@ public struct BalloonInfo: Hashable, Sendable, Codable {
     public var inhibited: String?
     /// Why `actual` is not `target` yet, in words; absent if it is.
     public var waitsFor: String?
-    /// What the device has counted, by name; what never happened is absent.
+    /// What the device has counted, by name. Counters that are 0 are absent.
     public var counters: [String: Int]
 
     public init(
@@ -54,9 +54,9 @@ public struct BalloonInfo: Hashable, Sendable, Codable {
     }
 }
 
-/// What a guest tells of its memory (`qom-get`, property `guest-stats`). A value that the guest did not give is absent.
+/// A guest's memory statistics (`qom-get`, property `guest-stats`). A value that the guest did not give is absent.
 public struct GuestStatisticsReply: Hashable, Sendable {
-    /// A kind of figure, with QEMU's name.
+    /// A kind of value, with QEMU's name.
     public enum Figure: String, CaseIterable, Hashable, Sendable {
         // In the order of the tags (linux/virtio_balloon.h).
         case swapIn = "stat-swap-in"
@@ -86,10 +86,10 @@ public struct GuestStatisticsReply: Hashable, Sendable {
         self.lastUpdate = lastUpdate
     }
 
-    /// QEMU's word for a figure that the guest did not give: -1, as 64 bits without a sign.
+    /// QEMU's value for a figure that the guest did not give: -1 as an unsigned 64-bit number.
     private static let absent = "18446744073709551615"
 
-    /// As QEMU answers: all names, with -1 for what the guest did not give.
+    /// The reply in QEMU's form: all names, with -1 for values that the guest did not give.
     public var json: JSONValue {
         var stats: [String: JSONValue] = [:]
         for figure in Figure.allCases {
@@ -99,7 +99,7 @@ public struct GuestStatisticsReply: Hashable, Sendable {
         return ["stats": .object(stats), "last-update": .integer(lastUpdate)]
     }
 
-    /// Reads QEMU's answer, or ours; `nil` if it is neither.
+    /// Reads a reply of QEMU or ours; `nil` if it is neither.
     public init?(json: JSONValue) {
         guard let stats = json["stats"], let lastUpdate = json["last-update"]?.integer else { return nil }
         figures = [:]

@@ -1,14 +1,14 @@
-/// The arguments of a command: the server reads them, a client writes them.
+/// The arguments of a command. The server reads them, and a client writes them.
 public protocol CommandArguments: Hashable, Sendable {
-    /// Takes them out of a request. What is left is refused afterwards.
+    /// Takes them out of a request. Arguments that are left are then refused.
     init(_ reader: inout ArgumentReader) throws(QMPError)
 
-    /// As they are sent.
+    /// The arguments as they are sent.
     var arguments: [String: JSONValue] { get }
 }
 
 extension CommandArguments {
-    /// Reads all of them, and refuses what is none.
+    /// Reads all arguments, and refuses unknown ones.
     package init(reading members: [String: JSONValue]) throws(QMPError) {
         var reader = ArgumentReader(members)
         try self.init(&reader)
@@ -16,28 +16,27 @@ extension CommandArguments {
     }
 }
 
-/// A command that takes none.
+/// For commands without arguments.
 public struct NoArguments: CommandArguments {
     public init() {}
     public init(_ reader: inout ArgumentReader) throws(QMPError) {}
     public var arguments: [String: JSONValue] { [:] }
 }
 
-/// What a command is called, what it takes, and whether it takes long: what its server and its clients share. Whoever brings a command
-/// declares it as a static property of `CommandDeclaration<ItsArguments>`.
+/// What a command's server and clients share: its name, its arguments, and whether it may take long. A new command is declared as a static
+/// property of `CommandDeclaration<ItsArguments>`.
 public struct CommandDeclaration<Arguments: CommandArguments>: Hashable, Sendable {
     public let name: String
-    /// Whether it is done at once: all clients may have it, however many are connected.
+    /// Whether the command returns at once. Such a command is available to all clients, however many are connected.
     public let isBrief: Bool
 
     public init(_ name: String, isBrief: Bool) { (self.name, self.isBrief) = (name, isBrief) }
 }
 
-/// Commands with what is done for each. A capability makes a set of its own; the sets of a machine are put together with `add`, and
-/// served.
+/// Commands with their implementations. Each capability makes its own set. `add` combines the sets of a machine, which are then served.
 ///
-/// Each client's commands come one after the other, different clients' at the same time. What is done runs on a thread of the server's
-/// own, and may block it for seconds where the command is not brief.
+/// The commands of one client run one after the other, those of different clients at the same time. An implementation runs on a thread of
+/// the server, and may block it for seconds if the command is not brief.
 public struct CommandSet: Sendable {
     /// A command whose arguments have been checked.
     package struct Prepared: Sendable {
@@ -50,7 +49,7 @@ public struct CommandSet: Sendable {
 
     public init() {}
 
-    /// Every command, in the alphabet's order.
+    /// All commands in alphabetical order.
     public var names: [String] { preparations.keys.sorted() }
 
     /// Registers a command that is answered with a value.
@@ -72,7 +71,7 @@ public struct CommandSet: Sendable {
         answer(command) { (_: NoArguments) throws(QMPError) in try body() }
     }
 
-    /// Registers a command of which there is nothing to say when it is done.
+    /// Registers a command whose reply has no value.
     public mutating func perform<Arguments>(
         _ command: CommandDeclaration<Arguments>,
         with body: @escaping @Sendable (Arguments) throws(QMPError) -> Void
@@ -83,7 +82,7 @@ public struct CommandSet: Sendable {
         }
     }
 
-    /// Registers a command that takes no arguments, and of which there is nothing to say when it is done.
+    /// Registers a command that takes no arguments and whose reply has no value.
     public mutating func perform(
         _ command: CommandDeclaration<NoArguments>,
         with body: @escaping @Sendable () throws(QMPError) -> Void
@@ -91,7 +90,7 @@ public struct CommandSet: Sendable {
         perform(command) { (_: NoArguments) throws(QMPError) in try body() }
     }
 
-    /// Registers what another capability brings.
+    /// Registers the commands of another capability.
     public mutating func add(_ other: CommandSet) {
         for (name, preparation) in other.preparations { register(name, preparation) }
     }

@@ -14,7 +14,7 @@ public enum Event: Hashable, Sendable {
     case powerDown
     /// The guest or the process ends. `guest` says whether the guest asked for it.
     case shutdown(guest: Bool, reason: String)
-    /// What a capability tells beside these, under a name and with data of its own.
+    /// An event of a capability, with its own name and data.
     case other(String, data: JSONValue?)
 
     /// The QMP message.
@@ -44,7 +44,7 @@ public enum Event: Hashable, Sendable {
         return .object(members)
     }
 
-    /// Reads a message; `nil` where it is no event, or lacks what such an event tells.
+    /// Reads a message; `nil` if it is no event, or lacks data that such an event must have.
     package init?(message: JSONValue) {
         let data = message["data"]
         switch message["event"]?.string {

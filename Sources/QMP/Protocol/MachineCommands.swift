@@ -1,17 +1,17 @@
-// The commands of every machine: QMP's under QMP's names, and ours beside them.
+// The commands of every machine: QMP's under QMP's names, and our own.
 
 extension CommandDeclaration<NoArguments> {
-    /// Answered by a `RunState`'s `json`.
+    /// The reply is a `RunState`'s `json`.
     public static var queryStatus: Self { Self("query-status", isBrief: true) }
     /// Stops the guest's processors.
     public static var stop: Self { Self("stop", isBrief: true) }
-    /// Returns at once; nothing to cancel is no error.
+    /// Returns at once. It is no error if there is nothing to cancel.
     public static var cancelMigration: Self { Self("migrate_cancel", isBrief: true) }
-    /// Answered by `MigrationParameters`' `json`.
+    /// The reply is `MigrationParameters`' `json`.
     public static var queryMigrationParameters: Self { Self("query-migrate-parameters", isBrief: true) }
-    /// Answered by a `MigrationReport`'s `json`.
+    /// The reply is a `MigrationReport`'s `json`.
     public static var queryMigration: Self { Self("query-migrate", isBrief: true) }
-    /// Ours: the guest checks its own memory; answered by a `SelfCheck`.
+    /// Ours: the guest checks its own memory. The reply is a `SelfCheck`.
     public static var checkGuest: Self { Self("check-guest", isBrief: false) }
     /// Presses the guest's power button.
     public static var powerDown: Self { Self("system_powerdown", isBrief: true) }
@@ -30,7 +30,7 @@ extension CommandDeclaration<MigrateArguments> {
 }
 
 extension CommandDeclaration<MigrationParameterChanges> {
-    /// Changes the parameters of the migrations to come.
+    /// Changes the parameters of later migrations.
     public static var setMigrationParameters: Self { Self("migrate-set-parameters", isBrief: true) }
 }
 
@@ -39,9 +39,9 @@ extension CommandDeclaration<SaveMemoryArguments> {
     public static var saveMemory: Self { Self("pmemsave", isBrief: false) }
 }
 
-/// What `cont` takes.
+/// The arguments of `cont`.
 public struct ResumeArguments: CommandArguments {
-    /// Ours: run the guest even where another process may run it.
+    /// Ours: run the guest even if another process may run it.
     public var force: Bool
 
     public init(force: Bool = false) { self.force = force }
@@ -53,16 +53,16 @@ public struct ResumeArguments: CommandArguments {
     public var arguments: [String: JSONValue] { force ? ["force": true] : [:] }
 }
 
-/// What `migrate` takes.
+/// The arguments of `migrate`.
 public struct MigrateArguments: CommandArguments {
-    /// Not read yet.
+    /// Not parsed yet.
     public var uri: String
 
     public init(uri: String) { self.uri = uri }
 
     public init(_ reader: inout ArgumentReader) throws(QMPError) {
         uri = try reader.take("uri", as: .string)
-        // QEMU ignores `detach` over QMP, and has dropped its block migration. We never had one.
+        // QEMU ignores `detach` over QMP, and has removed its block migration. We never had one.
         _ = try reader.takeOptional("detach", as: .boolean)
         for name in ["blk", "inc"] where try reader.takeOptional(name, as: .boolean) == true {
             throw QMPError("Parameter '\(name)' is not supported: there are no disks to migrate")
@@ -72,11 +72,11 @@ public struct MigrateArguments: CommandArguments {
     public var arguments: [String: JSONValue] { ["uri": .string(uri)] }
 }
 
-/// What `pmemsave` takes.
+/// The arguments of `pmemsave`.
 public struct SaveMemoryArguments: CommandArguments {
-    /// The first byte, guest-physical.
+    /// The guest-physical address of the first byte.
     public var address: Int
-    /// Ours: without it all from the address on.
+    /// Ours: if absent, all memory from the address on.
     public var size: Int?
     /// The file to write.
     public var path: String

@@ -1,4 +1,4 @@
-/// What QMP's `qom-get`, `qom-set` and `qom-list` reach: objects at paths, with properties. Capabilities add their objects.
+/// The objects of QMP's `qom-get`, `qom-set` and `qom-list`: they have paths and properties. Capabilities add their objects.
 public struct ObjectModel: Sendable {
     /// A named value of an object.
     public struct Property: Sendable {
@@ -7,7 +7,7 @@ public struct ObjectModel: Sendable {
         let set: (@Sendable (JSONValue) throws(QMPError) -> Void)?
 
         /// - Parameters:
-        ///   - type: what `qom-list` calls it.
+        ///   - type: the type's name in `qom-list`.
         ///   - set: `nil` if the property cannot be written.
         public init(
             type: String,
@@ -18,16 +18,16 @@ public struct ObjectModel: Sendable {
         }
     }
 
-    /// Something that has properties.
+    /// An object with properties.
     public struct Object: Sendable {
         let type: String
         let properties: [String: Property]
 
-        /// - Parameter type: QEMU's name of it, for messages.
+        /// - Parameter type: QEMU's type name, for messages.
         public init(type: String, properties: [String: Property]) { (self.type, self.properties) = (type, properties) }
     }
 
-    /// Where devices with a name of their own are.
+    /// The path of devices that have a name.
     private static let devices = "/machine/peripheral/"
     private var objects: [String: Object] = [:]
 
@@ -38,7 +38,7 @@ public struct ObjectModel: Sendable {
         precondition(objects.updateValue(object, forKey: name) == nil, "two devices are called \(name)")
     }
 
-    /// `qom-get`, `qom-set` and `qom-list` on what was added so far.
+    /// `qom-get`, `qom-set` and `qom-list` for the objects added so far.
     public var commands: CommandSet {
         var set = CommandSet()
         set.answer(.getProperty) { [self] (arguments: PropertyArguments) throws(QMPError) in
@@ -83,21 +83,21 @@ public struct ObjectModel: Sendable {
 }
 
 extension CommandDeclaration<PropertyArguments> {
-    /// Answered with the property's value.
+    /// The reply is the property's value.
     public static var getProperty: Self { Self("qom-get", isBrief: true) }
 }
 
 extension CommandDeclaration<NewPropertyArguments> {
-    /// Gives a property another value.
+    /// Sets a property's value.
     public static var setProperty: Self { Self("qom-set", isBrief: true) }
 }
 
 extension CommandDeclaration<ObjectArguments> {
-    /// Answered with names and types of an object's properties and children.
+    /// The reply lists the names and types of an object's properties and children.
     public static var listProperties: Self { Self("qom-list", isBrief: true) }
 }
 
-/// What `qom-list` takes.
+/// The arguments of `qom-list`.
 public struct ObjectArguments: CommandArguments {
     /// A path from the root, or a device's name.
     public var path: String
@@ -109,7 +109,7 @@ public struct ObjectArguments: CommandArguments {
     public var arguments: [String: JSONValue] { ["path": .string(path)] }
 }
 
-/// What `qom-get` takes.
+/// The arguments of `qom-get`.
 public struct PropertyArguments: CommandArguments {
     /// A path from the root, or a device's name.
     public var path: String
@@ -125,7 +125,7 @@ public struct PropertyArguments: CommandArguments {
     public var arguments: [String: JSONValue] { ["path": .string(path), "property": .string(property)] }
 }
 
-/// What `qom-set` takes.
+/// The arguments of `qom-set`.
 public struct NewPropertyArguments: CommandArguments {
     /// A path from the root, or a device's name.
     public var path: String

@@ -1,8 +1,8 @@
 import AerostatHost
 
-/// What the server says about itself.
+/// What the server tells about itself.
 package enum Greeting {
-    /// A version in QMP's form. The numbers are ours, as the package name says.
+    /// A version in QMP's form. It is Aerostat's version, as the package name says.
     static let version: JSONValue = [
         "qemu": [
             "major": .integer(AerostatVersion.major), "minor": .integer(AerostatVersion.minor), "micro": .integer(AerostatVersion.micro),
@@ -15,7 +15,7 @@ package enum Greeting {
 }
 
 extension CommandSet {
-    /// With the commands of the protocol itself, which need no machine. `qmp_capabilities` is the session's to answer, and so only named.
+    /// Adds the protocol's own commands, which need no machine. The session itself answers `qmp_capabilities`, so it is only listed here.
     package var servingProtocol: CommandSet {
         var all = self
         all.answer(.queryVersion) { Greeting.version }
@@ -34,7 +34,7 @@ extension CommandDeclaration<NoArguments> {
 }
 
 extension CommandDeclaration<Negotiation> {
-    /// Must be the first, and is taken once.
+    /// Must be the first command, and is accepted once.
     package static var negotiate: Self { Self("qmp_capabilities", isBrief: true) }
 }
 
@@ -42,22 +42,22 @@ extension CommandDeclaration<MigrationCapabilities> {
     fileprivate static var setMigrationCapabilities: Self { Self("migrate-set-capabilities", isBrief: true) }
 }
 
-/// What `qmp_capabilities` takes.
+/// The arguments of `qmp_capabilities`.
 package struct Negotiation: CommandArguments {
-    /// What the client wants beside the protocol itself; we have nothing of it.
+    /// The capabilities that the client asks for. We have none.
     private let enable: [JSONValue]
 
     package init(_ reader: inout ArgumentReader) throws(QMPError) { enable = try reader.takeOptional("enable", as: .array) ?? [] }
 
     package var arguments: [String: JSONValue] { enable.isEmpty ? [:] : ["enable": .array(enable)] }
 
-    /// Refuses what we do not have.
+    /// Refuses capabilities that we do not have.
     package func accept() throws(QMPError) {
         if let capability = enable.first { throw QMPError("This monitor has no capability \(capability.text())") }
     }
 }
 
-/// What `migrate-set-capabilities` takes.
+/// The arguments of `migrate-set-capabilities`.
 private struct MigrationCapabilities: CommandArguments {
     private let list: [JSONValue]
 
@@ -65,7 +65,7 @@ private struct MigrationCapabilities: CommandArguments {
 
     var arguments: [String: JSONValue] { ["capabilities": .array(list)] }
 
-    /// Of QEMU's migration capabilities we have one, which is always on.
+    /// We have one of QEMU's migration capabilities, and it is always on.
     func accept() throws(QMPError) {
         for item in list { try Self.accept(item) }
     }

@@ -31,7 +31,7 @@ public enum RunState: String, CaseIterable, Hashable, Sendable {
 
 /// The answer to `check-guest`: what the guest found in its own memory.
 public struct SelfCheck: Hashable, Sendable, Codable {
-    /// A page that is not as it must be.
+    /// A page with wrong content.
     public struct WrongPage: Hashable, Sendable, Codable {
         public var page: Int
         public var expected: String

@@ -17,7 +17,7 @@ package enum BalloonText {
         return lines
     }
 
-    /// What a driver of good sense does not do.
+    /// Counters that stay 0 with a correct driver.
     private static let mistakes = [
         ("outside-pages", "pages outside RAM"), ("absent-pages", "pages of absent memory"), ("own-pages", "pages of its own rings"),
         ("repeated-pages", "pages named twice"), ("unknown-pages", "pages taken out that were not in"),
@@ -37,7 +37,7 @@ package enum BalloonText {
     }
 }
 
-/// A guest's figures of its memory, as a table.
+/// A guest's memory statistics as a table.
 package enum MemoryStatsText {
     /// The names of `virsh dommemstat`, and what they mean.
     private static let rows: [(GuestStatisticsReply.Figure, name: String, meaning: String, isSize: Bool)] = [

@@ -2,7 +2,7 @@ package import AerostatMigration
 
 // Where the guest is, as the asked process reports it.
 extension MigrationText {
-    /// For a person who has migrated the guest or cancelled that. To them this process is the source.
+    /// For a person who has migrated the guest, or cancelled a migration. For them this process is the source.
     package static func whereabouts(_ state: RunState, after report: MigrationReport, control: String) -> String {
         switch (state, report.status) {
         case (.running, .none): inThisProcess
@@ -60,7 +60,7 @@ extension MigrationText {
             """
     }
 
-    /// The texts that both have in common.
+    /// The texts that `whereabouts` and `standing` share.
     private static func elsewhere(_ state: RunState, _ report: MigrationReport, _ control: String) -> String {
         switch state {
         case .running: inThisProcess

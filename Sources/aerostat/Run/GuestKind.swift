@@ -3,11 +3,11 @@ import AerostatMigration
 import AerostatModelGuest
 import ArgumentParser
 
-/// What can be started, as named by `--guest`.
+/// What `--guest` can start.
 enum GuestKind: String, ExpressibleByArgument, CaseIterable {
     case model, kvm, tiny
 
-    /// What runs it.
+    /// The engine that runs it.
     var engine: GuestEngine {
         switch self {
         case .model: .model
@@ -16,7 +16,7 @@ enum GuestKind: String, ExpressibleByArgument, CaseIterable {
     }
 }
 
-/// What runs a guest: guests that come in, or lie in images, say it in their requirements.
+/// The engine that runs a guest. Incoming guests and guests in images name it in their requirements.
 enum GuestEngine: Sendable {
     case model, kvm
 
@@ -34,7 +34,7 @@ enum GuestEngine: Sendable {
         throw GuestError(names.isEmpty ? "the guest does not say what kind it is" : "nothing here offers what the guest requires: \(names)")
     }
 
-    /// With its article, for people.
+    /// For people, with its article.
     var description: String {
         switch self {
         case .model: "a model guest"

@@ -4,7 +4,7 @@ import AerostatModelGuest
 import AerostatQMP
 import ArgumentParser
 
-// What may be typed, and what it means where something else was typed too. Refusals name the options, and the text as it was typed.
+// How the options' values are parsed, and how they depend on each other. Refusals name the options and quote the text as typed.
 extension GuestOptions {
     static func memory(_ text: String) throws -> Int {
         let bytes = try size(text, in: UInt64(GuestPage.size)...RegionTable.maximumBytes)
@@ -43,17 +43,17 @@ extension GuestOptions {
         return number
     }
 
-    /// A share as `Values.percentage` reads it.
+    /// A share in the form that `Values.percentage` reads.
     static func text(_ share: Double) -> String { Figures.decimal(share * 100, digits: 6) + "%" }
 
-    /// A time as `Values.duration` reads it: to the nanosecond.
+    /// A time in the form that `Values.duration` reads, to the nanosecond.
     static func text(_ time: Duration) -> String {
         let (seconds, attoseconds) = time.components
         let digits = String(attoseconds / 1_000_000_000)
         return "\(seconds).\(String(repeating: "0", count: 9 - digits.count))\(digits)s"
     }
 
-    /// What of RAM is used, and what was used once: the default of the one gives way to what was said of the other.
+    /// Which shares of RAM are used, and were used once. If only one was given, the other's default is reduced to fit.
     func shares(_ defaults: ModelGuestConfiguration) throws -> (used: Double, freed: Double) {
         if let used, let freed, used + freed > 1 {
             throw ValidationError(
@@ -64,14 +64,14 @@ extension GuestOptions {
         return (used, freed ?? min(defaults.freedShare, 1 - used))
     }
 
-    /// Without the zeros at its end.
+    /// The share without trailing zeros.
     private static func short(_ share: Double) -> String {
         var digits = text(share).dropLast()
         while digits.last == "0" { digits = digits.dropLast() }
         return (digits.last == "." ? digits.dropLast() : digits) + "%"
     }
 
-    /// What the guest does, where it is made here.
+    /// Checks the options for what a new guest does.
     func checkBehaviour() throws {
         try checkWorkload(absence: "without it the guest is idle")
         if let vcpus, !(1...ModelGuestConfiguration.maximumVCPUs).contains(vcpus) {

@@ -4,7 +4,7 @@ public import AerostatModelGuest
 import AerostatQMP
 public import ArgumentParser
 
-/// What the guest is made of: shared by `run` and `demo`.
+/// The options that describe a guest, shared by `run` and `demo`.
 struct GuestOptions: ParsableArguments {
     @Option(
         help: ArgumentHelp("The guest's RAM, 16MiB to 16TiB in whole pages (default: 256MiB; demo: 1GiB).", valueName: "size"),
@@ -12,7 +12,7 @@ struct GuestOptions: ParsableArguments {
     )
     var memory: Int?
 
-    // Absent is not the same as the default: a guest that comes from elsewhere is as it is, and whoever says otherwise is told so.
+    // Absent options are `nil`, not the default: an incoming guest is already made, and options that contradict that are refused.
 
     @Option(
         name: .customLong("hole"),
@@ -134,8 +134,8 @@ struct GuestOptions: ParsableArguments {
         case idle, steady, churn, squeeze, hog
     }
 
-    /// The guest's memory as asked for; `nil` where nothing was.
-    /// - Parameter defaultMemory: taken where holes were given and no size.
+    /// The memory that the options describe; `nil` if they do not.
+    /// - Parameter defaultMemory: the size if only holes were given.
     func regions(defaultMemory: UInt64? = nil) throws -> RegionTable? {
         guard let bytes = memory.map({ UInt64($0) }) ?? defaultMemory else {
             if holes.isEmpty { return nil }
@@ -157,7 +157,7 @@ struct GuestOptions: ParsableArguments {
 
     private static let defaultWriteRate = 100 << 20
 
-    /// What the guest shall do; `nil` where nothing was said.
+    /// What the guest should do; `nil` if no option says so.
     var chosenWorkload: Workload? {
         let rate = writeRate ?? Self.defaultWriteRate
         return switch workload {
@@ -170,8 +170,8 @@ struct GuestOptions: ParsableArguments {
         }
     }
 
-    /// Refuses what only some workloads have.
-    /// - Parameter absence: what it means that no workload was said.
+    /// Refuses options that only some workloads have.
+    /// - Parameter absence: what it means if no workload was given.
     func checkWorkload(absence: String) throws {
         if workload == nil, writeRate != nil || workingSet != nil {
             throw ValidationError("--write-rate and --working-set go with --workload: \(absence)")
@@ -184,11 +184,11 @@ struct GuestOptions: ParsableArguments {
         }
     }
 
-    /// Refuses what was said about the making of a guest, where none is made.
+    /// Refuses options for making a guest when no guest is made.
     /// - Parameters:
-    ///   - option: where the guest comes from instead.
-    ///   - reason: why they mean nothing there.
-    ///   - allowed: options that mean something all the same.
+    ///   - option: the option that says where the guest comes from instead.
+    ///   - reason: why the other options mean nothing there.
+    ///   - allowed: options that are accepted all the same.
     func refuseMaking(
         with option: String,
         because reason: String = "the guest comes as it is",
@@ -207,7 +207,7 @@ struct GuestOptions: ParsableArguments {
         }
     }
 
-    /// All that was said, but for `--memory`, as another process takes it.
+    /// All given options but `--memory`, as arguments for another process.
     var arguments: [String] {
         let said: [(String, String?)] = [
             ("--used", used.map(Self.text)), ("--freed", freed.map(Self.text)), ("--fragmentation", fragmentation.map(Self.text)),
@@ -223,7 +223,7 @@ struct GuestOptions: ParsableArguments {
         return arguments + flags.filter(\.1).map(\.0)
     }
 
-    /// - Parameter defaultMemory: taken where `--memory` is absent.
+    /// - Parameter defaultMemory: the size if `--memory` is absent.
     func configuration(defaultMemory: UInt64, driver: DriverBehaviour = .correct) throws -> ModelGuestConfiguration {
         var configuration = ModelGuestConfiguration(memory: try regions(defaultMemory: defaultMemory)!)
         try checkBehaviour()

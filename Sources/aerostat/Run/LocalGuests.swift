@@ -29,7 +29,7 @@ extension ModelGuest: LocalGuest, BalloonHolder {
 }
 
 extension SelfCheck {
-    /// How many contradictions are listed at most.
+    /// The most contradictions that are listed.
     private static let maximumListed = 16
 
     fileprivate init(_ tiny: TinyGuest, _ faults: [String], _ record: TinyGuest.Record) {
@@ -48,7 +48,7 @@ extension SelfCheck {
 }
 
 extension SelfCheckResult.Invariants {
-    /// What is violated, in words.
+    /// The violated invariants, in words.
     fileprivate var list: [String] {
         switch self {
         case .ok: []

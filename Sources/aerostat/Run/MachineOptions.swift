@@ -2,7 +2,7 @@ import AerostatMicroVM
 import AerostatQMP
 import ArgumentParser
 
-/// What only a guest under KVM has.
+/// The options that only a guest under KVM has.
 struct MachineOptions: ParsableArguments {
     @Option(help: "The Linux kernel: a bzImage or an ELF file (vmlinux).", completion: .file(), transform: Values.path)
     var kernel: String?
@@ -35,7 +35,7 @@ struct MachineOptions: ParsableArguments {
 
     static let defaultCommandLine = "console=ttyS0"
 
-    /// The options that say what is started, where that is not for them to say.
+    /// Refuses the options that say what is started, if another option already decides that.
     func refuseMaking(with option: String) throws {
         let said = [("--kernel", kernel != nil), ("--initrd", initrd != nil), ("--command-line", commandLine != nil), ("--no-rng", noRng)]
         for (name, isSaid) in said where isSaid {
@@ -43,7 +43,7 @@ struct MachineOptions: ParsableArguments {
         }
     }
 
-    /// All of them, where the guest is none under KVM.
+    /// Refuses all of them, if the guest does not run under KVM.
     func refuseAll(with option: String) throws {
         try refuseMaking(with: option)
         for (name, isSaid) in [("--console", console != nil), ("--no-shutdown", noShutdown)] where isSaid {

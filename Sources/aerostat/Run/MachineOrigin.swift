@@ -7,13 +7,13 @@ import AerostatModelGuest
 import AerostatQMP
 import ArgumentParser
 
-/// Where a process gets its guest from, as its options say.
+/// Where a process gets its guest from, according to its options.
 enum MachineOrigin {
     case incoming(MigrationURI)
     case image(path: String)
     case new(NewGuest)
 
-    /// The same for the machine's host.
+    /// The origin in the terms of the machine's host.
     var hosted: MachineHost.Origin {
         switch self {
         case .incoming: .incoming
@@ -22,20 +22,20 @@ enum MachineOrigin {
         }
     }
 
-    /// Binds at once where a guest comes in, so that the place can be announced.
+    /// Binds the address at once if a guest is to come in, so that it can be announced.
     func listen() throws -> IncomingListener? {
         guard case .incoming(let uri) = self else { return nil }
         return try IncomingListener(uri)
     }
 
-    /// Makes the guest where it is a new one.
+    /// Makes the guest, if it is a new one.
     func make(tracker: TrackerKind?, _ surroundings: MachineSurroundings) throws -> (any LocalGuest)? {
         guard case .new(let guest) = self else { return nil }
         return try guest.make(tracker: tracker, surroundings)
     }
 }
 
-/// A guest that is made here.
+/// A guest that this process makes.
 enum NewGuest {
     case model(ModelGuestConfiguration)
     case machine(MicroVMConfiguration)
@@ -52,10 +52,10 @@ enum NewGuest {
 }
 
 extension RunCommand {
-    /// `--memory` where nothing comes in and nothing was said.
+    /// The size if `--memory` is absent and no guest comes in.
     private static let defaultMemory: UInt64 = 256 << 20
 
-    /// What the options say together; nonsense is refused.
+    /// The origin that the options describe. Contradicting options are refused.
     func origin() throws -> MachineOrigin {
         if preload, restore == nil { throw ValidationError("--preload goes with --restore") }
         if clone, restore == nil { throw ValidationError("--clone goes with --restore") }
@@ -77,14 +77,14 @@ extension RunCommand {
         return .new(try newGuest())
     }
 
-    /// Standard input and output, where a person starts a Linux machine.
+    /// Standard input and output, if a person starts a Linux machine.
     func consolePlace(_ origin: MachineOrigin) -> ConsolePlace {
         if let place = machine.console { return place }
         if case .new = origin, guest == .kvm { return .stdio }
         return .none
     }
 
-    /// The memory that a guest must have which comes in; `nil` takes what comes.
+    /// The memory that an incoming guest must have; `nil` accepts any.
     func shape() throws -> RegionTable? {
         guard guest?.engine == .kvm, let memory = options.memory else { return try options.regions() }
         do throws(RegionTableError) { return try MachineLayout.regions(memory: UInt64(memory)) } catch {
@@ -138,7 +138,7 @@ extension RunCommand {
         return count
     }
 
-    /// Refuses what was said about the making of a guest, where none is made.
+    /// Refuses options for making a guest when no guest is made.
     private func refuseMaking(with option: String, except allowed: Set<String> = []) throws {
         if guest == .tiny { throw ValidationError("a tiny guest is one for KVM once it runs: with \(option) say --guest kvm") }
         try options.refuseMaking(with: option, except: allowed)

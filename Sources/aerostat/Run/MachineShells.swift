@@ -5,17 +5,17 @@ import AerostatMicroVM
 import AerostatMigration
 import AerostatModelGuest
 
-/// Which guests from elsewhere this process takes, and what their machines are connected to.
+/// Which incoming guests this process accepts, and what their machines are connected to.
 struct MachineShells: GuestShells {
-    /// The only ones that are taken; `nil` takes whichever comes.
+    /// The only engine whose guests are accepted; `nil` accepts any.
     let engine: GuestEngine?
     let tracker: TrackerKind?
     let surroundings: MachineSurroundings
 
-    /// Whether a guest that runs under KVM may come.
+    /// Whether a guest under KVM may come in.
     var takeMachines: Bool { engine != .model && tracker != .software }
 
-    /// Looks at what a guest requires, foreign input, before it gets any memory.
+    /// Checks the requirements of a guest, which are foreign input, before the guest gets any memory.
     /// - Throws: the refusal.
     func shell(for requirements: [DeviceSection]) throws(GuestError) -> any GuestShell {
         let wanted = try GuestEngine(for: requirements)
@@ -27,15 +27,15 @@ struct MachineShells: GuestShells {
     }
 }
 
-/// An empty machine that is about to be made for a guest from elsewhere.
+/// An empty machine that is about to be made for an incoming guest.
 struct MachineShell: GuestShell {
     fileprivate let engine: GuestEngine
     fileprivate let requirements: [DeviceSection]
     fileprivate let tracker: TrackerKind?
     fileprivate let surroundings: MachineSurroundings
 
-    /// - Parameter memory: the guest's, empty or an image's.
-    /// - Throws: also what this host lacks of the requirements.
+    /// - Parameter memory: the guest's memory, empty or an image's.
+    /// - Throws: also if the host lacks something that the guest requires.
     func make(in memory: GuestRAM) throws(GuestError) -> any LocalGuest {
         switch engine {
         case .model:
@@ -54,9 +54,9 @@ struct MachineShell: GuestShell {
 
 /// What a machine under KVM is connected to in this process.
 struct MachineSurroundings: Sendable {
-    /// `nil` where nobody listens to the guest.
+    /// `nil` if nobody reads the guest's console.
     let console: Console?
-    /// Hears that the guest has ended by its own doing, on a vCPU's thread.
+    /// Called on a vCPU's thread when the guest has ended on its own.
     let ended: @Sendable (MicroVM.Ending) -> Void
 
     var observer: MicroVM.Observer { console?.observer(ended: ended) ?? MicroVM.Observer(ended: ended) }

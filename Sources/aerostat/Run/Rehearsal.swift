@@ -5,14 +5,14 @@ import AerostatMigration
 import AerostatMigrationIO
 import Logging
 
-/// Moves an idle machine under KVM from this process into this process, before there is one for which somebody waits.
+/// Migrates an idle machine under KVM within this process. This finds problems before anybody waits for a real migration.
 enum Rehearsal {
-    /// A huge page, and some that are none.
+    /// A huge page, and some small pages.
     private static let memoryBytes: UInt64 = 4 << 20
     private static let writtenBytes = 3 << 20
 
-    /// On a thread of its own: neither a guest that runs here nor one that comes at once waits for it.
-    /// - Parameter failure: how loud to speak of one; of a success nobody hears.
+    /// Runs on its own thread, so that neither a running nor an incoming guest waits for it.
+    /// - Parameter failure: the log level of a failure. A success is not logged.
     static func begin(tracker: TrackerKind?, logger: Logger, failure: Logger.Level = .warning) {
         _ = try? HostThread(name: "rehearsal") { moveIdleMachine(tracker: tracker, logger: logger, failure: failure) }
     }

@@ -92,15 +92,15 @@ struct RunCommand: AsyncParsableCommand {
     func validate() throws { _ = try origin() }
 
     func run() async throws {
-        // An image that exceeds the limit for files is an error, not the end of the guest.
+        // Without this, an image that exceeds the file size limit would kill the process. Now the write fails with an error.
         signal(SIGXFSZ, SIG_IGN)
-        // Before anything is opened here.
+        // Done before this process opens any descriptor.
         var inherited = openStreamSockets()
         let logger = Logger(label: "aerostat")
         do {
             try HostLimits.require(.guest)
             let origin = try origin()
-            // A guest that comes in by one uses it up.
+            // An incoming guest uses up the descriptor that it comes in by.
             if case .incoming(.descriptor(let number)) = origin { inherited.remove(number) }
             let listener = try origin.listen()
             let host = try MachineHost(
@@ -128,7 +128,7 @@ struct RunCommand: AsyncParsableCommand {
         }
     }
 
-    /// Serves the control socket until the process shall end.
+    /// Serves the control socket until the process should end.
     private func serve(
         _ host: MachineHost,
         _ balloon: BalloonCapability,
@@ -137,7 +137,7 @@ struct RunCommand: AsyncParsableCommand {
         _ surroundings: MachineSurroundings
     ) async throws -> ProcessEnding {
         let place = listener?.uri
-        // The guest has taken its part.
+        // The guest has already taken its share.
         try HostLimits.require(.server)
         var objects = ObjectModel()
         objects.add(balloon.object, named: BalloonCapability.deviceName)
@@ -145,7 +145,7 @@ struct RunCommand: AsyncParsableCommand {
         for set in [balloon.commands, objects.commands] { commands.add(set) }
         let server = try await ControlServer.listen(path: control, commands: commands, logger: host.logger)
         host.attach { event, ago in server.broadcast(event, ago: ago) }
-        // Before anybody is told that the process is there, and may ask it to end.
+        // Done before anybody learns of the process and may ask it to end.
         try SignalWatch.start(SignalWatch.endings) { _ in host.end(.asked(reason: "host-signal")) }
         let shells = MachineShells(engine: self.guest?.engine, tracker: options.tracker, surroundings: surroundings)
         var receiver: HostThread?
@@ -162,18 +162,18 @@ struct RunCommand: AsyncParsableCommand {
             }
             if isReady { try printReady(origin, incoming: place, host.logger) }
         } catch {
-            // Its socket goes with it.
+            // This removes the control socket too.
             await server.close()
             throw error
         }
         let ending = await aside { host.waitForEnd() }
         await server.close()
-        // The source hears why its guest is not taken, which takes seconds at most.
+        // The source is told why its guest is not accepted, which takes a few seconds at most.
         receiver?.join()
         return ending
     }
 
-    /// Makes the image's guest on a thread of its own, so that the process can be asked to end meanwhile.
+    /// Restores the image's guest on its own thread, so that the process can be asked to end meanwhile.
     private func restore(_ host: MachineHost, _ path: String, _ shells: MachineShells) async throws -> Bool {
         var restoration = Restoration(path: path, shells: shells)
         (restoration.preloads, restoration.paused, restoration.clones) = (preload, paused, clone)
@@ -189,18 +189,18 @@ struct RunCommand: AsyncParsableCommand {
         return try await aside { try host.restore(prepared) }
     }
 
-    /// Where the guest is here and runs under KVM.
+    /// Rehearses if the guest is here and runs under KVM.
     private func rehearse(_ host: MachineHost) {
         if (try? host.presentGuest()) is MicroVM { Rehearsal.begin(tracker: options.tracker, logger: host.logger) }
     }
 
-    /// Waits for the migration on a thread of its own.
+    /// Waits for the migration on its own thread.
     private func receive(_ host: MachineHost, _ listener: consuming IncomingListener, _ shells: MachineShells) throws -> HostThread {
         let shape = try shape()
         let handover = Handover(listener)
         let paused = paused
         return try HostThread(name: "incoming") {
-            // Where no kind of guest was named, it may be one that needs none of it.
+            // If no kind of guest was named, an incoming guest may not need KVM, so a failure is only logged for debugging.
             if shells.takeMachines {
                 Rehearsal.begin(tracker: shells.tracker, logger: host.logger, failure: shells.engine == nil ? .debug : .warning)
             }
@@ -214,11 +214,12 @@ struct RunCommand: AsyncParsableCommand {
         init(_ listener: consuming IncomingListener) { self.listener = listener }
     }
 
-    /// How long to wait for room for the line that says READY.
+    /// How long to wait until the READY line can be written.
     private static let readyPatience = Duration.seconds(1)
 
-    /// The line that tells whoever started this process that it can be spoken to. Where standard output is the guest's it goes to standard
-    /// error. Where nobody can read it the guest runs all the same: it can be spoken to, and may be all that its owner has.
+    /// Prints the line that tells the starter of this process that it accepts commands. If the guest owns standard output, the line goes
+    /// to standard error. If nobody can read it the guest runs all the same: the control socket works, and the guest may be all that its
+    /// owner has.
     private func printReady(_ origin: MachineOrigin, incoming: MigrationURI?, _ logger: Logger) throws {
         struct Ready: Encodable {
             let event = "READY"

@@ -16,7 +16,7 @@ package struct Scenario: Hashable, Sendable, CustomStringConvertible {
         case oneWord
         /// How often the host takes away a free page, which then reads as zero when it is touched again, in percent of the guest's steps.
         case discardPercent
-        // What is asked for.
+        // The migration's parameters.
         case hints, verify, downtime, rest, bandwidth, grace, timeout, pausesOnTimeout, shape, sample, survey
         // How fast each actor is, relative to the others.
         case vcpu, driver, hintThread, link, source, destination, step

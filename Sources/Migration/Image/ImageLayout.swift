@@ -5,7 +5,7 @@ public import AerostatGuestMemory
 ///     0          header, one page
 ///     4096       a mark where the guest has left the image
 ///     2 MiB      memory: page p at 2 MiB + p x 4096; a page without data is a hole
-///     tables     three bitmaps (data, zero, free), then the checksums, 4 bytes a page; each begins on a page. What is all zeros is a hole
+///     tables     three bitmaps (data, zero, free), then the checksums, 4 bytes a page; each begins on a page. Zeros are holes
 ///     then       the device state
 public struct ImageLayout: Hashable, Sendable {
     /// The header's length, and the unit in which everything else is aligned and written.

@@ -35,13 +35,14 @@
 
         func done(heard: (@Sendable () -> Void)?) {
             source.stopIfDue()
-            // A migration that comes through says done while the guest is paused; one that is given up says it to a guest that runs.
+            // A completed migration says done while the guest is paused. One that backs out says it to a running guest, and that is the one
+            // to forget.
             if source.engine == .forgetsDone, heard == nil, !source.isPaused { return base.stop() }
             base.done(heard: heard)
         }
     }
 
-    /// The survey's sink, which keeps what it hears.
+    /// The survey's sink; it records the reported blocks.
     private final class SurveyRecorder: HintSink {
         private let source: BrokenSource
         private let base: any HintSink
@@ -61,7 +62,7 @@
         }
     }
 
-    /// The ledger's place.
+    /// The sink in place of the ledger.
     private final class BrokenSink: HintSink {
         private let source: BrokenSource
         private let base: any HintSink
@@ -100,11 +101,11 @@
             return base.hint(id, address: address, byteCount: byteCount)
         }
 
-        /// Which pages a block covers, as a broken engine sees it.
+        /// The pages that a block covers according to the broken engine.
         private func coveredPages(_ address: GuestAddress, _ byteCount: UInt64) -> [PageRun]? {
             guard byteCount > 0, let first = regions.page(containing: address) else { return nil }
             if source.engine == .ignoresRegionEnds {
-                // Host memory goes on behind the region's end; the guest's does not.
+                // Host memory continues behind the region's end, but guest memory does not.
                 let count = min(Int(clamping: byteCount >> UInt64(GuestPage.shift)), regions.pageCount - first.rawValue)
                 return count > 0 && address.rawValue % UInt64(GuestPage.size) == 0 ? [PageRun(first: first, count: count)] : nil
             }

@@ -3,7 +3,7 @@
     import AerostatHost
     import AerostatMigration
 
-    /// A link that hands everything on.
+    /// A link that forwards everything.
     class ForwardingLink: Transport {
         let base: any Transport
 
@@ -30,7 +30,7 @@
         func wait(until deadline: ContinuousClock.Instant?) throws(TransportError) { try base.wait(until: deadline) }
     }
 
-    /// The source's link: it knows how far the migration is, and what was read.
+    /// The source's link. It knows how far the migration is and what was read.
     final class BrokenLink: ForwardingLink {
         private let source: BrokenSource
 

@@ -5,8 +5,8 @@
     import AerostatMigrationIO
     import Synchronization
 
-    /// What the decorators of one source share: the parts as they are, and how far the migration is.
-    // @unchecked: all but `shared` is the migration thread's.
+    /// The state that the decorators of one source share: the undecorated parts, and how far the migration is.
+    // @unchecked: only the migration thread uses anything but `shared`.
     final class BrokenSource: @unchecked Sendable {
         let engine: BrokenEngine
         let guest: any Guest
@@ -20,20 +20,20 @@
         var hasHeardRunning = false
         /// Commands published since the tracker was armed; `nil` before.
         var commandsSinceArming: Int?
-        /// What the link has and has not sent yet.
+        /// Runs that the link has taken and not sent yet.
         var unsent: [PageRun] = []
 
         private struct Shared {
-            /// The device was not told to stop.
+            /// The device should have been told to stop, and was not.
             var isStopDue = false
             /// Blocks that are applied later.
             var late: [PageRun] = []
-            /// What the survey reported.
+            /// Runs that the guest reported in the survey.
             var surveyed: [PageRun] = []
         }
 
         private let shared = Mutex(Shared())
-        /// Pages that were given back at some time.
+        /// Pages that were ever given back.
         let givenBack: PageSet?
 
         init(_ engine: BrokenEngine, _ parts: SourceParts, _ ledger: PageLedger) {
@@ -50,7 +50,7 @@
             set { shared.withLock { $0.isStopDue = newValue } }
         }
 
-        /// The stop that was kept back.
+        /// Performs a stop that was held back.
         func stopIfDue() {
             guard isStopDue else { return }
             guest.hinting?.stop()
@@ -87,7 +87,7 @@
             }
         }
 
-        /// Pages are free, whatever the ledger says of the command.
+        /// Makes pages free without asking the ledger whether the command is open.
         func takeFree(_ run: PageRun) {
             ledger.withAccount { account in
                 account.counts.reported += run.count
@@ -157,13 +157,13 @@
         }
 
         func disarm() {
-            // The last thing before the end: the outcome is unknown.
+            // This comes last in a migration whose outcome is unknown.
             if source.engine == .resumesAtBothEnds, source.hasSentCommit, !source.hasHeardRunning { try? source.guest.resume() }
             base.disarm()
         }
     }
 
-    /// Hears for the ledger what is given back.
+    /// Hears of discards in place of the ledger.
     final class BrokenEars: DiscardSubscriber {
         private let source: BrokenSource
         private var base: any DiscardSubscriber { source.discards }
@@ -173,7 +173,7 @@
         func willDiscard(_ run: PageRun) {
             switch source.engine {
             case .discardUnheard: break
-            // What is given back is known; what is pending is forgotten later.
+            // Records the pages as discarded, but forgets the pending ones only later.
             case .forgetsAfterDiscard: source.ledger.withAccount { _ = $0.sets.discarded.insert(run) }
             case .readsDiscarded:
                 base.willDiscard(run)

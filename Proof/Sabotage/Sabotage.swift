@@ -3,8 +3,8 @@
     import AerostatMigration
     import AerostatMigrationIO
 
-    /// Breaks one rule in this process: by decorators around the engine's parts where that is possible, by a hook in the part itself where
-    /// it is not (`BrokenEngine`).
+    /// Breaks one rule in this process: by decorators around the engine's parts if that is possible, otherwise by a hook inside the part
+    /// (`BrokenEngine`).
     package enum Sabotage {
         package static func install(_ engine: BrokenEngine) {
             BrokenEngine.activate(engine)

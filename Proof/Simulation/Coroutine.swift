@@ -1,14 +1,14 @@
 import CCoroutine
 
-/// A function with a stack of its own that takes turns with others on one thread.
+/// A function with its own stack that takes turns with others on one thread.
 ///
-/// So the engine's blocking loops run unchanged: where they would sleep, the simulator suspends them. Used by one thread.
+/// This lets the engine's blocking loops run unchanged: where they would sleep, the simulator suspends them. Only one thread may use it.
 @safe
 final class Coroutine {
     private let coroutine: OpaquePointer
     private var body: (() -> Void)?
 
-    /// Enough for the engine's deepest calls, text formatting included; populated as it is touched.
+    /// Enough for the engine's deepest calls, including text formatting. The stack is populated as it is touched.
     private static let stackBytes = 256 << 10
 
     init() {
@@ -16,12 +16,12 @@ final class Coroutine {
         unsafe self.coroutine = coroutine
     }
 
-    /// A function that never returned keeps its stack: nothing can unwind it.
+    /// If the function never returned, its stack stays allocated, because nothing can unwind it.
     deinit { if unsafe coroutine_is_idle(coroutine) { unsafe coroutine_destroy(coroutine) } }
 
     var isIdle: Bool { unsafe coroutine_is_idle(coroutine) }
 
-    /// Gives an idle coroutine its function; it begins with the first `resume`.
+    /// Gives an idle coroutine its function, which begins with the first `resume`.
     func start(_ body: @escaping () -> Void) {
         self.body = body
         unsafe coroutine_start(
@@ -39,7 +39,7 @@ final class Coroutine {
     func suspend() { unsafe coroutine_suspend(coroutine) }
 }
 
-/// Idle coroutines, kept from scenario to scenario.
+/// Idle coroutines, reused from scenario to scenario.
 final class CoroutinePool {
     private var idle: [Coroutine] = []
 

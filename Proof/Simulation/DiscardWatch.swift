@@ -1,12 +1,13 @@
 import AerostatGuestMemory
 import AerostatMigration
 
-/// Hears of the discards of one machine's memory: counts them, and lets others go between their steps, wherever real threads could.
+/// Subscribes to the discards of one machine's memory. It counts them and lets other actors run between their steps, wherever real threads
+/// could.
 final class DiscardWatch {
     private unowned let world: World
     private let memory: GuestRAM
     private let listener: Listener
-    /// Before any migration's ledger.
+    /// Subscribed before any migration's ledger.
     private let subscription: DiscardSubscription
 
     init(_ world: World, _ memory: GuestRAM) {
@@ -18,14 +19,14 @@ final class DiscardWatch {
 
     /// Pages given back so far.
     var pages: Int { listener.pages }
-    /// Pages that a wire has read since they were given back last.
+    /// Pages that a wire has read since they were last given back.
     var read: Set<Int> {
         get { listener.read }
         set { listener.read = newValue }
     }
 
-    /// In the discards that `body` makes, others go between: after everybody was told that it comes, and before anybody is told that it
-    /// came.
+    /// Lets others run in the middle of the discards that `body` makes: after every subscriber heard `willDiscard`, and before any hears
+    /// `didDiscard`.
     func withOthersBetween<Result>(_ body: () -> Result) -> Result {
         let last = memory.subscribe(Last(world, self))
         listener.letsOthersGo = true
@@ -56,12 +57,12 @@ final class DiscardWatch {
         func failedToDiscard(_ run: PageRun) { preconditionFailure("nothing keeps the simulator's memory from being given back") }
     }
 
-    /// Told behind the ledger.
+    /// The subscriber that is called after the ledger.
     // @unchecked: as above.
     private final class Last: DiscardSubscriber, @unchecked Sendable {
         private unowned let world: World
         private unowned let watch: DiscardWatch
-        /// The migration that was told that it comes.
+        /// The migration that heard `willDiscard`.
         private weak var heard: SimulatedMigration?
 
         init(_ world: World, _ watch: DiscardWatch) {
@@ -72,7 +73,7 @@ final class DiscardWatch {
         func willDiscard(_ run: PageRun) {
             world.note("pages \(run.indices) are being given back")
             let migration = world.migrations.last
-            // A migration that begins meanwhile does not hear that it comes, and may read what it has not heard of.
+            // A migration that begins meanwhile has not heard `willDiscard`, so it may read these pages.
             heard = migration.flatMap { $0.wire.frames > 0 ? $0 : nil }
             for page in run.indices { migration?.wire.hostTakes(PageIndex(page), of: watch.memory) }
             world.stall()

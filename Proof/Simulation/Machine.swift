@@ -6,8 +6,8 @@ import AerostatVirtio
 
 /// One process that can run the guest: its RAM, tracker and balloon device.
 ///
-/// Real memory, device, registers and rings. The lock of the device is modelled besides: an actor that would wait for it in reality must
-/// wait here before it calls, since all actors are one thread.
+/// Memory, device, registers and rings are real. The device's lock is modelled in addition: all actors share one thread, so an actor that
+/// would wait for the lock in reality must wait here before it calls.
 final class Machine: Guest, @unchecked Sendable {
     unowned let world: World
     let number: Int
@@ -19,19 +19,19 @@ final class Machine: Guest, @unchecked Sendable {
     private lazy var simulatedHinting = SimulatedHinting(self, device)
     let line: InterruptLine
 
-    /// Whether nobody runs here. A destination begins so.
+    /// Whether the machine is paused. A destination begins paused.
     private(set) var isPaused: Bool
-    /// The hint thread is in the middle of something, under the device's lock.
+    /// Whether the hint thread holds the device's lock.
     var isDeviceLocked = false
-    /// Memory is being given back, under no lock that the engine would wait for: only who pauses the machine does.
+    /// Whether memory is being given back. The engine does not wait for this; only a pause of the machine does.
     var isGivingBack = false
-    /// Lets others go first in the middle of each discard that the device makes; none where it is one step.
+    /// Lets others run in the middle of a discard that the device makes, unless that discard is one step.
     let discards: DiscardWatch
-    /// Somebody rang the hint thread's bell.
+    /// Whether the hint thread's bell was rung.
     private var isBellRung = false
-    /// The engine has the guest; a person's pause and resume wait until it is over.
+    /// Whether the engine has the guest. A person's pause and resume then wait until the migration is over.
     var isTakenOver = false
-    /// A person is pausing or resuming it at the moment.
+    /// Whether a person is pausing or resuming the machine at the moment.
     var isPersonBusy = false
 
     final class InterruptLine: @unchecked Sendable {
@@ -78,7 +78,7 @@ final class Machine: Guest, @unchecked Sendable {
 
     /// Wakes the hint thread if the device's doorbell was rung.
     func hearDoorbell() { if device.doorbells[0].answer() { isBellRung = true } }
-    /// Of every page, those that do not exist being zero.
+    /// The digests of all pages. Pages that do not exist count as zero.
     func digests() -> [UInt64] {
         let existing = try? PageSet(pageCount: memory.pageCount)
         guard let existing, (try? memory.insertPresentPages(into: existing)) != nil else {
@@ -87,13 +87,13 @@ final class Machine: Guest, @unchecked Sendable {
         return (0..<memory.pageCount).map { existing.contains(PageIndex($0)) ? memory.digest(PageIndex($0)) : PageDigest.zeroPage }
     }
 
-    /// As a person, or a host that looks how much its guests use.
+    /// Asks for statistics, like a person or a host that checks how much its guests use.
     func askForStatistics() {
         device.requestStatistics()
         hearDoorbell()
     }
 
-    /// Sleeps until nobody is in the middle of something in the device.
+    /// Sleeps until nobody holds the device's lock.
     func awaitDevice() {
         world.perhapsYield()
         if isDeviceLocked, world.scheduler.current?.name == "source" { world.reached(.engineWaitsForHint) }
@@ -104,7 +104,7 @@ final class Machine: Guest, @unchecked Sendable {
         while !world.isOver {
             world.scheduler.sleep { self.isBellRung || self.world.isOver }
             isBellRung = false
-            // A thread that is woken need not run soon.
+            // A woken thread may not run soon.
             if world.scheduler.chance(oneIn: world.scenario[.hintStall]) {
                 let steps = world.scheduler.pick(1..<world.scenario[.hintDelay])
                 world.scheduler.sleep(until: world.scheduler.now + steps * world.scenario[.step])
@@ -121,7 +121,7 @@ final class Machine: Guest, @unchecked Sendable {
 
     // MARK: Guest
 
-    /// vCPUs are between two steps whenever this is called, and do not begin another one: that they stop needs no more.
+    /// Whenever this is called, vCPUs are between two steps and do not begin another one. So nothing more is needed to stop them.
     func pause() throws(GuestError) {
         world.scheduler.yield()
         isPaused = true
@@ -161,7 +161,7 @@ final class Machine: Guest, @unchecked Sendable {
     func memoryUse() -> MemoryUse? { nil }
 }
 
-/// A tracker whose log is the write door's, and which is armed and harvested page by page with others in between.
+/// A tracker that uses the write door's log. It is armed and harvested page by page, and others may run in between.
 final class SimulatedTracker: DirtyTracker, @unchecked Sendable {
     private unowned let world: World
     private let memory: GuestRAM
@@ -204,7 +204,7 @@ final class SimulatedTracker: DirtyTracker, @unchecked Sendable {
     }
 }
 
-/// The real device's hinting, with others going first before and after each call and in the middle of each hint.
+/// The real device's hinting. Others may run before and after each call, and in the middle of each hint.
 final class SimulatedHinting: FreePageHinting, @unchecked Sendable {
     private unowned let machine: Machine
     private let device: BalloonDevice
@@ -259,7 +259,7 @@ final class SimulatedHinting: FreePageHinting, @unchecked Sendable {
     func resetStatistics() { calling { device.resetStatistics() } }
 }
 
-/// Stands between device and ledger: what was popped is not applied at once.
+/// Sits between device and ledger, so that a popped hint is not applied at once.
 final class HintTap: HintSink, @unchecked Sendable {
     private unowned let world: World
     private let sink: any HintSink
@@ -291,7 +291,7 @@ final class HintTap: HintSink, @unchecked Sendable {
         case .taken(let pages, let skipped):
             world.migrations.last?.hints.reported += pages
             world.reached(skipped > 0 ? .hintSpared : .hintTaken)
-        // The device turns stale blocks away before.
+        // The device rejects stale blocks before they get here.
         case .stale: break
         case .invalid: world.reached(.hintInvalid)
         }

@@ -1,39 +1,40 @@
 import TestSupport
 
-/// All that a seed decides beforehand: the guest, the parameters, the injuries. The same seed then decides who goes next at every step.
+/// Everything that a seed decides in advance: the guest, the parameters, the faults. The same seed then decides at every step which actor
+/// runs next.
 ///
-/// A list of numbers, so that a failure can be shrunk number by number, printed, and typed back.
+/// It is a list of numbers, so that a failing scenario can be shrunk number by number, printed, and typed in again.
 package struct Scenario: Hashable, Sendable, CustomStringConvertible {
-    /// One number of a scenario. 0 is the plainest for most, and `plain` says which for the others.
+    /// One number of a scenario. 0 is the plainest value for most; `plain` gives it for the others.
     package enum Knob: String, CaseIterable, Sendable {
         // The guest.
         case pages, regions, absentPercent, freePercent, zeroPercent, ring, blockPages, ops, shrinkPercent, raggedPercent, poison
         /// Whether the driver clears each block before it hints it.
         case clears
-        /// Whether the driver keeps the id that it answers in one word that every start names, as Linux's, or waits until its start was
-        /// read.
+        /// Whether the driver keeps the id that it answers in one word that every start names, like Linux's driver. Otherwise it waits
+        /// until its start was read.
         case oneWord
-        /// Free pages that the host takes away and that read as zero when they are touched again, in percent of the guest's steps.
+        /// How often the host takes away a free page, which then reads as zero when it is touched again, in percent of the guest's steps.
         case discardPercent
-        // What is asked for.
+        // The migration's parameters.
         case hints, verify, downtime, rest, bandwidth, grace, timeout, pausesOnTimeout, shape, sample, survey
-        // How fast everybody is, against the others.
+        // How fast each actor is, relative to the others.
         case vcpu, driver, hintThread, link, source, destination, step
-        /// How often the hint thread does not run at once when it is woken: one time in so many; and for how many steps at most.
+        /// How often the hint thread does not run at once when it is woken (one time in this many), and for how many steps at most.
         case hintStall, hintDelay
-        /// The most bytes that the wire takes at once, as a power of two; and how much it holds.
+        /// The most bytes that the wire takes at once, as a power of two; and how many bytes it holds.
         case chunk, wire
-        // Injuries. Steps of the scheduler, bytes of the link, or frames; 0 is never.
+        // Faults, at a step of the scheduler, a byte of the link, or a frame; 0 is never.
         case cancelAt, pauseAt, resumeAt, resetAt, breakRingAt, lieAt, cutAt, cutBackAt, stallAt, corruptAt, loseAt
         case quitAt, saveFails, loadFails, resumeFails
-        /// Migrations one after the other.
+        /// How many migrations run one after the other.
         case migrations
-        /// Memory that the guest gives back to the host, as by inflating a balloon, in percent of its steps; how often it writes to
-        /// what it has given before that is gone, in percent; whether the memory is a file's; and how fast the host takes it.
+        /// How often the guest gives memory back to the host, as by inflating a balloon, in percent of its steps; how often it writes to
+        /// such a page before the page is gone, in percent; whether guest memory is a file's; and how fast the host takes memory back.
         case giveBackPercent, impatientPercent, memoryFile, balloon
-        /// Whether the guest gives memory back by the balloon's real queues, in place of a list; free pages that it reports, in percent of
-        /// its steps; how often the host asks for statistics, one time in so many steps; and whether the driver tells before it uses a page
-        /// of the balloon again, in percent.
+        /// Whether the guest gives memory back through the balloon's real queues instead of a list; how often it reports free pages, in
+        /// percent of its steps; how often the host asks for statistics, one time in this many steps; and how often the driver tells before
+        /// it uses a page of the balloon again, in percent.
         case queues, reportPercent, statistics, tellsPercent
     }
 
@@ -48,7 +49,7 @@ package struct Scenario: Hashable, Sendable, CustomStringConvertible {
     private static let indices = Dictionary(uniqueKeysWithValues: Knob.allCases.enumerated().map { ($1, $0) })
     private static func index(_ knob: Knob) -> Int { indices[knob]! }
 
-    /// What a seed stands for.
+    /// The scenario of a seed.
     package init(seed: UInt64) {
         self.seed = seed
         values = Knob.allCases.map(\.plain)
@@ -103,7 +104,7 @@ package struct Scenario: Hashable, Sendable, CustomStringConvertible {
         self[.sample] = sometimes(40, pick(1...6))
         self[.survey] = sometimes(40, 1)
         self[.clears] = self[.poison] == 0 ? sometimes(self[.survey] == 1 ? 60 : 10, 1) : 0
-        // Later additions come last: a seed keeps the numbers above.
+        // Later additions come last, so that old seeds keep the numbers above.
         self[.giveBackPercent] = self[.poison] == 0 ? sometimes(40, one(of: [10, 30, 60])) : 0
         self[.impatientPercent] = sometimes(40, one(of: [10, 50]))
         self[.memoryFile] = sometimes(30, 1)
@@ -114,7 +115,7 @@ package struct Scenario: Hashable, Sendable, CustomStringConvertible {
         self[.tellsPercent] = one(of: [0, 50, 100])
     }
 
-    /// A scenario as it was printed.
+    /// Parses a scenario from its printed form.
     package init?(_ text: String) {
         var seed: UInt64 = 0
         values = Knob.allCases.map(\.plain)
@@ -135,12 +136,12 @@ package struct Scenario: Hashable, Sendable, CustomStringConvertible {
         dropWhatHasNoQueue()
     }
 
-    /// Reports and statistics need the balloon's queues.
+    /// Switches off reports and statistics if there are no balloon queues, which they need.
     private mutating func dropWhatHasNoQueue() {
         if self[.queues] == 0 { (self[.reportPercent], self[.statistics]) = (0, 0) }
     }
 
-    /// The same with another order of steps.
+    /// The same scenario with another order of steps.
     func reseeded(_ seed: UInt64) -> Scenario {
         var copy = Scenario(seed: seed)
         copy.values = values
@@ -155,13 +156,13 @@ package struct Scenario: Hashable, Sendable, CustomStringConvertible {
 }
 
 extension Scenario.Knob {
-    /// What shrinking tries first.
+    /// The value that shrinking tries first.
     var plain: Int {
         switch self {
         case .pages: 20
         case .ring: 8
         case .regions, .blockPages, .hints, .vcpu, .driver, .hintThread, .link, .source, .destination, .migrations, .balloon: 1
-        // A round of hints writes three pages itself: less would never be reached.
+        // A round of hints itself writes three pages, so a smaller rest would never be reached.
         case .rest: 3
         case .step: 2000
         case .chunk: 16
@@ -171,14 +172,14 @@ extension Scenario.Knob {
         }
     }
 
-    /// The nearest value below this one that has a meaning, or the smallest that has.
+    /// The nearest valid value at or below this one, or the smallest valid value.
     func valid(_ value: Int) -> Int {
         let value = max(value, smallest)
-        // A ring has a power of two.
+        // The size of a ring is a power of two.
         return self == .ring ? 1 << (Int.bitWidth - 1 - min(value, 1 << 15).leadingZeroBitCount) : value
     }
 
-    /// Less has no meaning.
+    /// The smallest valid value.
     private var smallest: Int {
         switch self {
         case .pages: 20

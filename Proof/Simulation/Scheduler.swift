@@ -1,15 +1,15 @@
 import AerostatHost
 import TestSupport
 
-/// One thread, virtual time, one seed: decides who goes next wherever real threads could interleave.
+/// Runs all actors on one thread in virtual time. The seed decides which actor runs next wherever real threads could interleave.
 final class Scheduler {
-    /// Somebody who takes turns: a thread of the real engine, a vCPU, a wire, a person.
+    /// One participant that takes turns: a thread of the real engine, a vCPU, a wire, a person.
     final class Actor {
         let name: String
-        /// How likely it is to go next, against the others.
+        /// How likely it is to run next, relative to the others.
         let speed: Int
         let coroutine: Coroutine
-        /// Until then it sleeps, unless the condition comes true.
+        /// It sleeps until this time, unless its condition becomes true earlier.
         var deadline: Int?
         var condition: (() -> Bool)?
         var isSleeping = false
@@ -29,14 +29,14 @@ final class Scheduler {
     private let pool: CoroutinePool
     private var actors: [Actor] = []
     private(set) var current: Actor?
-    /// What happened, where somebody wants to read it.
+    /// What happened, line by line; `nil` if nobody asked for a trace.
     private(set) var trace: [String]?
 
     private static let start = MonotonicClock.now()
     /// The virtual time as the engine reads it.
     var instant: MonotonicClock.Instant { Self.start + .nanoseconds(now) }
 
-    /// - Parameter stepNanoseconds: what one step takes, on average.
+    /// - Parameter stepNanoseconds: the average duration of one step.
     init(seed: UInt64, stepNanoseconds: Int, pool: CoroutinePool, traces: Bool) {
         random = SeededGenerator(seed: seed)
         self.stepNanoseconds = stepNanoseconds
@@ -62,10 +62,10 @@ final class Scheduler {
         return actor
     }
 
-    /// Others may go first.
+    /// Lets others run first.
     func yield() { current?.coroutine.suspend() }
 
-    /// Sleeps until a condition holds, or a virtual time comes.
+    /// Sleeps until a condition holds or a virtual time comes.
     /// - Parameter deadline: in nanoseconds; `nil` waits for the condition alone.
     /// - Returns: false at the deadline.
     @discardableResult
@@ -80,7 +80,7 @@ final class Scheduler {
         return condition()
     }
 
-    /// The same by the engine's clock.
+    /// The same, with a deadline on the engine's clock.
     @discardableResult
     func sleep(until deadline: MonotonicClock.Instant?, for condition: @escaping () -> Bool) -> Bool {
         sleep(
@@ -124,7 +124,8 @@ final class Scheduler {
     }
 
     private func next() -> Actor? {
-        // Bit i: actor i can go on. One pass over closures, which cost; there are never 64 actors.
+        // Bit i says that actor i can run. Make only one pass, because calling the closures is expensive. There are never more than 64
+        // actors.
         var ready: UInt64 = 0
         var total = 0
         var earliest: Actor?

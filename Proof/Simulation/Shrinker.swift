@@ -1,7 +1,7 @@
-/// Makes a failing scenario plain: number by number, as long as the same check still fails.
+/// Simplifies a failing scenario number by number, as long as the same check still fails.
 package struct Shrinker {
     private let simulator: Simulator
-    /// Orders of steps that are tried for each plainer scenario: a smaller world needs another one to fail.
+    /// Orders of steps that are tried for each simpler scenario, because a smaller world needs another order to fail.
     private static let attempts: UInt64 = 40
 
     package init(_ simulator: Simulator) { self.simulator = simulator }

@@ -1,12 +1,12 @@
 import AerostatGuestMemory
 import AerostatMigration
 
-// The guest gives memory back to the host, as with a balloon that is inflated and deflated. In some scenarios by the device's queues
-// (`SimulatedGuest+Queues.swift`); in others guest and host speak by a list, and the host may take pages at any moment.
+// The guest gives memory back to the host, as with a balloon that is inflated and deflated. Some scenarios use the device's queues
+// (`SimulatedGuest+Queues.swift`). In others guest and host share a list, and the host may take pages at any moment.
 extension SimulatedGuest {
     // MARK: The vCPU
 
-    /// Gives some pages up, writes to some that it has just given up, or takes some back.
+    /// Gives up some pages, writes to some that it has just given up, or takes some back.
     func giveBack() {
         if percent(scenario[.impatientPercent]), let page = find(.lent) ?? find(.reported) { return scribble(page) }
         if scheduler.chance(oneIn: 2), let page = find(.gone) { return takeBack(page) }
@@ -24,7 +24,7 @@ extension SimulatedGuest {
         if scenario[.queues] == 1 { balloon.waiting[.inflate, default: []].append(extent) }
     }
 
-    /// A guest that does not wait until its page is gone: it must not count on anything there, and nor does it.
+    /// Writes to a page that was given back but may not be gone yet. The guest must not rely on the page's content, and does not.
     private func scribble(_ page: Int) {
         world.note("writes page \(page), which it has given back")
         world.reached(states[page] == .lent ? .wroteWhileGivenBack : .usedWhileReported)
@@ -32,7 +32,7 @@ extension SimulatedGuest {
         storeInVain(newStamp(), page, scheduler.pick(0..<3))
     }
 
-    /// What is gone and comes back is zero, and the guest may count on that.
+    /// Takes a page back. A page that was gone is zero when it comes back, and the guest relies on that.
     private func takeBack(_ page: Int) {
         guard scenario[.queues] == 1 else { return use(page) }
         let tells = percent(scenario[.tellsPercent])
@@ -40,7 +40,7 @@ extension SimulatedGuest {
         if tells { states[page] = .returning } else { use(page) }
     }
 
-    /// A page of the balloon is the guest's again.
+    /// The guest may use a page of the balloon again.
     func use(_ page: Int) {
         if scribbled[page] || scheduler.chance(oneIn: 2) { return take(page) }
         world.note("takes page \(page) back, and leaves it as it is")
@@ -49,20 +49,20 @@ extension SimulatedGuest {
         expectZeros(page)
     }
 
-    /// What is gone from a machine, and was not touched by the guest since.
+    /// The pages that are gone from a machine and that the guest has not touched since.
     func unusedSinceGivenBack(at machine: Machine) -> [Int] {
         states.indices.filter { states[$0] == .gone && !scribbled[$0] && goneAt[$0] == machine.number }
     }
 
     // MARK: The host
 
-    /// The device's thread that gives memory back, at whatever machine the guest is.
+    /// The device thread that gives memory back, on the machine where the guest is.
     func runBalloon() {
         while !world.isOver, scenario[.queues] == 0 {
             scheduler.sleep { self.world.isOver || !self.lent.isEmpty && !self.machine.isPaused }
             guard !world.isOver, let extent = lent.first else { continue }
             let machine = machine
-            // No step of anybody's lies between the look at the machine and this.
+            // No other actor runs between reading `machine` and this line.
             machine.isGivingBack = true
             discard(extent, at: machine)
             lent.removeFirst()

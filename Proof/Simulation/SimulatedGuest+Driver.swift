@@ -3,16 +3,16 @@ import AerostatGuestMemory
 import AerostatMigration
 import AerostatVirtio
 
-/// What the balloon driver knows.
+/// The balloon driver's own state.
 struct DriverState {
     enum Round { case idle, starting, reporting, stopping }
     var round = Round.idle
-    /// What configuration space said last.
+    /// The command id that configuration space showed last.
     var seenID = CommandID.stop
     var activeID = CommandID.stop
-    /// The buffer with the id is with the device: it must not change (Linux changes it).
+    /// The device has the buffer with the id, so the buffer must not change (Linux changes it).
     var isStartOut = false
-    /// The driver waits for room in the ring.
+    /// Whether the driver waits for room in the ring.
     var waitsForUsed = false
     var outstanding = 0
 
@@ -22,8 +22,8 @@ struct DriverState {
     var lies = false
 }
 
-// The balloon driver as Linux has it: a new id begins a round, STOP ends it and the blocks stay held, DONE gives them back. Its ring is the
-// real driver side, whose state lies in guest RAM and travels with it.
+// A balloon driver that behaves like Linux's: a new id begins a round, STOP ends it while the blocks stay held, DONE gives them back. Its
+// ring is the real driver side, whose state lies in guest RAM and moves with it.
 extension SimulatedGuest {
     private var hintQueue: UInt32 { world.scenario[.statistics] > 0 ? 3 : 2 }
     private enum Token: UInt64 { case block, start, stop }
@@ -109,7 +109,7 @@ extension SimulatedGuest {
         }
     }
 
-    /// Waits as a vCPU does whose register access waits for the device; its machine may be another one afterwards.
+    /// Waits like a vCPU whose register access waits for the device. Afterwards the guest may be on another machine.
     private func awaitDevice() {
         repeat {
             stopWhilePaused()
@@ -231,7 +231,7 @@ extension SimulatedGuest {
         )
     }
 
-    /// A block that covers parts of the pages beside it, which may be in use, or goes on behind the end of RAM.
+    /// Extends a block over parts of the neighbouring pages, which may be in use, or beyond the end of RAM.
     private func ragged(_ start: UInt64, _ end: UInt64) -> (UInt64, UInt64) {
         var (start, end) = (start, end)
         if scheduler.chance(oneIn: 2), start > 0 { start -= UInt64(scheduler.pick(1..<GuestPage.size)) }
@@ -243,7 +243,7 @@ extension SimulatedGuest {
         return (start, end)
     }
 
-    /// Commands and blocks that mean nothing, once.
+    /// Queues meaningless commands and blocks, once.
     private func tellLies() -> Next {
         driver.lies = false
         driver.round = .stopping
@@ -258,7 +258,7 @@ extension SimulatedGuest {
 
     // MARK: Bad days
 
-    /// A new kernel, or a driver that begins anew: what was held is simply free.
+    /// Boots a new kernel or restarts the driver. The held pages are then simply free.
     private func reset() {
         driver.wantsReset = false
         awaitDevice()
@@ -276,7 +276,8 @@ extension SimulatedGuest {
         setUpDriver()
     }
 
-    /// An index that no driver writes: far away, or one chain more than the ring holds. The device is broken then, and says so.
+    /// Writes an index that no correct driver writes: far away, or one chain more than the ring holds. The device then counts as broken,
+    /// and says so.
     private func breakRing() {
         driver.wantsToBreakRing = false
         world.note("driver breaks its ring")

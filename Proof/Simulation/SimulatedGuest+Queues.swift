@@ -3,29 +3,29 @@ import AerostatGuestMemory
 import AerostatHost
 import AerostatVirtio
 
-/// The balloon's queues besides that for hints.
+/// The balloon's queues other than the one for hints.
 enum BalloonRole: Int, CaseIterable {
     case inflate, deflate, statistics, reporting
 }
 
-/// What the driver keeps of them, beside the rings.
+/// The driver's state for these queues, besides the rings.
 struct BalloonDriverState {
     /// Pages that wait for room in a ring.
     var waiting: [BalloonRole: [SimulatedGuest.Extent]] = [:]
-    /// What the device has, by the token of its buffer.
+    /// Pages that the device has, by the token of their buffer.
     var sent: [BalloonRole: [UInt64: [SimulatedGuest.Extent]]] = [:]
-    /// Rings whose next used buffer interrupts.
+    /// Rings whose next used buffer raises an interrupt.
     var armed: Set<BalloonRole> = []
     var nextToken: UInt64 = 0
     var statisticsGiven = 0
 }
 
-// The driver's part in inflate, deflate, statistics and reports: real rings of the real device, one page of guest RAM for each. A buffer
-// with page numbers lies in the ring's page too.
+// The driver's side of inflate, deflate, statistics and reports. It uses real rings of the real device, each in one page of guest RAM.
+// Buffers with page numbers lie in the ring's page too.
 extension SimulatedGuest {
     private static let ringSize: UInt16 = 8
     private static let numbersPerBuffer = 8
-    /// A driver reports several blocks in one buffer.
+    /// How many blocks a driver reports in one buffer.
     private static let blocksPerReport = 3
 
     private var usesQueues: Bool { scenario[.queues] == 1 }
@@ -41,7 +41,7 @@ extension SimulatedGuest {
         }
     }
 
-    /// As drivers number the queues that there are: that for hints is before that for reports.
+    /// Drivers number only the queues that exist. The queue for hints comes before the one for reports.
     private func number(_ role: BalloonRole) -> Int {
         switch role {
         case .inflate: 0
@@ -99,7 +99,7 @@ extension SimulatedGuest {
 
     // MARK: The driver
 
-    /// Whether something waits that a ring has room for.
+    /// Whether something waits for which a ring has room.
     var hasBalloonWork: Bool {
         balloon.waiting.contains { !$1.isEmpty && ring($0).freeDescriptors >= Self.blocksPerReport }
     }
@@ -116,7 +116,7 @@ extension SimulatedGuest {
                 send(extents, role)
                 more = true
             }
-            // Once for what comes back next: it is a write to a page, and a guest at rest makes none.
+            // Enable the interrupt only once for the next buffer: it is a write to a page, and a guest at rest makes none.
             if balloon.sent[role]?.isEmpty == false, balloon.armed.insert(role).inserted, ring(role).enableInterrupt(after: 1) {
                 more = true
             }
@@ -124,7 +124,7 @@ extension SimulatedGuest {
         return more
     }
 
-    /// What goes into one buffer.
+    /// The pages that go into the next buffer.
     private func nextBuffer(_ role: BalloonRole) -> [Extent]? {
         guard let waiting = balloon.waiting[role], !waiting.isEmpty, ring(role).freeDescriptors >= Self.blocksPerReport else { return nil }
         let count =
@@ -147,14 +147,14 @@ extension SimulatedGuest {
         add(segments, token, role)
     }
 
-    /// A block for each stretch of consecutive addresses.
+    /// One block for each range of consecutive addresses.
     private func blocks(_ extent: Extent) -> [VirtqueueSegment] {
         machine.memory.contiguousParts(of: PageRun(first: PageIndex(extent.first), count: extent.count)).map { part in
             VirtqueueSegment(address: pageAddress(part.first.rawValue), length: UInt32(part.byteCount), isWritable: true)
         }
     }
 
-    /// The pages' numbers, in a place of their own in the ring's page: the device may read them late.
+    /// Writes the pages' numbers. Each buffer has its own place in the ring's page, because the device may read it late.
     private func write(_ pages: [Int], _ role: BalloonRole, _ token: UInt64) -> VirtqueueSegment {
         let start = place(role, 2048 + Int(token % 32) * 4 * Self.numbersPerBuffer)
         for (index, page) in pages.enumerated() {
@@ -197,7 +197,7 @@ extension SimulatedGuest {
         return found
     }
 
-    /// The device has done what a buffer asked for.
+    /// The device has done what the buffer asked for.
     private func cameBack(_ extent: Extent, _ role: BalloonRole) {
         world.note("\(role) of \(extent.range) is done")
         switch role {
@@ -207,7 +207,7 @@ extension SimulatedGuest {
             world.reached(.inflated)
         case .deflate:
             for page in extent.range {
-                // What the driver used before it told is in use already, or was given up again.
+                // If the driver used the page before it told, the page is in use already or was given up again.
                 world.reached(states[page] == .returning ? .deflated : .deflatedLater)
                 if states[page] == .returning { use(page) }
             }
@@ -218,7 +218,7 @@ extension SimulatedGuest {
         }
     }
 
-    /// The first buffer, or the answer to a request.
+    /// Queues the first buffer, or the answer to a request.
     func offerStatistics() {
         guard usesQueues, scenario[.statistics] > 0 else { return }
         balloon.nextToken += 1
@@ -237,7 +237,7 @@ extension SimulatedGuest {
 
     // MARK: Bad days, and the end
 
-    /// The device was reset: its balloon is empty, and nobody knows how far it came with what it had.
+    /// The device was reset. Its balloon is empty, and nobody knows how far it got with the buffers that it had.
     func forgetBalloon() {
         guard usesQueues else { return }
         let given = balloon.statisticsGiven

@@ -2,12 +2,13 @@ import AerostatGuestMemory
 import AerostatVirtio
 import TestSupport
 
-/// The guest: which pages it uses and what it wrote into them. Its vCPU and its balloon driver are two actors, which move with it.
+/// The guest: which pages it uses and what it wrote to them. Its vCPU and its balloon driver are two actors, which move with it.
 ///
-/// Each page in use holds three stamps, at its beginning, in its middle and at its end, so that half-written and half-sent pages show.
+/// Each page in use holds three stamps, at its beginning, in its middle and at its end, so that half-written and half-sent pages are
+/// noticed.
 final class SimulatedGuest {
     unowned let world: World
-    /// Where it is.
+    /// The machine where the guest is.
     var machine: Machine
 
     enum PageState {
@@ -25,17 +26,17 @@ final class SimulatedGuest {
     }
 
     var states: [PageState]
-    /// What each place of each page holds while the page is in use.
+    /// The stamps that the places of each page hold while the page is in use.
     private var stamps: [UInt64]
-    /// Pages given to the host into which the guest has written nevertheless: they may hold anything.
+    /// Whether the guest wrote to a page after it gave it to the host. Such a page may hold anything.
     var scribbled: [Bool]
-    /// The machine whose memory each page was given back from last.
+    /// For each page, the machine from whose memory it was given back last.
     private(set) var goneAt: [Int]
     /// Runs on their way to the host.
     var lent: [Extent] = []
     var held: [Extent] = []
     private var lastStamp: UInt64 = 0
-    /// What the driver keeps beside the rings' own state, which lies in guest RAM.
+    /// The driver's state besides that of the rings, which lies in guest RAM.
     var driver = DriverState()
     var balloon = BalloonDriverState()
     /// Whether each page was filled with poison and not touched since.
@@ -78,7 +79,7 @@ final class SimulatedGuest {
 
     // MARK: Running
 
-    /// Between two steps of a vCPU: others go first, and a paused one stands still until its machine, or another one, runs it.
+    /// The point between two steps of a vCPU. Others may run first. A paused vCPU waits here until its machine, or another one, runs it.
     func yield(oneIn count: Int = 2) {
         world.perhapsYield(oneIn: count)
         stopWhilePaused()
@@ -88,7 +89,7 @@ final class SimulatedGuest {
         while machine.isPaused, !world.isOver { scheduler.sleep { !self.machine.isPaused || self.world.isOver } }
     }
 
-    /// Sleeps until a condition holds, and it runs.
+    /// Sleeps until a condition holds and the guest runs.
     func sleep(for condition: @escaping () -> Bool) {
         scheduler.sleep { self.world.isOver || !self.machine.isPaused && condition() }
     }
@@ -135,20 +136,20 @@ final class SimulatedGuest {
         GuestAddress(world.regions.address(of: PageIndex(page)).rawValue + UInt64(offset))
     }
 
-    /// One store of the vCPU, and what it must be found to have done.
+    /// Makes one store of the vCPU, and records what the page must hold from now on.
     private func store(_ stamp: UInt64, _ page: Int, _ place: Int) {
         storeInVain(stamp, page, place)
         stamps[page * Self.places.count + place] = stamp
     }
 
-    /// A store of which nothing is expected.
+    /// Makes a store whose result is not checked.
     func storeInVain(_ stamp: UInt64, _ page: Int, _ place: Int) {
         do throws(AccessError) { try machine.memory.store(stamp, at: address(page, Self.places[place])) } catch {
             preconditionFailure("the guest's own page: \(error)")
         }
     }
 
-    /// The page reads as zero, and counts as written so.
+    /// Expects the page to read as zero, as if the guest had written zeros.
     func expectZeros(_ page: Int) {
         for place in Self.places.indices { stamps[page * Self.places.count + place] = 0 }
     }
@@ -156,7 +157,7 @@ final class SimulatedGuest {
     private func write(_ page: Int) {
         let stamp = newStamp()
         for place in Self.places.indices {
-            // It may have been freed by the other actor meanwhile; a vCPU writes only what is its own.
+            // The other actor may have freed the page meanwhile. A vCPU writes only to pages in use.
             guard states[page] == .used, !world.isOver else { return }
             store(stamp, page, place)
             yield(oneIn: 3)
@@ -169,7 +170,7 @@ final class SimulatedGuest {
         write(page)
     }
 
-    /// A page in this state, by chance.
+    /// A random page in this state.
     func find(_ state: PageState) -> Int? {
         let start = scheduler.pick(reservedPages..<pageCount)
         for offset in 0..<pageCount {
@@ -184,7 +185,7 @@ final class SimulatedGuest {
         take(page)
     }
 
-    /// Takes a free page into use: all of it is written before it counts.
+    /// Takes a free page into use. The whole page is written before it counts as used.
     func take(_ page: Int) {
         checkPoison(page)
         states[page] = .used
@@ -214,7 +215,7 @@ final class SimulatedGuest {
         poisoned[page] = true
     }
 
-    /// A kernel that fills its free pages looks, before it uses one, whether somebody has written to it.
+    /// Checks, like a kernel that fills its free pages, that nobody has written to a page before it is used.
     private func checkPoison(_ page: Int) {
         guard poisoned[page] else { return }
         poisoned[page] = false
@@ -231,7 +232,7 @@ final class SimulatedGuest {
         }
     }
 
-    /// As a kernel with `init_on_alloc`: what the driver allocates to hint it is cleared first, and is nobody else's meanwhile.
+    /// Clears what the driver allocates for hinting, like a kernel with `init_on_alloc`. Nobody else has the pages meanwhile.
     func clear(_ extent: Extent) {
         for page in extent.range where !world.isOver {
             fill(page, 0)
@@ -239,7 +240,7 @@ final class SimulatedGuest {
         }
     }
 
-    /// Memory is short: the newest of what the driver holds comes back, read by the device or not, and is used at once.
+    /// Memory is short: the driver takes back its newest block, whether the device has read it or not, and the guest uses it at once.
     private func shrink() {
         for _ in 0..<scheduler.pick(1..<4) {
             guard let extent = held.popLast() else { return }
@@ -259,7 +260,7 @@ final class SimulatedGuest {
 
     /// The host takes a free page, as it does on a report of free pages: it reads as zero when it is touched again.
     private func hostTakesPage() {
-        // One step: nobody waits for it, as for the balloon's thread.
+        // This is one step, so nobody needs to wait for it as for the balloon's thread.
         guard scenario[.poison] == 0, !machine.isGivingBack, !machine.isDeviceLocked,
             let page = find(scheduler.chance(oneIn: 2) ? .held : .free)
         else { return }
@@ -276,7 +277,7 @@ final class SimulatedGuest {
 
     // MARK: At rest
 
-    /// All it wrote is where it wrote it, nothing is held, and every buffer came back.
+    /// Checks that memory holds everything the guest wrote, that the driver holds nothing, and that every buffer came back.
     func checkAtRest() {
         guard isWorkDone else { return world.fail(.progress, "the vCPU stands still after \(opCount) steps") }
         if !held.isEmpty { world.fail(.held, "the guest still holds \(held.map(\.range))") }

@@ -2,16 +2,16 @@ import AerostatGuestMemory
 import AerostatHost
 import AerostatMigration
 
-/// One end of a link in memory: the transport that a side of the real engine is given.
+/// One end of a link in memory: the transport that one side of the real engine uses.
 ///
-/// Frames are really encoded, checked and decoded. Pages are read from guest memory when their bytes go onto the wire, a piece at a time,
-/// and arrive in guest memory the same way, as with io_uring; `work` is the kernel's part of it, done by an actor of its own.
+/// Frames are really encoded, checked and decoded. As with io_uring, pages are read from guest memory piece by piece when their bytes go
+/// onto the wire, and arrive in guest memory in the same way. `work` is the kernel's part; an actor of its own calls it.
 final class SimulatedEnd: Transport {
     private let world: World
     private let outgoing: Wire
     private let incoming: Wire
     private let account: WireAccount?
-    /// Somebody outside made it worth looking up.
+    /// Whether another actor wants this side to wake up.
     var isDisturbed = false
 
     /// A frame and its pages on their way out.
@@ -21,7 +21,7 @@ final class SimulatedEnd: Transport {
         var pages: [Int]
         var memory: GuestRAM?
         var position = 0
-        /// What the pages held when the frame was due, where it was kept back.
+        /// The pages' content when the frame was due, if the frame was kept back.
         var captured: [[UInt8]] = []
         var count: Int { head.count + pages.count * GuestPage.size }
     }
@@ -39,7 +39,7 @@ final class SimulatedEnd: Transport {
     private var outgoingSequence: UInt32 = 0
     private var incomingSequence: UInt32 = 0
     private var stage = Stage.header
-    /// What came of the stage so far.
+    /// The bytes of this stage that have arrived so far.
     private var collected: [UInt8] = []
     private var pagePosition = 0
     private var progress = 0
@@ -57,7 +57,7 @@ final class SimulatedEnd: Transport {
     let isDisk = false
     let switchOverCost: Duration = .zero
     var pageCount = 0
-    /// What the side knows of the kernel's work: it learns of it when it waits, as from a completion queue.
+    /// The progress that this side knows of. It learns of the kernel's work only when it waits, as from a completion queue.
     private(set) var bytesSent = 0
     private(set) var bytesReceived = 0
     private var unsentMessages = 0
@@ -94,7 +94,7 @@ final class SimulatedEnd: Transport {
     private func enqueue(_ message: inout Message) {
         message.head = message.frame.encode(sequence: outgoingSequence)
         outgoingSequence &+= 1
-        // A frame lost whole, its number too: no link does that, a bad middle box may.
+        // A whole frame is lost, including its sequence number. No link does that, but a faulty middlebox may.
         if let account, account.frames == world.scenario[.loseAt] { return world.note("a frame is lost") }
         scheduleCut(message)
         messages.append(message)
@@ -238,7 +238,7 @@ final class SimulatedEnd: Transport {
         world.hasCorrupted = true
         world.note("a bit of a frame flips")
         var part = part
-        // Its structure gives most damage away; another page in the last descriptor only the checksum.
+        // The frame's structure reveals most damage. Only the checksum reveals another page number in the last descriptor.
         let isPage = part.count > FrameHeader.byteCount && world.scheduler.chance(oneIn: 2)
         let index = isPage ? part.endIndex - RunDescriptor.byteCount : world.scheduler.pick(part.startIndex..<part.endIndex)
         part[index] ^= 1 << UInt8(world.scheduler.pick(0..<8))
@@ -300,7 +300,7 @@ final class SimulatedEnd: Transport {
         }
     }
 
-    /// Bytes of pages go where they belong, a part of a page at a time.
+    /// Stores bytes of pages into guest memory, at most a part of a page at a time.
     private func store(_ bytes: ArraySlice<UInt8>, _ pages: [Int], _ memory: GuestRAM) {
         var rest = bytes
         while !rest.isEmpty {
@@ -334,8 +334,8 @@ final class SimulatedEnd: Transport {
 
     // MARK: Injuries
 
-    /// Cuts around a frame of the end of a migration: -1 behind the first of them, -2 in the second, -3 behind the second, with the bytes
-    /// on their way lost, -4 behind the second, which arrives.
+    /// Cuts the link around one of the two frames that end a migration: -1 after the first, -2 inside the second, -3 after the second,
+    /// losing the bytes on their way, -4 after the second, which arrives.
     private func scheduleCut(_ message: Message) {
         let kinds: (FrameKind, FrameKind) = account == nil ? (.ready, .running) : (.switchover, .commit)
         let before = outgoing.total + messages.reduce(0) { $0 + $1.count - $1.position }
@@ -367,7 +367,7 @@ final class SimulatedEnd: Transport {
                 return true
             }
             guard !message.pages.isEmpty, world.scheduler.chance(oneIn: 3), let memory = message.memory else { return false }
-            // What it carries was read when it was due.
+            // Its pages were read when the frame was due.
             message.captured = message.pages.map { Array(read($0, 0, GuestPage.size, memory)) }
             overtaken = message
             return true

@@ -14,7 +14,7 @@ final class SimulatedMigration {
     private let destinationEnd: SimulatedEnd
     private let doorbell: Doorbell
     private let limits: MigrationLimits
-    /// What the tap between device and ledger saw.
+    /// What the tap between device and ledger has counted.
     var hints = (commands: 0, reported: 0)
     private var sourceOutcome: SourceSession.Outcome?
     private var destinationOutcome: DestinationMigration.Outcome?
@@ -52,7 +52,7 @@ final class SimulatedMigration {
         self.limits = limits
         let owner = SourceMigration.Owner(
             statusChanged: { status in
-                // A guest that has gone, or may have, is not resumed by a person who knows no more than this side.
+                // If the guest has left, or may have left, a person who knows only this side does not resume it.
                 if status == .cancelled || status == .failed { source.isTakenOver = false }
                 if status == .pausedByTimeout { world.migrations.last?.wasPausedByTimeout = true }
             },
@@ -70,7 +70,7 @@ final class SimulatedMigration {
     private static func parameters(_ scenario: Scenario) -> MigrationParameters {
         var parameters = MigrationParameters()
         parameters.downtimeLimit = .milliseconds(scenario[.downtime])
-        // A device that looks at its queues says so in each ring.
+        // A device that looks at its queues writes to each ring, so the rest never becomes smaller than these pages.
         parameters.smallestRestPages = scenario[.rest] + (scenario[.queues] == 1 ? BalloonRole.allCases.count : 0)
         parameters.samplePages = max(1, scenario[.sample])
         parameters.smallestSampledPages = scenario[.sample] == 0 ? .max : 1
@@ -115,7 +115,7 @@ final class SimulatedMigration {
     }
 
     private func receive() -> DestinationMigration.Outcome {
-        // A destination that was given another shape refuses the source, and so does one that cannot offer what the guest requires.
+        // A destination with another shape refuses the source. So does one that cannot offer what the guest requires.
         let shape = scenario[.shape] == 1 ? try? RegionTable(contiguousBytes: 1 << 20) : nil
         return DestinationMigration(
             destinationEnd,
@@ -169,7 +169,7 @@ final class SimulatedMigration {
         wasPausedByPerson = true
     }
 
-    /// What the owner of the guest does, which waits while the engine has it.
+    /// Performs what the guest's owner does. It waits while the engine has the guest.
     private func person(_ body: () -> Void) {
         guard !source.isTakenOver, world.guest.machine === source, !isOver else { return }
         source.isPersonBusy = true
@@ -204,7 +204,7 @@ final class SimulatedMigration {
         case .cancelled: world.reached(.cancelled)
         case .failed(let failure):
             world.reached(.failed)
-            // The destination may be the one that gave up.
+            // The destination may be the side that gave up.
             if "\(failure)".contains("stuck") { world.reached(.linkStalled) }
         case .unknown: world.reached(hasArrived ? .arrivedButSourceDoesNotKnow : .outcomeUnknown)
         }
@@ -224,8 +224,8 @@ final class SimulatedMigration {
         for (isTrue, event) in reached where isTrue { world.reached(event) }
     }
 
-    /// What was given back and not used again is not there again, unless it was on the wire at that moment. A survey looks into what the
-    /// guest reports, and may look into that too.
+    /// Checks that pages that were given back and not used again were not populated again, unless they were on the wire when they were
+    /// given back. Scenarios with a survey are left out, because it reads what the guest reports and so may read such pages.
     func checkGivenBack() {
         guard scenario[.memoryFile] == 1, scenario[.survey] == 0 else { return }
         let existing = try? PageSet(pageCount: world.regions.pageCount)
@@ -236,8 +236,8 @@ final class SimulatedMigration {
         }
     }
 
-    /// Pages that were given back meanwhile, each time counted: the report does not tell what became of them, so its sums may differ by
-    /// as many.
+    /// Pages that were given back meanwhile; each time counts. The report does not say what happened to them, so its sums may differ by
+    /// this many.
     private var discarded: Int { source.discards.pages - discardedAtStart }
 
     private func isAbout(_ count: Int, _ expected: Int) -> Bool { abs(count - expected) <= discarded }
@@ -246,7 +246,7 @@ final class SimulatedMigration {
         if !isRight { world.fail(.counters, text()) }
     }
 
-    /// What holds however it ended.
+    /// Checks what must hold however the migration ended.
     private func checkReport() {
         let report = migration.report
         check(report.status.isOver, "the status at the end is \(report.status)")
@@ -277,7 +277,7 @@ final class SimulatedMigration {
         }
     }
 
-    /// What a migration that came through has besides.
+    /// Checks what must hold in addition for a completed migration.
     private func checkCompletedReport() {
         let report = migration.report
         check(report.status == .completed, "completed with status \(report.status)")
@@ -287,7 +287,7 @@ final class SimulatedMigration {
         let timedOut = scenario[.timeout] > 0
         for (index, round) in report.rounds.enumerated() {
             let done = round.normalPages + round.zeroPages + round.clearedPages
-            // After a sample nothing is harvested: what it did not do is the next round's.
+            // There is no harvest after a sample. The next round sends what the sample did not.
             let sample = scenario[.sample]
             let isFull = round.normalPages >= sample || round.zeroPages >= 16 * sample
             let isSample = index == 0 && sample > 0 && isFull && round.dirtiedPages == 0

@@ -21,11 +21,11 @@ package final class Simulator {
     }
 }
 
-/// What came of a scenario.
+/// The result of a scenario.
 package struct SimulationResult: Sendable {
     package let failure: SimulationFailure?
     package let events: Set<SimulationEvent>
-    /// What happened, step by step, where it was asked for.
+    /// What happened, step by step, if a trace was asked for.
     package let trace: [String]
 }
 
@@ -37,14 +37,14 @@ package final class Hunt: Sendable {
     private let done = Atomic<Int>(0)
     private let found = Monitor<[SimulationFailure]>([])
 
-    /// - Parameter maximumFailures: stops after so many.
+    /// - Parameter maximumFailures: stops after this many failures.
     package init(_ seeds: Range<UInt64>, maximumFailures: Int = 1) {
         self.seeds = seeds
         self.maximumFailures = maximumFailures
         next = Atomic(seeds.lowerBound)
     }
 
-    /// Has a trap say which seed it was.
+    /// Makes a trap print its seed.
     package static func announceTraps() { trap_notice_install() }
 
     package var scenarios: Int { done.load(ordering: .relaxed) }

@@ -5,23 +5,23 @@ import AerostatMigration
     import AerostatHost
 #endif
 
-/// One direction of a link: bytes on their way, and what becomes of them.
+/// One direction of a link: the bytes on their way, and what happens to them.
 final class Wire {
-    /// Bytes that left the sender and did not arrive.
+    /// Bytes that left the sender and have not arrived.
     private(set) var bytes: [UInt8] = []
     private var head = 0
     private let capacity: Int
     /// Bytes taken so far.
     private(set) var total = 0
-    /// Nothing passes behind so many bytes.
+    /// Nothing passes after this many bytes.
     var cutAfter = Int.max
-    /// Behind so many bytes nothing moves for a while.
+    /// After this many bytes nothing moves for a while.
     var stallAfter = Int.max
     var isStalled: () -> Bool = { false }
-    /// What was on its way is lost with the cut.
+    /// Whether the cut also loses the bytes on their way.
     var losesBytesOnTheWay = false
     private(set) var isCut = false
-    /// The sender is gone: what is on its way arrives, and then no more.
+    /// The sender is gone. The bytes on their way still arrive, then no more.
     var isClosed = false
     /// The receiver is gone.
     var isReaderGone = false
@@ -29,7 +29,7 @@ final class Wire {
     init(capacity: Int) { self.capacity = capacity }
 
     var count: Int { bytes.count - head }
-    /// How many bytes it takes now; behind the cut it swallows all.
+    /// How many bytes the wire takes now. After the cut it swallows everything.
     var room: Int {
         if isCut || total >= stallAfter && isStalled() { return 0 }
         return max(0, min(capacity - count, cutAfter - total))
@@ -62,19 +62,19 @@ final class Wire {
     }
 }
 
-/// What the source's frames said, read off independently of the engine's own account, and the injuries that act on frames.
+/// What the source's frames said, recorded independently of the engine's own account; and the faults that act on frames.
 final class WireAccount {
     private let world: World
-    /// What the destination was last told of each page.
+    /// What the destination was last told about each page.
     private(set) var lastWord: [RunDescriptor.Kind?]
-    /// Pages of which data, or that they are zero, was ever sent.
+    /// Pages that were ever sent as data or as zero.
     private var carried: Set<Int> = []
     private(set) var normalPages = 0
     private(set) var zeroPages = 0
     private(set) var freePages = 0
     private(set) var hasCommitted = false
     private(set) var frames = 0
-    /// What pinned pages held when the host took them away.
+    /// The content of pinned pages when the host took them away.
     private(set) var pinned: [Int: [UInt8]] = [:]
 
     private let discards: DiscardWatch
@@ -104,7 +104,7 @@ final class WireAccount {
         }
     }
 
-    /// A page is put on the wire, where somebody may have it while it is given back.
+    /// A page is put on the wire, where it may still be when the page is given back.
     func reads(_ page: Int) { discards.read.insert(page) }
 
     func neverCarried(_ page: PageIndex) -> Bool { !carried.contains(page.rawValue) }
@@ -114,8 +114,8 @@ final class WireAccount {
         return "runs of round \(round): " + runs.map { "\($0.kind) \($0.run.indices)" }.joined(separator: ", ")
     }
 
-    /// The host takes a page away. Buffers registered with io_uring would keep the old page (rule "no fixed buffers"): the simulated wire
-    /// can too.
+    /// The host takes a page away. Buffers registered with io_uring would keep the old page (rule "no fixed buffers"); the simulated wire
+    /// can do the same.
     func hostTakes(_ page: PageIndex, of memory: GuestRAM) {
         #if BrokenEngines
             guard BrokenEngine.isActive(.fixedBuffer), pinned[page.rawValue] == nil else { return }

@@ -21,7 +21,7 @@ package final class World: @unchecked Sendable {
     var migrations: [SimulatedMigration] = []
     private(set) var failure: SimulationFailure?
     var isOver = false
-    /// A bit was flipped already.
+    /// Whether a bit was flipped already.
     var hasCorrupted = false
 
     init(_ scenario: Scenario, pool: CoroutinePool, traces: Bool) throws {
@@ -32,7 +32,7 @@ package final class World: @unchecked Sendable {
         guest = SimulatedGuest(self, machine)
     }
 
-    /// Regions with holes between them, and some without.
+    /// Memory regions, some with holes between them and some without.
     private static func regions(_ scenario: Scenario) -> RegionTable {
         var table: [(frame: UInt64, pages: UInt64)] = []
         let count = scenario[.regions]
@@ -45,13 +45,13 @@ package final class World: @unchecked Sendable {
         return regionTable(table)
     }
 
-    /// For the trace, which ends with the failure.
+    /// Adds a line to the trace, which ends with the failure.
     func note(_ text: @autoclosure () -> String) { if failure == nil { scheduler.note(text()) } }
 
     private(set) var events: Set<SimulationEvent> = []
     func reached(_ event: SimulationEvent) { events.insert(event) }
 
-    /// The first thing that went wrong is the one that counts.
+    /// Records a failure. Only the first one counts.
     func fail(_ check: SimulationFailure.Check, _ text: @autoclosure () -> String) {
         guard failure == nil else { return }
         let found = SimulationFailure(scenario: scenario, check: check, text: text())
@@ -59,13 +59,13 @@ package final class World: @unchecked Sendable {
         failure = found
     }
 
-    /// A few turns for others, mostly none, sometimes many: a thread may lose its core anywhere.
+    /// Gives others a few turns, mostly none, sometimes many: a thread may lose its core anywhere.
     func perhapsYield(oneIn count: Int = 3) {
         while scheduler.chance(oneIn: count) { scheduler.yield() }
         if scheduler.chance(oneIn: 16 * count) { for _ in 0..<scheduler.pick(1..<40) { scheduler.yield() } }
     }
 
-    /// The same, and sometimes so long that a round may begin and end meanwhile.
+    /// The same, but sometimes for so long that a round may begin and end meanwhile.
     func stall() {
         perhapsYield(oneIn: 2)
         guard scheduler.chance(oneIn: 4) else { return }
@@ -93,17 +93,18 @@ package final class World: @unchecked Sendable {
         }
         if failure == nil { settle() }
         isOver = true
-        // Loops that only wait for work see that it is over and return; where a check failed they may be anywhere, and keep their stacks.
+        // Loops that only wait for work see that the scenario is over and return. If a check failed, they may be anywhere, and keep their
+        // stacks.
         _ = scheduler.run(maximumSteps: 5_000, until: { false })
-        // They know the world, and it them: it would never be freed, nor its descriptors.
+        // They and the world refer to each other. Without this, neither the world nor its descriptors would ever be freed.
         migrations = []
         machines = []
         guest = nil
     }
 
-    /// The migrations are over: the guest goes on where it is, and takes back what it holds.
+    /// The migrations are over. The guest goes on where it is, and its driver takes back what it holds.
     private func settle() {
-        // Twice: a person may be in the middle of pausing it when the migration ends.
+        // Twice, because a person may be in the middle of pausing the guest when the migration ends.
         for _ in 0..<2 {
             if guest.machine.isPaused, !guest.machine.isPersonBusy { guest.machine.run() }
             let end = scheduler.run(maximumSteps: Self.maximumSteps, until: { false })
@@ -113,7 +114,7 @@ package final class World: @unchecked Sendable {
         guest.checkAtRest()
     }
 
-    /// However often the guest has moved, the driver answers.
+    /// Checks that the driver answers a request for statistics, however often the guest has moved.
     private func askForStatistics() {
         guard scenario[.statistics] > 0, !guest.machine.isPaused else { return }
         let before = guest.balloon.statisticsGiven
@@ -144,11 +145,11 @@ package final class World: @unchecked Sendable {
         migration.start()
         scheduler.sleep { migration.isOver }
         migration.checkEnd()
-        // Where the outcome is unknown, a person looks at the other side, and has the guest run where it is.
+        // If the outcome is unknown, a person looks at the other side and lets the guest run where it is.
         if guest.machine.isPaused, !guest.machine.isPersonBusy, scheduler.chance(oneIn: 2) { guest.machine.run() }
     }
 
-    /// The guest begins to run, or to be, on a machine.
+    /// The guest arrives on a machine, running or paused.
     func guestArrives(at machine: Machine) {
         if let other = machines.first(where: { $0 !== machine && !$0.isPaused }) {
             fail(.oneOwner, "machine \(machine.number) owns the guest while machine \(other.number) runs it")
@@ -163,11 +164,11 @@ package final class World: @unchecked Sendable {
         guest.machine = machine
     }
 
-    /// Every page, byte by byte: the same, or free and zero.
+    /// Compares every page byte by byte: it must be the same, or free and zero.
     private func compareMemories(_ migration: SimulatedMigration) {
         guard let destination = migration.destination else { return }
         migration.checkGivenBack()
-        // What does not exist is zero, and is not read: of a file's memory that would make it exist.
+        // Pages that do not exist are zero and are not read, because reading would populate memory of a file.
         let digests = [migration.source, destination].map { $0.digests() }
         for index in 0..<regions.pageCount {
             let page = PageIndex(index)
@@ -188,21 +189,21 @@ package final class World: @unchecked Sendable {
 /// What went wrong, and where.
 package struct SimulationFailure: Error, Sendable, CustomStringConvertible {
     package enum Check: String, Sendable, CaseIterable {
-        /// A page at the destination is not what it is at the source.
+        /// A page at the destination differs from the source's.
         case memory
         /// Two processes own the guest, or none.
         case oneOwner
-        /// The guest did not hear that it is done, or a buffer did not come back.
+        /// The guest did not hear done, or a buffer did not come back.
         case held
         /// The report does not add up.
         case counters
         /// The guest's memory is not what it wrote.
         case content
-        /// A side waits for ever, or does not come to an end.
+        /// A side waits for ever or does not finish.
         case progress
-        /// The end that is reported is not the end that happened.
+        /// The reported outcome is not what happened.
         case outcome
-        /// Memory that was given back is taken again, although nobody uses it.
+        /// Memory that was given back was populated again, although nobody uses it.
         case givenBack
     }
 

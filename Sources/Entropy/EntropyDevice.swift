@@ -5,13 +5,13 @@ public import AerostatVirtio
 
 /// The device side of virtio-rng (specification 5.4): fills the buffers that the driver offers with the host's random bytes.
 ///
-/// It has no feature of its own, no configuration and no state beside its ring. What it may touch: the writable segments of the chains on
-/// its one queue, and that queue's used ring.
+/// It has no feature of its own, no configuration and no state besides its ring. It writes only the writable segments of the chains on its
+/// one queue, and that queue's used ring.
 public final class EntropyDevice: VirtioDevice {
     /// VIRTIO_ID_ENTROPY
     public static let deviceID: UInt32 = 4
     public static let identity = DeviceIdentity(name: "virtio-rng", version: 1)
-    /// What a machine must offer where a guest with this device arrives.
+    /// What a machine must offer to receive a guest with this device.
     public static let requirement = DeviceSection(name: identity.name, version: identity.version, bytes: [])
     /// Descriptors in its ring, at most.
     public static let maximumQueueSize: UInt16 = 64
@@ -22,14 +22,14 @@ public final class EntropyDevice: VirtioDevice {
 
     /// Starts the device with its thread; it does nothing until a driver is ready.
     /// - Parameter interrupt: see `VirtioSignals`.
-    /// - Throws: where the host gives no random bytes, or no thread.
+    /// - Throws: if the host offers no random bytes, or no thread can be started.
     public convenience init(_ memory: GuestRAM, interrupt: @escaping @Sendable (_ level: Bool) -> Void) throws(SystemError) {
         try HostEntropy.probe()
         try self.init(memory, source: HostEntropy.bytes, hasThread: true, interrupt: interrupt)
     }
 
-    /// The same with another source, and with or without its thread; a device without one works when `serve` is called.
-    /// - Parameter source: gives so many bytes; `nil` where it has none at the moment.
+    /// Makes a device with another source, and with or without its thread. A device without a thread works only when `serve` is called.
+    /// - Parameter source: returns this many bytes; `nil` if it has none at the moment.
     package init(
         _ memory: GuestRAM,
         source: @escaping @Sendable (_ count: Int) -> [UInt8]?,
@@ -42,7 +42,7 @@ public final class EntropyDevice: VirtioDevice {
         doorbells = [worker.doorbell]
     }
 
-    /// One piece of the thread's work, for a device that has none.
+    /// One step of the thread's work, for a device without a thread.
     /// - Returns: whether there may be more.
     package func serve() -> Bool { worker.serve() }
 
@@ -57,7 +57,7 @@ public final class EntropyDevice: VirtioDevice {
     public func park() { worker.withState { $0.queues.isParked = true } }
     public func unpark() { worker.withState { $0.queues.isParked = false } }
 
-    /// Nothing: the section says that there is such a device.
+    /// The saved state has no content: the section itself says that the device exists.
     public func saveState() -> [UInt8] {
         worker.withState { precondition($0.queues.isParked, "saving a device that is not parked") }
         return []

@@ -5,10 +5,10 @@ import AerostatVirtio
     import AerostatHost
 #endif
 
-/// What the device's calls and its thread share, and how one request is answered. Whoever calls a function here holds the worker's lock.
+/// The state that the device's calls and its thread share, and the code that answers one request. Callers hold the worker's lock.
 struct EntropyState: DeviceWork {
-    /// The most bytes that one request gets, however long its buffers are: so a step is short, and what it takes from the host is
-    /// bounded. A device may use less of a buffer than there is (5.4.6.1), and the driver asks again.
+    /// The most bytes that one request gets, however long its buffers are. This keeps a step short and bounds what it takes from the host.
+    /// A device may fill less than the whole buffer (5.4.6.1); the driver then asks again.
     static let maximumRequestBytes = 64 << 10
 
     let memory: GuestRAM
@@ -21,7 +21,7 @@ struct EntropyState: DeviceWork {
         case .arrived: return .again
         case .chain(let chain, _, _):
             let wanted = Self.byteCount(of: chain)
-            // A chain with nothing to write into is no request, but it is given back.
+            // A chain without a writable segment is not a request, but it is still given back.
             var written = 0
             if wanted > 0 {
                 // While the host has nothing to give, the request stays in work.
@@ -37,8 +37,9 @@ struct EntropyState: DeviceWork {
         Int(min(chain.writable.reduce(UInt64(0)) { $0 + UInt64($1.length) }, UInt64(maximumRequestBytes)))
     }
 
-    /// Writes through the door, segment by segment up to one that is not in RAM, so that what was written is the chain's beginning.
-    /// - Returns: how many bytes that is.
+    /// Writes through the write door, segment by segment, and stops at a segment that is not in RAM. So the written bytes are the beginning
+    /// of the chain.
+    /// - Returns: how many bytes were written.
     private func write(_ bytes: [UInt8], into chain: DescriptorChain) -> Int {
         var written = 0
         for segment in chain.writable where written < bytes.count {

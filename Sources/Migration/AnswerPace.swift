@@ -1,41 +1,42 @@
-/// How fast a guest answers a hint command, looked at in windows of time, against how fast the link would send the same pages.
+/// Compares, window by window, how fast a guest answers a hint command with how fast the link would send the same pages.
 ///
-/// A guest that was fast may stand still for a while, as where its processor is taken away, and be fast again. So it counts as slow only
-/// after some slow windows in a row, and not before all the waiting has taken longer than sending what it spared would have.
+/// A fast guest may stall for a while, for example because its vCPU was descheduled, and then be fast again. So it counts as slow only
+/// after several slow windows in a row, and only once the whole wait has taken longer than sending the spared pages would have.
 public struct AnswerPace: Hashable, Sendable {
-    /// Whether to wait for the guest's answer any longer.
+    /// Whether to wait longer for the guest's answer.
     public enum Verdict: Hashable, Sendable {
-        /// Ask again at this time, or when the guest finishes.
+        /// Observe again at this time, or when the guest finishes.
         case wait(until: ContinuousClock.Instant)
         case go(Reason)
     }
 
-    /// Why the waiting ends.
+    /// Why the wait ends.
     public enum Reason: Hashable, Sendable {
-        /// The guest has reported all it had, or shown that its answer helps nobody.
+        /// The guest has reported everything, or has shown that its answer does not help.
         case answered
-        /// Blocks come, and at least half of what they hold would not be sent anyway. Only of a survey.
+        /// Blocks come, but at least half of their pages would not be sent anyway. Only a survey ends for this reason.
         case idle
-        /// They come slower than the link would send them, or not at all.
+        /// Blocks come slower than the link would send them, or not at all.
         case slow
         case graceIsOver
     }
 
-    /// What the guest has said so far, in pages.
+    /// What the guest has reported so far, in pages.
     struct Answer: Hashable, Sendable {
         var isStarted = false
         var reportedPages = 0
-        /// Of these, the ones that would have been sent.
+        /// Of these, the pages that would have been sent.
         var usefulPages = 0
     }
 
-    /// How often the rate of answers is looked at.
+    /// How often the rate of answers is measured.
     public static let window: Duration = .milliseconds(10)
-    /// Windows in a row below the link's rate that make a guest slow. A vCPU that is descheduled for a moment is no slow guest.
+    /// A guest is slow after this many windows in a row below the link's rate. A vCPU that is descheduled for a moment does not make a
+    /// guest slow.
     public static let slowWindows = 3
-    /// How long a guest may take to begin. A driver that is there answers within a scheduler tick or two.
+    /// How long a guest may take to begin. A driver that listens answers within a scheduler tick or two.
     public static let answerTime: Duration = .milliseconds(200)
-    /// The link's rate before anything was sent, in bytes a second: 10 Gbit/s.
+    /// The assumed link rate before anything was sent, in bytes a second: 10 Gbit/s.
     public static let assumedLinkRate = 1_250_000_000.0
     /// The longest patience with a guest that seems slow at first.
     static let longestPatience: Duration = .milliseconds(100)
@@ -48,15 +49,15 @@ public struct AnswerPace: Hashable, Sendable {
     private var windowEnd: ContinuousClock.Instant
     private var usefulAtWindowStart = 0
     private var slow = 0
-    /// At the end of the last window that was not slow.
+    /// The answer at the end of the last window that was not slow.
     private var lastFast = Answer()
 
     /// - Parameters:
-    ///   - grace: the longest that may be waited.
-    ///   - linkRate: bytes a second, where they are known: measured, or the limit that was asked for.
-    ///   - pagesAtStake: as many pages may be spared. No guest is slow or idle before a quarter of the time in which they are sent, at
-    ///     most `longestPatience`, is over: the blocks that it reports first may be ones that never existed.
-    ///   - endsIdle: whether a guest is left that reports mostly pages which nobody would have sent.
+    ///   - grace: the longest time to wait.
+    ///   - linkRate: bytes a second, if known: measured, or the bandwidth limit.
+    ///   - pagesAtStake: how many pages hints may spare. A guest does not count as slow or idle before a quarter of the time to send these
+    ///     pages has passed, at most `longestPatience`, because the blocks that it reports first may never have existed.
+    ///   - endsIdle: whether the wait ends if the guest reports mostly pages that nobody would have sent.
     init(grace: Duration, linkRate: Double?, pagesAtStake: Int = 0, endsIdle: Bool = false, now: ContinuousClock.Instant) {
         start = now
         end = now + grace

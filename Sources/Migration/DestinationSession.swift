@@ -1,20 +1,20 @@
 public import AerostatGuestMemory
 
-/// The destination's side as a state machine: a frame goes in, the effects to perform come out, in order.
+/// The destination's side of a migration as a state machine: a frame goes in, the effects to perform come out, in order.
 ///
-/// It decides what a frame may do where; `DestinationMigration` reads the frames and performs the effects.
+/// It decides which frames are allowed in which state. `DestinationMigration` reads the frames and performs the effects.
 public struct DestinationSession: Sendable {
-    /// What the driver of the destination has to do.
+    /// What the destination's driver must do.
     public enum Effect: Hashable, Sendable {
-        /// Build the guest's memory in the hello's shape, by what the guest requires, then give the hello's answer.
+        /// Build the guest's memory in the shape that the hello gives, with what the guest requires, then answer the hello.
         case accept(Hello)
-        /// Tell the peer and end.
+        /// Tell the peer the reason and end.
         case refuse(String)
-        /// The pages follow on the link: data goes into guest memory.
+        /// The pages follow on the link; data goes into guest memory.
         case apply([RunDescriptor])
         case acknowledge(round: UInt32)
         case compare(DigestRun)
-        /// Finish the comparison (where one was asked for), load the device state and answer with ready.
+        /// Finish the comparison (if one was asked for), load the device state and answer with ready.
         case prepare([DeviceSection], verifies: Bool, guestRuns: Bool)
         /// Let the guest run (unless it was paused at the source), then say so.
         case run
@@ -29,7 +29,7 @@ public struct DestinationSession: Sendable {
         case over
     }
 
-    /// What the guest must look like; `nil` takes the source's shape.
+    /// The shape that the guest must have; `nil` accepts the source's shape.
     private let shape: RegionTable?
     private var state = State.awaitingHello
     private var sections: [DeviceSection] = []
@@ -41,10 +41,10 @@ public struct DestinationSession: Sendable {
     /// Whether a hello was accepted: from then on a failure ends this process's part.
     public var isGreeted: Bool { regions != nil }
 
-    /// Whether memory is coming in, or device state: the source waits for words that only this side knows the time of.
+    /// Whether memory or device state is coming in. The source then waits for answers that only this side can time.
     public var isReceiving: Bool { state == .receiving }
 
-    /// Takes the next frame. Throws where it may not come now, or is not as it must be.
+    /// Takes the next frame. Throws if the frame may not come now or is malformed.
     public mutating func handle(_ frame: Frame) throws(StreamError) -> [Effect] {
         switch (state, frame) {
         case (.awaitingHello, .hello(let hello)):
@@ -59,7 +59,7 @@ public struct DestinationSession: Sendable {
 
         case (.receiving, .roundBegin): return []
         case (.receiving, .runs(let runs, _)):
-            // Ascending, as the source sends them: so one frame costs at most one pass over memory.
+            // Runs must ascend, as the source sends them, so one frame costs at most one pass over memory.
             for (run, next) in zip(runs, runs.dropFirst()) where next.run.first < run.run.end {
                 throw .malformed("runs that overlap or are out of order")
             }

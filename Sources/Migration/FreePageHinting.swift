@@ -29,29 +29,30 @@ public struct CommandID: RawRepresentable, Hashable, Sendable, CustomStringConve
 
 /// The device that asks the guest for hints, as the engine sees it.
 ///
-/// The device calls the sink from its own thread while a command is open. All three calls return only when no hint is in the
-/// middle of being applied, and from then on the old command's hints are dead.
+/// The device calls the sink from its own thread while a command is open. `begin`, `stop` and `done` return only when no hint is in the
+/// middle of being applied. From then on, hints of the old command are ignored.
 public protocol FreePageHinting: AnyObject, Sendable {
     /// Whether the guest's driver negotiated hints and is running.
     var isAvailable: Bool { get }
 
-    /// Whether the guest fills memory that it frees: then it has nothing to clear when it allocates it.
+    /// Whether the guest fills memory when it frees it. Then it need not clear the memory when it allocates it.
     var fillsFreedPages: Bool { get }
 
     /// Opens a command with a fresh id and tells the guest. The tracker must be armed before (rule "arm before asking"), unless the sink
-    /// takes no page out of anything.
+    /// takes no page out of any set.
     func begin(reportingTo sink: any HintSink) -> CommandID
 
-    /// Closes the command; the guest keeps the blocks that it holds. Does nothing where none is open.
+    /// Closes the command; the guest keeps the blocks that it holds. Does nothing if none is open.
     func stop()
 
-    /// Closes the command and tells the guest to take its blocks back. Needs no running guest: the message waits for it.
-    /// - Parameter heard: called once, when the guest has heard it, and never where it does not listen. Perhaps under the device's lock: it
-    ///   must only wake somebody. A command that is opened moments later can get the same blocks again. (Linux's driver that hears it in
-    ///   the middle of a round gives them back right behind the round, but reads the word once more before.)
+    /// Closes the command and tells the guest to take its blocks back. The guest need not run: the message waits for it.
+    /// - Parameter heard: called once, when the guest has heard the message; never if it does not listen. It may be called under the
+    ///   device's lock, so it must only wake somebody. A command that is opened moments later can get the same blocks again. (If Linux's
+    ///   driver hears it in the middle of a round, it gives the blocks back right after the round, but reads the command id once more
+    ///   before that.)
     func done(heard: (@Sendable () -> Void)?)
 
-    /// What the device saw since the first command of this migration (cumulative since `resetStatistics`).
+    /// Counters since the last `resetStatistics`, which a migration calls before its first command.
     var statistics: HintStatistics { get }
     func resetStatistics()
 
@@ -60,14 +61,14 @@ public protocol FreePageHinting: AnyObject, Sendable {
 }
 
 extension FreePageHinting {
-    /// Closes the command; nobody waits until the guest has heard it.
+    /// Closes the command without waiting until the guest has heard it.
     public func done() { done(heard: nil) }
 
     /// A device that only asks for hints.
     public var balloonFigures: BalloonFigures { BalloonFigures() }
 }
 
-/// Where the device's hint thread delivers. Implemented by the page ledger and the survey; the simulator and tests have their own.
+/// Receives hints from the device's hint thread. The page ledger and the survey implement it; the simulator and tests have their own.
 public protocol HintSink: AnyObject, Sendable {
     /// A command is about to be published. Blocks under this id count from now on.
     func hintsOpened(_ id: CommandID)
@@ -75,21 +76,22 @@ public protocol HintSink: AnyObject, Sendable {
     /// The guest has begun to answer the command.
     func hintsStarted(_ id: CommandID)
 
-    /// A block that was free when, or after, the command was issued. Guest-physical, not yet checked against RAM.
-    /// - Returns: what became of it.
+    /// A block that was free at or after the time when the command was issued. The address is guest-physical and not yet checked against
+    /// RAM.
+    /// - Returns: what happened to it.
     func hint(_ id: CommandID, address: GuestAddress, byteCount: UInt64) -> HintOutcome
 
-    /// The guest has reported all it had, or was told to stop.
+    /// The guest has reported all its blocks, or was told to stop.
     func hintsStopped(_ id: CommandID)
 }
 
-/// What became of one hinted block.
+/// What happened to one hinted block.
 public enum HintOutcome: Hashable, Sendable {
-    /// Taken; how many of its pages had been waiting to be sent and now will not be.
+    /// The block was taken. `skipped`: pages that were pending and now will not be sent.
     case taken(pages: Int, skipped: Int)
-    /// The command is not open (any more).
+    /// The command is not open, or not open any more.
     case stale
-    /// Not one whole page of it lies in RAM.
+    /// No whole page of it lies in RAM.
     case invalid
 }
 
@@ -97,7 +99,7 @@ public enum HintOutcome: Hashable, Sendable {
 public struct HintStatistics: Hashable, Sendable {
     /// Commands opened.
     public var commands = 0
-    /// Blocks that came after stop, after done, or under an old id: returned to the guest and ignored.
+    /// Blocks that arrived after stop, after done, or under an old id. They were returned to the guest and ignored.
     public var staleBlocks = 0
     /// Blocks outside RAM, smaller than a page, or with a broken descriptor.
     public var invalidBlocks = 0

@@ -2,19 +2,19 @@ public import AerostatGuestMemory
 public import AerostatHost
 import Synchronization
 
-/// Hears the one hint command that is published before the tracker is armed, and believes nothing of it.
+/// The sink of the one hint command that is published before the tracker is armed. It trusts none of the hints.
 ///
 /// A kernel that clears what it allocates (Linux with `init_on_alloc`, which is Debian's default) writes to each block before its driver
-/// hints it. Behind an armed tracker each page of the block costs that guest a fault, is found written at the next harvest and
-/// travels as zeros after all: where faults are dear, sending the block would have been faster. So such a guest is asked before. It
-/// clears its free memory at the speed of memory, and whoever looks at those pages later finds zeros, as anywhere else. No hint takes a
-/// page out of anything here, so none can lose one (rule "arm before asking").
+/// hints it. If the tracker is armed, each page of the block costs that guest a fault, is found written at the next harvest and is sent as
+/// zeros after all. Where faults are expensive, sending the block would have been faster. So such a guest is asked before the tracker is
+/// armed. It clears its free memory at the speed of memory, and the sender later finds zero pages, like any others. Here no hint takes a
+/// page out of any set, so none can lose a page (rule "arm before asking").
 ///
-/// A kernel that leaves its memory as it is shows that with its first block. It is told to take its blocks back, and asked again behind the
-/// armed tracker, where its hints spare even the looking.
+/// A kernel that does not clear what it allocates shows that with its first block. It is told to take its blocks back, and asked again
+/// after the tracker is armed. Then its hints spare even the scan for zeros.
 public final class FreePageSurvey: HintSink {
     private let memory: GuestRAM
-    /// The pages that existed before the guest was asked: clearing others spares nothing.
+    /// The pages that existed before the guest was asked. Clearing other pages spares nothing.
     private let present: PageSet
     /// The pages of all blocks so far.
     public let reported: PageSet
@@ -23,7 +23,7 @@ public final class FreePageSurvey: HintSink {
     private struct State {
         var open: CommandID?
         var progress = SurveyProgress()
-        /// Pages reported since the last block by which something was spared.
+        /// Pages reported since the last block that spared something.
         var idlePages = 0
         /// Runs of pages that existed, by what they were found to hold.
         var clearedRuns = 0
@@ -31,18 +31,19 @@ public final class FreePageSurvey: HintSink {
         let wake: @Sendable () -> Void
     }
 
-    /// Pages of one run that are looked at, and how far each is looked for: 64 pages a word.
+    /// Pages that are checked in one run, and how many words (of 64 pages) are searched for each.
     private static let samplesPerRun = 4
     private static let wordsForEachSample = 16
-    /// A guest under pressure uses some of what it has just reported: more than one run in so many with content is none that clears.
+    /// A guest under memory pressure reuses some of what it has just reported. If there is more than one run with content for this many
+    /// cleared runs, the guest counts as one that does not clear.
     private static let clearedRunsForEachKept = 4
-    /// So many pages in a row by which nothing was spared, which the host may have had to provide for nothing: 64 MiB, or a quarter of what
-    /// exists.
+    /// The survey is exhausted after this many pages in a row that spared nothing, and that the host may have had to populate in vain: 64
+    /// MiB, or a quarter of what exists if that is more.
     private let mostIdlePages: Int
 
     /// - Parameters:
-    ///   - present: must not change as long as the command is open.
-    ///   - wake: called, under a lock, when the guest has answered, or there is nothing more to wait for. It must only wake somebody.
+    ///   - present: must not change while the command is open.
+    ///   - wake: called, under a lock, when the guest has answered or there is nothing more to wait for. It must only wake somebody.
     public init(_ memory: GuestRAM, present: PageSet, wake: @escaping @Sendable () -> Void) throws(SystemError) {
         precondition(present.pageCount == memory.pageCount, "a bitmap of another guest")
         self.memory = memory
@@ -90,7 +91,7 @@ public final class FreePageSurvey: HintSink {
                 if new == run.count { cleared += existing }
             }
             state.progress.clearedPages += cleared
-            // A few blocks were cleared, and are in use again by now.
+            // A few kept runs are tolerated: they were cleared and are already in use again.
             if state.keptRuns > state.clearedRuns / Self.clearedRunsForEachKept, !state.progress.keepsContent {
                 state.progress.keepsContent = true
                 state.wake()
@@ -104,8 +105,8 @@ public final class FreePageSurvey: HintSink {
         }
     }
 
-    /// A few of the pages that exist tell, because a kernel clears a block whole: the guest may name one of 4 GiB, and a look at a page may
-    /// be a read from a disk.
+    /// Checks only a few of the pages that exist. That is enough, because a kernel clears whole blocks. Checking all would be slow: the
+    /// guest may name a block of 4 GiB, and each check may read from a disk.
     private func isZeroWhereLooked(_ run: PageRun) -> Bool {
         for sample in 0..<Self.samplesPerRun {
             let start = run.first + run.count / Self.samplesPerRun * sample

@@ -6,19 +6,19 @@ public import AerostatGuestMemory
 public protocol Guest: AnyObject, Sendable {
     var memory: GuestRAM { get }
 
-    /// Reads and re-arms which pages were written.
+    /// Says which pages were written, and re-arms them.
     var tracker: any DirtyTracker { get }
 
-    /// The guest's balloon device, where it has one that offers free-page hints.
+    /// The guest's balloon device; `nil` if it has none that offers free-page hints.
     var hinting: (any FreePageHinting)? { get }
 
-    /// What a destination must offer to run this guest: its kind, and whatever of the machine the guest has come to rely on. It is sent
-    /// before any memory, so that a destination which cannot take the guest refuses while nothing has been moved. The same as long as
-    /// the guest lives; together at most `Hello.maximumRequirementBytes`.
+    /// What a destination must offer to run this guest: the kind of guest, and the features of the machine that the guest relies on. It is
+    /// sent before any memory, so that a destination that cannot take the guest refuses before anything has been moved. It never changes
+    /// during the guest's life. Its sections together take at most `Hello.maximumRequirementBytes`.
     var requirements: [DeviceSection] { get }
 
-    /// Stops every vCPU and device thread. On return nobody but the caller writes guest RAM or gives some of it back, all writes made are
-    /// visible to a harvest and the device state stands still. Pausing a paused guest does nothing.
+    /// Stops every vCPU and device thread. On return only the caller may write guest RAM or give some of it back, a harvest sees all
+    /// earlier writes, and the device state does not change. Pausing a paused guest does nothing.
     func pause() throws(GuestError)
 
     /// Lets the guest run. Resuming a running guest does nothing.
@@ -27,11 +27,11 @@ public protocol Guest: AnyObject, Sendable {
     /// The state that is not RAM. Only while paused.
     func saveDeviceState() throws(GuestError) -> [DeviceSection]
 
-    /// Takes over state that another process saved, RAM being in place already. The guest stays paused.
-    /// The sections are foreign input: whatever is wrong with them is an error.
+    /// Loads state that another process saved. RAM must be in place already. The guest stays paused. The sections are foreign input:
+    /// anything wrong with them is an error, never a trap.
     func loadDeviceState(_ sections: [DeviceSection]) throws(GuestError)
 
-    /// What the guest itself counts, where it can.
+    /// The guest's own memory counters; `nil` if it has none.
     func memoryUse() -> MemoryUse?
 }
 
@@ -44,7 +44,7 @@ public struct GuestError: Error, Hashable, Sendable, CustomStringConvertible {
 
 /// A named, versioned piece of device state. The engine carries the bytes without looking into them.
 public struct DeviceSection: Hashable, Sendable {
-    /// At most 64 bytes of UTF-8, "virtio-balloon" for example.
+    /// At most 64 bytes of UTF-8, for example "virtio-balloon".
     public let name: String
     public let version: UInt32
     /// At most 1 MiB.
@@ -65,13 +65,13 @@ public struct DeviceSection: Hashable, Sendable {
     }
 }
 
-/// What the guest itself counts, in bytes.
+/// The guest's own memory counters, in bytes.
 public struct MemoryUse: Hashable, Sendable, Codable {
-    /// Allocated memory, the guest's own tables included.
+    /// Allocated memory, including the guest's own tables.
     public var usedBytes: UInt64
-    /// Memory on its free lists, also what the balloon driver holds for hints.
+    /// Memory on its free lists, including what the balloon driver holds for hints.
     public var freeBytes: UInt64
-    /// The part of `freeBytes` in blocks of the order that is hinted.
+    /// The part of `freeBytes` in blocks of the order that the driver hints.
     public var freeTopOrderBytes: UInt64
 
     public init(usedBytes: UInt64, freeBytes: UInt64, freeTopOrderBytes: UInt64) {

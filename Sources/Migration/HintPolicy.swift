@@ -1,18 +1,18 @@
-/// When the guest is asked for free-page hints, and for how long the first round may be held back for its answers.
+/// Decides when to ask the guest for free-page hints, and how long the first round may be held back for its answers.
 struct HintPolicy: Hashable, Sendable {
-    /// A person wants hints, and the guest's driver offers them.
+    /// Whether a person wants hints and the guest's driver offers them.
     private let isOffered: Bool
-    /// Whether the guest may be one that clears what it hints; see `FreePageSurvey`.
+    /// Whether the guest may clear what it hints; see `FreePageSurvey`.
     private let mayClear: Bool
     private let smallestSurveyedPages: Int
-    /// `nil` where the link's rate is known before anything is sent.
+    /// `nil` if the link's rate is known before anything is sent.
     private let smallestSampledPages: Int?
     /// A paused guest cannot answer.
     var guestRuns = true
-    /// How long the first round, a survey included, has been held back; and how much longer it may be.
+    /// How long the first round, including a survey, has been held back; and how much longer it may be.
     private(set) var heldBack: Duration = .zero
     private(set) var graceLeft: Duration
-    /// The guest has cleared its free memory: another hint would cost it more than sending what it has freed since.
+    /// The guest has cleared its free memory. Another command would cost it more than sending what it has freed since.
     private var hasCleared = false
 
     init(_ parameters: MigrationParameters, isAvailable: Bool, mayClear: Bool) {
@@ -27,11 +27,11 @@ struct HintPolicy: Hashable, Sendable {
     var asks: Bool { isOffered && guestRuns && !hasCleared }
 
     /// Whether the guest is asked once before the tracker is armed.
-    /// - Parameter pages: that exist, or, before they are counted, that may exist.
+    /// - Parameter pages: the pages that exist or, before they are counted, the pages that may exist.
     func surveys(pages: Int) -> Bool { asks && mayClear && graceLeft > .zero && pages >= smallestSurveyedPages }
 
-    /// Whether the link's rate is worth a few pages that a hint might have spared.
-    /// - Parameter pages: that exist.
+    /// Whether to send a sample to measure the link's rate, although hints might have spared its pages.
+    /// - Parameter pages: the pages that exist.
     func samples(pages: Int) -> Bool {
         guard let smallestSampledPages else { return false }
         return asks && graceLeft > .zero && pages >= smallestSampledPages
@@ -44,10 +44,11 @@ struct HintPolicy: Hashable, Sendable {
 
     /// A survey of a guest that clears, or that did not answer, is over.
     mutating func surveyEnded(_ progress: SurveyProgress, _ reason: AnswerPace.Reason) {
-        // A guest that did not begin is asked again beside the first round, which does not wait for it.
+        // A guest that did not begin to answer is asked again during the first round, which does not wait for it.
         if !progress.isStarted { graceLeft = .zero }
-        // What a guest that clears has left when it is slow, or the grace is over, it may hint while the rest is sent. What lies behind
-        // pages that never existed is given up: to get at it, it would make its host provide them.
+        // If a guest that clears was slow or the grace ended, it may hint its remaining blocks while the rest is sent. If the survey ended
+        // idle, its remaining blocks are given up: to reach them, the guest would first clear pages that never existed, and its host would
+        // have to populate those.
         hasCleared = progress.clears && (reason == .answered || reason == .idle)
     }
 }

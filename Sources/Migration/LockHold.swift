@@ -1,8 +1,8 @@
 #if Instruments
     import AerostatHost
 
-    /// How long the ledger's lock was held: on the clock, and by the holder's own work. They differ where the kernel gave the holder's core
-    /// to another thread meanwhile. Only in a build with the trait `Instruments`, as asking for processor time is a system call.
+    /// How long the ledger's lock was held: elapsed time, and the holder's processor time. They differ if the kernel gave the holder's core
+    /// to another thread meanwhile. Compiled only with the trait `Instruments`, because reading processor time is a system call.
     public struct LockHold: Hashable, Sendable {
         public var elapsed: Duration = .zero
         public var processor: Duration = .zero

@@ -1,6 +1,6 @@
-/// What a person may set for a migration. Checked by `validate()`, wherever the values came from.
+/// The settings of a migration. `validate()` checks them, wherever the values came from.
 public struct MigrationParameters: Hashable, Sendable {
-    /// What happens when `timeout` passes before the guest was switched over.
+    /// What happens if `timeout` passes before the guest is switched over.
     public enum TimeoutAction: String, CaseIterable, Hashable, Sendable, Codable {
         /// The guest stays and the migration ends as cancelled.
         case cancel
@@ -8,42 +8,42 @@ public struct MigrationParameters: Hashable, Sendable {
         case pause
     }
 
-    /// How long the guest may be paused at switch-over. QEMU's default.
+    /// How long the guest may be paused at switch-over. The default is QEMU's.
     public var downtimeLimit: Duration = .milliseconds(300)
-    /// Bytes a second put on the link while the guest runs; `nil` is unlimited. The paused rest is sent at full speed.
+    /// Bytes a second sent while the guest runs; `nil` is unlimited. The rest that is sent while the guest is paused goes at full speed.
     public var bandwidthLimit: Int?
-    /// For the whole migration up to switch-over; `nil` waits as long as it takes.
+    /// The time limit for the whole migration up to switch-over; `nil` means no limit.
     public var timeout: Duration?
     public var onTimeout: TimeoutAction = .cancel
     /// Whether the guest is asked for free-page hints.
     public var usesHints = true
-    /// The longest that the first round is held back for hints, a survey before it included.
+    /// The longest time for which the first round is held back for hints, including a survey before it.
     public var hintGrace: Duration = .seconds(1)
-    /// Both sides digest every page that is not free, while paused, and compare before commit.
+    /// Whether both sides digest every page that is not free, while the guest is paused, and compare before commit.
     public var verifies = false
-    /// For an image: when its bytes are waited for until they are on the disk.
+    /// For an image: when the writer waits until its bytes are on the disk.
     public var imageSync = ImageSync.rounds
-    /// A rest that is switched over without another round. Less, for guests of a few pages in tests.
+    /// A rest of this many pages is switched over without another round. Tests with guests of a few pages use less.
     package var smallestRestPages = RoundPlanner.smallestRestPages
-    /// The least time that a switch-over is given before the guest goes on at the source. Less in tests.
+    /// The least time that a switch-over may take before the guest resumes at the source. Tests use less.
     package var leastPauseBudget = PauseBudget.least
-    /// How many pages with data are sent, before hints are waited for, to learn the link's rate; and the least that must be pending for
-    /// that. Less in tests.
+    /// How many pages with data are sent before the wait for hints, to measure the link's rate; and how many pages must be pending for that
+    /// to be worth it. Tests use less.
     package var samplePages = HeadStart.samplePages
     package var smallestSampledPages = HeadStart.samplePages * 64
-    /// The least that must exist for a survey to be worth its few words with the guest: 64 MiB.
+    /// How many pages must exist for a survey to be worth its exchange with the guest: 64 MiB.
     package var smallestSurveyedPages = 1 << 14
 
     public init() {}
 
-    /// The longest downtime that may be asked for (QEMU's limit).
+    /// The highest downtime limit that may be set (QEMU's limit).
     public static let maximumDowntimeLimit: Duration = .seconds(2000)
-    /// The longest that the first round may be held back.
+    /// The highest hint grace that may be set.
     public static let maximumHintGrace: Duration = .seconds(60)
-    /// The lowest bandwidth limit, bytes a second.
+    /// The lowest bandwidth limit that may be set, in bytes a second.
     public static let minimumBandwidthLimit = 4096
 
-    /// A value that may not be asked for.
+    /// A value that is out of its range.
     public struct OutOfRange: Error, Hashable, Sendable, CustomStringConvertible {
         public let description: String
     }
@@ -65,10 +65,10 @@ public struct MigrationParameters: Hashable, Sendable {
 
 /// When the writer of an image waits until its bytes are on the disk.
 public enum ImageSync: String, CaseIterable, Hashable, Sendable, Codable {
-    /// At the end of each round, so that little is left when the guest stands still; and before and after the completeness mark.
+    /// At the end of each round, so that little is left when the guest is paused; and before and after the completeness mark.
     case rounds
     /// Before and after the completeness mark only.
     case end
-    /// Never: after a crash of the host the image may have its mark and lack its data, which its checksums then tell.
+    /// Never. After a crash of the host the image may have its mark but lack data; its checksums then show that.
     case none
 }

@@ -1,12 +1,12 @@
 import AerostatGuestMemory
 import AerostatHost
 
-/// All that is known of a migration at one moment: what the session decided, and what the ledger, the link and the device have counted.
+/// The state of a migration at one moment: what the session decided, and what the ledger, the link and the device have counted.
 ///
-/// The driver publishes one value, again and again. The report is made from it here and nowhere else; events, the live view and whatever
-/// looks at a migration later read the same value.
+/// The driver publishes a new value again and again. The report is made from it here and nowhere else. Events and the live view read the
+/// same value.
 public struct MigrationProgress: Sendable {
-    /// What the session says: status, times, rounds, verification.
+    /// The session's part: status, times, rounds, verification.
     public var session: MigrationReport
     public var pages = PageCounts()
     public var traffic = Traffic()
@@ -17,16 +17,16 @@ public struct MigrationProgress: Sendable {
     public var waitingFor: String?
     /// Bytes that left this process.
     public var bytesSent = 0
-    /// Of these, the ones that had left when the guest was paused; `nil` before.
+    /// Of these, the bytes that had left when the guest was paused; `nil` before.
     public var bytesAtPause: Int?
-    /// The link's rate in the last moments, in bytes a second; 0 where it is not known, or not of interest any more.
+    /// The link's recent rate, in bytes a second; 0 if it is unknown or no longer of interest.
     public var bytesPerSecond: Double = 0
     /// Since the migration began.
     public var elapsed: Duration = .zero
-    /// Where the guest goes, as it was asked for.
+    /// The destination, as the person wrote it.
     public var destination: String?
     public var tracker: String?
-    /// What the guest itself counted when the migration began.
+    /// The guest's own memory counters when the migration began.
     public var guest: MemoryUse?
     #if Instruments
         public var longestHold = LockHold()
@@ -36,7 +36,7 @@ public struct MigrationProgress: Sendable {
     public struct Traffic: Hashable, Sendable {
         public var normalPages = 0
         public var zeroPages = 0
-        /// Of these, the ones that had been free.
+        /// Of these, the pages that had been free.
         public var zeroedPages = 0
         public var freePages = 0
 
@@ -45,7 +45,7 @@ public struct MigrationProgress: Sendable {
 
     public init(_ session: MigrationReport = MigrationReport()) { self.session = session }
 
-    /// The report, as it stands.
+    /// The report at this moment.
     public var report: MigrationReport {
         var report = session
         let isOver = report.status.isOver
@@ -79,7 +79,7 @@ public struct MigrationProgress: Sendable {
 
     private func fillHints(_ report: inout MigrationReport.FreePageHints) {
         report.commands = hints.commands
-        // The device counts what it turns away itself and what the ledger does.
+        // The device counts the blocks that it rejects itself and those that the ledger rejects.
         report.staleBlocks = hints.staleBlocks
         report.invalidBlocks = hints.invalidBlocks
         report.reportedPages = pages.reported

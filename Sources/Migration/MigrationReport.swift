@@ -1,6 +1,6 @@
 /// The state and the figures of a migration, as `query-migrate`, `migrate --json` and `--record` show them.
 ///
-/// Field names are QMP's where QMP has a word; times are milliseconds where the name says nothing else, sizes bytes.
+/// Field names are QMP's if QMP has a name for the value. Times are in milliseconds unless the name says otherwise; sizes are in bytes.
 public struct MigrationReport: Hashable, Sendable, Codable {
     /// QMP's `MigrationStatus`.
     public enum Status: String, Hashable, Sendable, Codable {
@@ -20,18 +20,18 @@ public struct MigrationReport: Hashable, Sendable, Codable {
     }
 
     public var status: Status = .none
-    /// Where the guest goes, as it was asked for.
+    /// The destination, as the person wrote it.
     public var destination: String?
-    /// Why it failed, in words; absent unless it did.
+    /// Why the migration failed, as text; absent unless it failed.
     public var errorDescription: String?
-    /// What has taken its time up to now, in words that go with "waiting for": a disk that does not answer, say.
+    /// What the migration is waiting for, as text to follow "waiting for": a disk that does not answer, for example.
     public var waitingFor: String?
     public var totalTime = 0
     public var setupTime = 0
     /// How long no process ran the guest, rounded up (QMP has whole milliseconds); absent before it is known.
     public var downtime: Int?
     public var expectedDowntime: Int?
-    /// The most that was accepted; `isDowntimeLimitExceeded` says whether it was kept.
+    /// The downtime limit; `isDowntimeLimitExceeded` says whether it was exceeded.
     public var downtimeLimit: Int?
     /// The same downtime in microseconds.
     public var downtimeMicroseconds: Int?
@@ -41,22 +41,22 @@ public struct MigrationReport: Hashable, Sendable, Codable {
     /// Pages that the guest never populated: never read, never sent.
     public var absentPages = 0
     public var guest: MemoryUse?
-    /// At most `maximumRounds`: of a migration with more, one entry in the middle holds the sums of many.
+    /// At most `maximumRounds` entries. If a migration has more rounds, one entry in the middle holds the sums of many.
     public package(set) var rounds: [Round] = []
     public var verify: Verify?
     /// Which tracker was used.
     public var tracker: String?
-    /// Longest time for which somebody held the ledger's lock, in microseconds. Measured only in a build with the trait `Instruments`.
+    /// The longest time for which the ledger's lock was held, in microseconds. Measured only in a build with the trait `Instruments`.
     public var longestLockHoldMicroseconds: Double?
-    /// The longest hold by the holder's own processor time: without the time for which its core was given to another thread.
+    /// The longest hold in the holder's processor time: it leaves out the time for which another thread had the core.
     public var longestLockHoldProcessorMicroseconds: Double?
 
     public init() {}
 
-    /// A report is answered as one message, and a migration that does not converge may go on for days.
+    /// The limit exists because a report is sent as one message, and a migration that does not converge may go on for days.
     public static let maximumRounds = 1000
 
-    /// Whether the guest stood still for longer than was accepted.
+    /// Whether the guest was paused for longer than the downtime limit.
     public var isDowntimeLimitExceeded: Bool {
         guard let downtimeLimit else { return false }
         if let downtimeMicroseconds { return downtimeMicroseconds > downtimeLimit * 1000 }
@@ -146,15 +146,15 @@ public struct MigrationReport: Hashable, Sendable, Codable {
         /// Pending pages that hints removed and that never travelled.
         public var skippedPages = 0
         public var avoidedBytes = 0
-        /// Written again after the guest had begun to give them up, and sent: hinted ones, and ones that it cleared before the tracker was
-        /// armed.
+        /// Free pages that the guest wrote again, and that were sent: pages that it had hinted, and pages that it cleared before the
+        /// tracker was armed.
         public var redirtiedPages = 0
-        /// Of these, the times that one was sent as zeros, which takes no bytes: a kernel that clears what it allocates, as Debian's does,
-        /// writes to each block before its driver hints it.
+        /// Of these, how many were sent as zeros, which takes no bytes. A kernel that clears what it allocates, like Debian's, writes to
+        /// each block before its driver hints it.
         public var zeroedPages = 0
         public var staleBlocks = 0
         public var invalidBlocks = 0
-        /// Parts of hinted blocks that lie outside RAM or cover a page in part.
+        /// Bytes of hinted blocks that lie outside RAM or cover only part of a page.
         public var droppedBytes = 0
         /// How long the first round was held back for hints, and for a guest that clears its free memory.
         public var headStart: Double = 0
@@ -203,13 +203,13 @@ public struct MigrationReport: Hashable, Sendable, Codable {
     public struct Round: Hashable, Sendable, Codable {
         /// 1 is the first.
         public var number: Int
-        /// The last one where this entry is the sum of several; `start` and `pendingPages` are then the first one's.
+        /// The number of the last round if this entry is the sum of several; `start` and `pendingPages` are then the first round's.
         public private(set) var through: Int?
         /// Since the migration began.
         public var start: Double
         public var duration: Double = 0
         public var paused = false
-        /// Pending when the round began.
+        /// Pages pending when the round began.
         public var pendingPages = 0
         public var normalPages = 0
         public var zeroPages = 0

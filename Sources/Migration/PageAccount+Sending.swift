@@ -1,14 +1,14 @@
 package import AerostatGuestMemory
 
-// What the sender does with an account.
+// The sender's operations on the account.
 extension PageAccount {
     /// Takes the next pending pages out, in ascending order, to be read and sent after this call (rule "clear, then read").
     /// - Parameters:
     ///   - start: where to look.
-    ///   - maximumPages: of all runs together. A run that must be cut is cut at a 2 MiB boundary where it has one, so that whole blocks
-    ///     arrive whole and can be huge pages.
-    ///   - maximumWords: looked at.
-    /// - Returns: the runs, and where to go on; at the end of the guest that is `pageCount`.
+    ///   - maximumPages: the most pages of all runs together. A run that must be cut is cut at a 2 MiB boundary if it has one, so that
+    ///     whole blocks arrive whole and can become huge pages.
+    ///   - maximumWords: the most words of the set to look at.
+    /// - Returns: the runs, and where to continue; `pageCount` at the end of the guest.
     package mutating func takeBatch(
         from start: PageIndex,
         maximumPages: Int,
@@ -22,7 +22,7 @@ extension PageAccount {
         var left = maximumPages
         var words = maximumWords
         while left > 0, taken.count < maximumRuns, words > 0, position.rawValue < pageCount {
-            // What was never pending does not count for the words that are looked at.
+            // Words that were never used are skipped and do not count against the limit.
             position = max(position, PageIndex(min(pending.nextUsedWord(from: position.rawValue >> 6) << 6, pageCount)))
             let (run, next) = pending.nextRun(from: position, maximumPages: left, maximumWords: words)
             words -= (next.rawValue >> 6) - (position.rawValue >> 6) + 1
@@ -44,8 +44,8 @@ extension PageAccount {
         return (taken, position)
     }
 
-    /// Makes a batch that was taken and did not leave pending again. What was hinted meanwhile stays free: nobody needs its bytes, and
-    /// the hint spared them after all.
+    /// Makes a batch pending again that was taken but not sent. Pages that were hinted meanwhile stay free: nobody needs their bytes, so
+    /// they count as spared by the hint.
     package mutating func giveBack(_ runs: [PageRun]) {
         var (spared, pending) = (0, 0)
         for page in runs.lazy.flatMap(\.indices).map({ PageRun(first: PageIndex($0), count: 1) }) {
@@ -61,11 +61,11 @@ extension PageAccount {
         }
     }
 
-    /// Takes free pages of some words that the destination was not told of yet.
+    /// Takes free pages, from a range of words, that the destination was not told of yet.
     ///
-    /// A page of them that the guest has written meanwhile is in the tracker's log: its data follows after the next harvest.
+    /// If the guest has written one of them meanwhile, the page is in the tracker's log and its data follows after the next harvest.
     /// - Parameter maximumRuns: at least 64, so that the runs of one word always fit.
-    /// - Returns: the runs, and the word to go on with.
+    /// - Returns: the runs, and the word to continue with.
     package mutating func takeFreeRuns(words: Range<Int>, maximumRuns: Int) -> (taken: [PageRun], next: Int) {
         let (free, announced) = (sets.free, sets.announced)
         var taken: [PageRun] = []
@@ -81,12 +81,12 @@ extension PageAccount {
         return (taken, word)
     }
 
-    /// Forgets that the destination was told of free pages: the frame did not leave.
+    /// Takes back that the destination was told of free pages, because the frame was not sent.
     package mutating func withdraw(_ runs: [PageRun]) {
         for run in runs { sets.announced.remove(run) }
     }
 
-    /// Appends the runs of one word, joined with the last run where they touch.
+    /// Appends the runs of one word, and joins the first to the last run if they touch.
     private static func append(_ bits: UInt64, word: Int, to runs: inout [PageRun]) {
         var bits = bits
         while bits != 0 {
@@ -103,26 +103,26 @@ extension PageAccount {
     }
 }
 
-// What concerns one set alone, and needs no lock.
+// Operations on one set alone, which need no lock.
 extension PageSets {
-    /// A run has left: how many of its pages had been free, and were written again.
+    /// A run was sent: returns how many of its pages had been free and were written again.
     package func takeReused(in run: PageRun) -> Int { reused.hasPages(in: run.words) ? reused.remove(run) : 0 }
 
-    /// The destination was told that the pages are zero, or free: it holds no data of them.
+    /// The destination was told that the pages are zero or free, so it holds no data of them.
     package func noteCleared(_ run: PageRun) { if carried.hasPages(in: run.words) { carried.remove(run) } }
 
-    /// Pages of a run that were given back and have not been found to exist since. Ask whether they exist before reading them.
+    /// Pages of a run that were given back and not found to exist since. Check that they exist before you read them.
     package func discardedRuns(in run: PageRun) -> [PageRun] { discarded.hasPages(in: run.words) ? discarded.runs(within: run) : [] }
 
-    /// Pages of a run that was given back exist again.
+    /// The pages were given back and exist again.
     package func noteExistence(of run: PageRun) { discarded.remove(run) }
 }
 
 extension PageRun {
-    /// The words of a set in which it lies.
+    /// The words of a set that hold the run.
     var words: Range<Int> { first.rawValue >> 6..<(end.rawValue + 63) >> 6 }
 
-    /// The part up to the run's last 2 MiB boundary; `nil` where it has none inside.
+    /// The part up to the run's last 2 MiB boundary; `nil` if there is no boundary inside the run.
     fileprivate var endingAtHugePage: PageRun? {
         let pagesPerBlock = (2 << 20) / GuestPage.size
         let boundary = end.rawValue / pagesPerBlock * pagesPerBlock

@@ -1,7 +1,8 @@
 package import AerostatGuestMemory
 package import AerostatHost
 
-/// What becomes of each page when it is written, hinted, taken, sent or given back. Sets of pages, sums, and the rules between them.
+/// The state of each page, and how it changes when the page is written, hinted, taken, sent or given back: sets of pages, sums, and the
+/// rules between them.
 ///
 /// ```
 ///            merge                       takeBatch
@@ -12,12 +13,12 @@ package import AerostatHost
 ///                         free  ----- takeFreeRuns ----->  announced
 /// ```
 ///
-/// It has no lock and no clock, and knows no guest memory. Whoever uses it (`PageLedger`) sees to it that one caller at a time is in it,
-/// and divides long work into slices: each call costs what the words do that it is given.
+/// It has no lock and no clock, and knows no guest memory. Its user (`PageLedger`) admits one caller at a time and divides long work into
+/// slices: the cost of a call is proportional to the words that it is given.
 package struct PageAccount: Sendable {
     package let sets: PageSets
     package var counts = PageCounts()
-    /// The command whose hints count now (rule "the id decides").
+    /// The open command: only its hints count (rule "the id decides").
     package private(set) var open: CommandID?
     /// What the guest has reported under the open command.
     package private(set) var progress = HintProgress()
@@ -26,7 +27,7 @@ package struct PageAccount: Sendable {
 
     // MARK: The tracker
 
-    /// Pages of some words that were found written become pending, and are free no more. Takes them out of `dirty`.
+    /// Pages that were found written become pending and are no longer free. Takes the pages of these words out of `dirty`.
     ///
     /// Hints must be closed (rule "stop before sync"): a hint that came late would clear a page whose write is in `dirty`.
     /// - Returns: how many pages were in the words.
@@ -53,8 +54,7 @@ package struct PageAccount: Sendable {
         return found
     }
 
-    /// Takes account of free pages of one word that the guest cleared before the tracker was armed. They stay pending, as all pages that
-    /// exist.
+    /// Records free pages of one word that the guest cleared before the tracker was armed. They stay pending, like all pages that exist.
     package mutating func recordCleared(_ reported: UInt64, word: Int) {
         let written = reported & sets.pending.load(word: word)
         if written != 0 { sets.reused.insert(bits: written, word: word) }
@@ -64,7 +64,7 @@ package struct PageAccount: Sendable {
 
     // MARK: Hints
 
-    /// From now on, blocks under this id count. The tracker is armed (rule "arm before asking").
+    /// From now on, blocks under this id count. The tracker must be armed (rule "arm before asking").
     package mutating func openHints(_ id: CommandID) {
         precondition(open == nil, "a command is open already")
         open = id
@@ -90,15 +90,17 @@ package struct PageAccount: Sendable {
         return true
     }
 
-    /// Parts of a block that are outside RAM, or not whole pages. The guest chooses what it hints, and how often: the sum stays at its end.
+    /// Counts parts of a block that are outside RAM or not whole pages. The sum saturates, because the guest chooses what it hints and how
+    /// often.
     package mutating func countDropped(_ bytes: UInt64, _ id: CommandID) {
         guard open == id else { return }
         let (sum, overflows) = counts.droppedBytes.addingReportingOverflow(Int(clamping: bytes))
         counts.droppedBytes = overflows ? .max : sum
     }
 
-    /// The guest says that it does not use a run. The check of the id and the clearing are one: between them no harvest may fit.
-    /// - Returns: how many of the pages were pending; `nil` where the command is not open.
+    /// The guest says that it does not use a run. Checking the id and clearing the pages are one step, so that no harvest can come between
+    /// them.
+    /// - Returns: how many of the pages were pending; `nil` if the command is not open.
     package mutating func hint(_ run: PageRun, _ id: CommandID) -> Int? {
         guard open == id else { return nil }
         let spared = free(run)
@@ -108,7 +110,7 @@ package struct PageAccount: Sendable {
         return spared
     }
 
-    /// A run is free, and not pending.
+    /// Makes a run free and not pending.
     /// - Returns: how many of its pages were pending.
     @discardableResult
     package mutating func free(_ run: PageRun) -> Int {
@@ -135,9 +137,9 @@ package struct PageAccount: Sendable {
     mutating func count(_ change: (inout PageCounts) -> Void) { change(&counts) }
 }
 
-/// The sets of an account. Single operations on them are atomic, so what asks or changes one set alone needs no lock.
+/// The sets of an account. Single operations on them are atomic, so a caller that reads or changes one set alone needs no lock.
 package struct PageSets: Sendable {
-    /// Pages whose content the destination does not have.
+    /// Pages whose current content the destination does not have.
     package let pending: PageSet
     /// Pages that were hinted and have not been written since.
     package let free: PageSet
@@ -145,11 +147,11 @@ package struct PageSets: Sendable {
     package let announced: PageSet
     /// Pages that a hint took out of `pending` and that have not become pending again.
     package let skipped: PageSet
-    /// Pages that were free, were written, and have not left since. Only the sender takes them out.
+    /// Pages that were free, were written, and have not been sent since. Only the sender takes them out.
     package let reused: PageSet
-    /// Pages of which the destination may hold data: taken to be sent, and not sent as zero or told to be free since.
+    /// Pages of which the destination may hold data: they were taken to be sent, and not announced as zero or free since.
     package let carried: PageSet
-    /// Pages that were given back during the migration, and that nobody has found to exist since.
+    /// Pages that were given back during the migration and not found to exist since.
     package let discarded: PageSet
 
     package init(pageCount: Int) throws(SystemError) {
@@ -168,17 +170,17 @@ public struct PageCounts: Hashable, Sendable {
     public var pending = 0
     /// Whole pages in RAM that valid hints covered, each hint counted.
     public var reported = 0
-    /// Pages that hints spared so far and that were not written again.
+    /// Pages that hints have spared so far and that were not written again.
     public var skipped = 0
     /// Free pages that were written again.
     public var redirtied = 0
     /// Bytes of hinted blocks that are outside RAM, or not whole pages.
     public var droppedBytes = 0
-    /// Pages that were given back to the host, each time counted.
+    /// Pages that were given back to the host; each time counts.
     public var discarded = 0
-    /// Of these, the ones that were pending, and need not travel: the destination has nothing of them.
+    /// Of these, the pages that were pending and need not be sent, because the destination has nothing of them.
     public var discardedUnsent = 0
-    /// Of these, the ones that became pending, to travel as zeros: the destination may have something else.
+    /// Of the discarded pages, those that became pending, to be sent as zeros, because the destination may have other data.
     public var discardedAfterSent = 0
 
     public init() {}

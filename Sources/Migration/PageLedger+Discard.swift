@@ -1,6 +1,6 @@
 public import AerostatGuestMemory
 
-// Memory that is given back in the middle of a migration: what it means is in `PageAccount+Discard.swift`.
+// Memory that is given back during a migration. `PageAccount+Discard.swift` explains what that means.
 extension PageLedger: DiscardSubscriber {
     public func willDiscard(_ run: PageRun) {
         forEachSlice(of: run) { slice in
@@ -24,7 +24,7 @@ extension PageLedger: DiscardSubscriber {
         }
     }
 
-    /// The parts of a run that are worked on under one hold of the lock each.
+    /// Calls `body` for each part of a run that one hold of the lock may cover.
     private func forEachSlice(of run: PageRun, _ body: (PageRun) -> Void) {
         precondition(run.end.rawValue <= regions.pageCount, "a run of another guest")
         for slice in run.slices(ofAtMost: Self.pagesPerHold) { body(slice) }
@@ -32,12 +32,12 @@ extension PageLedger: DiscardSubscriber {
 
     // MARK: The sender
 
-    /// Pages of a run that were given back and have not been found to exist since. Ask whether they exist before reading them.
+    /// Pages of a run that were given back and not found to exist since. Check that they exist before you read them.
     public func discardedRuns(in run: PageRun) -> [PageRun] { sets.discardedRuns(in: run) }
 
-    /// Pages of a run that was given back exist again.
+    /// The pages were given back and exist again.
     public func noteExistence(of run: PageRun) { sets.noteExistence(of: run) }
 
-    /// The destination was told that the pages are zero, or free: it holds no data of them.
+    /// The destination was told that the pages are zero or free, so it holds no data of them.
     public func noteCleared(_ run: PageRun) { sets.noteCleared(run) }
 }

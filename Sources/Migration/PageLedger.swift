@@ -2,14 +2,14 @@ public import AerostatGuestMemory
 public import AerostatHost
 import Synchronization
 
-/// The source's account of every page, shared by the device's thread, the sender and whoever gives memory back.
+/// The source's account of every page. The device's thread, the sender and any thread that gives memory back share it.
 ///
-/// The rules are those of `PageAccount`. This adds the lock, which each caller holds for a bounded time: for one batch, for one slice of
-/// 512 words, or for one hinted block. Memory of the sets that a call is going to write is touched before, so that no page fault comes
-/// under the lock.
+/// `PageAccount` has the rules. This class adds the lock, which each caller holds for a bounded time: one batch, one slice of 512 words, or
+/// one hinted block. A call touches the memory of the sets that it will write before it takes the lock, so that no page fault happens under
+/// the lock.
 public final class PageLedger: HintSink {
     public let regions: RegionTable
-    /// The account's sets, to look into and to touch without the lock.
+    /// The account's sets, to read and to touch without the lock.
     let sets: PageSets
     private let state: Mutex<State>
 
@@ -21,8 +21,8 @@ public final class PageLedger: HintSink {
         #endif
     }
 
-    /// Words looked at under one hold of the lock: 2^15 pages. Looking takes a microsecond; the first writes to a bitmap's own
-    /// memory, which the kernel provides page by page, take much longer.
+    /// Words examined under one hold of the lock: 2^15 pages. Examining them takes a microsecond. The first writes to a bitmap's own memory
+    /// take much longer, because the kernel populates it page by page.
     package static let wordsPerHold = 512
     static let pagesPerHold = wordsPerHold * 64
 
@@ -36,7 +36,7 @@ public final class PageLedger: HintSink {
     /// Called, under the lock, when the guest finishes answering a command. It must only wake somebody.
     public func setWake(_ wake: (@Sendable () -> Void)?) { state.withLock { $0.wake = wake } }
 
-    /// How many pages are in which state.
+    /// How many pages are in each state.
     public var counts: PageCounts { state.withLock { $0.account.counts } }
     /// What the guest has reported under the open command.
     public var progress: HintProgress { state.withLock { $0.account.progress } }
@@ -53,7 +53,7 @@ public final class PageLedger: HintSink {
         public var longestHold: LockHold { state.withLock { $0.longestHold } }
     #endif
 
-    /// One hold of the lock.
+    /// Calls `body` under the lock.
     package func withAccount<Result>(_ body: (inout PageAccount) -> sending Result) -> sending Result {
         state.withLock { state in
             #if Instruments
@@ -66,7 +66,7 @@ public final class PageLedger: HintSink {
 
     // MARK: The sender
 
-    /// Adds pages whose content the destination lacks, and takes them out of the free ones; empties `dirty`.
+    /// Makes the pages of `dirty` pending and no longer free; empties `dirty`.
     ///
     /// Hinting must be closed (rule "stop before sync").
     /// - Returns: how many pages were in `dirty`.
@@ -79,7 +79,7 @@ public final class PageLedger: HintSink {
         while start < dirty.wordCount {
             let words = start..<min(start + Self.wordsPerHold, dirty.wordCount)
             defer { start = dirty.nextUsedWord(from: words.upperBound) }
-            // Most of a large guest is holes: nothing is touched for them.
+            // Most of a large guest is holes, for which nothing is touched.
             guard dirty.hasPages(in: words) else { continue }
             sets.pending.touch(words: words)
             if sets.free.hasPages(in: words) { sets.reused.touch(words: words) }
@@ -90,9 +90,9 @@ public final class PageLedger: HintSink {
 
     /// Takes the next pending pages out, in ascending order, to be read and sent after this call (rule "clear, then read").
     /// - Parameters:
-    ///   - cursor: where to look; moved on. At the end of the guest it stands at `pageCount`.
+    ///   - cursor: where to start; advanced by the call. At the end of the guest it is `pageCount`.
     ///   - runs: filled with at most `maximumRuns` runs of at most `maximumPages` pages together.
-    /// - Returns: whether there is more to look at behind the cursor.
+    /// - Returns: whether there is more to examine behind the cursor.
     public func takeBatch(
         from cursor: inout PageIndex,
         maximumPages: Int,
@@ -127,7 +127,7 @@ public final class PageLedger: HintSink {
 
     /// Takes free pages that the destination was not told of yet.
     /// - Parameter maximumRuns: at least 64, so that the runs of one word always fit.
-    /// - Returns: whether there is more to look at behind the cursor.
+    /// - Returns: whether there is more to examine behind the cursor.
     public func takeFreeRuns(from cursor: inout PageIndex, maximumRuns: Int, into runs: inout [PageRun]) -> Bool {
         precondition(maximumRuns >= 64, "a word of free pages may not fit")
         let first = sets.free.nextUsedWord(from: cursor.rawValue >> 6)

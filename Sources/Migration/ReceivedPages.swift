@@ -1,7 +1,7 @@
 public import AerostatGuestMemory
 public import AerostatHost
 
-/// The destination's account of its pages: which hold data, which are free, which were compared.
+/// The destination's account of its pages: which hold data, which are free, and which were compared.
 public struct ReceivedPages: Sendable {
     /// Pages that hold bytes from the source. All others were never touched, and read as zero.
     private let received: PageSet
@@ -16,7 +16,7 @@ public struct ReceivedPages: Sendable {
     }
 
     /// Data is about to be stored.
-    /// - Returns: whether all of the run holds data already, so that it is populated.
+    /// - Returns: whether the whole run holds data already and so is populated.
     public func noteData(_ run: PageRun) -> Bool {
         free.remove(run)
         return received.insert(run) == 0
@@ -29,7 +29,7 @@ public struct ReceivedPages: Sendable {
         return received.runs(within: run)
     }
 
-    /// The pages, which are zero, were given back to the host.
+    /// The zero pages were given back to the host.
     public func noteGone(_ run: PageRun) { received.remove(run) }
 
     /// The pages are free now.
@@ -42,13 +42,13 @@ public struct ReceivedPages: Sendable {
     }
 
     /// Compares one run of the source's digests.
-    /// - Parameter digest: the digest of a page here. Asked only for pages that hold data; all others are zero.
+    /// - Parameter digest: returns the digest of a page here. It is called only for pages that hold data; all others are zero.
     public mutating func compare(_ theirs: DigestRun, digest: (PageIndex) -> UInt64) {
         for (offset, expected) in theirs.digests.enumerated() {
             let page = theirs.first + offset
             compared.insert(page)
             if free.contains(page) {
-                // The source calls it used: that the two disagree is a difference in itself.
+                // The source says that the page is in use, so the disagreement itself is a difference.
                 note(differing: page)
                 continue
             }

@@ -1,7 +1,7 @@
-/// Decides, at the end of each round, whether the rest is switched over.
+/// Decides, at the end of each round, whether to switch over or to send another round.
 ///
-/// The limit is the most that a person accepts, and not what they want: a rest that fits is still sent while the guest runs where the
-/// rounds say that less would then be left, because those bytes travel either way.
+/// The downtime limit is the most that a person accepts, not what they want. So even if the rest fits the limit, the planner sends another
+/// round if the previous rounds suggest that less would be left. Those bytes must be sent either way.
 public struct RoundPlanner: Hashable, Sendable {
     /// What follows a round.
     public enum Verdict: Hashable, Sendable {
@@ -9,13 +9,13 @@ public struct RoundPlanner: Hashable, Sendable {
         case switchOver
     }
 
-    /// What a switch-over costs besides its pages: pausing, the last harvest, device state and two round trips.
+    /// The cost of a switch-over besides its pages: pausing, the last harvest, device state and two round trips.
     public static let fixedCost: Duration = .milliseconds(5)
 
-    /// What a round costs beside its pages: a harvest and a round trip.
+    /// The cost of a round besides its pages: a harvest and a round trip.
     public static let roundCost: Duration = .milliseconds(1)
 
-    /// A rest that another round would not make smaller: a running kernel always writes a few pages.
+    /// Another round would not make a rest of this size smaller, because a running kernel always writes a few pages.
     public static let smallestRestPages = 64
 
     private let downtimeLimit: Duration
@@ -23,9 +23,9 @@ public struct RoundPlanner: Hashable, Sendable {
     /// Bytes a second, smoothed over rounds that were long enough to measure.
     private(set) public var bytesPerSecond: Double?
     private var measuredBytes = 0
-    /// What the link itself adds: a disk that must be waited for, say.
+    /// Time that the link itself adds: the wait for a disk, for example.
     private var linkCost: Duration = .zero
-    /// The longest harvest so far: the last one happens while the guest is paused.
+    /// The longest harvest so far. It counts because the last harvest happens while the guest is paused.
     private var longestHarvest: Duration = .zero
 
     public init(downtimeLimit: Duration, smallestRestPages: Int = Self.smallestRestPages) {
@@ -33,7 +33,8 @@ public struct RoundPlanner: Hashable, Sendable {
         self.smallestRestPages = smallestRestPages
     }
 
-    /// A round's traffic. Rounds too small to fill the link's buffers say nothing about its rate, and a sample says less than a round.
+    /// Learns the link's rate from a round. Rounds too small to fill the link's buffers say nothing about the rate, and a sample weighs
+    /// less than a round.
     public mutating func recordRound(bytes: Int, duration: Duration) {
         guard bytes >= 1 << 20, duration > .zero else { return }
         let rate = Double(bytes) / (Double(duration.components.seconds) + Double(duration.components.attoseconds) * 1e-18)
@@ -42,10 +43,10 @@ public struct RoundPlanner: Hashable, Sendable {
         measuredBytes = bytes
     }
 
-    /// Takes note of what the link itself adds to the downtime.
+    /// Records the time that the link itself adds to the downtime.
     public mutating func recordLinkCost(_ duration: Duration) { linkCost = duration }
 
-    /// Takes note of how long a harvest took.
+    /// Records how long a harvest took.
     public mutating func recordHarvest(_ duration: Duration) { longestHarvest = max(longestHarvest, duration) }
 
     /// How long the guest would be paused if it were switched over now.
@@ -54,15 +55,15 @@ public struct RoundPlanner: Hashable, Sendable {
     }
 
     /// - Parameters:
-    ///   - sentPages: how many the round that has ended sent, while the pending ones were written.
-    ///   - timeLeft: until the timeout, where there is one.
+    ///   - sentPages: how many pages the round just ended sent while the guest wrote the pending ones.
+    ///   - timeLeft: until the timeout, if there is one.
     public func decide(pendingPages: Int, sentPages: Int, timeLeft: Duration? = nil) -> Verdict {
         if pendingPages <= smallestRestPages { return .switchOver }
         if expectedDowntime(pendingPages: pendingPages) > downtimeLimit { return .anotherRound }
         let sending = sendingTime(pages: pendingPages)
         let cost = max(Self.roundCost, longestHarvest + linkCost)
         guard sending > cost, pendingPages <= sentPages / 2 else { return .switchOver }
-        // It fits now; nobody knows whether what is then left would, so the timeout must not come before another look.
+        // The rest fits now, but the next one may not. So switch over if the timeout could come before the next decision.
         if let timeLeft, (sending + cost) * 2 >= timeLeft { return .switchOver }
         return .anotherRound
     }

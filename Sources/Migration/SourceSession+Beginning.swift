@@ -13,7 +13,7 @@ extension SourceSession {
     mutating func beginSurvey(presentPages: Int, now: ContinuousClock.Instant) -> [Effect] {
         guard hints.surveys(pages: presentPages) else { return arm() }
         hasBegun = true
-        // A timeout that pauses the guest cannot before the tracker is armed.
+        // A timeout cannot pause the guest before the tracker is armed, so it shortens the wait here.
         let timeLeft = parameters.timeout.map { max(.zero, now.duration(to: startTime + $0)) }
         let grace = min(hints.graceLeft, timeLeft ?? hints.graceLeft)
         let linkRate = parameters.bandwidthLimit.map(Double.init)
@@ -38,7 +38,7 @@ extension SourceSession {
         now: ContinuousClock.Instant
     ) -> [Effect] {
         if progress.isStarted, !progress.clears {
-            // Linux does not report again what it holds.
+            // Linux does not report blocks again while it holds them, so it must take them back first.
             state = .releasing(since: survey.start)
             return [.releaseBlocks(until: min(now + AnswerPace.answerTime, survey.end))]
         }

@@ -1,4 +1,4 @@
-// How a migration ends before commit: the guest is here, as it was.
+// How a migration ends before commit: the guest stays here, as it was.
 extension SourceSession {
     mutating func timeOut(now: ContinuousClock.Instant) -> [Effect] {
         switch parameters.onTimeout {
@@ -8,7 +8,7 @@ extension SourceSession {
                 now: now
             )
         case .pause:
-            // What is left of the round stays pending; nothing is lost by leaving it.
+            // The pages that the round has not sent stay pending, so nothing is lost when we leave it.
             report.status = .pausedByTimeout
             return switchOver(isRestUnbounded: true, now: now)
         }
@@ -26,7 +26,7 @@ extension SourceSession {
         return backOut("\(failure)", .failed(failure), now: now)
     }
 
-    /// Hints are done, the guest runs as it did, the destination hears why. The guest runs before anybody waits for anything.
+    /// Ends hints, lets the guest run as it did, and tells the destination why. The guest is resumed before anything that may wait.
     private mutating func backOut(_ reason: String, _ outcome: Outcome, now: ContinuousClock.Instant) -> [Effect] {
         var effects: [Effect] = hasBegun ? [.closeHints, .finishHints] : []
         if case .switchingOver(let switchOver) = state {

@@ -3,16 +3,16 @@ import AerostatHost
 extension SourceSession {
     /// Why a migration did not succeed.
     public enum Failure: Error, Hashable, Sendable, CustomStringConvertible {
-        /// The link broke, in these words.
+        /// The link broke; the text says how.
         case link(String)
-        /// The destination refused or gave up, in its words.
+        /// The destination refused or gave up; the text is its own.
         case peer(String)
         case guest(String)
-        /// The disk is full. `needed`: bytes that the image would have had in all, as far as is known.
+        /// The disk is full. `needed`: the estimated size of the whole image, in bytes.
         case noSpace(path: String, needed: Int)
         /// The destination will never run the guest, although commit was sent.
         case notCommitted(String)
-        /// The guest stood still for so long, and commit was not sent. `waitedForReady`: all that was left had been sent.
+        /// The guest was paused for this long, and commit was not sent. `waitedForReady`: all remaining memory had been sent.
         case pauseBudget(Duration, waitedForReady: Bool)
         /// The two memories differ.
         case verification(differences: Int, firstPage: Int?)

@@ -1,4 +1,4 @@
-// What the session's report says of rounds and downtime.
+// The session records rounds and downtime in its report.
 extension SourceSession {
     mutating func record(_ traffic: RoundTraffic, now: ContinuousClock.Instant) {
         report.currentRound.bytes += traffic.bytes
@@ -16,7 +16,7 @@ extension SourceSession {
 
     mutating func recordHarvest(dirtied: Int, took: Duration, now: ContinuousClock.Instant) {
         planner.recordHarvest(took)
-        // The round before the pause is harvested twice: at its end, and once nobody writes any more.
+        // The round before the pause is harvested twice: at its end, and again when the guest is paused.
         report.currentRound.dirtiedPages += dirtied
         report.currentRound.harvest += took.inMilliseconds
         report.ram.dirtySyncCount += 1
@@ -24,7 +24,7 @@ extension SourceSession {
         if seconds > 0 { report.ram.dirtyPagesRate = Int(Double(report.currentRound.dirtiedPages) / seconds) }
     }
 
-    /// What had left of a round that did not come to its end: the sums over rounds are the totals.
+    /// Records what an interrupted round has sent, so that the rounds add up to the totals.
     mutating func recordInterrupted(_ traffic: RoundTraffic, now: ContinuousClock.Instant) {
         record(traffic, now: now)
         let seconds = traffic.duration.inMilliseconds / 1000

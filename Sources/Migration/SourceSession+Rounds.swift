@@ -1,13 +1,13 @@
 // The rounds of precopy, while the guest runs.
 extension SourceSession {
     mutating func endSample(_ traffic: RoundTraffic, now: ContinuousClock.Instant) -> [Effect] {
-        // A guest full of zeros says how fast they are looked at, and nothing of the link.
+        // A sample of zero pages measures only how fast we scan memory, not the link.
         if traffic.normalPages >= parameters.samplePages { finishRound(traffic, now: now) } else { record(traffic, now: now) }
-        // Nothing was harvested: what was written since is found at the end of the next round.
+        // There is no harvest here. Pages written since are found at the end of the next round.
         return beginRound(isFirst: true, pendingPages: traffic.pendingPages, now: now)
     }
 
-    /// - Parameter isFirst: it sends all that exists, and is held back for hints.
+    /// - Parameter isFirst: whether this is the round that sends all pages that exist. It is held back for hints.
     mutating func beginRound(isFirst: Bool, pendingPages: Int, now: ContinuousClock.Instant) -> [Effect] {
         startRound(pendingPages: pendingPages, now: now)
         let begin: [Effect] = [.beginRound(round)] + (hints.asks ? [.openHints] : [])
@@ -41,7 +41,7 @@ extension SourceSession {
         report.append(entry)
     }
 
-    /// A round that came to its end says how fast the link is.
+    /// Records a complete round, which measures the link's rate.
     mutating func finishRound(_ traffic: RoundTraffic, now: ContinuousClock.Instant) {
         record(traffic, now: now)
         planner.recordLinkCost(traffic.linkCost)

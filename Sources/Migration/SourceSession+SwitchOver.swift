@@ -1,6 +1,6 @@
 import AerostatGuestMemory
 
-// From the pause to the destination's word that it runs the guest; see `StopAndCopy`.
+// From the pause until the destination says that it runs the guest; see `StopAndCopy`.
 extension SourceSession {
     mutating func switchOver(isRestUnbounded: Bool = false, now: ContinuousClock.Instant) -> [Effect] {
         state = .switchingOver(StopAndCopy(parameters, guestRuns: runsAtStart, isRestUnbounded: isRestUnbounded, now: now))
@@ -14,7 +14,7 @@ extension SourceSession {
             next.guestRan = runs
             next.step = .harvesting
             state = .switchingOver(next)
-            // Hints are closed; a paused guest cannot answer any more, and hears done when it runs again.
+            // Hints are closed first. A paused guest cannot answer any more; it hears done when it runs again.
             return [.closeHints, .harvest, .finishHints]
 
         case (.harvesting, .harvested(let dirtied, let pending, let took)):
@@ -66,7 +66,7 @@ extension SourceSession {
         }
     }
 
-    /// What is known of the switch-over only now.
+    /// Extends the budget by costs that are known only after the last harvest.
     private func extend(_ budget: inout PauseBudget, isRestUnbounded: Bool, pendingPages: Int) {
         let rate = planner.bytesPerSecond ?? interruptedRate
         if parameters.verifies {
@@ -76,7 +76,7 @@ extension SourceSession {
         if isRestUnbounded { budget.addRest(pages: pendingPages, bytesPerSecond: rate) }
     }
 
-    /// - Returns: the failure, where the two memories differ.
+    /// - Returns: the failure if the two memories differ.
     private mutating func recordVerification(_ ready: Ready) -> Failure? {
         guard parameters.verifies else { return nil }
         report.verify = .init(
@@ -89,7 +89,7 @@ extension SourceSession {
         return ready.differences > 0 ? .verification(differences: ready.differences, firstPage: ready.firstDifference) : nil
     }
 
-    /// The destination may run the guest, and did not say so: it stays paused here.
+    /// The destination may run the guest but did not say so. The guest stays paused here.
     private mutating func loseOwnership(_ failure: Failure) -> [Effect] {
         let reason = "commit was sent, and then: \(failure)"
         report.status = .unknown

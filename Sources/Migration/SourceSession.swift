@@ -15,18 +15,18 @@ import AerostatHost
 ///     +----------+ next round
 /// ```
 ///
-/// Every failure before commit leads to `over` with the guest resumed here; every one after it leaves the guest paused, because
-/// the destination may run it (rule "one owner").
+/// A failure before commit leads to `over` and resumes the guest here. A failure after commit leaves the guest paused, because the
+/// destination may run it (rule "one owner").
 ///
-/// What it decides by are values: `HintPolicy` says when the guest is asked for hints, `RoundPlanner` when another round is sent, and
-/// `StopAndCopy` is how the guest is switched over.
+/// Three values hold its policies: `HintPolicy` says when to ask the guest for hints, `RoundPlanner` when to send another round, and
+/// `StopAndCopy` how to switch the guest over.
 public struct SourceSession: Sendable {
-    /// What has happened on the link, in the guest or by the clock.
+    /// Something that happened on the link or in the guest, or a time that came.
     public enum Event: Hashable, Sendable {
-        /// The link is there. `guestRuns`: whether the guest runs now.
+        /// The link is open. `guestRuns`: whether the guest runs now.
         case start(guestRuns: Bool)
         case peerHello(Hello)
-        /// So many pages exist.
+        /// The pages that exist were counted.
         case counted(presentPages: Int)
         case surveyProgress(SurveyProgress)
         /// The guest has taken its blocks back, or does not answer.
@@ -34,13 +34,13 @@ public struct SourceSession: Sendable {
         /// The tracker is armed and the pages that exist are pending.
         case setUp(absentPages: Int)
         case hintProgress(HintProgress)
-        /// All that was pending has been handed to the link.
+        /// All pending pages were handed to the link.
         case roundSent(RoundTraffic)
-        /// What had left when a round, or the rest, did not come to its end. The event that ended it follows.
+        /// What was sent before a round, or the rest, was interrupted. The event that interrupted it follows.
         case roundInterrupted(RoundTraffic)
-        /// What was written is pending again.
+        /// The pages that were written are pending again.
         case harvested(dirtied: Int, pending: Int, took: Duration)
-        /// The guest stands still. `guestRan`: whether it ran until now; a person may have paused it meanwhile.
+        /// The guest is paused. `guestRan`: whether it ran until now; a person may have paused it meanwhile.
         case paused(guestRan: Bool)
         case restSent(RoundTraffic)
         case peerReady(Ready)
@@ -54,38 +54,38 @@ public struct SourceSession: Sendable {
         case failed(Failure)
     }
 
-    /// What the driver does next. Effects without an event of their own end with the next effect.
+    /// What the driver does next. An effect that leads to no event is done when it returns; the driver then performs the next one.
     public enum Effect: Hashable, Sendable {
         case sendHello(Hello)
         /// Count the pages that exist: `.counted`.
         case countPages
-        /// Publish a command of which nothing is believed: see `FreePageSurvey`.
+        /// Publish a hint command whose hints are not trusted: see `FreePageSurvey`.
         case openSurvey
-        /// Feed `.surveyProgress` at this time, or earlier when the guest is done answering.
+        /// Feed `.surveyProgress` at this time, or earlier if the guest finishes its answer.
         case waitForSurvey(until: ContinuousClock.Instant)
-        /// Tell the guest to take its blocks back, and wait until it has heard that: `.released`.
+        /// Tell the guest to take its blocks back, and wait until it has heard: `.released`.
         case releaseBlocks(until: ContinuousClock.Instant)
         /// Arm the tracker, then make the pages that exist pending: `.setUp`. `recordsCleared`: the guest has cleared the pages that it
-        /// reported in the survey, and the ledger takes account of them.
+        /// reported in the survey, and the ledger records them.
         case setUp(recordsCleared: Bool)
         /// Publish a fresh command id, with the ledger open for it.
         case openHints
-        /// Close device and ledger; on return no hint is being applied.
+        /// Close the device's command and the ledger. On return no hint is being applied.
         case closeHints
         /// Tell the guest to take its blocks back.
         case finishHints
         case beginRound(Int)
-        /// Feed `.hintProgress` at this time, or earlier when the guest is done answering.
+        /// Feed `.hintProgress` at this time, or earlier if the guest finishes its answer.
         case waitForHints(until: ContinuousClock.Instant)
         /// Send what is pending, then tell the destination which pages are free: `.roundSent`.
         case sendRound(Int)
-        /// Send so many pages of data, so that the link's rate is known: `.roundSent`.
+        /// Send this many pages of data to measure the link's rate: `.roundSent`.
         case sendSample(Int, pages: Int)
         case harvest
         case pauseGuest
         /// Send the pages that are still pending, at full speed: `.restSent`.
         case sendRest(round: Int)
-        /// Send device state, digests where asked, and the switchover; then wait for ready: `.peerReady`.
+        /// Send device state, digests if verification was asked for, and the switchover; then wait for ready: `.peerReady`.
         case sendState(verifies: Bool, guestRuns: Bool)
         case sendCommit
         case awaitRunning
@@ -95,7 +95,7 @@ public struct SourceSession: Sendable {
         case finish(Outcome)
     }
 
-    /// What a round has put on the link.
+    /// What a round has sent.
     public struct RoundTraffic: Hashable, Sendable {
         public var bytes = 0
         public var normalPages = 0
@@ -103,10 +103,10 @@ public struct SourceSession: Sendable {
         public var freePages = 0
         /// Pending pages that hints cleared in the round.
         public var clearedPages = 0
-        /// Pages that are pending at its end.
+        /// Pages pending at the round's end.
         public var pendingPages = 0
         public var duration: Duration = .zero
-        /// What the link adds to a downtime besides sending.
+        /// Time that the link adds to the downtime, besides sending.
         public var linkCost: Duration = .zero
 
         public init() {}
@@ -116,10 +116,10 @@ public struct SourceSession: Sendable {
     public enum Outcome: Hashable, Sendable {
         /// The destination runs the guest (or holds it paused, as it was here).
         case completed
-        /// The guest is here, as it was.
+        /// The guest stays here, as it was.
         case cancelled(String)
         case failed(Failure)
-        /// Commit was sent and `running` did not come: the guest stays paused here.
+        /// Commit was sent but `running` was not received: the guest stays paused here.
         case unknown(String)
     }
 
@@ -142,21 +142,21 @@ public struct SourceSession: Sendable {
     public internal(set) var round = 0
     /// Whether the guest ran when the migration began.
     var runsAtStart = true
-    /// The guest was asked, or the tracker is armed.
+    /// Whether the guest was asked for hints or the tracker was armed, so that backing out must undo it.
     var hasBegun = false
     var hints: HintPolicy
     public internal(set) var planner: RoundPlanner
-    /// The link's rate in a round that did not come to its end, in bytes a second.
+    /// The link's rate in an interrupted round, in bytes a second.
     var interruptedRate: Double?
-    /// What the report says so far. Counters that live in the ledger and the link are added by the driver.
+    /// The report so far. The driver adds the counters that live in the ledger and the link.
     public internal(set) var report = MigrationReport()
     let startTime: ContinuousClock.Instant
     var roundStart: ContinuousClock.Instant
 
     /// - Parameters:
-    ///   - hello: what the source says of itself and the guest.
+    ///   - hello: describes the source and the guest.
     ///   - hintsAvailable: whether the guest's driver offers hints.
-    ///   - mayClear: whether the guest may be one that clears what it hints.
+    ///   - mayClear: whether the guest may clear pages before it hints them.
     ///   - isDisk: whether the destination is a file.
     public init(
         _ parameters: MigrationParameters,
@@ -180,7 +180,7 @@ public struct SourceSession: Sendable {
 
     // MARK: What the driver obeys while it waits
 
-    /// Whether a cancellation can still be obeyed.
+    /// Whether the migration can still be cancelled.
     public var canCancel: Bool {
         switch state {
         case .switchingOver(let switchOver): !switchOver.isCommitting
@@ -189,17 +189,17 @@ public struct SourceSession: Sendable {
         }
     }
 
-    /// Whether the timeout means anything in this state. Pausing helps only while pages are being sent.
+    /// Whether the timeout applies in this state. Pausing the guest helps only while pages are being sent.
     public var timeoutApplies: Bool {
         switch state {
         case .sampling, .headStart, .sending: true
-        // The guest is being switched over: the timeout was for getting here.
+        // The timeout limits the time until switch-over, which has begun.
         case .switchingOver, .over: false
         default: parameters.onTimeout == .cancel
         }
     }
 
-    /// When the guest goes on here, whatever the destination does; `nil` while the guest runs or a person has paused it, and from commit
+    /// When the guest resumes here, whatever the destination does. `nil` while the guest runs or a person has paused it, and from commit
     /// on.
     public var pauseDeadline: ContinuousClock.Instant? {
         guard case .switchingOver(let switchOver) = state else { return nil }
@@ -208,12 +208,12 @@ public struct SourceSession: Sendable {
 
     // MARK: Events
 
-    /// Takes an event, and says what the driver has to do, in order.
+    /// Takes an event and returns what the driver must do, in order.
     public mutating func handle(_ event: Event, now: ContinuousClock.Instant) -> [Effect] {
         defer { report.totalTime = Int(startTime.duration(to: now).inMilliseconds.rounded(.up)) }
         switch (state, event) {
         case (.over, .failed(let failure)):
-            // The guest did not wake up when the migration backed out: all else still happens.
+            // The guest could not be resumed when the migration backed out. The remaining effects still happen.
             report.errorDescription = [report.errorDescription, "\(failure)"].compactMap(\.self).joined(separator: "; and then: ")
             return []
         case (.over, _): return []
@@ -223,7 +223,7 @@ public struct SourceSession: Sendable {
         case (_, .failed(let failure)): return fail(failure, now: now)
         case (_, .cancelRequested): return cancel("cancelled", now: now)
         case (_, .timeoutReached): return timeoutApplies ? timeOut(now: now) : []
-        // It belongs to a pause that is over.
+        // The event belongs to a pause that is over.
         case (_, .pauseBudgetSpent): return []
         case (_, .roundInterrupted(let traffic)):
             recordInterrupted(traffic, now: now)

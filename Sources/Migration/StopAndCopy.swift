@@ -1,22 +1,22 @@
-/// The guest is paused, what is left is sent, and the destination runs it: how precopy switches over.
+/// How precopy switches over: the guest is paused, the rest is sent, and the destination runs the guest.
 ///
 /// ```
 ///  pausing -> harvesting -> sendingRest -> awaitingReady -> committing -> awaitingRunning
 /// ```
 ///
-/// Up to `awaitingReady` the guest goes on at the source when anything fails, a person cancels, or the budget is spent. From
-/// `awaitingRunning` on the destination may run it.
+/// Up to `awaitingReady` the guest resumes at the source if anything fails, a person cancels, or the budget is spent. From
+/// `awaitingRunning` on, the destination may run it.
 struct StopAndCopy: Hashable, Sendable {
     enum Step: Hashable, Sendable {
         case pausing, harvesting, sendingRest, awaitingReady, committing, awaitingRunning
     }
 
     var step = Step.pausing
-    /// When the pause was asked for: the downtime is counted from here.
+    /// When the pause was requested. The downtime counts from here.
     let start: ContinuousClock.Instant
-    /// Whether the guest ran until it was paused; else a person had paused it, and it stays so.
+    /// Whether the guest ran until this switch-over paused it. Otherwise a person had paused it, and it stays paused.
     var guestRan: Bool
-    /// Whether the timeout paused the guest, with whatever was pending then.
+    /// Whether the timeout paused the guest, so that the rest may be of any size.
     let isRestUnbounded: Bool
     var budget: PauseBudget
 
@@ -27,7 +27,7 @@ struct StopAndCopy: Hashable, Sendable {
         budget = PauseBudget(downtimeLimit: parameters.downtimeLimit, least: parameters.leastPauseBudget, start: now)
     }
 
-    /// The destination was told, or is about to be told, to run the guest.
+    /// Whether the destination was told, or is about to be told, to run the guest.
     var isCommitting: Bool { step == .committing || step == .awaitingRunning }
 
     /// See `SourceSession.pauseDeadline`.

@@ -1,5 +1,5 @@
-/// Decides how long a survey is waited for: as a head start, and with less patience. A guest that goes on to clear pages which nobody would
-/// have sent makes its host provide them.
+/// Decides how long to wait for a survey. It works like the head start, but with less patience: a guest that goes on to clear pages that
+/// nobody would have sent makes its host populate them.
 public struct SurveyPatience: Hashable, Sendable {
     private var pace: AnswerPace
     /// When the waiting began.
@@ -12,7 +12,7 @@ public struct SurveyPatience: Hashable, Sendable {
         pace = AnswerPace(grace: grace, linkRate: linkRate, pagesAtStake: pagesAtStake, endsIdle: true, now: now)
     }
 
-    /// Looks at what the guest has reported by now, and decides whether the survey goes on.
+    /// Decides, from what the guest has reported so far, whether the survey goes on.
     public mutating func observe(_ progress: SurveyProgress, now: ContinuousClock.Instant) -> AnswerPace.Verdict {
         if progress.isStopped || progress.keepsContent { return .go(.answered) }
         if progress.isExhausted { return .go(.idle) }
@@ -25,7 +25,7 @@ public struct SurveyPatience: Hashable, Sendable {
     }
 }
 
-/// How far the guest is with its answer to a survey.
+/// How far the guest's answer to a survey has come.
 public struct SurveyProgress: Hashable, Sendable {
     public var isStarted = false
     public var isStopped = false
@@ -34,13 +34,13 @@ public struct SurveyProgress: Hashable, Sendable {
     public var clearedPages = 0
     /// A block was found with content: the guest does not clear what it hints.
     public var keepsContent = false
-    /// The blocks have long held nothing that would be sent.
+    /// The guest has reported many blocks in a row that held nothing that would be sent.
     public var isExhausted = false
 
     public init() {}
 
-    /// Whether the guest is one that clears what it hints.
+    /// Whether the guest clears what it hints.
     public var clears: Bool { clearedPages > 0 && !keepsContent }
-    /// There is nothing more to wait for.
+    /// Whether there is nothing more to wait for.
     public var isOver: Bool { isStopped || keepsContent || isExhausted }
 }

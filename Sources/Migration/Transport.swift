@@ -1,60 +1,61 @@
 public import AerostatGuestMemory
 
-/// A link between the two sides, used by the one thread that drives a migration.
+/// A link between the two sides. The one thread that drives a migration uses it.
 ///
-/// Nothing here blocks but `wait(until:)` and, at the very end, `discardIncoming(until:)`: waiting sleeps until a send or receive made
-/// progress, the driver's doorbell rang, or the time came. So one thread serves both directions, cancellation and timers. A new transport
-/// implements this protocol and nothing else.
+/// Only `wait(until:)` and, at the very end, `discardIncoming(until:)` block. `wait` sleeps until a send or receive makes progress, the
+/// driver's doorbell rings, or the time comes. So one thread serves both directions, cancellation and timers. A new transport implements
+/// this protocol and nothing else.
 public protocol Transport: AnyObject {
     /// Whether another frame may be handed over now.
     var canSend: Bool { get }
-    /// Whether all that was handed over has left this process.
+    /// Whether everything that was handed over has left this process.
     var hasSentAll: Bool { get }
     /// Bytes that left this process.
     var bytesSent: Int { get }
     /// Bytes received.
     var bytesReceived: Int { get }
-    /// Changes whenever bytes move in either direction, also those that left this process earlier and waited in the kernel: tells a slow
-    /// link from a dead one.
+    /// Changes whenever bytes move in either direction, including bytes that left this process earlier and waited in the kernel. It tells a
+    /// slow link from a dead one.
     var bytesMoved: Int { get }
 
     /// Hands over a frame; the pages of its data runs are read from `memory` when they are sent, not now.
     func send(_ frame: Frame, from memory: GuestRAM?) throws(TransportError)
 
-    /// The next frame that has arrived whole. After a runs frame, its pages must be received before the next frame comes.
+    /// The next frame that has arrived whole. After a runs frame, the caller must receive its pages before it takes the next frame.
     func takeFrame() throws(TransportError) -> Frame?
 
     /// Starts receiving the pages that follow a runs frame, into guest memory.
     func receivePages(_ runs: [PageRun], into memory: GuestRAM) throws(TransportError)
-    /// Whether the pages asked for are all there.
+    /// Whether all requested pages have arrived.
     var hasReceivedPages: Bool { get }
 
-    /// Whether the other side is a disk of this host: it answers when it is done, however long that takes, and is never a dead peer.
+    /// Whether the other side is a disk of this host. A disk answers when it is done, however long that takes, and never counts as a dead
+    /// peer.
     var isDisk: Bool { get }
-    /// What the link itself adds to the downtime, as far as it is known: a disk that must be waited for, say.
+    /// Time that the link itself adds to the downtime, as far as it is known: the wait for a disk, for example.
     var switchOverCost: Duration { get }
 
-    /// What takes its time at this moment, in words that go with "waiting for"; `nil` where nothing does.
+    /// What the link is waiting for at the moment, as text to follow "waiting for"; `nil` if nothing.
     var waitingFor: String? { get }
 
-    /// Pages of the guest, once they are known: frames that name others are refused.
+    /// The number of the guest's pages, once it is known. Frames that name other pages are refused.
     var pageCount: Int { get set }
 
-    /// Throws away what still comes, until the other side hangs up or the time is over.
+    /// Discards incoming bytes until the other side hangs up or the deadline passes.
     func discardIncoming(until deadline: ContinuousClock.Instant)
 
-    /// Sleeps; see above. Failures of sends and receives under way surface here.
+    /// Sleeps; see above. Sends and receives that fail in the background throw here.
     func wait(until deadline: ContinuousClock.Instant?) throws(TransportError)
 }
 
 extension Transport {
-    /// What leaves the process has moved, where nothing is known of a place in which it may wait.
+    /// By default, bytes have moved when they leave or enter this process: nothing is known of buffers in between.
     public var bytesMoved: Int { bytesSent + bytesReceived }
-    /// Of the other side of a link nothing more is known than that it is silent.
+    /// By default there is nothing to name: a silent peer does not say what it is doing.
     public var waitingFor: String? { nil }
 }
 
-/// Why a link is of no use any more.
+/// Why a link can no longer be used.
 public enum TransportError: Error, Hashable, Sendable, CustomStringConvertible {
     /// The other side closed the link between two frames.
     case closed
@@ -64,9 +65,9 @@ public enum TransportError: Error, Hashable, Sendable, CustomStringConvertible {
     /// Nothing moved for this long.
     case stalled(seconds: Int)
     case stream(StreamError)
-    /// The disk is full. `written`: bytes of guest memory that the file has or was about to get.
+    /// The disk is full. `written`: bytes of guest memory that were written or about to be written.
     case noSpace(path: String, written: Int)
-    /// Commit may have been carried out, or not: the other side may run the guest.
+    /// Nobody knows whether commit was carried out: the other side may run the guest.
     case outcomeUnknown(String)
     /// Commit was not carried out and never will be: the other side does not run the guest.
     case notCommitted(String)

@@ -1,7 +1,7 @@
 package import AerostatGuestMemory
 package import AerostatHost
 
-/// Compares the source's digests with what an image holds, while the guest stands still: the image's part of `--verify`.
+/// Compares the source's digests with an image's content while the guest is paused: the image's part of `--verify`.
 package struct ImageComparison {
     private let tables: ImageTables
     private let compared: PageSet
@@ -12,16 +12,16 @@ package struct ImageComparison {
         compared = try PageSet(pageCount: tables.layout.pageCount)
     }
 
-    /// - Parameter found: the digest of the bytes in the file; `nil` where the file holds none, so that the page reads as zero.
+    /// - Parameter found: the digest of the bytes in the file; `nil` if the file holds none, so that the page reads as zero.
     package mutating func compare(_ page: PageIndex, expected: UInt64, found: UInt64?) {
         compared.insert(page)
-        // Where the source calls a page used that is free in the image, that is a difference in itself.
+        // If the source says that a page is in use, but it is free in the image, that itself is a difference.
         guard !tables.free.contains(page) else { return note(differing: page) }
         ready.pagesCompared += 1
         if found ?? PageDigest.zeroPage != expected { note(differing: page) }
     }
 
-    /// Finds data of pages that do not exist at the source: it sent no digest of them.
+    /// Finds data of pages that do not exist at the source, which sent no digest for them.
     package mutating func finish() {
         ready.pagesFree = tables.free.count()
         tables.data.forEachUsedWord { word in

@@ -1,6 +1,6 @@
 import AerostatHost
 
-/// What an image holds beside memory: what the guest requires, and behind it its devices' state. Each section stands as in a frame.
+/// What an image holds besides memory: the guest's requirements, followed by the state of its devices. Sections are encoded as in a frame.
 package struct ImageDeviceState: Hashable, Sendable {
     package var requirements: [DeviceSection]
     package var sections: [DeviceSection]
@@ -17,8 +17,8 @@ package struct ImageDeviceState: Hashable, Sendable {
     }
 
     /// - Parameters:
-    ///   - bytes: all of them, after their checksum was found right.
-    ///   - header: announces how many sections there are.
+    ///   - bytes: all bytes of the part; their checksum must have been checked.
+    ///   - header: says how many sections there are.
     package init(decoding bytes: [UInt8], _ header: ImageHeader) throws(StreamError) {
         var reader = StreamReader(bytes)
         requirements = try DeviceSection.list(&reader, count: header.requirements)

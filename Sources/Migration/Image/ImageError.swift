@@ -1,4 +1,4 @@
-/// What is wrong with a guest image. The file is foreign input: none of these traps.
+/// What is wrong with a guest image. The file is foreign input: none of these errors traps.
 public enum ImageError: Error, Hashable, Sendable, CustomStringConvertible {
     /// The file does not begin like an image.
     case notAnImage
@@ -6,7 +6,7 @@ public enum ImageError: Error, Hashable, Sendable, CustomStringConvertible {
     case pageSize(UInt32)
     /// Writing was begun and never finished.
     case incomplete
-    /// A part of the file disagrees with its checksum: it is damaged at this offset, or somewhere in this many bytes behind it.
+    /// A part of the file disagrees with its checksum: one of the `byteCount` bytes from this offset on is damaged.
     case checksum(part: String, offset: Int, byteCount: Int)
     /// A page's bytes disagree with its checksum.
     case pageChecksum(page: Int, offset: Int, expected: UInt32, found: UInt32)
@@ -14,12 +14,12 @@ public enum ImageError: Error, Hashable, Sendable, CustomStringConvertible {
     case length(expected: Int, found: Int)
     /// A header field, table or section holds a value that it must not have.
     case malformed(part: String, offset: Int, reason: String)
-    /// Another process runs the image's guest, or writes to the image; or copies of the guest run.
+    /// Another process runs the image's guest or writes to the image, or copies of the guest run.
     case inUse(byCopies: Bool)
-    /// The guest has moved on, or was about to.
+    /// The guest has moved on from the image, or was about to.
     case left
     case system(operation: String, path: String, reason: String)
-    /// Whoever asked for it does not want it any more.
+    /// The operation was cancelled by its caller.
     case interrupted
 
     public var description: String {

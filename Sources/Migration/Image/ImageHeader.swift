@@ -1,14 +1,14 @@
 public import AerostatGuestMemory
 import AerostatHost
 
-/// The first block of a guest image. While the image is being written its mark is missing; the header with the mark is the last thing
-/// that is written.
+/// The first block of a guest image. While the image is being written, its completeness mark is missing. The header with the mark is
+/// written last.
 public struct ImageHeader: Hashable, Sendable {
     /// The image's signature, read as a little-endian integer.
     static let magic: UInt64 = ImageSignature.bytes.reversed().reduce(0) { $0 << 8 | UInt64($1) }
     /// "COMPLETE", likewise.
     static let completenessMark: UInt64 = 0x4554_454C_504D_4F43
-    /// 2: an image says what its guest requires.
+    /// 2: since this version an image holds the guest's requirements.
     public static let version: UInt32 = 2
     /// Bytes kept for the name of the program that wrote the image.
     static let maximumCreatorBytes = 64
@@ -28,7 +28,7 @@ public struct ImageHeader: Hashable, Sendable {
     public var freePages = 0
     public var deviceStateBytes = 0
     public var deviceSections = 0
-    /// How many requirements stand in front of them.
+    /// How many requirements precede the device sections.
     public var requirements = 0
     /// CRC-32C over the bitmaps, the checksums and the device state. See `ImageTables.checksum(of:)`.
     public var bitmapsChecksum: UInt32 = 0
@@ -46,12 +46,12 @@ public struct ImageHeader: Hashable, Sendable {
         self.creator = creator
     }
 
-    /// Where the image's parts lie, which follows from the number of pages.
+    /// Where the image's parts lie. The number of pages determines this.
     public var layout: ImageLayout { ImageLayout(pageCount: regions.pageCount) }
     /// The length of the whole file.
     public var fileBytes: Int { layout.fileBytes(deviceStateBytes: deviceStateBytes) }
 
-    /// The block as it stands in the file.
+    /// Encodes the block as it is stored in the file.
     public func encode() -> [UInt8] {
         var writer = FieldBytes(reserving: ImageLayout.blockBytes)
         writer.append(Self.magic)
@@ -84,7 +84,7 @@ public struct ImageHeader: Hashable, Sendable {
         return writer.bytes
     }
 
-    /// Reads a block that somebody wrote. What it says of other parts of the file is not checked against them here.
+    /// Decodes a block, which is foreign input. What it says about other parts of the file is not compared with those parts here.
     /// - Parameters:
     ///   - bytes: 4096.
     ///   - fileBytes: how long the file is.
@@ -138,7 +138,7 @@ public struct ImageHeader: Hashable, Sendable {
         guestRuns = flags == 1
         guard offsets[3] <= ImageLayout.maximumDeviceStateBytes else { throw Self.malformed(80, "\(offsets[3]) bytes of device state") }
         deviceStateBytes = Int(offsets[3])
-        // They follow from the regions; a header that says something else was written by a program with another idea of the format.
+        // The regions determine these values. A header with other values was written by a program that understands the format differently.
         let expected = [ImageLayout.memoryOffset, layout.tablesOffset, layout.deviceStateOffset, deviceStateBytes, fileBytes]
         for (index, (found, expected)) in zip(offsets, expected).enumerated() where found != UInt64(expected) {
             throw Self.malformed(56 + 8 * index, "\(found) stands where \(expected) follows from the regions")
@@ -165,6 +165,6 @@ public struct ImageHeader: Hashable, Sendable {
         .malformed(part: "the header", offset: offset, reason: reason)
     }
 
-    /// Text that ends with its first zero byte; what cannot be shown is replaced.
+    /// Text up to the first zero byte; characters that cannot be shown are replaced.
     private static func text(_ bytes: [UInt8]) -> String { String(foreign: bytes.prefix { $0 != 0 }) }
 }

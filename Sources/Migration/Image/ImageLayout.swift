@@ -1,16 +1,16 @@
 public import AerostatGuestMemory
 
-/// Where things lie in a guest image: all of it follows from the number of pages, so every page has its fixed offset.
+/// The offsets of a guest image's parts. The number of pages determines all of them, so every page has a fixed offset.
 ///
 ///     0          header, one page
 ///     4096       a mark where the guest has left the image
 ///     2 MiB      memory: page p at 2 MiB + p x 4096; a page without data is a hole
-///     tables     three bitmaps (data, zero, free), then the checksums, 4 bytes a page; each begins on a page. What is all zeros is a hole
+///     tables     three bitmaps (data, zero, free), then the checksums, 4 bytes a page; each begins on a page. Zeros are holes
 ///     then       the device state
 public struct ImageLayout: Hashable, Sendable {
     /// The header's length, and the unit in which everything else is aligned and written.
     public static let blockBytes = GuestPage.size
-    /// Where it says that the guest has left the image: eight bytes, which a disk writes as one.
+    /// The offset of the mark of a guest that has left the image: eight bytes, which a disk writes atomically.
     public static let leftMarkOffset = blockBytes
     /// A multiple of the huge page size, so that memory can be mapped in huge blocks.
     public static let memoryOffset = 2 << 20
@@ -18,16 +18,16 @@ public struct ImageLayout: Hashable, Sendable {
     public static let checksumsPerBlock = blockBytes / 4
     /// Pages whose bits are in one block.
     public static let bitsPerBlock = blockBytes * 8
-    /// The most that requirements and device sections come to, names and lengths included.
+    /// The most bytes that requirements and device sections take together, including names and lengths.
     public static let maximumDeviceStateBytes =
         Hello.maximumRequirementBytes + DeviceSection.maximumCount * (DeviceSection.maximumBytes + DeviceSection.maximumNameBytes + 12)
 
-    /// The tables, in their order in the file.
+    /// The tables, in file order.
     public enum Table: Int, CaseIterable, Hashable, Sendable {
         case data, zero, free, checksums
     }
 
-    /// The eight bytes of an image whose guest has left it ("MOVED ON"), or is in it.
+    /// The eight bytes of the mark: "MOVED ON" if the guest has left the image, otherwise zeros.
     public static func leftMark(_ hasLeft: Bool) -> [UInt8] { hasLeft ? Array("MOVED ON".utf8) : [UInt8](repeating: 0, count: 8) }
 
     public let pageCount: Int

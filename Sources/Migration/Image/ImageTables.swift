@@ -1,8 +1,8 @@
 package import AerostatGuestMemory
 package import AerostatHost
 
-/// What an image says of its pages: which hold data, which are zero, which are free, and the data's checksums. Pages in none of the
-/// bitmaps never existed. It costs memory, and room in the file, only where pages exist.
+/// An image's page tables: which pages hold data, which are zero, which are free, and the checksums of the data. Pages in none of the
+/// bitmaps never existed. The tables take memory, and space in the file, only where pages exist.
 package final class ImageTables {
     package let layout: ImageLayout
     package let data: PageSet
@@ -11,8 +11,8 @@ package final class ImageTables {
     private var checksums: SparseWords
     /// Blocks that differ from those in the file, counted from the first block of the first table.
     private let changed: PageSet
-    /// Blocks that may hold anything but zeros, counted in the same way: they were changed, or came from a file. The rest of a large
-    /// guest's tables is not even there, and is not looked at.
+    /// Blocks that may hold anything but zeros, counted in the same way: they were changed, or loaded from a file. The other blocks of a
+    /// large guest's tables are not populated, and are skipped.
     private let touched: PageSet
 
     package init(_ layout: ImageLayout) throws(SystemError) {
@@ -32,9 +32,9 @@ package final class ImageTables {
 
     /// The pages' bytes are about to be written.
     ///
-    /// A page that is written by the guest while its checksum is computed, or while the disk reads it, comes again: the tracker was armed
-    /// before the page was taken out to be sent (rule "clear, then read"). The last time it comes, nothing changes it any more, so the
-    /// checksum that stays is that of the bytes that stay.
+    /// If the guest writes a page while its checksum is computed, or while the disk reads it, the page comes again, because the tracker was
+    /// armed before the page was taken out to be sent (rule "clear, then read"). When it comes for the last time, nothing changes it any
+    /// more. So the final checksum belongs to the final bytes.
     package func noteData(_ run: PageRun, checksum: (PageIndex) -> UInt32) {
         data.insert(run)
         zero.remove(run)
@@ -80,8 +80,8 @@ package final class ImageTables {
         }
     }
 
-    /// The next blocks that differ from those in the file; they count as written afterwards.
-    /// - Returns: a run of at most `maximumCount` block numbers; `nil` where there is none.
+    /// Takes the next blocks that differ from those in the file. Afterwards they count as written.
+    /// - Returns: a run of at most `maximumCount` block numbers; `nil` if there is none.
     package func takeChangedBlocks(maximumCount: Int) -> Range<Int>? {
         guard let run = changed.nextRun(from: PageIndex(0), maximumPages: maximumCount).run else { return nil }
         changed.remove(run)
@@ -117,7 +117,7 @@ package final class ImageTables {
         }
     }
 
-    /// Copies a block as it stands in the file.
+    /// Copies a block as it is stored in the file.
     /// - Parameter target: at least 4096 bytes.
     package func copyBlock(_ block: Int, into target: UnsafeMutableRawBufferPointer) {
         let (table, index) = place(ofBlock: block)
@@ -128,9 +128,9 @@ package final class ImageTables {
         }
     }
 
-    /// Takes over a block that came from a file.
+    /// Loads a block that was read from a file.
     /// - Parameter source: at least 4096 bytes.
-    /// - Returns: false where it speaks of pages behind the guest's last.
+    /// - Returns: false if the block describes pages behind the guest's last.
     package func loadBlock(_ block: Int, from source: UnsafeRawBufferPointer) -> Bool {
         let (table, index) = place(ofBlock: block)
         touched.insert(PageIndex(block))
@@ -139,9 +139,9 @@ package final class ImageTables {
         return true
     }
 
-    /// The CRC-32C over the blocks of some tables that are not all zeros: for each its number as u64, and its bytes.
+    /// The CRC-32C over those blocks of the given tables that are not all zeros: for each block its number as u64, then its bytes.
     ///
-    /// Holes cost nothing, and it does not matter whether zeros are stored as a hole.
+    /// Holes cost nothing, and the result does not depend on whether zeros are stored as a hole.
     package func checksum(over tables: [ImageLayout.Table]) -> UInt32 {
         var checksum = BlockChecksum()
         var block = [UInt8](repeating: 0, count: ImageLayout.blockBytes)
@@ -165,7 +165,7 @@ package final class ImageTables {
         return counts
     }
 
-    /// Calls `body` with the words of the three bitmaps, where one of them was touched.
+    /// Calls `body` with the words of the three bitmaps, for words that were touched in at least one.
     private func forEachWord(_ body: (_ index: Int, _ data: UInt64, _ zero: UInt64, _ free: UInt64) -> Void) {
         let blocks = layout.blockCount(of: .data)
         for block in 0..<blocks where (0..<3).contains(where: { touched.contains(PageIndex($0 * blocks + block)) }) {
@@ -176,7 +176,7 @@ package final class ImageTables {
         }
     }
 
-    /// What is wrong with tables that were loaded; `nil` where nothing is. A page is in one bitmap at most.
+    /// Returns what is wrong with loaded tables; `nil` if nothing is. A page may be in at most one bitmap.
     package func contradiction(with header: ImageHeader) -> ImageError? {
         var twice: (word: Int, page: Int)?
         forEachWord { word, data, zero, free in
@@ -199,7 +199,7 @@ package final class ImageTables {
     }
 }
 
-/// The checksum over numbered blocks, those of zeros left out.
+/// The checksum over numbered blocks; blocks of zeros are left out.
 package struct BlockChecksum {
     private var checksum = CRC32C()
 

@@ -1,6 +1,6 @@
 import AerostatHost
 
-// A section as it stands in frames and images: length of the name u32, name, version u32, length u32, bytes.
+// The encoding of a section in frames and images: length of the name u32, name, version u32, length u32, bytes.
 extension DeviceSection {
     init(_ reader: inout StreamReader) throws(StreamError) {
         let name = try reader.takeCountedText("device section name", maximum: Self.maximumNameBytes)
@@ -17,7 +17,7 @@ extension DeviceSection {
         writer.appendCounted(bytes)
     }
 
-    /// Reads as many sections as were announced.
+    /// Reads the announced number of sections.
     static func list(_ reader: inout StreamReader, count: Int) throws(StreamError) -> [DeviceSection] {
         try limit(count: count)
         var sections: [DeviceSection] = []

@@ -3,13 +3,13 @@ import AerostatHost
 
 /// Pages of one kind, as a runs frame describes them: 16 bytes, first page u64, count u32, kind u8, three zero bytes.
 public struct RunDescriptor: Hashable, Sendable {
-    /// What travels of the run's pages.
+    /// What is sent for the run's pages.
     public enum Kind: UInt8, Hashable, Sendable {
         /// The pages' bytes follow in the payload.
         case data = 0
         /// All bytes of the pages are zero.
         case zero = 1
-        /// Nobody uses the pages: they read as zero until they are written.
+        /// The guest does not use the pages. They read as zero until they are written.
         case free = 2
     }
 
@@ -41,7 +41,7 @@ public struct DigestRun: Hashable, Sendable {
     }
 }
 
-/// The destination's word that it holds everything.
+/// The destination says that it holds everything.
 public struct Ready: Hashable, Sendable {
     public var pagesCompared = 0
     public var pagesFree = 0
@@ -59,7 +59,7 @@ public enum Frame: Hashable, Sendable {
     case roundEnd(UInt32)
     case deviceState(DeviceSection)
     case digests(DigestRun)
-    /// - guestRuns: whether the guest shall run when committed, or stay paused as it was.
+    /// - guestRuns: whether the guest shall run after commit, or stay paused as it was.
     case switchover(sections: Int, guestRuns: Bool)
     case ready(Ready)
     case commit
@@ -67,10 +67,10 @@ public enum Frame: Hashable, Sendable {
     case abort(String)
     case progress(round: UInt32)
 
-    /// The longest reason that an abort carries, in bytes of UTF-8.
+    /// The longest reason in an abort, in bytes of UTF-8.
     public static let maximumReasonBytes = 1024
 
-    /// Encodes a frame; for runs, the pages follow it.
+    /// Encodes a frame. For runs, the pages follow it on the link.
     public func encode(sequence: UInt32) -> [UInt8] {
         var body = FieldBytes()
         switch self {
@@ -124,7 +124,7 @@ public enum Frame: Hashable, Sendable {
         }
     }
 
-    /// Decodes a body whose checksum was right.
+    /// Decodes a body. Its checksum must have been checked.
     /// - Parameter pageCount: pages of the guest; runs and digests outside are refused. 0 before the hello.
     public init(_ header: FrameHeader, body: [UInt8], pageCount: Int) throws(StreamError) {
         var reader = StreamReader(body)
@@ -170,7 +170,7 @@ public enum Frame: Hashable, Sendable {
         try reader.finish()
     }
 
-    /// The kind that its header names.
+    /// The kind in the frame's header.
     public var kind: FrameKind {
         switch self {
         case .hello: .hello

@@ -1,6 +1,6 @@
 import AerostatHost
 
-/// What a frame says. The numbers are the stream's.
+/// The kind of a frame. The numbers are those in the stream.
 public enum FrameKind: UInt16, Hashable, Sendable {
     case hello = 1
     case roundBegin = 2
@@ -37,9 +37,9 @@ public struct FrameHeader: Hashable, Sendable {
     public static let magic: UInt32 = 0x4F52_4541
     /// The version that this code writes.
     public static let version: UInt16 = 1
-    /// A device section of the largest size, and its name.
+    /// Room for the largest device section and its name.
     public static let maximumBodyBytes = DeviceSection.maximumBytes + 4096
-    /// The pages of one runs frame.
+    /// The most bytes of pages behind one runs frame.
     public static let maximumPayloadBytes = 64 << 20
 
     public var kind: FrameKind
@@ -78,13 +78,13 @@ public struct FrameHeader: Hashable, Sendable {
         return writer.bytes
     }
 
-    /// Decodes and limits the fixed part; the checksum is checked when the body is there.
-    /// - Parameter sequence: the number that is due.
+    /// Decodes the fixed part and checks its limits. The checksum is checked when the body has arrived.
+    /// - Parameter sequence: the sequence number that is due.
     public init(decoding bytes: [UInt8], expecting sequence: UInt32) throws(StreamError) {
         var reader = StreamReader(bytes)
         guard bytes.count == Self.byteCount, try reader.take("magic", UInt32.self) == Self.magic else { throw .notAFrame(frame: sequence) }
         let rawKind: UInt16 = try reader.take("kind")
-        // Versions are agreed in the hello; until then, and after it, the framing itself is version 1.
+        // The hello agrees on the stream's version. The framing itself is version 1, before and after the hello.
         guard try reader.take("version", UInt16.self) == Self.version else { throw .notAFrame(frame: sequence) }
         round = try reader.take("round")
         count = try reader.take("count")
@@ -123,7 +123,7 @@ public struct FrameHeader: Hashable, Sendable {
 }
 
 extension FrameKind {
-    /// Whether a destination may say it. All others are a source's: pages that nobody asked for would follow on some of them.
+    /// Whether a destination may send this kind. Only a source may send the others, because some of them bring pages.
     public var isForDestinationToSay: Bool {
         switch self {
         case .hello, .ready, .running, .abort, .progress: true

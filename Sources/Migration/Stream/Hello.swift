@@ -1,7 +1,7 @@
 public import AerostatGuestMemory
 import AerostatHost
 
-/// The first frame of each side: who speaks, what it can, the shape of the guest and what it requires.
+/// The first frame of each side: the speaker's versions and capabilities, the guest's shape and its requirements.
 public struct Hello: Hashable, Sendable {
     /// Oldest and newest stream version that the speaker understands.
     public var versions: ClosedRange<UInt16>
@@ -10,13 +10,13 @@ public struct Hello: Hashable, Sendable {
     public var pageSize: UInt32
     public var capabilities: Capabilities
     public var regions: RegionTable
-    /// What the destination must offer, as the guest says it. The destination's own hello requires nothing.
+    /// What the destination must offer, according to the guest. The destination's own hello requires nothing.
     public var requirements: [DeviceSection]
 
-    /// Version 1 did not say what the guest requires, not even its kind. It is refused: a destination would learn from the device state
-    /// that it cannot run the guest, after all of its memory has come. No release spoke it.
+    /// Version 1 did not say what the guest requires, not even its kind. It is refused, because a destination would learn that it cannot
+    /// run the guest only from the device state, after all memory has arrived. No release spoke version 1.
     public static let ourVersions: ClosedRange<UInt16> = 2...2
-    /// The most that the requirements come to, names and lengths included: they travel in one frame.
+    /// The most bytes that the requirements take together, including names and lengths: they are sent in one frame.
     public static let maximumRequirementBytes = 1 << 20
 
     public init(session: SessionID, regions: RegionTable, capabilities: Capabilities, requirements: [DeviceSection] = []) {
@@ -32,17 +32,17 @@ public struct Hello: Hashable, Sendable {
     /// The destination's answer.
     public var answer: Hello { Hello(session: session, regions: regions, capabilities: capabilities) }
 
-    /// What this migration uses; unknown bits are refused.
+    /// The capabilities that this migration uses; unknown bits are refused.
     public struct Capabilities: OptionSet, Hashable, Sendable {
         public let rawValue: UInt64
         public init(rawValue: UInt64) { self.rawValue = rawValue }
 
-        /// Digests of all pages, by XXH3, are sent and compared before commit.
+        /// XXH3 digests of all pages are sent and compared before commit.
         public static let verify = Capabilities(rawValue: 1 << 1)
-        /// The same by the digest of versions before 0.3.0. Its name is kept so that it is refused by name: two digests of one page are
+        /// The same with the digest of versions before 0.3.0. It has a name here so that we can refuse it by name: digests of two kinds are
         /// never compared. Those versions refuse `verify`, which they do not know.
         public static let verifyByOldDigest = Capabilities(rawValue: 1 << 0)
-        /// All that this version has.
+        /// All capabilities of this version.
         public static let known: Capabilities = [.verify]
     }
 
@@ -72,7 +72,7 @@ public struct Hello: Hashable, Sendable {
         let newest: UInt16 = try reader.take("newest version")
         guard oldest <= newest else { throw .malformed("version range \(oldest) to \(newest)") }
         versions = oldest...newest
-        // What follows is laid out as the versions say.
+        // The version determines the layout of what follows.
         guard versions.overlaps(Self.ourVersions) else { throw .versions(versions) }
         pageSize = try reader.take("page size")
         session = SessionID(high: try reader.take("session id"), low: try reader.take("session id"))
@@ -94,8 +94,8 @@ public struct Hello: Hashable, Sendable {
         try reader.finish()
     }
 
-    /// Why this side cannot migrate with the other; `nil` where it can.
-    /// - Parameter shape: the guest's memory here; `nil` where this side takes the other's.
+    /// Why this side cannot migrate with the other; `nil` if it can.
+    /// - Parameter shape: the guest's memory here; `nil` if this side takes the other's shape.
     public func refusal(shape: RegionTable?) -> String? {
         guard pageSize == GuestPage.size else { return "the other side has pages of \(pageSize) bytes, this one of \(GuestPage.size)" }
         guard !capabilities.contains(.verifyByOldDigest) else {
@@ -114,7 +114,7 @@ public struct Hello: Hashable, Sendable {
     }
 }
 
-/// Tells one migration from another.
+/// Identifies one migration.
 public struct SessionID: Hashable, Sendable, CustomStringConvertible {
     public var high: UInt64
     public var low: UInt64
@@ -124,7 +124,7 @@ public struct SessionID: Hashable, Sendable, CustomStringConvertible {
         self.low = low
     }
 
-    /// A new one, which nobody else has.
+    /// A new random id, unique in practice.
     public static func random() -> SessionID { SessionID(high: .random(in: .min ... .max), low: .random(in: .min ... .max)) }
 
     /// 32 hexadecimal digits.

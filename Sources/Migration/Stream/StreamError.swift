@@ -1,10 +1,10 @@
 package import AerostatHost
 
-/// What is wrong with bytes that a peer sent. All of it is foreign input: none of these traps.
+/// What is wrong with bytes that a peer sent. They are foreign input: none of these errors traps.
 public enum StreamError: Error, Hashable, Sendable, CustomStringConvertible {
     /// The bytes are not a frame of this protocol.
     case notAFrame(frame: UInt32)
-    /// The peer speaks no version of the stream that is known here.
+    /// The peer speaks none of the stream versions known here.
     case versions(ClosedRange<UInt16>)
     case checksum(frame: UInt32)
     /// A frame was lost, repeated or reordered.
@@ -12,11 +12,11 @@ public enum StreamError: Error, Hashable, Sendable, CustomStringConvertible {
     case unknownKind(UInt16, frame: UInt32)
     /// A count or length above its stated maximum.
     case limit(String, value: UInt64, maximum: UInt64)
-    /// The body ends early, has bytes left over, or holds a value that is not allowed there.
+    /// The body ends early, has bytes left over, or holds a value that is not allowed.
     case malformed(String)
     /// A run of pages that is not in guest memory.
     case outsideMemory(firstPage: UInt64, count: UInt64, pages: Int)
-    /// The frame is sound but has no place here.
+    /// The frame is valid but not allowed at this point.
     case unexpected(FrameKind, during: String)
 
     public var description: String {

@@ -184,7 +184,7 @@ import Testing
         try expectMalformed("page 4 has two states") { file.flip(16, at: layout.offset(of: .free)) }
         file.flip(16, at: layout.offset(of: .free))
         // Page 2048 does not exist.
-        try expectMalformed("behind the last") { file.flip(1, at: layout.offset(of: .data) + 2048 / 8) }
+        try expectMalformed("past the last") { file.flip(1, at: layout.offset(of: .data) + 2048 / 8) }
         file.flip(1, at: layout.offset(of: .data) + 2048 / 8)
         // Page 1 is no longer data, but its bytes are still there.
         try expectMalformed("absent") { file.flip(2, at: layout.offset(of: .data)) }

@@ -87,7 +87,7 @@ final class Machine: Guest, @unchecked Sendable {
         return (0..<memory.pageCount).map { existing.contains(PageIndex($0)) ? memory.digest(PageIndex($0)) : PageDigest.zeroPage }
     }
 
-    /// Asks for statistics, like a person or a host that checks how much its guests use.
+    /// Asks for statistics, like a person or a host that checks how much its guests use. The caller has awaited the device.
     func askForStatistics() {
         device.requestStatistics()
         hearDoorbell()
@@ -97,7 +97,7 @@ final class Machine: Guest, @unchecked Sendable {
     func awaitDevice() {
         world.perhapsYield()
         if isDeviceLocked, world.scheduler.current?.name == "source" { world.reached(.engineWaitsForHint) }
-        while isDeviceLocked { world.scheduler.sleep { !self.isDeviceLocked || self.world.isOver } }
+        while isDeviceLocked, !world.isOver { world.scheduler.sleep { !self.isDeviceLocked || self.world.isOver } }
     }
 
     private func runHintThread() {
@@ -126,7 +126,12 @@ final class Machine: Guest, @unchecked Sendable {
         world.scheduler.yield()
         isPaused = true
         awaitDevice()
-        while isGivingBack, !world.isOver { world.scheduler.sleep { !self.isGivingBack || self.world.isOver } }
+        // The device may begin another step while this waits for the memory that is being given back.
+        while isGivingBack || isDeviceLocked, !world.isOver {
+            world.scheduler.sleep { !self.isGivingBack && !self.isDeviceLocked || self.world.isOver }
+        }
+        // At the end of the world nobody finishes the step.
+        if isDeviceLocked { return }
         slot.park()
         world.note("machine \(number) is paused")
     }

@@ -1,3 +1,4 @@
+import AerostatControl
 import AerostatHost
 import AerostatMigration
 import AerostatQMP
@@ -114,6 +115,19 @@ extension EndToEnd {
                 migrate.signal(SIGHUP)
                 #expect(try await migrate.exitCode() == -SIGHUP, "\(migrate.log)")
                 guest.signal(SIGCONT)
+            }
+        }
+
+        @Test(arguments: [SIGINT, SIGTERM])
+        func `A signal to 'memory-stats --watch' ends it, and the guest is not asked any longer`(_ number: Int32) async throws {
+            try await withGuests { guests in
+                let guest = try await guests.run("--memory", "16MiB")
+                let watch = guests.keep(try Command(["memory-stats", "--watch", "--control", guest.control]))
+                let client = try await guest.connect()
+                try await eventually("the guest is asked") { try await client.statisticsPeriod() == 1 }
+                watch.signal(number)
+                #expect(try await watch.exitCode() == 0, "\(watch.log)")
+                #expect(try await client.statisticsPeriod() == 0)
             }
         }
 

@@ -3,7 +3,6 @@ import AerostatHost
 import AerostatMigration
 import AerostatQMP
 import CommandSupport
-import Synchronization
 
 /// How often to ask for a migration's report. Each answer briefly takes processor time that the guest and the link need too.
 struct FollowingPace {
@@ -55,30 +54,4 @@ func followMigration(
         if report.status.isOver, report.status != .none { return report }
     }
     throw .connectionLost(client.path)
-}
-
-/// A termination signal (the interrupt key, SIGTERM, SIGHUP) cancels the migration. A second one ends this command, but not the migration.
-final class MigrationCanceller: Sendable {
-    private let pending: Flag
-
-    private final class Flag: Sendable {
-        let value = Atomic(false)
-    }
-
-    /// Whether such a signal has arrived.
-    var isPending: Bool { pending.value.load(ordering: .sequentiallyConsistent) }
-
-    init(_ client: ControlClient) throws(SystemError) {
-        let flag = Flag()
-        pending = flag
-        try SignalWatch.start(SignalWatch.endings) { _ in
-            SignalWatch.end(SignalWatch.endings)
-            flag.value.store(true, ordering: .sequentiallyConsistent)
-            Task { _ = try? await client.execute(.cancelMigration) }
-            writeToStandardError("\ncancelling; interrupt again to leave the migration to itself\n")
-        }
-    }
-
-    /// Stops watching for signals. The migration is over.
-    func end() { SignalWatch.end(SignalWatch.endings) }
 }

@@ -9,8 +9,9 @@ struct MemoryStats: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Shows what the guest tells of its memory.",
         discussion: """
-            The guest's balloon driver is asked every few seconds (--period). If nobody asked before, this command asks once and turns \
-            it off again. A figure that the guest does not give is left out. The first column has the names of 'virsh dommemstat'.
+            The guest's balloon driver is asked at an interval that --period sets. If it is not asked at all, this command has it asked \
+            while it runs. A value that the guest does not give is left out. The first column has the names of 'virsh dommemstat'.
+            With --watch, --json prints one document in each line.
 
             Examples:
               aerostat memory-stats --control /run/guest.sock
@@ -36,22 +37,26 @@ struct MemoryStats: AsyncParsableCommand {
 
     func run() async throws {
         let client = try await options.connect()
-        var setBack: Int?
         if let period {
             try await client.setStatisticsPeriod(Int(period.components.seconds))
         } else if try await client.statisticsPeriod() == 0 {
-            try await client.setStatisticsPeriod(1)
-            setBack = 0
+            return try await askMeanwhile(client)
         }
-        let turnsOff = period == .zero
+        try await show(period == .zero ? try await client.guestStatistics() : try await firstAnswer(client), client) { false }
+    }
+
+    /// Has the guest asked once a second while this command runs, however it ends.
+    private func askMeanwhile(_ client: ControlClient) async throws {
+        let interruption = try Interruption()
+        defer { interruption.end() }
+        try await client.setStatisticsPeriod(1)
         do {
-            let reply = turnsOff ? try await client.guestStatistics() : try await firstAnswer(client)
-            try await show(reply, client)
+            try await show(try await firstAnswer(client), client) { interruption.isPending }
         } catch {
-            if let setBack { try? await client.setStatisticsPeriod(setBack) }
+            try? await client.setStatisticsPeriod(0)
             throw error
         }
-        if let setBack { try await client.setStatisticsPeriod(setBack) }
+        try await client.setStatisticsPeriod(0)
     }
 
     /// Waits for an answer that is not older than this command, but not for long: a guest may have no driver, or not answer.
@@ -66,22 +71,25 @@ struct MemoryStats: AsyncParsableCommand {
         return reply
     }
 
-    private func show(_ first: GuestStatisticsReply, _ client: ControlClient) async throws {
-        var reply = first
-        guard watch else {
-            let balloon = try await client.balloon()
-            return try options.print(document(reply, balloon), text: MemoryStatsText.table(reply, balloon).joined(separator: "\n"))
-        }
-        var shown: GuestStatisticsReply?
-        while true {
+    /// Prints the answer. With `--watch`, prints each later one too, until `isOver`.
+    private func show(_ first: GuestStatisticsReply, _ client: ControlClient, until isOver: () -> Bool) async throws {
+        var (reply, shown) = (first, GuestStatisticsReply?.none)
+        repeat {
             if reply != shown {
                 let balloon = try await client.balloon()
-                try options.print(document(reply, balloon), text: MemoryStatsText.table(reply, balloon).joined(separator: "\n") + "\n")
+                let text = MemoryStatsText.table(reply, balloon).joined(separator: "\n")
+                if watch {
+                    // A document in each line.
+                    try printResult(options.json ? document(reply, balloon).text() : text + "\n")
+                } else {
+                    try options.print(document(reply, balloon), text: text)
+                }
                 shown = reply
             }
+            guard watch else { return }
             try await Task.sleep(for: .milliseconds(200))
             reply = try await client.guestStatistics()
-        }
+        } while !isOver()
     }
 
     private func document(_ reply: GuestStatisticsReply, _ balloon: BalloonInfo) throws -> JSONValue {

@@ -96,14 +96,17 @@ struct Migrate: AsyncParsableCommand {
         var recorder = try record.map(MigrationRecorder.init)
         let client = try await options.connect()
         // Installed before the migration begins. Otherwise an early interrupt would end this command and leave the migration running.
-        let canceller = try MigrationCanceller(client)
-        defer { canceller.end() }
+        let interruption = try Interruption {
+            Task { _ = try? await client.execute(.cancelMigration) }
+            writeToStandardError("\ncancelling; interrupt again to leave the migration to itself\n")
+        }
+        defer { interruption.end() }
         let start = WallClock.milliseconds()
         do {
             try await client.execute(.setMigrationParameters, parameters)
             try await client.execute(.migrate, MigrateArguments(uri: resolvedURI))
             // A cancel that arrived just before the migration began had no effect, so it is repeated.
-            if canceller.isPending { try await client.execute(.cancelMigration) }
+            if interruption.isPending { try await client.execute(.cancelMigration) }
         } catch ControlError.refused(let command, let error) {
             let state = try await client.runState()
             var report = try await client.migrationReport()

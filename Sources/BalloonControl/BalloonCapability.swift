@@ -15,9 +15,6 @@ public protocol BalloonHolder: LocalGuest {
 
 /// What a balloon adds to a machine's host: commands, an object with properties, and the event BALLOON_CHANGE.
 public final class BalloonCapability: Sendable {
-    /// The balloon's device name. QEMU's users can choose one, and this is the usual choice.
-    public static let deviceName = "balloon0"
-
     private let host: MachineHost
     private let changes = Mutex(EventThrottle<Int>(interval: .seconds(1)))
     /// When a client of this process last set the target.
@@ -49,10 +46,10 @@ public final class BalloonCapability: Sendable {
         ObjectModel.Object(
             type: "virtio-balloon-device",
             properties: [
-                "guest-stats": .init(type: "guest statistics") { [self] () throws(QMPError) in
+                BalloonObject.statistics: .init(type: "guest statistics") { [self] () throws(QMPError) in
                     GuestStatisticsReply(try device().guestStatistics).json
                 },
-                "guest-stats-polling-interval": .init(
+                BalloonObject.pollingInterval: .init(
                     type: "int",
                     get: { [self] () throws(QMPError) in .integer(Int(try device().pollingIntervalSeconds)) },
                     set: { [self] (value) throws(QMPError) in try setPolling(value) }
@@ -63,7 +60,7 @@ public final class BalloonCapability: Sendable {
 
     private func setPolling(_ value: JSONValue) throws(QMPError) {
         guard let seconds = value.integer else {
-            throw QMPError("Invalid parameter type for 'guest-stats-polling-interval', expected: integer")
+            throw QMPError("Invalid parameter type for '\(BalloonObject.pollingInterval)', expected: integer")
         }
         guard seconds >= 0 else { throw QMPError("timer value must be greater than zero") }
         guard let seconds = UInt32(exactly: seconds) else { throw QMPError("timer value is too big") }
@@ -97,10 +94,19 @@ public final class BalloonCapability: Sendable {
             givenBack: bytes(status.counters.givenBackPages),
             cleared: bytes(status.counters.clearedPages),
             isDriverReady: status.isDriverReady,
-            inhibited: status.inhibitions.isEmpty ? nil : status.inhibitions.joined(separator: "; "),
+            inhibited: inhibited(status),
             waitsFor: waits(status),
             counters: status.counters.byName
         )
+    }
+
+    /// Why memory is not given back, or was not.
+    private func inhibited(_ status: BalloonStatus) -> String? {
+        var reasons = status.inhibitions
+        if let error = status.lastError {
+            reasons.append("the kernel refused \(status.counters.failedPages) pages, the last with: \(error)")
+        }
+        return reasons.isEmpty ? nil : reasons.joined(separator: "; ")
     }
 
     /// How long no page must have moved before the guest is reported as stuck.
@@ -109,12 +115,11 @@ public final class BalloonCapability: Sendable {
     /// Why the balloon does not have its target size yet.
     private func waits(_ status: BalloonStatus) -> String? {
         guard status.actualPages != status.targetPages else { return nil }
-        guard status.isDriverReady else { return "the guest has no balloon driver that is at work" }
+        guard status.isDriverReady else { return "no balloon driver is at work in the guest" }
         guard host.runState == .running else { return "the guest does not run" }
         let now = MonotonicClock.now()
         let lastSigns = [status.lastMovement, lastAsked.withLock { $0 }].compactMap { $0 }
-        if lastSigns.contains(where: { $0.duration(to: now) < Self.patience }) { return "the guest is at work on it" }
-        if let error = status.lastError, status.counters.failedPages > 0 { return "the host could not take memory back: \(error)" }
+        if lastSigns.contains(where: { $0.duration(to: now) < Self.patience }) { return "the guest is working on it" }
         return status.actualPages < status.targetPages
             ? "the guest finds no free memory that it could give; its driver goes on trying"
             : "the guest's driver does not take its memory back"
@@ -138,8 +143,7 @@ public final class BalloonCapability: Sendable {
         case .tell: tell(actual)
         case .wait: break
         case .callBack(let time):
-            let nanoseconds = max(.zero, time - Self.now).components.attoseconds / 1_000_000_000
-            DispatchQueue.global().asyncAfter(deadline: .now() + .nanoseconds(Int(nanoseconds))) { [weak self] in
+            DispatchQueue.global().asyncAfter(deadline: .now() + (time - Self.now) / .seconds(1)) { [weak self] in
                 guard let self, let value = changes.withLock({ $0.take(now: Self.now) }) else { return }
                 tell(value)
             }
@@ -152,7 +156,7 @@ public final class BalloonCapability: Sendable {
 }
 
 extension GuestStatisticsReply {
-    init(_ statistics: GuestStatistics) {
+    package init(_ statistics: GuestStatistics) {
         var figures: [Figure: UInt64] = [:]
         for (figure, value) in zip(Figure.allCases, GuestStatistics.Value.allCases) { figures[figure] = statistics[value] }
         self.init(figures: figures, lastUpdate: Int(clamping: (statistics.lastUpdateMilliseconds ?? 0) / 1000))
@@ -160,19 +164,21 @@ extension GuestStatisticsReply {
 }
 
 extension BalloonCounters {
-    /// The counters that are not zero, under their names in `query-balloon`.
-    var byName: [String: Int] {
-        let all: [String: Int] = [
-            "inflate-buffers": inflateBuffers, "deflate-buffers": deflateBuffers, "statistics-buffers": statisticsBuffers,
-            "report-buffers": reportBuffers, "inflated-pages": inflatedPages, "deflated-pages": deflatedPages,
-            "reported-pages": reportedPages, "given-back-pages": givenBackPages, "cleared-pages": clearedPages,
-            "completed-huge-pages": completedHugePages, "inhibited-pages": inhibitedPages, "poisoned-pages": poisonedPages,
-            "failed-pages": failedPages, "outside-pages": outsidePages, "absent-pages": absentPages, "own-pages": ownPages,
-            "repeated-pages": repeatedPages, "unknown-pages": unknownPages, "refused-reports": refusedReports,
-            "unknown-tags": unknownTags, "surplus-statistics-buffers": surplusStatisticsBuffers, "odd-bytes": oddBytes,
-            "surplus-bytes": surplusBytes, "unreadable-segments": unreadableSegments, "wrong-way-segments": wrongWaySegments,
-            "refused-writes": refusedWrites,
+    /// All counters, under the names of `query-balloon`.
+    package var named: [(name: String, count: Int)] {
+        [
+            ("inflate-buffers", inflateBuffers), ("deflate-buffers", deflateBuffers), ("statistics-buffers", statisticsBuffers),
+            ("report-buffers", reportBuffers), ("inflated-pages", inflatedPages), ("deflated-pages", deflatedPages),
+            ("reported-pages", reportedPages), ("given-back-pages", givenBackPages), ("cleared-pages", clearedPages),
+            ("completed-huge-pages", completedHugePages), ("inhibited-pages", inhibitedPages), ("poisoned-pages", poisonedPages),
+            ("failed-pages", failedPages), ("outside-pages", outsidePages), ("absent-pages", absentPages), ("own-pages", ownPages),
+            ("repeated-pages", repeatedPages), ("unknown-pages", unknownPages), ("refused-reports", refusedReports),
+            ("unknown-tags", unknownTags), ("surplus-statistics-buffers", surplusStatisticsBuffers), ("odd-bytes", oddBytes),
+            ("surplus-bytes", surplusBytes), ("unreadable-segments", unreadableSegments), ("wrong-way-segments", wrongWaySegments),
+            ("refused-writes", refusedWrites),
         ]
-        return all.filter { $0.value != 0 }
     }
+
+    /// The counters that are not 0.
+    var byName: [String: Int] { Dictionary(uniqueKeysWithValues: named.filter { $0.count != 0 }.map { ($0.name, $0.count) }) }
 }

@@ -167,7 +167,7 @@ final class StressGuest: Sendable {
 
     /// A property of the balloon.
     func property(_ name: String) async throws -> JSONValue {
-        try await ask("qom-get", ["path": "/machine/peripheral/balloon0", "property": .string(name)])
+        try await ask("qom-get", ["path": .string(BalloonObject.name), "property": .string(name)])
     }
 
     func dump(to path: String) async throws { _ = try await ask("pmemsave", ["val": 0, "filename": .string(path)]) }

@@ -16,7 +16,7 @@ extension StressRound {
             }
         }
         if let seconds = wanted.pollingSeconds {
-            let answer = try await guest.property("guest-stats-polling-interval")
+            let answer = try await guest.property(BalloonObject.pollingInterval)
             if answer != .integer(seconds) {
                 throw StressFind(.balloon, "\(guest.child.name) asks for statistics every \(answer) s, and was told \(seconds)")
             }
@@ -34,7 +34,7 @@ extension StressRound {
         guard plan.guest.hasSteadyBalloon, let seconds = wanted.pollingSeconds, seconds > 0 else { return }
         let now = Int(WallClock.milliseconds() / 1000)
         try await eventually("the guest at \(guest.child.name) gives statistics every \(seconds) s", check: .balloon) {
-            guard let reply = GuestStatisticsReply(json: try await guest.property("guest-stats")) else {
+            guard let reply = GuestStatisticsReply(json: try await guest.property(BalloonObject.statistics)) else {
                 throw StressFind(.balloon, "\(guest.child.name) says of statistics what cannot be read")
             }
             return reply.lastUpdate > now ? () : nil

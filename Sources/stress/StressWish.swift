@@ -22,7 +22,7 @@ struct StressWish: CustomStringConvertible {
         case .statistics(let seconds):
             (
                 "qom-set",
-                ["path": "/machine/peripheral/balloon0", "property": "guest-stats-polling-interval", "value": .integer(seconds)]
+                NewPropertyArguments(path: BalloonObject.name, property: BalloonObject.pollingInterval, value: .integer(seconds)).arguments
             )
         }
     }

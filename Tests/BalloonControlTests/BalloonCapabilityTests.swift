@@ -48,7 +48,7 @@ private final class HostedGuest: BalloonHolder {
             (configuration.usedShare, configuration.freedShare) = (0.1, 0.5)
             guest = try ModelGuest(booting: configuration)
             var objects = ObjectModel()
-            objects.add(capability.object, named: BalloonCapability.deviceName)
+            objects.add(capability.object, named: BalloonObject.name)
             var all = host.commands
             for set in [capability.commands, objects.commands] { all.add(set) }
             commands = all
@@ -162,6 +162,26 @@ private final class HostedGuest: BalloonHolder {
         #expect(reply.figures[.totalMemory].map { $0 > 0 && $0 <= 64 << 20 } == true)
         #expect(answer["stats"]?["stat-htlb-pgalloc"] == .numeral("18446744073709551615"))
         #expect(reply.figures[.hugePageAllocations] == nil)
+    }
+
+    @Test func `Each statistic has the name that QEMU gives its tag`() throws {
+        // VIRTIO_BALLOON_S_* of Linux, in the order of their numbers.
+        let names = [
+            "swap-in", "swap-out", "major-faults", "minor-faults", "free-memory", "total-memory", "available-memory", "disk-caches",
+            "htlb-pgalloc", "htlb-pgfail", "oom-kills", "alloc-stalls", "async-scans", "direct-scans", "async-reclaims", "direct-reclaims",
+        ]
+        for (tag, name) in names.enumerated() {
+            var statistics = GuestStatistics()
+            statistics[try #require(GuestStatistics.Value(rawValue: UInt16(tag)))] = 7
+            let stats = GuestStatisticsReply(statistics).json["stats"]
+            #expect(stats?["stat-" + name] == 7, "\(tag)")
+        }
+    }
+
+    @Test func `Every counter of the device has a name`() {
+        let counters = BalloonCounters()
+        #expect(counters.named.count == Mirror(reflecting: counters).children.count)
+        #expect(Set(counters.named.map(\.name)).count == counters.named.count)
     }
 
     @Test func `Before there is a guest the balloon is refused`() throws {

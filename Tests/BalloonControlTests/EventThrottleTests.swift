@@ -1,4 +1,5 @@
 import AerostatBalloonControl
+import TestSupport
 import Testing
 
 @Suite struct EventThrottleTests {
@@ -17,7 +18,7 @@ import Testing
 
     @Test(arguments: 1...20 as ClosedRange<UInt64>)
     func `However values come, none is told within a second of another, and the last told is the last offered`(seed: UInt64) {
-        var random = SystemRandomNumberGenerator()
+        var random = SeededGenerator(seed: seed)
         var throttle = EventThrottle<Int>(interval: .seconds(1))
         var (now, due, told, times) = (Duration.zero, Duration?.none, [Int](), [Duration]())
         func tell(_ value: Int) {

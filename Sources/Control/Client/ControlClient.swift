@@ -132,27 +132,23 @@ public final class ControlClient: Sendable {
         do { return try answer.decode(BalloonInfo.self) } catch { throw .unexpectedAnswer(command: "query-balloon") }
     }
 
-    /// Where the balloon is among a machine's objects.
-    private static let balloonPath = "/machine/peripheral/balloon0"
-    private static let pollingInterval = "guest-stats-polling-interval"
-
     /// What the guest last told of its memory.
     public func guestStatistics() async throws(ControlError) -> GuestStatisticsReply {
-        let answer = try await execute(.getProperty, PropertyArguments(path: Self.balloonPath, property: "guest-stats"))
+        let answer = try await execute(.getProperty, PropertyArguments(path: BalloonObject.name, property: BalloonObject.statistics))
         guard let reply = GuestStatisticsReply(json: answer) else { throw .unexpectedAnswer(command: "qom-get") }
         return reply
     }
 
     /// Every how many seconds the guest is asked for statistics; 0 if it is not.
     public func statisticsPeriod() async throws(ControlError) -> Int {
-        let answer = try await execute(.getProperty, PropertyArguments(path: Self.balloonPath, property: Self.pollingInterval))
+        let answer = try await execute(.getProperty, PropertyArguments(path: BalloonObject.name, property: BalloonObject.pollingInterval))
         guard let seconds = answer.integer else { throw .unexpectedAnswer(command: "qom-get") }
         return seconds
     }
 
     /// Has the guest asked for statistics every so many seconds; 0 ends it.
     public func setStatisticsPeriod(_ seconds: Int) async throws(ControlError) {
-        let value = JSONValue.integer(seconds)
-        try await execute(.setProperty, NewPropertyArguments(path: Self.balloonPath, property: Self.pollingInterval, value: value))
+        let arguments = NewPropertyArguments(path: BalloonObject.name, property: BalloonObject.pollingInterval, value: .integer(seconds))
+        try await execute(.setProperty, arguments)
     }
 }

@@ -1,5 +1,15 @@
 // The commands of a machine with a balloon, under QMP's names.
 
+/// The balloon among a machine's objects (`ObjectModel`), with QEMU's names for its properties.
+public enum BalloonObject {
+    /// The device's name. QEMU's users choose one; this is the usual choice.
+    public static let name = "balloon0"
+    /// A `GuestStatisticsReply`.
+    public static let statistics = "guest-stats"
+    /// Seconds; 0 if the guest is not asked for statistics.
+    public static let pollingInterval = "guest-stats-polling-interval"
+}
+
 extension CommandDeclaration<BalloonArguments> {
     /// Sets how much memory the guest should keep.
     public static var balloon: Self { Self("balloon", isBrief: true) }

@@ -48,7 +48,6 @@ public struct BalloonInfo: Hashable, Sendable, Codable {
     enum CodingKeys: String, CodingKey {
         case actual, target, maximum, ballooned, cleared, inhibited, counters
         case givenBack = "given-back"
-
         case isDriverReady = "driver-ready"
         case waitsFor = "waits-for"
     }
@@ -117,12 +116,6 @@ public struct GuestStatisticsReply: Hashable, Sendable {
 extension BalloonInfo {
     /// The answer to `query-balloon`.
     public var json: JSONValue {
-        get throws(QMPError) {
-            do {
-                return try JSONValue(encoding: self)
-            } catch {
-                throw QMPError("the state of the balloon cannot be written as JSON: \(error)")
-            }
-        }
+        get throws(QMPError) { try JSONValue(answer: self, "the state of the balloon") }
     }
 }

@@ -100,11 +100,7 @@ extension MigrationReport {
     public var json: JSONValue {
         get throws(QMPError) {
             if status == .none { return [:] }
-            do {
-                return try JSONValue(encoding: self)
-            } catch {
-                throw QMPError("the report cannot be written as JSON: \(error)")
-            }
+            return try JSONValue(answer: self, "the report")
         }
     }
 
@@ -117,12 +113,14 @@ extension MigrationReport {
 extension SelfCheck {
     /// The answer to `check-guest`.
     public var json: JSONValue {
-        get throws(QMPError) {
-            do {
-                return try JSONValue(encoding: self)
-            } catch {
-                throw QMPError("the check's result cannot be written as JSON: \(error)")
-            }
-        }
+        get throws(QMPError) { try JSONValue(answer: self, "the check's result") }
+    }
+}
+
+extension JSONValue {
+    /// Encodes the answer to a command.
+    /// - Parameter name: what it is, for the error.
+    init(answer: some Encodable, _ name: String) throws(QMPError) {
+        do { self = try JSONValue(encoding: answer) } catch { throw QMPError("\(name) cannot be written as JSON: \(error)") }
     }
 }

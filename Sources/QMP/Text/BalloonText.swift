@@ -20,8 +20,8 @@ package enum BalloonText {
     /// Counters that stay 0 with a correct driver.
     private static let mistakes = [
         ("outside-pages", "pages outside RAM"), ("absent-pages", "pages of absent memory"), ("own-pages", "pages of its own rings"),
-        ("repeated-pages", "pages named twice"), ("unknown-pages", "pages taken out that were not in"),
-        ("refused-reports", "reports that made no sense"), ("unreadable-segments", "buffers outside RAM"),
+        ("repeated-pages", "pages named twice"), ("unknown-pages", "pages taken out that were not in the balloon"),
+        ("refused-reports", "reports that are not whole pages in RAM"), ("unreadable-segments", "buffers outside RAM"),
         ("wrong-way-segments", "buffers for the other direction"), ("odd-bytes", "odd bytes"), ("surplus-bytes", "bytes too many"),
         ("refused-writes", "writes to fields that are not the driver's"),
     ]
@@ -43,20 +43,20 @@ package enum MemoryStatsText {
     private static let rows: [(GuestStatisticsReply.Figure, name: String, meaning: String, isSize: Bool)] = [
         (.totalMemory, "available", "memory that the guest's kernel manages", true),
         (.availableMemory, "usable", "what applications could get without swapping", true),
-        (.freeMemory, "unused", "free: in use for nothing at all", true),
-        (.diskCaches, "disk_caches", "page cache, which can be given up", true),
+        (.freeMemory, "unused", "memory that is not used at all", true),
+        (.diskCaches, "disk_caches", "page cache, which the guest can drop", true),
         (.swapIn, "swap_in", "read from swap since boot", true),
         (.swapOut, "swap_out", "written to swap since boot", true),
         (.majorFaults, "major_fault", "page faults that needed the disk", false),
-        (.minorFaults, "minor_fault", "page faults that did not", false),
+        (.minorFaults, "minor_fault", "page faults that needed no disk", false),
         (.hugePageAllocations, "hugetlb_pgalloc", "huge pages allocated", false),
-        (.hugePageFailures, "hugetlb_pgfail", "huge pages that could not be had", false),
+        (.hugePageFailures, "hugetlb_pgfail", "huge pages that could not be allocated", false),
         (.outOfMemoryKills, "oom_kills", "processes killed for lack of memory", false),
-        (.allocationStalls, "alloc_stalls", "allocations that had to wait for reclaim", false),
-        (.asynchronousScans, "async_scans", "scanned by kswapd", true),
-        (.directScans, "direct_scans", "scanned by who needed memory", true),
-        (.asynchronousReclaims, "async_reclaims", "reclaimed by kswapd", true),
-        (.directReclaims, "direct_reclaims", "reclaimed by who needed memory", true),
+        (.allocationStalls, "alloc_stalls", "allocations that waited for reclaim", false),
+        (.asynchronousScans, "async_scans", "scanned in the background (kswapd)", true),
+        (.directScans, "direct_scans", "scanned by threads that needed memory", true),
+        (.asynchronousReclaims, "async_reclaims", "reclaimed in the background (kswapd)", true),
+        (.directReclaims, "direct_reclaims", "reclaimed by threads that needed memory", true),
     ]
 
     /// What `aerostat memory-stats` prints.
@@ -67,7 +67,7 @@ package enum MemoryStatsText {
             let number = Int(clamping: value)
             lines.append(line(name, isSize ? Figures.size(number) : Figures.count(number), meaning))
         }
-        let age = reply.lastUpdate == 0 ? "never: the guest's driver has not answered" : "seconds since 1970, at the guest's last answer"
+        let age = reply.lastUpdate == 0 ? "the guest's driver has not answered" : "when the guest last answered, in seconds since 1970"
         lines.append(line("last_update", "\(reply.lastUpdate)", age))
         return lines
     }

@@ -41,9 +41,8 @@ struct RunCommand: AsyncParsableCommand {
     @Option(
         help: ArgumentHelp(
             "Which guest: model, a small kernel run by threads of this process; kvm, Linux under KVM; tiny, some hundred bytes of "
-                + "machine code "
-                + "under KVM (default: model).",
-            discussion: "With --incoming and --restore: the only kind that is taken. Without it whichever comes is."
+                + "machine code under KVM (default: model).",
+            discussion: "With --incoming and --restore: the only kind that is accepted. Without this option any kind is."
         )
     )
     var guest: GuestKind?
@@ -77,12 +76,12 @@ struct RunCommand: AsyncParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "How the guest's balloon driver answers: correct, slow, reloading, silent, wrong-id, stale-id, outside-ram, unaligned, "
-                + "descriptor-loop, bad-indices or index-jump (default: correct).",
+            "How the guest's balloon driver behaves (default: correct): "
+                + DriverBehaviour.allCases.map(\.rawValue).joined(separator: ", ") + ".",
             discussion:
-                "A slow one lets the device hear of its blocks late, a reloading one resets the device in the middle of most rounds. All "
-                + "others are hostile guests, to see that the device "
-                + "withstands them."
+                "A slow one delivers blocks late, a reloading one resets the device in the middle of most rounds, a mute-balloon one "
+                + "ignores the balloon's size. All others but correct are hostile guests: they show that the device withstands such a "
+                + "guest. docs/model-guest.md describes each."
         )
     )
     var balloonDriver: DriverBehaviour?
@@ -140,7 +139,7 @@ struct RunCommand: AsyncParsableCommand {
         // The guest has already taken its share.
         try HostLimits.require(.server)
         var objects = ObjectModel()
-        objects.add(balloon.object, named: BalloonCapability.deviceName)
+        objects.add(balloon.object, named: BalloonObject.name)
         var commands = host.commands
         for set in [balloon.commands, objects.commands] { commands.add(set) }
         let server = try await ControlServer.listen(path: control, commands: commands, logger: host.logger)

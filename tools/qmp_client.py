@@ -46,17 +46,9 @@ async def drive(path, uri):
         assert parameters["downtime-limit"] == 250 and parameters["max-bandwidth"] == 1 << 40, parameters
         assert {"capability": "events", "state": True} in await client.execute("query-migrate-capabilities")
 
-        for command, arguments, kind in [
-            ("migrate", {}, "GenericError"),
-            ("migrate", {"uri": "carrier-pigeon:"}, "GenericError"),
-            ("launch-rocket", {}, "CommandNotFound"),
-        ]:
-            try:
-                await client.execute(command, arguments)
-            except ExecuteError as error:
-                assert error.error_class == kind, error
-            else:
-                raise AssertionError(f"{command} {arguments} was not refused")
+        await refuses(client, "GenericError", "migrate", {})
+        await refuses(client, "GenericError", "migrate", {"uri": "carrier-pigeon:"})
+        await refuses(client, "CommandNotFound", "launch-rocket", {})
 
         names = {command["name"] for command in await client.execute("query-commands")}
         if "balloon" in names:
@@ -76,6 +68,16 @@ async def drive(path, uri):
             assert (await client.execute("query-status"))["status"] == "postmigrate"
             print(json.dumps({"statuses": statuses, "total-time": report["total-time"]}))
     await client.disconnect()
+
+
+async def refuses(client, kind, command, arguments):
+    """The server must refuse the command with an error of this class."""
+    try:
+        await client.execute(command, arguments)
+    except ExecuteError as error:
+        assert error.error_class == kind, error
+    else:
+        raise AssertionError(f"{command} {arguments} was not refused")
 
 
 async def drive_balloon(client, heard):
@@ -101,17 +103,9 @@ async def drive_balloon(client, heard):
     assert 0 < statistics["stats"]["stat-free-memory"] < statistics["stats"]["stat-total-memory"] <= whole, statistics
     await client.execute("qom-set", {**period, "value": 0})
 
-    for command, arguments, kind in [
-        ("balloon", {"value": 0}, "GenericError"),
-        ("qom-get", {"path": "/machine/peripheral/balloon7", "property": "guest-stats"}, "DeviceNotFound"),
-        ("qom-set", {**period, "value": -1}, "GenericError"),
-    ]:
-        try:
-            await client.execute(command, arguments)
-        except ExecuteError as error:
-            assert error.error_class == kind, error
-        else:
-            raise AssertionError(f"{command} {arguments} was not refused")
+    await refuses(client, "GenericError", "balloon", {"value": 0})
+    await refuses(client, "DeviceNotFound", "qom-get", {"path": "/machine/peripheral/balloon7", "property": "guest-stats"})
+    await refuses(client, "GenericError", "qom-set", {**period, "value": -1})
     print(json.dumps({"balloon": statistics["stats"]}))
 
 

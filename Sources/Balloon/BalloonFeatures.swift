@@ -42,7 +42,7 @@ public enum BalloonQueue: Int, CaseIterable, Sendable {
     case reporting = 4
 
     /// The feature without which the queue does not exist.
-    var feature: VirtioFeatures {
+    package var feature: VirtioFeatures {
         switch self {
         case .inflate, .deflate: []
         case .statistics: .statistics

@@ -19,8 +19,8 @@ struct BalloonState: DeviceWork {
     var queues: DeviceQueues
     /// What each queue is for, indexed by the driver's queue numbers.
     private var roles: [BalloonQueue?] = []
-    private(set) var inflate = InflateQueue()
-    private(set) var deflate = DeflateQueue()
+    private(set) var inflate = PageQueue(.inflate)
+    private(set) var deflate = PageQueue(.deflate)
     var statistics = StatisticsQueue()
     var hints: FreePageHintQueue
     private var reporting = ReportQueue()

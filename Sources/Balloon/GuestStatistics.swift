@@ -34,16 +34,6 @@ public struct GuestStatistics: Hashable, Sendable {
         case backgroundReclaims = 14
         /// Bytes that allocating threads reclaimed.
         case directReclaims = 15
-
-        /// Whether the value is in bytes. Otherwise it is a count.
-        public var isByteCount: Bool {
-            switch self {
-            case .swapIn, .swapOut, .freeMemory, .totalMemory, .availableMemory, .diskCaches, .backgroundScans, .directScans,
-                .backgroundReclaims, .directReclaims:
-                true
-            case .majorFaults, .minorFaults, .hugePageAllocations, .hugePageFailures, .outOfMemoryKills, .allocationStalls: false
-            }
-        }
     }
 
     private var values: [UInt64?] = Array(repeating: nil, count: Value.allCases.count)

@@ -1,51 +1,47 @@
 import AerostatGuestMemory
+import AerostatHost
 import AerostatVirtio
 
 // The queues on which the driver names pages by number (specification 5.5.6): arrays of u32. Each is the number of a 4096-byte page,
 // whatever the guest's own page size is.
 
-/// Pages that the guest gives to the host. They are given back before the buffer is (rules "discard is heard" and "acknowledge after").
-struct InflateQueue: BalloonQueueHandler {
+/// A queue on which the driver puts pages into the balloon, or takes them out.
+struct PageQueue: BalloonQueueHandler {
+    enum Direction: Sendable {
+        /// The guest gives pages to the host. They are given back before the buffer is (rules "discard is heard" and "acknowledge after").
+        case inflate
+        /// The guest takes pages back. When it touches them it gets new ones, which read as zero.
+        case deflate
+    }
+
+    private let direction: Direction
     private var numbers = PageNumbers()
-    /// How many pages the chain in work has put into the balloon so far. The destination processes the chain again.
+    /// How many pages the chain in work has moved so far. The destination processes the chain again.
     private(set) var pagesInWork = 0
+
+    init(_ direction: Direction) { self.direction = direction }
 
     mutating func serve(_ chain: DescriptorChain, isNew: Bool, _ account: inout BalloonAccount) -> ChainStep {
         if isNew {
-            account.counters.inflateBuffers += 1
+            switch direction {
+            case .inflate: account.counters.inflateBuffers += 1
+            case .deflate: account.counters.deflateBuffers += 1
+            }
             numbers.begin(chain, &account)
         }
         account.lastMovement = account.clock.now()
-        pagesInWork += account.inflate(numbers.nextRuns(&account))
+        let runs = numbers.nextRuns(&account)
+        switch direction {
+        case .inflate: pagesInWork += account.inflate(runs)
+        case .deflate: for run in runs { pagesInWork += account.deflate(run) }
+        }
         guard numbers.isOver else { return .again }
         pagesInWork = 0
         return .finished
     }
 
-    mutating func stop() { self = InflateQueue() }
-    mutating func reset() { self = InflateQueue() }
-}
-
-/// Pages that the guest takes back. When it touches them it gets new ones, which read as zero.
-struct DeflateQueue: BalloonQueueHandler {
-    private var numbers = PageNumbers()
-    /// How many pages the chain in work has taken out of the balloon so far. The destination processes the chain again.
-    private(set) var pagesInWork = 0
-
-    mutating func serve(_ chain: DescriptorChain, isNew: Bool, _ account: inout BalloonAccount) -> ChainStep {
-        if isNew {
-            account.counters.deflateBuffers += 1
-            numbers.begin(chain, &account)
-        }
-        account.lastMovement = account.clock.now()
-        for run in numbers.nextRuns(&account) { pagesInWork += account.deflate(run) }
-        guard numbers.isOver else { return .again }
-        pagesInWork = 0
-        return .finished
-    }
-
-    mutating func stop() { self = DeflateQueue() }
-    mutating func reset() { self = DeflateQueue() }
+    mutating func stop() { self = PageQueue(direction) }
+    mutating func reset() { stop() }
 }
 
 /// The runs of pages that a buffer names, a piece at a time.
@@ -84,12 +80,11 @@ struct PageNumbers: Sendable {
     var isOver: Bool { runs.isEmpty && reader.isAtEnd }
 
     private mutating func readRuns(_ account: inout BalloonAccount) {
-        let bytes = reader.take(Self.numbersPerPiece, from: account.memory, &account.counters)
+        let bytes = FieldBytes(reader.take(Self.numbersPerPiece, from: account.memory, &account.counters))
         var pages: [Int] = []
-        pages.reserveCapacity(bytes.count / Self.bytesPerNumber)
-        for place in stride(from: 0, to: bytes.count, by: Self.bytesPerNumber) {
-            let number = (0..<Self.bytesPerNumber).reduce(UInt64(0)) { $0 | UInt64(bytes[place + $1]) << UInt64(8 * $1) }
-            if let page = account.page(number, own) { pages.append(page.rawValue) }
+        pages.reserveCapacity(bytes.bytes.count / Self.bytesPerNumber)
+        for place in stride(from: 0, to: bytes.bytes.count, by: Self.bytesPerNumber) {
+            if let page = account.page(UInt64(bytes.get(place, as: UInt32.self)), own) { pages.append(page.rawValue) }
         }
         pages.sort(by: >)
         // Descending, so that the next run is the array's last.

@@ -30,12 +30,11 @@ struct StatisticsQueue: BalloonQueueHandler {
         account.counters.statisticsBuffers += 1
         var reader = BufferReader(entryBytes: Self.entryBytes)
         reader.begin(chain, maximumEntries: Self.maximumEntries, &account.counters)
-        let bytes = reader.take(Self.maximumEntries, from: account.memory, &account.counters)
+        let bytes = FieldBytes(reader.take(Self.maximumEntries, from: account.memory, &account.counters))
         var new = GuestStatistics()
-        for place in stride(from: 0, to: bytes.count, by: Self.entryBytes) {
-            let tag = UInt16(bytes[place]) | UInt16(bytes[place + 1]) << 8
-            if let value = GuestStatistics.Value(rawValue: tag) {
-                new[value] = (2..<Self.entryBytes).reduce(UInt64(0)) { $0 | UInt64(bytes[place + $1]) << UInt64(8 * ($1 - 2)) }
+        for place in stride(from: 0, to: bytes.bytes.count, by: Self.entryBytes) {
+            if let value = GuestStatistics.Value(rawValue: bytes.get(place)) {
+                new[value] = bytes.get(place + 2, as: UInt64.self)
             } else {
                 account.counters.unknownTags += 1
             }

@@ -37,28 +37,16 @@ extension GuestRAM {
     /// - Throws: an error if the kernel refuses (locked memory, a sealed file). Each page is then as it was, or zero.
     @discardableResult
     public func discard(_ run: PageRun) throws(SystemError) -> DiscardOutcome {
-        precondition(run.end.rawValue <= pageCount, "run outside guest memory")
-        for subscriber in subscribers.current { subscriber.willDiscard(run) }
-        var outcome = DiscardOutcome()
-        do throws(SystemError) {
-            try pieces.read { pieces throws(SystemError) in
-                for part in pieces.parts(within: run) { outcome += try discard(part) }
-            }
-        } catch {
-            for subscriber in subscribers.current { subscriber.failedToDiscard(run) }
-            throw error
-        }
-        outcome.absent = run.count - outcome.givenBack - outcome.cleared
-        // Fetch the list again: a migration may have begun in the middle of this discard.
-        for subscriber in subscribers.current { subscriber.didDiscard(run) }
-        return outcome
+        var found: Result<DiscardOutcome, SystemError>?
+        discard([run]) { found = $1 }
+        return try found!.get()
     }
 
-    /// The same for several runs, with fewer calls of the kernel where it can do that. One that it refuses does not keep others from it.
-    /// - Parameter result: called for each run, behind all of them.
+    /// The same for several runs, with fewer calls of the kernel if it can do that. If it refuses one run, the others are still given back.
+    /// - Parameter result: called for each run, in order, after all of them were tried.
     package func discard(_ runs: [PageRun], result: (PageRun, Result<DiscardOutcome, SystemError>) -> Void) {
-        let subscribers = subscribers.current
-        for subscriber in subscribers { for run in runs { subscriber.willDiscard(run) } }
+        precondition(runs.allSatisfy { $0.end.rawValue <= pageCount }, "run outside guest memory")
+        for subscriber in subscribers.current { for run in runs { subscriber.willDiscard(run) } }
         var results: [Result<DiscardOutcome, SystemError>?] = Array(repeating: nil, count: runs.count)
         pieces.read { pieces in
             var simple: [(index: Int, piece: MemoryPiece)] = []
@@ -83,8 +71,8 @@ extension GuestRAM {
                 }
             }
         }
-        // Asked anew: a migration may have begun in the middle of this.
-        let current = self.subscribers.current
+        // Fetch the list again: a migration may have begun in the middle of this discard.
+        let current = subscribers.current
         for (run, found) in zip(runs, results) {
             switch found! {
             case .success(var outcome):
@@ -99,9 +87,9 @@ extension GuestRAM {
     }
 
     /// Gives private pieces back in one call.
-    /// - Returns: how many were; the others are for `advise`, which says what is wrong with them.
+    /// - Returns: how many were given back, from the first on. `advise` does the others, and says what is wrong with them.
     private func adviseAll(_ pieces: [MemoryPiece]) -> Int {
-        // One alone is no gain. The kernel takes at most 1024 (UIO_MAXIOV).
+        // For a single piece this gains nothing. The kernel takes at most 1024 (UIO_MAXIOV).
         guard pieces.count > 1 else { return 0 }
         let ranges = unsafe pieces.prefix(1024).map { unsafe iovec(iov_base: $0.host, iov_len: $0.pages.byteCount) }
         var left = unsafe aerostat_madvise_all(ranges, ranges.count, MADV_DONTNEED)

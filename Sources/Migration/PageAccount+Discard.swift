@@ -36,10 +36,8 @@ extension PageAccount {
             sets.pending.remove(bits: unsent, word: word)
             forgotten += unsent.nonzeroBitCount
         }
-        count {
-            $0.pending -= forgotten
-            $0.discardedUnsent += forgotten
-        }
+        counts.pending -= forgotten
+        counts.discardedUnsent += forgotten
     }
 
     /// A run was given back and is zero. Pages become pending if the destination may hold other data of them.
@@ -51,10 +49,8 @@ extension PageAccount {
             sets.discarded.insert(bits: bits, word: word)
             added += addPending(bits & sets.carried.load(word: word) & ~sets.free.load(word: word), word: word)
         }
-        count {
-            $0.discarded += run.count
-            $0.discardedAfterSent += added
-        }
+        counts.discarded += run.count
+        counts.discardedAfterSent += added
     }
 
     /// A run was not given back after all. All its pages that are not free become pending, because nobody remembers which ones were.

@@ -40,7 +40,7 @@ extension PageAccount {
             taken.append(run)
         }
         let pages = taken.reduce(0) { $0 + $1.count }
-        count { $0.pending -= pages }
+        counts.pending -= pages
         return (taken, position)
     }
 
@@ -55,10 +55,8 @@ extension PageAccount {
                 pending += sets.pending.insert(page)
             }
         }
-        count {
-            $0.skipped += spared
-            $0.pending += pending
-        }
+        counts.skipped += spared
+        counts.pending += pending
     }
 
     /// Takes free pages, from a range of words, that the destination was not told of yet.

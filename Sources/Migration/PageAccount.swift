@@ -133,8 +133,6 @@ package struct PageAccount: Sendable {
         counts.pending += added
         return added
     }
-
-    mutating func count(_ change: (inout PageCounts) -> Void) { change(&counts) }
 }
 
 /// The sets of an account. Single operations on them are atomic, so a caller that reads or changes one set alone needs no lock.

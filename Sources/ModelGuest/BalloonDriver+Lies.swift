@@ -38,7 +38,7 @@ extension BalloonDriver {
             offerBehindJump(blocksInUse.prefix(Int(ring.layout.size) / 2), ring)
             record.phase = .gone
         }
-        transport.write(.queueNotify, DriverQueue.hints.index(VirtioFeatures(rawValue: record.features)))
+        transport.write(.queueNotify, BalloonQueue.freePageHint.index(VirtioFeatures(rawValue: record.features)))
     }
 
     /// Blocks that start with a region's last page, if the allocator does not own that page, and end before the next region.

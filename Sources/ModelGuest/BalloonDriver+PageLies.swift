@@ -23,7 +23,7 @@ extension BalloonDriver {
             write([UInt32](repeating: page, count: KernelLayout.batchPages), to: .inflate)
             try offer(
                 .inflate,
-                Self.pieces(Self.oddLengths[number - 1], at: kernel.physicalAddress(DriverQueue.inflate.bufferOffset)),
+                Self.pieces(Self.oddLengths[number - 1], at: kernel.physicalAddress(BalloonQueue.inflate.bufferOffset)),
                 record
             )
         case .deflateStrangers where number == 1:
@@ -32,12 +32,12 @@ extension BalloonDriver {
             write(Array(numbers), to: .deflate)
             try offer(.deflate, byteCount: numbers.count * 4, record)
         case .inflateOwnRing where number == 1:
-            write([pageNumber(DriverQueue.inflate.ringOffset >> GuestPage.shift)!], to: .inflate)
+            write([pageNumber(BalloonQueue.inflate.ringOffset >> GuestPage.shift)!], to: .inflate)
             try offer(.inflate, byteCount: 4, record)
         case .inflateLoop:
             let ring = try ring(.inflate, record)
             offerChain(head: ring.layout.size - 1, next: ring.layout.size - 1, ring)
-            transport.write(.queueNotify, DriverQueue.inflate.index(VirtioFeatures(rawValue: record.features)))
+            transport.write(.queueNotify, BalloonQueue.inflate.index(VirtioFeatures(rawValue: record.features)))
             record.phase = .gone
             return
         case .emptyKicks:
@@ -62,7 +62,7 @@ extension BalloonDriver {
 
     /// The same buffer, as many times as the ring has room for, at most `count`.
     private func buffers(
-        _ queue: DriverQueue,
+        _ queue: BalloonQueue,
         _ count: Int,
         byteCount: Int,
         _ record: DriverRecord

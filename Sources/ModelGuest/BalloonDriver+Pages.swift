@@ -100,7 +100,7 @@ extension BalloonDriver {
         return .again
     }
 
-    private func tell(_ queue: DriverQueue, _ frames: [Int], _ record: DriverRecord) throws(KernelPanic) {
+    private func tell(_ queue: BalloonQueue, _ frames: [Int], _ record: DriverRecord) throws(KernelPanic) {
         var numbers: [UInt32] = []
         numbers.reserveCapacity(frames.count)
         for frame in frames {

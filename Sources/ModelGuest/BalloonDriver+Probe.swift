@@ -15,9 +15,7 @@ extension BalloonDriver {
         let random = kernel.balloonRecord.random
         kernel.balloonRecord = BalloonRecord()
         try kernel.locked { kernel.balloonSignals = BalloonSignals(request: kernel.balloonSignals.request) }
-        guard transport.read(.magicValue) == VirtioMMIO.magic, transport.read(.version) == VirtioMMIO.version,
-            transport.read(.deviceID) == BalloonDevice.deviceID
-        else { return }
+        guard transport.holds(deviceID: BalloonDevice.deviceID) else { return }
         let features = wakes ? VirtioFeatures(rawValue: old.features) : wantedFeatures()
         guard transport.negotiate(features), let balloon = setUpQueues(&record, features, now, random) else {
             transport.write(.status, VirtioMMIO.Status.failed)
@@ -54,13 +52,13 @@ extension BalloonDriver {
     ) -> BalloonRecord? {
         var balloon = BalloonRecord()
         balloon.random = random != 0 ? random : PageContent.mix(kernel.parameters.seed ^ 0xBA11_0047)
-        for queue in DriverQueue.allCases where features.isSuperset(of: queue.feature) {
+        for queue in BalloonQueue.allCases where features.isSuperset(of: queue.feature) {
             guard let size = setUp(queue, features) else { return nil }
             switch queue {
             case .inflate: balloon.ringSizes.0 = size
             case .deflate: balloon.ringSizes.1 = size
             case .statistics: balloon.ringSizes.2 = size
-            case .hints: record.ringSize = UInt32(size)
+            case .freePageHint: record.ringSize = UInt32(size)
             case .reporting: balloon.ringSizes.3 = size
             }
         }

@@ -106,7 +106,7 @@ extension BalloonDriver {
 
     private func kick(_ ring: SplitVirtqueueDriver) {
         if ring.kickNeeded() {
-            transport.write(.queueNotify, DriverQueue.hints.index(VirtioFeatures(rawValue: kernel.driverRecord.features)))
+            transport.write(.queueNotify, BalloonQueue.freePageHint.index(VirtioFeatures(rawValue: kernel.driverRecord.features)))
         }
     }
 

@@ -1,5 +1,6 @@
 import AerostatBalloon
 import AerostatGuestMemory
+import AerostatHost
 import AerostatVirtio
 
 // The statistics queue. The device keeps the buffer, and returns it to ask for new values (Linux: `update_balloon_stats`).
@@ -44,14 +45,16 @@ extension BalloonDriver {
 
     func sendStatistics(_ bytes: [UInt8], _ record: DriverRecord) throws(KernelPanic) {
         try kernel.locked { kernel.driverCounters.statistics &+= 1 }
-        for (index, byte) in bytes.enumerated() { kernel.memory.store(byte, at: DriverQueue.statistics.bufferOffset + index) }
+        for (index, byte) in bytes.enumerated() { kernel.memory.store(byte, at: BalloonQueue.statistics.bufferOffset + index) }
         try offer(.statistics, byteCount: bytes.count, record)
     }
 
     /// Ten bytes: tag and value, little-endian.
     static func entry(_ tag: UInt16, _ value: UInt64) -> [UInt8] {
-        (0..<2).map { UInt8(truncatingIfNeeded: tag >> (8 * UInt16($0))) }
-            + (0..<8).map { UInt8(truncatingIfNeeded: value >> (8 * UInt64($0))) }
+        var entry = FieldBytes(reserving: 10)
+        entry.append(tag)
+        entry.append(value)
+        return entry.bytes
     }
 
     private var figures: [(Tag, UInt64)] {

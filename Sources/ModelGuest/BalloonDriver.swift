@@ -54,7 +54,7 @@ struct BalloonDriver: Sendable {
         kernel.driverRecord = record
         guard record.phase == .live else { return .again }
         var next = Next.sleepUntilInterrupt
-        if record.ringSize > 0 { next = try advance(&record, ring(.hints, record)) }
+        if record.ringSize > 0 { next = try advance(&record, ring(.freePageHint, record)) }
         // The driver may have given up the device.
         guard record.phase == .live else { return .again }
         var balloon = kernel.balloonRecord

@@ -22,9 +22,7 @@ struct EntropyDriver: Sendable {
         (record.bytes, record.pool) = (old.bytes, old.pool)
         defer { kernel.entropyRecord = record }
         record.phase = .gone
-        guard transport.read(.magicValue) == VirtioMMIO.magic, transport.read(.version) == VirtioMMIO.version,
-            transport.read(.deviceID) == EntropyDevice.deviceID
-        else { return }
+        guard transport.holds(deviceID: EntropyDevice.deviceID) else { return }
         let features: VirtioFeatures = [.version1, .eventIndex]
         guard transport.negotiate(features), isRingTaken(), let ring = try? ring(features) else {
             transport.write(.status, VirtioMMIO.Status.failed)

@@ -4,6 +4,11 @@ import AerostatGuestMemory
 extension VirtioMMIOTransport {
     package typealias Status = VirtioMMIO.Status
 
+    /// Whether a device of this type is behind the registers.
+    package func holds(deviceID: UInt32) -> Bool {
+        read(.magicValue) == VirtioMMIO.magic && read(.version) == VirtioMMIO.version && read(.deviceID) == deviceID
+    }
+
     /// Goes from reset to FEATURES_OK.
     /// - Returns: whether the device accepts the features.
     package func negotiate(_ features: VirtioFeatures) -> Bool {

@@ -64,9 +64,7 @@ import Testing
         setup.parameters.bandwidthLimit = 200_000
         let pair = try Pair(setup)
         if connected {
-            let (a, b) = try connectedSockets()
-            try pair.startDestination(b)
-            try pair.startSource(a)
+            try pair.start()
             while pair.migration.report.ram.transferred < 10_000 { HostThread.sleep(for: .milliseconds(1)) }
         } else {
             // It does not even reach the destination.
@@ -167,9 +165,7 @@ import Testing
         setup.parameters.verifies = step % 2 == 0
         setup.parameters.bandwidthLimit = 64 << 20
         let pair = try Pair(setup)
-        let (a, b) = try connectedSockets()
-        try pair.startDestination(b)
-        try pair.startSource(a)
+        try pair.start()
         try Doorbell().wait(timeout: .milliseconds(step * 8))
         pair.migration.cancel()
         let outcome = pair.migration.wait()
@@ -236,9 +232,7 @@ import Testing
         setup.parameters.verifies = true
         setup.parameters.bandwidthLimit = 2 << 20
         let pair = try Pair(setup)
-        let (a, b) = try connectedSockets()
-        try pair.startDestination(b)
-        try pair.startSource(a)
+        try pair.start()
         // Page 1 leaves early, with the first batch. The rest of the round takes some 400 ms.
         let pause = try Doorbell()
         while pair.migration.report.ram.transferred < 400_000 { pause.wait(timeout: .milliseconds(2)) }

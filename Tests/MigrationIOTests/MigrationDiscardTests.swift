@@ -55,11 +55,7 @@ import Testing
         let pair = try Pair(setup)
         // The bandwidth limit decides when each page is sent: the end of memory comes after 0.8 s.
         let run = PageRun(3000, 1000)
-        let (a, b) = try connectedSockets()
-        try pair.startDestination(b)
-        try pair.startSource(a)
-        let deadline = MonotonicClock.now() + .seconds(20)
-        while pair.migration.report.ram.normal == 0, MonotonicClock.now() < deadline { usleep(1000) }
+        try pair.start(awaiting: { $0.ram.normal > 0 })
         try pair.source.memory.discard(run)
         #expect(pair.migration.wait() == .completed)
         #expect(Self.residentPages(of: pair.source.memory, in: Set(run.indices)) == 0)
@@ -80,11 +76,7 @@ import Testing
         setup.parameters.onTimeout = .pause
         let pair = try Pair(setup)
         let run = PageRun(1000, 800)
-        let (a, b) = try connectedSockets()
-        try pair.startDestination(b)
-        try pair.startSource(a)
-        let deadline = MonotonicClock.now() + .seconds(20)
-        while pair.migration.report.roundCount < 2, MonotonicClock.now() < deadline { usleep(1000) }
+        try pair.start(awaiting: { $0.roundCount >= 2 })
         let there = try #require(pair.destination).memory
         // Every fifth page holds zeros.
         #expect(Self.residentPages(of: there, in: Set(run.indices)) == 640)
@@ -108,11 +100,7 @@ import Testing
         setup.parameters.bandwidthLimit = 20 << 20
         setup.parameters.verifies = true
         let pair = try Pair(setup)
-        let (a, b) = try connectedSockets()
-        try pair.startDestination(b)
-        try pair.startSource(a)
-        let deadline = MonotonicClock.now() + .seconds(20)
-        while pair.migration.report.ram.normal < (late ? 700 : 1), MonotonicClock.now() < deadline { usleep(1000) }
+        try pair.start(awaiting: { $0.ram.normal >= (late ? 700 : 1) })
         try memory.unplug(region(1))
         #expect(pair.migration.wait() == .completed)
         #expect(pair.migration.report.verify?.status == .passed)
@@ -134,11 +122,7 @@ import Testing
         setup.parameters.bandwidthLimit = 20 << 20
         setup.parameters.verifies = true
         let pair = try Pair(setup)
-        let (a, b) = try connectedSockets()
-        try pair.startDestination(b)
-        try pair.startSource(a)
-        let deadline = MonotonicClock.now() + .seconds(20)
-        while pair.migration.report.ram.normal == 0, MonotonicClock.now() < deadline { usleep(1000) }
+        try pair.start(awaiting: { $0.ram.normal > 0 })
         try memory.plug(MemoryBlock(table.regions[1], .anonymous))
         for page in 1100..<1200 { ScriptedGuest.scribble(memory, page, with: UInt64(page)) }
         #expect(pair.migration.wait() == .completed)

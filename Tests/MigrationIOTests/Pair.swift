@@ -114,11 +114,20 @@ final class Pair: Sendable {
         }
     }
 
-    /// Both sides over a socket pair.
-    func run() throws -> SourceSession.Outcome {
+    /// Starts both sides over a socket pair.
+    /// - Parameter isThere: then waits until the report says this, but not for ever.
+    func start(awaiting isThere: ((MigrationReport) -> Bool)? = nil) throws {
         let (a, b) = try connectedSockets()
         try startDestination(b)
         try startSource(a)
+        guard let isThere else { return }
+        let deadline = MonotonicClock.now() + .seconds(20)
+        while !isThere(migration.report), MonotonicClock.now() < deadline { HostThread.sleep(for: .milliseconds(1)) }
+    }
+
+    /// Runs both sides over a socket pair.
+    func run() throws -> SourceSession.Outcome {
+        try start()
         return migration.wait()
     }
 

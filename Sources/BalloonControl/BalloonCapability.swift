@@ -49,6 +49,7 @@ public final class BalloonCapability: Sendable {
                 BalloonObject.statistics: .init(type: "guest statistics") { [self] () throws(QMPError) in
                     GuestStatisticsReply(try device().guestStatistics).json
                 },
+                BalloonObject.splitHugePages: .init(type: "int") { [self] () throws(QMPError) in .integer(try device().splitHugePages) },
                 BalloonObject.pollingInterval: .init(
                     type: "int",
                     get: { [self] () throws(QMPError) in .integer(Int(try device().pollingIntervalSeconds)) },

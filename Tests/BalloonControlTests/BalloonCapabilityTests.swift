@@ -85,6 +85,9 @@ private final class HostedGuest: BalloonHolder {
         #expect(heard == true)
         #expect(try machine.ask("query-balloon")["actual"] == last)
         #expect(try machine.ask("query-balloon")["waits-for"] == nil)
+        // The model guest gives single pages, as Linux does: of each stretch that it touches a part stays.
+        let split = try machine.ask("qom-get", ["path": "balloon0", "property": "split-huge-pages"])
+        #expect(split.integer.map { (8...32).contains($0) } == true, "\(split)")
     }
 
     @Test func `A size above the guest's memory is all of it`() throws {

@@ -132,6 +132,13 @@ public final class ControlClient: Sendable {
         do { return try answer.decode(BalloonInfo.self) } catch { throw .unexpectedAnswer(command: "query-balloon") }
     }
 
+    /// How many stretches of 2 MiB are partly in the guest's balloon.
+    public func splitHugePages() async throws(ControlError) -> Int {
+        let answer = try await execute(.getProperty, PropertyArguments(path: BalloonObject.name, property: BalloonObject.splitHugePages))
+        guard let count = answer.integer else { throw .unexpectedAnswer(command: "qom-get") }
+        return count
+    }
+
     /// What the guest last told of its memory.
     public func guestStatistics() async throws(ControlError) -> GuestStatisticsReply {
         let answer = try await execute(.getProperty, PropertyArguments(path: BalloonObject.name, property: BalloonObject.statistics))

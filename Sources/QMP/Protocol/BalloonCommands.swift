@@ -8,6 +8,8 @@ public enum BalloonObject {
     public static let statistics = "guest-stats"
     /// Seconds; 0 if the guest is not asked for statistics.
     public static let pollingInterval = "guest-stats-polling-interval"
+    /// Ours: how many stretches of 2 MiB are partly in the balloon, so that the host cannot back them with huge pages.
+    public static let splitHugePages = "split-huge-pages"
 }
 
 extension CommandDeclaration<BalloonArguments> {

@@ -1,7 +1,8 @@
 /// The state of a balloon, in words.
 package enum BalloonText {
     /// What `aerostat balloon` prints.
-    package static func lines(_ info: BalloonInfo) -> [String] {
+    /// - Parameter splitHugePages: 0 if there are none, or nobody asked.
+    package static func lines(_ info: BalloonInfo, splitHugePages: Int = 0) -> [String] {
         var lines = [
             row("target", "\(Figures.size(info.target)) of \(Figures.size(info.maximum))"),
             row("actual", "\(Figures.size(info.actual))\(way(info))"),
@@ -9,6 +10,9 @@ package enum BalloonText {
         ]
         if info.cleared > 0 {
             lines.append(row("kept", "\(Figures.size(info.cleared)) were filled with zeros and not given back: parts of huge pages"))
+        }
+        if splitHugePages > 0 {
+            lines.append(row("huge pages", "\(Figures.count(splitHugePages)) of 2 MiB are partly in the balloon, and lost to the host"))
         }
         if let inhibited = info.inhibited { lines.append(row("inhibited", inhibited)) }
         if let waitsFor = info.waitsFor { lines.append(row("waits", waitsFor)) }

@@ -50,7 +50,9 @@ struct Balloon: AsyncParsableCommand {
         }
         let isMissed = wait && info.actual != info.target
         let words = isMissed ? ["the guest did not reach \(Figures.size(info.target)) in time"] : []
-        let text = (words + BalloonText.lines(info)).joined(separator: "\n")
+        // Counting them takes time in a large guest.
+        let split = size == nil ? try await client.splitHugePages() : 0
+        let text = (words + BalloonText.lines(info, splitHugePages: split)).joined(separator: "\n")
         try options.print(try info.json, text: text, code: isMissed ? .failed : .success)
     }
 }

@@ -26,7 +26,8 @@ extension SourceSession {
         return backOut("\(failure)", .failed(failure), now: now)
     }
 
-    /// Ends hints, lets the guest run as it did, and tells the destination why. The guest is resumed before anything that may wait.
+    /// Ends hints (rule "done always comes"), lets the guest run as it did, and tells the destination why. The guest is resumed before
+    /// anything that may wait.
     private mutating func backOut(_ reason: String, _ outcome: Outcome, now: ContinuousClock.Instant) -> [Effect] {
         var effects: [Effect] = hasBegun ? [.closeHints, .finishHints] : []
         if case .switchingOver(let switchOver) = state {

@@ -124,7 +124,7 @@ public enum Frame: Hashable, Sendable {
         }
     }
 
-    /// Decodes a body. Its checksum must have been checked.
+    /// Decodes a body, which a peer sent (rule "hostile guest, hostile peer"). Its checksum must have been checked.
     /// - Parameter pageCount: pages of the guest; runs and digests outside are refused. 0 before the hello.
     public init(_ header: FrameHeader, body: [UInt8], pageCount: Int) throws(StreamError) {
         var reader = StreamReader(body)

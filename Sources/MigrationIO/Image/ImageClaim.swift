@@ -8,7 +8,8 @@ import SystemPackage
 public enum ImageUse: Hashable, Sendable {
     /// To read it. This restricts nobody.
     case reading
-    /// To start its guest. No other process may then start the guest or a copy of it. Refused if the guest has moved on.
+    /// To start its guest. No other process may then start the guest or a copy of it (rule "one owner of what outlives a process"). Refused
+    /// if the guest has moved on.
     case starting
     /// To start a copy of its guest. Copies may run in parallel, but the image's own guest must not run at the same time.
     case copying

@@ -165,9 +165,16 @@ struct FieldCursor: Sendable {
 extension [UInt8] {
     /// - Parameter byteCount: at most 8.
     fileprivate func littleEndianWord(at offset: Int, byteCount: Int) -> UInt64 {
-        var word: UInt64 = 0
-        for index in (0..<byteCount).reversed() { word = word << 8 | UInt64(self[offset + index]) }
-        return word
+        precondition(offset >= 0 && byteCount <= count - offset, "a field outside the bytes")
+        return unsafe withUnsafeBytes { bytes in
+            // The sizes of almost all fields take one load each; the others are put together.
+            switch byteCount {
+            case 2: UInt64(UInt16(littleEndian: unsafe bytes.loadUnaligned(fromByteOffset: offset, as: UInt16.self)))
+            case 4: UInt64(UInt32(littleEndian: unsafe bytes.loadUnaligned(fromByteOffset: offset, as: UInt32.self)))
+            case 8: UInt64(littleEndian: unsafe bytes.loadUnaligned(fromByteOffset: offset, as: UInt64.self))
+            default: (0..<byteCount).reversed().reduce(UInt64(0)) { unsafe $0 << 8 | UInt64(bytes[offset + $1]) }
+            }
+        }
     }
 }
 
